@@ -1,0 +1,1 @@
+"""Functions that join the rooms: train, test, inspect."""

@@ -1,0 +1,1 @@
+"""Transforms that treat the modalities of one sample alike."""

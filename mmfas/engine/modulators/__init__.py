@@ -1,0 +1,1 @@
+"""Rules that turn several gradients into one."""

@@ -1,0 +1,1 @@
+"""Networks: trunks, fusion necks, heads, losses and the model that joins them."""

@@ -1,0 +1,1 @@
+"""Trunks that turn images of several modalities into streams, block by block."""

@@ -1,0 +1,1 @@
+"""The model that joins trunk, neck and head."""

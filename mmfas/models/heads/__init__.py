@@ -1,0 +1,1 @@
+"""Heads: from fused features to scores and losses."""

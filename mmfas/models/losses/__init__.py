@@ -1,0 +1,1 @@
+"""Losses that heads can be given."""

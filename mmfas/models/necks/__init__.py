@@ -1,0 +1,1 @@
+"""Fusion necks: where the modalities meet."""

@@ -1,0 +1,49 @@
+"""What a fusion neck is told of a batch, and what it gives back.
+
+Legend: M modalities (canonical order), B batch, C width of one modality's feature, D width of the fused one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FusionContext:
+    """Facts of one batch that hold for all blocks.
+
+    Args:
+        images: Normalised images (M, B, 3, H, W), absent ones filled.
+        present: Boolean mask (B, M), True where a sample has the modality.
+        grid: Rows and columns of the patch grid, or None for a trunk without one.
+        num_prefix: Tokens before the patch tokens (1 for a CLS token, 0 for feature maps).
+        domain: Domain codes (B,) in training; None at test, where nobody may know the domain.
+    """
+
+    images: Tensor
+    present: Tensor
+    grid: tuple[int, int] | None = None
+    num_prefix: int = 0
+    domain: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class FusedFeatures:
+    """Result of a fusion neck.
+
+    Args:
+        fused: Joint feature (B, D).
+        per_modality: Feature of every modality (M, B, C), or None where the method has none.
+        confidence: Trust in every modality (M, B), the higher the better, or None.
+        aux_losses: Named scalar losses that the neck adds, such as a router's load balance.
+        maps: Named tensors people want to look at (uncertainty, expert usage, attention); never used in a loss.
+    """
+
+    fused: Tensor
+    per_modality: Tensor | None = None
+    confidence: Tensor | None = None
+    aux_losses: Mapping[str, Tensor] = field(default_factory=dict)
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
