@@ -86,7 +86,12 @@ def _helpful(build_func: Callable[..., Any]) -> Callable[..., Any]:
 def _child(name: str, parent: Registry, *locations: str) -> Registry:
     """Make the mmfas node below a root registry of mmengine."""
     return Registry(
-        name, parent=parent, scope=SCOPE, locations=list(locations), build_func=_helpful(parent.build_func)
+        name,
+        parent=parent,
+        scope=SCOPE,
+        # Never empty: mmengine would then fall back to importing every part of the toolkit.
+        locations=list(locations) or [__name__],
+        build_func=_helpful(parent.build_func),
     )
 
 
