@@ -1,0 +1,103 @@
+"""Guards shared by every error rate: shapes, labels, finite scores, both classes present."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+def check_scores(scores: ArrayLike, is_live: ArrayLike) -> tuple[FloatArray, BoolArray]:
+    """Return scores and labels as arrays that every rate of this package accepts.
+
+    Args:
+        scores: Liveness of N samples, shape (N,), finite, higher = live.
+        is_live: Labels, shape (N,), bool or 0/1, true for bona fide presentations.
+
+    Returns:
+        The scores as float64 (N,) and the labels as bool (N,).
+
+    Raises:
+        ValueError: If a shape, a label or a score is not as stated; a NaN is named by its position.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    labels = np.asarray(is_live)
+    if values.ndim != 1 or labels.shape != values.shape:
+        raise ValueError(f'expected scores and labels of one shape (N,), got {values.shape} and {labels.shape}')
+    if labels.dtype != np.bool_:
+        wrong = np.flatnonzero((labels != 0) & (labels != 1))
+        if wrong.size:
+            raise ValueError(f'label of sample {wrong[0]} must be 0 (spoof) or 1 (live), got {labels[wrong[0]]}')
+        labels = labels.astype(np.bool_)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise ValueError(
+            f'score of sample {bad[0]} is {values[bad[0]]} ({bad.size} of {values.size} are not finite); '
+            'no error rate is defined for it'
+        )
+    return values, labels
+
+
+def check_pai(pai: ArrayLike, is_live: BoolArray) -> NDArray[np.str_]:
+    """Return the attack instrument of every sample as an array of text.
+
+    Args:
+        pai: Presentation attack instrument of N samples, shape (N,); the entries of live samples are not read.
+        is_live: Labels, shape (N,).
+
+    Returns:
+        The names, shape (N,).
+
+    Raises:
+        ValueError: If the number of names differs from the number of samples.
+    """
+    names = np.asarray(pai, dtype=np.str_)
+    if names.shape != is_live.shape:
+        raise ValueError(f'expected one PAI name per sample, shape {is_live.shape}, got {names.shape}')
+    return names
+
+
+def require_classes(is_live: BoolArray, *, live: bool = True, spoof: bool = True) -> None:
+    """Refuse samples that lack a class which the caller's rate divides by.
+
+    Args:
+        is_live: Labels, shape (N,).
+        live: Whether live samples are needed.
+        spoof: Whether attack samples are needed.
+
+    Raises:
+        ValueError: If a needed class has no sample.
+    """
+    num_live = int(is_live.sum())
+    num_spoof = is_live.size - num_live
+    missing = [
+        name
+        for name, needed, count in (('live', live, num_live), ('spoof', spoof, num_spoof))
+        if needed and count == 0
+    ]
+    if missing:
+        raise ValueError(
+            f'this rate is undefined without {" and ".join(missing)} samples: '
+            f'got {num_live} live and {num_spoof} spoof'
+        )
+
+
+def check_fraction(value: float, name: str) -> float:
+    """Return a target rate after checking that it lies in [0, 1].
+
+    Args:
+        value: The rate, in [0, 1].
+        name: What the value is called in the error.
+
+    Returns:
+        The value as a float.
+
+    Raises:
+        ValueError: If the value is outside [0, 1] or not a number.
+    """
+    number = float(value)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f'{name} must be a rate in [0, 1], got {value}')
+    return number

@@ -1,0 +1,75 @@
+"""Confidence interval of one error rate from its two counts (Wilson)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A two-sided confidence interval of a rate.
+
+    Args:
+        low: Lower end.
+        high: Upper end.
+        confidence: Nominal coverage, in (0, 1).
+    """
+
+    low: float
+    high: float
+    confidence: float = 0.95
+
+
+def check_confidence(confidence: float) -> float:
+    """Return a nominal coverage after checking that it lies in (0, 1).
+
+    Args:
+        confidence: Nominal coverage, such as 0.95.
+
+    Returns:
+        The same value.
+
+    Raises:
+        ValueError: If it is not strictly between 0 and 1.
+    """
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f'confidence must lie in (0, 1), for example 0.95, got {confidence}')
+    return confidence
+
+
+def wilson_interval(errors: int, total: int, *, confidence: float = 0.95) -> Interval:
+    """Return the Wilson score interval of `errors / total`.
+
+    Unlike the normal approximation it stays inside [0, 1] and is not empty for 0 or `total` errors, which is why
+    it is printed beside every APCER and BPCER. E. B. Wilson, JASA 22 (1927) 209-212:
+    `(p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)`.
+
+    Args:
+        errors: Number of errors, 0 <= errors <= total.
+        total: Number of trials, at least 1.
+        confidence: Nominal coverage, in (0, 1).
+
+    Returns:
+        The interval, inside [0, 1].
+
+    Raises:
+        ValueError: If there are no trials, or more errors than trials.
+
+    Example:
+        >>> interval = wilson_interval(10, 10)
+        >>> round(interval.low, 3), interval.high
+        (0.722, 1.0)
+    """
+    if total < 1 or not 0 <= errors <= total:
+        raise ValueError(f'expected 0 <= errors <= total and total >= 1, got {errors}/{total}')
+    z = NormalDist().inv_cdf(0.5 + check_confidence(confidence) / 2)
+    rate = errors / total
+    centre = rate + z * z / (2 * total)
+    spread = z * sqrt(rate * (1 - rate) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    # The ends are exactly 0 and 1 for no and only errors; rounding would leave 1e-17.
+    low = 0.0 if errors == 0 else (centre - spread) / scale
+    high = 1.0 if errors == total else (centre + spread) / scale
+    return Interval(low, high, confidence)

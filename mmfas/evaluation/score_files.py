@@ -1,0 +1,96 @@
+"""Read and write score files (CSV), with errors that name file, line and column."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai', 'label', 'score')
+
+
+def read_records(path: str | PathLike[str], *, allow_duplicates: bool = False) -> list[dict[str, Any]]:
+    """Read the rows of a score file and check every value.
+
+    Args:
+        path: CSV file with the columns of `COLUMNS` in any order; further columns are not read.
+        allow_duplicates: Accept repeated sample ids.
+
+    Returns:
+        One dict per row, `label` as int and `score` as float.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is empty, lacks a column or holds a wrong value.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'score file {path} does not exist; a test run writes one')
+    # utf-8-sig: spreadsheet programs put a byte order mark in front, which would become part of the first name.
+    with open(path, encoding='utf-8-sig', newline='') as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(
+                f'{path}, line 1: column {missing[0]} is missing; expected {",".join(COLUMNS)}, '
+                f'got {",".join(reader.fieldnames or ()) or "an empty file"}'
+            )
+        records: list[dict[str, Any]] = []
+        first_line: dict[str, int] = {}
+        for row in reader:
+            where = f'{path}, line {reader.line_num}'
+            records.append(_parse(row, where))
+            name = records[-1]['sample_id']
+            if not allow_duplicates and name in first_line:
+                raise ValueError(
+                    f"{where}, column sample_id: '{name}' occurs before, in line {first_line[name]}; make the ids "
+                    'unique or pass allow_duplicates=True'
+                )
+            first_line[name] = reader.line_num
+    if not records:
+        raise ValueError(f'{path} has a header but no samples')
+    return records
+
+
+def _parse(row: Mapping[str | None, Any], where: str) -> dict[str, Any]:
+    """Return the typed record of one CSV row."""
+    record = {name: row[name] for name in COLUMNS}
+    short = [name for name, value in record.items() if value is None]
+    if short:
+        raise ValueError(f'{where}, column {short[0]}: the row ends before it')
+    if row.get(None):
+        raise ValueError(f'{where}: more cells than the header has columns; quote cells that contain commas')
+    if not record['sample_id']:
+        raise ValueError(f'{where}, column sample_id: expected a name, got an empty cell')
+    if record['label'] not in ('0', '1'):
+        raise ValueError(f"{where}, column label: expected 0 (spoof) or 1 (live), got '{record['label']}'")
+    try:
+        score = float(record['score'])
+    except ValueError:
+        score = float('nan')
+    if not isfinite(score):
+        raise ValueError(f"{where}, column score: expected a finite number, got '{record['score']}'")
+    return {**record, 'label': int(record['label']), 'score': score}
+
+
+def write_records(path: str | PathLike[str], records: Iterable[Mapping[str, Any]]) -> None:
+    """Write a score file; an older file of this name is replaced only once the new one is complete.
+
+    Args:
+        path: Where to write; missing folders are made.
+        records: One mapping per sample with the keys of `COLUMNS`.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f'{target.name}.{os.getpid()}.part')
+    with open(partial, 'w', encoding='utf-8', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(COLUMNS)
+        for record in records:
+            # repr of a float is the shortest text that reads back as the same float.
+            score = repr(float(record['score']))
+            writer.writerow([*(record[name] for name in COLUMNS[:-1]), score])
+    os.replace(partial, target)

@@ -1,0 +1,307 @@
+"""Score tables and score files: what a test run leaves behind, and all that any error rate needs.
+
+A score file is a CSV with the header `sample_id,domain,subject,video,pai,label,score`. Scores are written with
+as many digits as a float64 needs to come back unchanged, so metrics computed from the file equal those of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mmfas.evaluation.functional.aggregation import aggregate_scores
+from mmfas.evaluation.functional.checks import BoolArray, FloatArray
+from mmfas.evaluation.score_files import COLUMNS, read_records, write_records
+
+TextArray = NDArray[np.str_]
+
+_LIVE = 'live'
+_UNKNOWN = 'unknown'
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """One score per sample with what is needed to judge it; arrays are read-only, order is kept.
+
+    Args:
+        sample_id: Name of each sample, shape (N,), unique.
+        domain: Data set of each sample, shape (N,).
+        subject: Person, shape (N,); empty where unknown.
+        video: Presentation a frame belongs to, shape (N,); empty where unknown.
+        pai: Attack instrument, shape (N,); `'live'` exactly for live samples.
+        label: 1 live, 0 spoof, shape (N,).
+        score: Liveness, shape (N,), finite, higher = live.
+        allow_duplicates: Accept repeated sample ids (some published lists repeat frames).
+
+    Raises:
+        ValueError: If the table is empty or a column breaks its rule; the message names the sample.
+    """
+
+    sample_id: TextArray
+    domain: TextArray
+    subject: TextArray
+    video: TextArray
+    pai: TextArray
+    label: NDArray[np.int64]
+    score: FloatArray
+    allow_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        for name in COLUMNS:
+            dtype = {'label': np.int64, 'score': np.float64}.get(name, np.str_)
+            column = np.array(getattr(self, name), dtype=dtype)
+            column.flags.writeable = False
+            object.__setattr__(self, name, column)
+        shapes = {name: getattr(self, name).shape for name in COLUMNS}
+        if len(set(shapes.values())) != 1 or len(shapes['score']) != 1:
+            raise ValueError(f'columns of a score table must share one shape (N,), got {shapes}')
+        if not len(self):
+            raise ValueError('a score table needs at least one sample, got none')
+        self._check_values()
+
+    def _check_values(self) -> None:
+        """Refuse what would make a rate wrong without anybody noticing."""
+        self._refuse(~np.isin(self.label, (0, 1)), 'label must be 0 (spoof) or 1 (live)', self.label)
+        self._refuse(~np.isfinite(self.score), 'score must be finite', self.score)
+        self._refuse(
+            (self.pai == _LIVE) != self.is_live,
+            "pai must be 'live' for label 1 and an attack's name for 0",
+            self.pai,
+        )
+        if not self.allow_duplicates:
+            unique, counts = np.unique(self.sample_id, return_counts=True)
+            repeated = unique[counts > 1]
+            if repeated.size:
+                raise ValueError(
+                    f'{repeated.size} sample ids occur more than once, first {_some(repeated)}; make them unique '
+                    'or pass allow_duplicates=True'
+                )
+
+    def _refuse(self, wrong: BoolArray, rule: str, column: NDArray[Any]) -> None:
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise ValueError(
+                f"sample '{self.sample_id[row]}': {rule}, got {column[row]} "
+                f'({int(wrong.sum())} of {len(self)} samples break this)'
+            )
+
+    def __len__(self) -> int:
+        return int(self.score.size)
+
+    @property
+    def is_live(self) -> BoolArray:
+        """Whether each sample is a bona fide presentation, shape (N,)."""
+        return self.label == 1
+
+    @property
+    def num_live(self) -> int:
+        """Number of live samples."""
+        return int(self.is_live.sum())
+
+    @property
+    def num_spoof(self) -> int:
+        """Number of attack samples."""
+        return len(self) - self.num_live
+
+    @property
+    def pai_names(self) -> tuple[str, ...]:
+        """Attack instruments that occur, sorted."""
+        return tuple(str(name) for name in np.unique(self.pai[~self.is_live]))
+
+    @classmethod
+    def from_records(cls, records: Iterable[Mapping[str, Any]], *, allow_duplicates: bool = False) -> ScoreTable:
+        """Build a table from one mapping per sample.
+
+        Args:
+            records: Mappings with `sample_id`, `label` and `score`, and optionally `domain`, `subject`, `video`
+                (empty if absent) and `pai` (`'live'` or `'unknown'` if absent, by the label).
+            allow_duplicates: Accept repeated sample ids.
+
+        Returns:
+            The table, in the order of the records.
+
+        Raises:
+            ValueError: If there are no records or a value breaks its rule.
+            KeyError: If a record lacks a required key.
+        """
+        rows = list(records)
+        for index, row in enumerate(rows):
+            missing = [key for key in ('sample_id', 'label', 'score') if key not in row]
+            if missing:
+                raise KeyError(f'score record {index} lacks {missing}; it has {sorted(row)}')
+        columns: dict[str, Any] = {
+            name: [str(row.get(name, '') or '') for row in rows] for name in ('domain', 'subject', 'video')
+        }
+        columns['pai'] = [_pai_name(row.get('pai'), row['label']) for row in rows]
+        columns['sample_id'] = [str(row['sample_id']) for row in rows]
+        columns['label'] = [int(row['label']) for row in rows]
+        columns['score'] = [float(row['score']) for row in rows]
+        return cls(**columns, allow_duplicates=allow_duplicates)
+
+    @classmethod
+    def from_csv(cls, path: str | PathLike[str], *, allow_duplicates: bool = False) -> ScoreTable:
+        """Read a score file.
+
+        Args:
+            path: CSV file with the header `sample_id,domain,subject,video,pai,label,score` in any order; further
+                columns are not read.
+            allow_duplicates: Accept repeated sample ids.
+
+        Returns:
+            The table, in the order of the file.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is empty, lacks a column or holds a wrong value; names file, line and column.
+        """
+        records = read_records(path, allow_duplicates=allow_duplicates)
+        try:
+            return cls.from_records(records, allow_duplicates=allow_duplicates)
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
+
+    def to_csv(self, path: str | PathLike[str]) -> None:
+        """Write a score file; it replaces an older one only when complete.
+
+        Args:
+            path: Where to write; missing folders are made.
+        """
+        write_records(path, self.to_records())
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one dict of plain Python values per sample, the inverse of `from_records`."""
+        rows = zip(*(getattr(self, name).tolist() for name in COLUMNS))
+        return [dict(zip(COLUMNS, row)) for row in rows]
+
+    def take(self, rows: ArrayLike) -> ScoreTable:
+        """Return some of the samples.
+
+        Args:
+            rows: Positions, or a mask of shape (N,).
+
+        Returns:
+            A table of these rows, in the order given.
+
+        Raises:
+            ValueError: If no row is left.
+        """
+        index = np.asarray(rows)
+        columns = {name: getattr(self, name)[index] for name in COLUMNS}
+        return ScoreTable(**columns, allow_duplicates=self.allow_duplicates)
+
+    def select(self, **wanted: str | int | Sequence[str | int]) -> ScoreTable:
+        """Return the samples whose columns have the wanted values.
+
+        Args:
+            wanted: One value or several, by column name: `select(domain='C', pai=('live', 'print'))`.
+
+        Returns:
+            A table of these samples, in the same order.
+
+        Raises:
+            KeyError: If there is no such column.
+            ValueError: If no sample fits.
+        """
+        mask = np.ones(len(self), dtype=np.bool_)
+        for name, values in wanted.items():
+            if name not in COLUMNS:
+                raise KeyError(f"a score table has no column '{name}'; it has {', '.join(COLUMNS)}")
+            options = [values] if isinstance(values, (str, int)) else list(values)
+            mask &= np.isin(getattr(self, name), options)
+        if not mask.any():
+            raise ValueError(f'no sample of the score table has {wanted}')
+        return self.take(mask)
+
+    @classmethod
+    def concat(cls, tables: Iterable[ScoreTable]) -> ScoreTable:
+        """Join tables row by row.
+
+        Args:
+            tables: At least one table.
+
+        Returns:
+            A table of all rows; duplicates are accepted if any of the tables accepts them.
+
+        Raises:
+            ValueError: If there is no table, or two tables share a sample id.
+        """
+        parts = list(tables)
+        if not parts:
+            raise ValueError('concat needs at least one score table, got none')
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
+        return cls(**columns, allow_duplicates=any(part.allow_duplicates for part in parts))
+
+    def group_ids(self, level: str) -> TextArray:
+        """Return the video or the subject of every sample, made unique over domains.
+
+        Args:
+            level: `'video'` or `'subject'`.
+
+        Returns:
+            Names such as `'C/video_12'`, shape (N,).
+
+        Raises:
+            ValueError: If the level is unknown or a sample has no such id.
+        """
+        if level not in ('video', 'subject'):
+            raise ValueError(f"expected the level 'video' or 'subject', got '{level}'")
+        names = getattr(self, level)
+        if np.any(names == ''):
+            row = int(np.flatnonzero(names == '')[0])
+            raise ValueError(
+                f"sample '{self.sample_id[row]}' has no {level} id, so its {level} cannot be told "
+                f'({int(np.sum(names == ""))} of {len(self)} samples)'
+            )
+        return np.char.add(np.char.add(self.domain, '/'), names)
+
+    def aggregate(self, level: str, *, how: str = 'mean') -> ScoreTable:
+        """Reduce frames to one score per video, or per subject and attack instrument.
+
+        Args:
+            level: `'video'`, or `'subject'`: a person's live samples and each kind of attack on him or her.
+            how: `'mean'`, `'median'` or `'max'`.
+
+        Returns:
+            A table with one row per group in order of first appearance, named by the group.
+
+        Raises:
+            ValueError: If ids are missing, or a video mixes labels, instruments or subjects.
+        """
+        groups = self.group_ids(level)
+        if level == 'subject':
+            groups = np.char.add(np.char.add(groups, '/'), self.pai)
+        score, first = aggregate_scores(self.score, groups, how=how)
+        group_first = {str(groups[row]): row for row in first.tolist()}
+        origin = np.array([group_first[str(name)] for name in groups])
+        for name in ('label', 'pai', 'subject'):
+            column = getattr(self, name)
+            mixed = np.flatnonzero(column != column[origin])
+            if mixed.size:
+                row = int(mixed[0])
+                raise ValueError(
+                    f"{level} '{groups[row]}' mixes the {name}s {column[origin[row]]} and {column[row]} "
+                    f"(sample '{self.sample_id[row]}'); one {level} must be one presentation"
+                )
+        columns = {name: getattr(self, name)[first] for name in COLUMNS}
+        if level == 'subject':
+            columns['video'] = np.full(first.size, '')
+        return ScoreTable(**{**columns, 'sample_id': groups[first], 'score': score})
+
+
+def _pai_name(pai: Any, label: Any) -> str:
+    """Return the instrument to store: an absent or unknown name follows from the label."""
+    name = str(pai or _UNKNOWN)
+    if name == _UNKNOWN:
+        return _LIVE if int(label) == 1 else _UNKNOWN
+    return name
+
+
+def _some(names: TextArray, limit: int = 3) -> str:
+    """Return the first few names as text."""
+    shown = ', '.join(f"'{name}'" for name in names[:limit])
+    return f'{shown}, ...' if len(names) > limit else shown
