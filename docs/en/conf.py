@@ -1,0 +1,66 @@
+"""Sphinx settings of the English documentation: `sphinx-build -W -b html docs/en docs/_build/en`."""
+
+import re
+import sys
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPO))
+
+from mmfas import __version__  # noqa: E402
+
+project = 'mmfas'
+author = 'The mmfas contributors'
+copyright = '2026, The mmfas contributors'
+version = release = __version__
+
+extensions = [
+    'myst_parser',
+    'sphinx.ext.autodoc',
+    'sphinx.ext.autosummary',
+    'sphinx.ext.mathjax',
+    'sphinx.ext.napoleon',
+]
+templates_path = ['_templates']
+exclude_patterns = ['_build', '_templates']
+source_suffix = {'.rst': 'restructuredtext', '.md': 'markdown'}
+
+# Docstrings put code between single backticks.
+default_role = 'code'
+autosummary_generate = True
+add_module_names = False
+autosummary_imported_members = False
+# Re-exported names are described once, on the page of the module that defines them.
+autodoc_default_options = {'members': True, 'ignore-module-all': True}
+autodoc_member_order = 'bysource'
+autodoc_typehints = 'signature'
+autodoc_typehints_format = 'short'
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_custom_sections = [('Differs from', 'notes_style')]
+
+myst_enable_extensions = ['attrs_block', 'colon_fence', 'deflist', 'dollarmath']
+myst_heading_anchors = 3
+
+html_theme = 'furo'
+html_title = f'mmfas {version}'
+html_static_path = ['_static']
+html_css_files = ['mmfas.css']
+html_show_sphinx = False
+
+
+def escape_plain_text(app, what, name, obj, options, lines):
+    """Keep `|x|`, `name_` and `TPR@FPR` of plain docstring text from being read as reStructuredText."""
+    if what == 'property':  # napoleon would take a first line 'this: that' for 'type: text'
+        lines[:1] = [line.replace(': ', ' \N{EN DASH} ') for line in lines[:1]]
+    for number, line in enumerate(lines):
+        if line.lstrip().startswith(('>>>', '...')):
+            continue
+        parts = line.split('`')
+        parts[::2] = [re.sub(r'[|@]|(?<=\w)_(?!\w)', r'\\\g<0>', part) for part in parts[::2]]
+        lines[number] = '`'.join(parts)
+
+
+def setup(app):
+    """Connect the handler ahead of napoleon, whose own markup must not be escaped."""
+    app.connect('autodoc-process-docstring', escape_plain_text, priority=100)
