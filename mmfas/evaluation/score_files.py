@@ -39,17 +39,17 @@ def read_records(path: str | PathLike[str], *, allow_duplicates: bool = False) -
                 f'got {",".join(reader.fieldnames or ()) or "an empty file"}'
             )
         records: list[dict[str, Any]] = []
-        first_line: dict[str, int] = {}
+        first_line: dict[tuple[str, str], int] = {}
         for row in reader:
             where = f'{path}, line {reader.line_num}'
             records.append(_parse(row, where))
-            name = records[-1]['sample_id']
-            if not allow_duplicates and name in first_line:
+            key = (records[-1]['domain'], records[-1]['sample_id'])
+            if not allow_duplicates and key in first_line:
                 raise ValueError(
-                    f"{where}, column sample_id: '{name}' occurs before, in line {first_line[name]}; make the ids "
-                    'unique or pass allow_duplicates=True'
+                    f"{where}, column sample_id: '{key[1]}' occurs before, in line {first_line[key]}; make the "
+                    'ids unique within a domain or pass allow_duplicates=True'
                 )
-            first_line[name] = reader.line_num
+            first_line[key] = reader.line_num
     if not records:
         raise ValueError(f'{path} has a header but no samples')
     return records

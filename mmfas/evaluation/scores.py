@@ -6,6 +6,7 @@ as many digits as a float64 needs to come back unchanged, so metrics computed fr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -29,7 +30,7 @@ class ScoreTable:
     """One score per sample with what is needed to judge it; arrays are read-only, order is kept.
 
     Args:
-        sample_id: Name of each sample, shape (N,), unique.
+        sample_id: Name of each sample, shape (N,), unique within a domain.
         domain: Data set of each sample, shape (N,).
         subject: Person, shape (N,); empty where unknown.
         video: Presentation a frame belongs to, shape (N,); empty where unknown.
@@ -74,13 +75,17 @@ class ScoreTable:
             self.pai,
         )
         if not self.allow_duplicates:
-            unique, counts = np.unique(self.sample_id, return_counts=True)
-            repeated = unique[counts > 1]
-            if repeated.size:
+            repeated = [key for key, count in Counter(self.keys()).items() if count > 1]
+            if repeated:
+                domain, name = repeated[0]
                 raise ValueError(
-                    f'{repeated.size} sample ids occur more than once, first {_some(repeated)}; make them unique '
-                    'or pass allow_duplicates=True'
+                    f"{len(repeated)} sample ids occur more than once, first '{name}' of domain '{domain}'; make "
+                    'them unique within a domain or pass allow_duplicates=True'
                 )
+
+    def keys(self) -> list[tuple[str, str]]:
+        """Return what identifies each sample: its domain and its id."""
+        return list(zip(self.domain.tolist(), self.sample_id.tolist()))
 
     def _refuse(self, wrong: BoolArray, rule: str, column: NDArray[Any]) -> None:
         if wrong.any():
@@ -299,9 +304,3 @@ def _pai_name(pai: Any, label: Any) -> str:
     if name == _UNKNOWN:
         return _LIVE if int(label) == 1 else _UNKNOWN
     return name
-
-
-def _some(names: TextArray, limit: int = 3) -> str:
-    """Return the first few names as text."""
-    shown = ', '.join(f"'{name}'" for name in names[:limit])
-    return f'{shown}, ...' if len(names) > limit else shown

@@ -1,0 +1,296 @@
+"""The report of one test set: a frozen record that turns itself into JSON, a text table and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmfas.evaluation.functional import (
+    AcerResult,
+    ApcerResult,
+    EerPoint,
+    Interval,
+    PadPoint,
+    Rate,
+    Threshold,
+    TprPoint,
+)
+from mmfas.evaluation.tables import Row, markdown_table, percent, percent_interval, text_table
+
+HEADER = ('metric', 'value %', '95 % interval', 'counts')
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number that is not one rate, with its bootstrap interval.
+
+    Args:
+        value: The number, in [0, 1].
+        interval: Its interval; None where none was asked for or none is defined.
+    """
+
+    value: float
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Errors at a threshold that was fixed without the test scores; None where a class is absent.
+
+    Args:
+        threshold: The threshold and its origin.
+        hter: Half total error rate.
+        bpcer: Rejected bona fide presentations.
+        apcer: Accepted attacks per instrument.
+        acer: Average of APCER and BPCER, in its two readings.
+    """
+
+    threshold: Threshold
+    hter: Estimate | None
+    bpcer: Rate | None
+    apcer: ApcerResult | None
+    acer: AcerResult | None
+
+
+@dataclass(frozen=True)
+class OraclePoints:
+    """Operating points chosen on the test scores themselves: no system could have known their thresholds.
+
+    Args:
+        eer: Equal error rate of the test scores.
+        tpr_at_fpr: Strict TPR at each target FPR.
+        bpcer_at_apcer: BPCER at each bound on the worst instrument's APCER.
+    """
+
+    eer: EerPoint
+    tpr_at_fpr: tuple[TprPoint, ...]
+    bpcer_at_apcer: tuple[PadPoint, ...]
+
+
+@dataclass(frozen=True)
+class FASReport:
+    """All numbers of one test set.
+
+    Args:
+        name: What the test set is called in tables.
+        level: `'frame'`, `'video'` or `'subject'`: what one score stands for.
+        how: How frames were reduced, if they were.
+        num_live: Number of live scores.
+        num_spoof: Number of attack scores.
+        interval_unit: What the bootstrap draws: `'sample'`, `'video'` or `'subject'`.
+        operating: Errors at the dev (or fixed) threshold; None without one.
+        auc: Area under the ROC curve; None where a class is absent.
+        oracle: Points chosen on the test scores; None where a class is absent.
+        notes: Sentences a reader needs beside the numbers.
+    """
+
+    name: str
+    level: str
+    how: str
+    num_live: int
+    num_spoof: int
+    interval_unit: str
+    operating: OperatingPoint | None
+    auc: Estimate | None
+    oracle: OraclePoints | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def absent(self) -> str:
+        """Why two-class numbers are missing: 'no live samples', 'no attack samples', or nothing."""
+        if not self.num_live:
+            return 'no live samples'
+        return '' if self.num_spoof else 'no attack samples'
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values ready for JSON: finite numbers, text, or None where undefined."""
+        operating, apcer = self.operating, self.operating and self.operating.apcer
+        return {
+            'name': self.name,
+            'level': self.level,
+            'how': None if self.level == 'frame' else self.how,
+            'num_live': self.num_live,
+            'num_spoof': self.num_spoof,
+            'interval_unit': self.interval_unit,
+            'threshold': operating and {'value': operating.threshold.value, 'origin': operating.threshold.origin},
+            'hter': operating and _estimate_dict(operating.hter),
+            'bpcer': operating and operating.bpcer and rate_dict(operating.bpcer),
+            'apcer': apcer and {name: rate_dict(rate) for name, rate in apcer.per_pai.items()},
+            'apcer_max': apcer and {**rate_dict(apcer.max), 'pai': apcer.worst_pai},
+            'apcer_pooled': apcer and rate_dict(apcer.pooled),
+            'acer_max': operating and operating.acer and operating.acer.max,
+            'acer_pooled': operating and operating.acer and operating.acer.pooled,
+            'auc': _estimate_dict(self.auc),
+            'oracle': self.oracle and _oracle_dict(self.oracle),
+            'notes': list(self.notes),
+        }
+
+    def rows(self) -> list[Row]:
+        """Return the rows of the report's table, columns as in `HEADER`."""
+        return [*self._operating_rows(), *self._curve_rows()]
+
+    def _operating_rows(self) -> list[Row]:
+        if self.operating is None:
+            return []
+        point = self.operating
+        rows: list[Row] = [('HTER', *_estimate_cells(point.hter, self.absent), '')]
+        rows.append(_rate_row('BPCER', point.bpcer, self.absent))
+        if point.apcer is None:
+            rows.append(('APCER', f'n/a ({self.absent})', '', ''))
+        else:
+            rows += [_rate_row(f'APCER {name}', rate) for name, rate in point.apcer.per_pai.items()]
+            rows.append(_rate_row(f'APCER max (ISO; {point.apcer.worst_pai})', point.apcer.max))
+            rows.append(_rate_row('APCER pooled (FAR)', point.apcer.pooled))
+        acer = point.acer
+        rows.append(('ACER max', percent(acer.max if acer else None, self.absent), '', ''))
+        rows.append(('ACER pooled', percent(acer.pooled if acer else None, self.absent), '', ''))
+        return rows
+
+    def _curve_rows(self) -> list[Row]:
+        rows: list[Row] = [('AUC', *_estimate_cells(self.auc, self.absent), '')]
+        if self.oracle is None:
+            return rows
+        eer = self.oracle.eer
+        rows.append(('EER (oracle)', percent(eer.value), '', f'FAR {eer.far}, FRR {eer.frr}'))
+        for tpr in self.oracle.tpr_at_fpr:
+            remark = '' if tpr.is_resolved else ', too few attacks'
+            label = f'TPR@FPR={tpr.target:g} (oracle)'
+            rows.append(
+                (label, percent(tpr.tpr.value), percent_interval(tpr.tpr.interval()), f'{tpr.tpr}{remark}')
+            )
+        rows += [
+            _rate_row(f'BPCER@APCER={point.target:g} (oracle)', point.bpcer)
+            for point in self.oracle.bpcer_at_apcer
+        ]
+        return rows
+
+    def title(self) -> str:
+        """Return one line: name, level, counts and threshold."""
+        level = self.level if self.level == 'frame' else f'{self.level} level, {self.how} of frames'
+        threshold = self.operating.threshold if self.operating else 'none'
+        return f'{self.name} ({level}): {self.num_live} live, {self.num_spoof} attacks; threshold {threshold}'
+
+    def table(self) -> str:
+        """Return the report as text for a terminal."""
+        lines = [self.title(), text_table(HEADER, self.rows())]
+        return '\n'.join([*lines, *(f'* {note}' for note in self.notes)])
+
+    def markdown(self) -> str:
+        """Return the report as a Markdown section."""
+        lines = [f'**{self.title()}**', '', markdown_table(HEADER, self.rows())]
+        return '\n'.join([*lines, '', *(f'* {note}' for note in self.notes)]).rstrip() + '\n'
+
+
+def rate_dict(rate: Rate) -> dict[str, Any]:
+    """Return a rate as plain values.
+
+    Args:
+        rate: Errors over total.
+
+    Returns:
+        `value`, `errors`, `total` and the Wilson ends `low` and `high`.
+    """
+    interval = rate.interval()
+    return {
+        'value': rate.value,
+        'errors': rate.errors,
+        'total': rate.total,
+        'low': interval.low,
+        'high': interval.high,
+    }
+
+
+def _estimate_dict(estimate: Estimate | None) -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    interval = estimate.interval
+    return {'value': estimate.value, 'low': interval and interval.low, 'high': interval and interval.high}
+
+
+def _oracle_dict(oracle: OraclePoints) -> dict[str, Any]:
+    eer = oracle.eer
+    return {
+        'eer': {'value': eer.value, 'far': str(eer.far), 'frr': str(eer.frr), 'threshold': eer.threshold},
+        'tpr_at_fpr': [
+            {
+                'target': point.target,
+                **{k if k != 'errors' else 'accepted': v for k, v in rate_dict(point.tpr).items()},
+                'fpr': point.fpr.value,
+                'threshold': point.threshold,
+                'is_resolved': point.is_resolved,
+            }
+            for point in oracle.tpr_at_fpr
+        ],
+        'bpcer_at_apcer': [
+            {'target': point.target, **rate_dict(point.bpcer), 'threshold': point.threshold}
+            for point in oracle.bpcer_at_apcer
+        ],
+    }
+
+
+def _rate_row(label: str, rate: Rate | None, absent: str = '') -> Row:
+    if rate is None:
+        return (label, percent(None, absent), '', '')
+    return (label, percent(rate.value), percent_interval(rate.interval()), str(rate))
+
+
+def _estimate_cells(estimate: Estimate | None, absent: str = '') -> tuple[str, str]:
+    if estimate is None:
+        return percent(None, absent), ''
+    return percent(estimate.value), percent_interval(estimate.interval)
+
+
+def summary_rows(reports: Sequence[FASReport]) -> tuple[Row, list[Row]]:
+    """Return header and rows of a comparison: one row per test set, and their mean where there are several.
+
+    Args:
+        reports: Reports, at least one.
+
+    Returns:
+        The header and the rows, all text; rates in percent.
+    """
+    header = (
+        'test set',
+        'threshold',
+        'HTER',
+        'BPCER',
+        'APCER max (PAI)',
+        'ACER max',
+        'ACER pooled',
+        'AUC',
+        'EER (oracle)',
+    )
+    rows = [(report.name, *_summary_cells(report)) for report in reports]
+    if len(reports) > 1:
+        rows.append(('mean', '', *_mean_cells(reports)))
+    return header, rows
+
+
+def _summary_cells(report: FASReport) -> Row:
+    point = report.operating
+    apcer, acer = point and point.apcer, point and point.acer
+    return (
+        str(point.threshold) if point else 'none',
+        ' '.join(_estimate_cells(point.hter if point else None)).strip(),
+        percent(point.bpcer.value if point and point.bpcer else None),
+        f'{percent(apcer.max.value)} ({apcer.worst_pai})' if apcer else percent(None),
+        percent(acer.max if acer else None),
+        percent(acer.pooled if acer else None),
+        ' '.join(_estimate_cells(report.auc)).strip(),
+        percent(report.oracle.eer.value if report.oracle else None),
+    )
+
+
+def _mean_cells(reports: Sequence[FASReport]) -> Row:
+    """Return the mean of each column over the test sets that all have it."""
+    columns = []
+    for name in ('hter', 'bpcer', 'apcer_max', 'acer_max', 'acer_pooled', 'auc'):
+        columns.append([report.to_dict()[name] for report in reports])
+    columns.append([report.oracle and report.oracle.eer.value for report in reports])
+    cells = []
+    for column in columns:
+        values = [value['value'] if isinstance(value, dict) else value for value in column]
+        known = [value for value in values if value is not None]
+        cells.append(percent(sum(known) / len(known)) if len(known) == len(values) else 'n/a')
+    return tuple(cells)

@@ -1,0 +1,191 @@
+"""The metric of the Runner: gathers scores of all processes and calls the pure functions once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+from mmengine.evaluator import BaseMetric
+
+from mmfas.evaluation.functional import Threshold, parse_criterion
+from mmfas.evaluation.report import FASReport, dev_threshold, evaluate_scores
+from mmfas.evaluation.scores import ScoreTable
+from mmfas.registry import METRICS
+
+_TEXT_KEYS = ('domain', 'subject', 'video', 'pai')
+
+
+@METRICS.register_module()
+class FASMetric(BaseMetric):
+    """Error rates of face anti-spoofing on a dev or a test split.
+
+    On the dev split the threshold is chosen on these very scores, so `dev/hter` is what model selection should
+    minimise: `save_best='dev/hter', rule='less'`. On a test split the threshold comes from outside (`threshold` or
+    `dev_scores`); without one, only AUC and values named `..._oracle` are reported.
+
+    Args:
+        split: `'dev'` or `'test'`; also the prefix of the metric names unless `prefix` is given.
+        criterion: How the dev scores fix the threshold; see `mmfas.evaluation.parse_criterion`.
+        threshold: Test only: a threshold fixed beforehand.
+        dev_scores: Test only: score file of the dev split.
+        level: `'frame'`, `'video'` or `'subject'`.
+        how: `'mean'`, `'median'` or `'max'` of a video's frames.
+        out_file: Where the main process writes the score file; None to write none.
+        collect_device: `'cpu'` or `'gpu'`, the way results travel between processes.
+        prefix: Prefix of the metric names.
+        collect_dir: Folder through which processes exchange results on `'cpu'`.
+
+    Raises:
+        ValueError: If the split or criterion is unknown, or the options contradict each other.
+    """
+
+    def __init__(
+        self,
+        split: str = 'dev',
+        criterion: str = 'eer',
+        *,
+        threshold: float | None = None,
+        dev_scores: str | None = None,
+        level: str = 'frame',
+        how: str = 'mean',
+        out_file: str | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        if split not in ('dev', 'test'):
+            raise ValueError(f"split must be 'dev' or 'test', got '{split}'")
+        if split == 'dev' and (threshold is not None or dev_scores is not None):
+            raise ValueError("threshold and dev_scores belong to split='test': the dev split chooses its own")
+        if threshold is not None and dev_scores is not None:
+            raise ValueError('give either threshold or dev_scores, not both: one of them would be ignored')
+        parse_criterion(criterion)
+        super().__init__(collect_device=collect_device, prefix=prefix or split, collect_dir=collect_dir)
+        self.split = split
+        self.criterion = criterion
+        self.threshold = threshold
+        self.dev_scores = dev_scores
+        self.level = level
+        self.how = how
+        self.out_file = out_file
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Keep what the score file needs of one batch.
+
+        Args:
+            data_batch: The batch; not read.
+            data_samples: Dicts of `FASDataSample`s with `pred_score`, `gt_label` and `sample_id`, and where known
+                `domain`, `subject`, `video` and `pai`.
+
+        Raises:
+            KeyError: If a sample has no prediction, label or id.
+            ValueError: If a score is not finite; the message names the sample.
+        """
+        for sample in data_samples:
+            missing = [key for key in ('sample_id', 'gt_label', 'pred_score') if key not in sample]
+            if missing:
+                raise KeyError(f'FASMetric needs {missing} in every data sample; it has {sorted(sample)}')
+            score = float(sample['pred_score'])
+            if not isfinite(score):
+                raise ValueError(f"score of sample '{sample['sample_id']}' is {score}: the model diverged on it")
+            record = {key: sample[key] for key in _TEXT_KEYS if key in sample}
+            record.update(sample_id=sample['sample_id'], label=int(sample['gt_label']), score=score)
+            self.results.append(record)
+
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+        """Return the metrics of the gathered results; runs in the main process only.
+
+        Args:
+            results: Records of `process`, of all processes, in the order of the data set.
+
+        Returns:
+            Metrics by name, without prefix.
+        """
+        table = ScoreTable.from_records(results)
+        if self.out_file is not None:
+            table.to_csv(self.out_file)
+        if self.split == 'dev':
+            return self.calculate_dev(table, criterion=self.criterion, level=self.level, how=self.how)
+        return self.calculate_test(
+            table,
+            dev=ScoreTable.from_csv(self.dev_scores) if self.dev_scores is not None else None,
+            threshold=self.threshold,
+            criterion=self.criterion,
+            level=self.level,
+            how=self.how,
+        )
+
+    @staticmethod
+    def calculate_dev(
+        table: ScoreTable, *, criterion: str = 'eer', level: str = 'frame', how: str = 'mean'
+    ) -> dict[str, float]:
+        """Return the metrics of a dev split at the threshold chosen on it.
+
+        Args:
+            table: Dev scores with both classes.
+            criterion: See `mmfas.evaluation.parse_criterion`.
+            level: `'frame'`, `'video'` or `'subject'`.
+            how: `'mean'`, `'median'` or `'max'`.
+
+        Returns:
+            `threshold`, `hter`, `bpcer`, `apcer_max`, `acer_max`, `acer_pooled`, `auc` and `eer`.
+
+        Raises:
+            ValueError: If a class is absent.
+        """
+        threshold = dev_threshold(table, criterion=criterion, level=level, how=how)
+        report = evaluate_scores(table, threshold=threshold, level=level, how=how, num_bootstrap=0)
+        metrics = _flatten(report)
+        metrics['eer'] = metrics.pop('eer_oracle')
+        return {name: value for name, value in metrics.items() if not name.endswith('_oracle')}
+
+    @staticmethod
+    def calculate_test(
+        table: ScoreTable,
+        *,
+        dev: ScoreTable | None = None,
+        threshold: Threshold | float | None = None,
+        criterion: str = 'eer',
+        level: str = 'frame',
+        how: str = 'mean',
+    ) -> dict[str, float]:
+        """Return the metrics of a test split at a threshold from outside.
+
+        Args:
+            table: Test scores.
+            dev: Dev scores, of other samples.
+            threshold: A threshold fixed beforehand, instead of `dev`.
+            criterion: How `dev` fixes the threshold.
+            level: `'frame'`, `'video'` or `'subject'`.
+            how: `'mean'`, `'median'` or `'max'`.
+
+        Returns:
+            What is defined of `threshold`, `hter`, `bpcer`, `apcer_max`, `acer_max`, `acer_pooled`, `auc`,
+            `apcer_<pai>`, `eer_oracle` and `tpr_at_fpr_<target>_oracle`.
+
+        Raises:
+            ValueError: If dev and test share samples, or dev lacks a class.
+        """
+        report = evaluate_scores(
+            table, dev=dev, threshold=threshold, criterion=criterion, level=level, how=how, num_bootstrap=0
+        )
+        metrics = _flatten(report)
+        if report.operating is not None and report.operating.apcer is not None:
+            metrics.update({f'apcer_{pai}': rate.value for pai, rate in report.operating.apcer.per_pai.items()})
+        return metrics
+
+
+def _flatten(report: FASReport) -> dict[str, float]:
+    """Return the numbers of a report that are defined, by name."""
+    flat: dict[str, float] = {}
+    values = report.to_dict()
+    for name in ('threshold', 'hter', 'bpcer', 'apcer_max', 'acer_max', 'acer_pooled', 'auc'):
+        value = values[name]
+        if value is not None:
+            flat[name] = value['value'] if isinstance(value, dict) else value
+    if report.oracle is not None:
+        flat['eer_oracle'] = report.oracle.eer.value
+        for point in report.oracle.tpr_at_fpr:
+            flat[f'tpr_at_fpr_{point.target:g}_oracle'] = point.tpr.value
+    return flat
