@@ -16,16 +16,37 @@ from mmengine import registry as engine
 from mmengine.registry import Registry
 
 SCOPE = 'mmfas'
+#: Modules whose import fills mmengine's root registries, which import nothing by themselves.
+ENGINE_HOMES = (
+    'mmengine.dataset',
+    'mmengine.evaluator',
+    'mmengine.hooks',
+    'mmengine.model',
+    'mmengine.optim',
+    'mmengine.runner',
+    'mmengine.visualization',
+    'mmcv.transforms',
+    'mmcv.cnn',
+)
 
 
-def _known_names(registry: Registry) -> list[str]:
-    """Names that `registry` or one of its parents holds."""
+def _known_names(registry: Registry, scope: str) -> list[str]:
+    """Names that `registry` (its node of `scope`, where that is given) or one of its parents holds."""
     names: list[str] = []
-    node: Registry | None = registry
+    with registry.switch_scope_and_registry(scope or registry.scope) as found:
+        node: Registry | None = found
     while node is not None:
         names += node.module_dict
         node = node.parent
     return names
+
+
+def _look_up(registry: Registry, type_name: str) -> Any:
+    """Return what `type_name` stands for, or None."""
+    try:
+        return registry.get(type_name)
+    except RuntimeError:  # mmengine's wording for a dotted path that does not exist
+        return None
 
 
 def _import_error_of(type_name: str) -> ImportError | None:
@@ -56,15 +77,17 @@ def resolve(registry: Registry, type_name: Any) -> Any:
     """
     if not isinstance(type_name, str):
         return type_name
-    try:
-        found = registry.get(type_name)
-    except RuntimeError:  # mmengine's wording for a dotted path that does not exist
-        found = None
+    found = _look_up(registry, type_name)
+    if found is None:
+        for home in ENGINE_HOMES:
+            import_module(home)
+        found = _look_up(registry, type_name)
     if found is not None:
         return found
     cause = _import_error_of(type_name)
-    names = _known_names(registry)
-    near = difflib.get_close_matches(type_name.rpartition('.')[2], names, n=3)
+    scope, _, name = type_name.rpartition('.')
+    names = _known_names(registry, '' if cause or '.' in scope else scope)
+    near = difflib.get_close_matches(name, names, n=3)
     hint = f'did you mean {" or ".join(near)}?' if near else f'known: {", ".join(sorted(names)) or "nothing"}'
     if cause is not None:
         hint = f'importing it failed: {cause}'
