@@ -1,0 +1,55 @@
+"""Draw ROC, DET, score histogram and errors per attack instrument from score files."""
+
+from __future__ import annotations
+
+import argparse
+
+from mmfas.cli.eval_scores import add_score_arguments, read_tables, report_error
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command.
+
+    Args:
+        parser: Parser to extend.
+    """
+    add_score_arguments(parser)
+    parser.add_argument('--out', metavar='DIR', required=True, help='folder for the PNG files')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the figures and print their paths.
+
+    Args:
+        argv: Arguments; those of the process if None.
+
+    Returns:
+        Exit status: 0, or 2 for wrong input.
+    """
+    parser = argparse.ArgumentParser(prog='plot_scores', description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    from mmfas.evaluation import Threshold, parse_criterion
+    from mmfas.visualization import save_score_plots
+
+    try:
+        tables, dev = read_tables(args)
+        rule = parse_criterion(args.criterion)
+        paths = save_score_plots(
+            tables,
+            args.out,
+            dev=dev,
+            threshold=Threshold(rule.value, 'fixed') if rule.kind == 'fixed' and rule.value is not None else None,
+            criterion=args.criterion,
+            level=args.level,
+            how=args.how,
+        )
+    except (FileNotFoundError, ValueError) as error:
+        return report_error(error)
+    for path in paths.values():
+        print(path)
+    for name, table in tables.items():
+        if not (table.num_live and table.num_spoof):
+            absent = 'live' if not table.num_live else 'attack'
+            print(f'{name}: no {absent} samples, so no ROC and DET curve')
+    return 0

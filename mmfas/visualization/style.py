@@ -1,0 +1,80 @@
+"""One look for every figure: size, palette, drawing and saving through matplotlib's object interface."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FIGURE_SIZE_INCH = (6.4, 4.8)
+DOTS_PER_INCH = 150
+
+#: Okabe and Ito's palette, told apart with every kind of colour vision. Live is always blue, attacks vermilion.
+LIVE_COLOUR = '#0072B2'
+SPOOF_COLOUR = '#D55E00'
+THRESHOLD_COLOUR = '#333333'
+SERIES_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
+SERIES_STYLES = ('-', '--', '-.', ':')
+
+
+def new_figure(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    """Return an empty figure with one pair of axes in the house style.
+
+    Nothing global is touched: no pyplot, no current figure, no change of rcParams.
+
+    Args:
+        title: Title over the axes.
+        xlabel: Label of the horizontal axis, with unit.
+        ylabel: Label of the vertical axis, with unit.
+
+    Returns:
+        The figure and its axes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=FIGURE_SIZE_INCH, dpi=DOTS_PER_INCH, layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(title, loc='left', fontsize=11, fontweight='bold')
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.grid(color='#DDDDDD', linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def series_look(index: int) -> dict[str, Any]:
+    """Return colour and line style of the series with this number; both repeat, their pairs much later.
+
+    Args:
+        index: Number of the series, from 0.
+
+    Returns:
+        Keywords for `Axes.plot`.
+    """
+    return {
+        'color': SERIES_COLOURS[index % len(SERIES_COLOURS)],
+        'linestyle': SERIES_STYLES[index % len(SERIES_STYLES)],
+    }
+
+
+def save_figure(figure: Figure, path: str | PathLike[str]) -> Path:
+    """Write a figure as PNG.
+
+    Args:
+        figure: The figure.
+        path: File to write; missing folders are made.
+
+    Returns:
+        The path.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, format='png')
+    return target
