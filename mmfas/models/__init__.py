@@ -1,1 +1,28 @@
 """Networks: trunks, fusion necks, heads, losses and the model that joins them."""
+
+from mmfas.models.backbones import BaseTrunk, MultiStreamViT
+from mmfas.models.fas import FASDistributedDataParallel, MultiModalFAS, fas_train_step
+from mmfas.models.heads import BaseFASHead, LinearFASHead
+from mmfas.models.layers import StackedLinear
+from mmfas.models.losses import BaseLoss, CrossEntropyLoss, FocalLoss
+from mmfas.models.necks import BaseFusionNeck, ConcatNeck
+from mmfas.models.specs import FeatureSpec, OwnedParameter, StreamSpec
+
+__all__ = [
+    'BaseFASHead',
+    'BaseFusionNeck',
+    'BaseLoss',
+    'BaseTrunk',
+    'ConcatNeck',
+    'CrossEntropyLoss',
+    'FASDistributedDataParallel',
+    'FeatureSpec',
+    'FocalLoss',
+    'LinearFASHead',
+    'MultiModalFAS',
+    'MultiStreamViT',
+    'OwnedParameter',
+    'StackedLinear',
+    'StreamSpec',
+    'fas_train_step',
+]

@@ -1,1 +1,7 @@
 """The model that joins trunk, neck and head."""
+
+from mmfas.models.fas.distributed import FASDistributedDataParallel
+from mmfas.models.fas.multi_modal_fas import MultiModalFAS
+from mmfas.models.fas.train_step import fas_train_step
+
+__all__ = ['FASDistributedDataParallel', 'MultiModalFAS', 'fas_train_step']

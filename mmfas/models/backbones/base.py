@@ -1,0 +1,175 @@
+"""What every trunk can do: embed the images, yield its blocks one by one, read the streams out.
+
+Legend: M modalities (canonical order), B batch, C width of the readout, feat any shape of one stream.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmfas.models.specs import OwnedParameter, StreamSpec
+from mmfas.structures import MODALITIES, check_modalities
+
+Block = Callable[[Tensor], Tensor]
+
+
+class BaseTrunk(BaseModule):
+    """A network shared by all modalities that hands control to the neck between its blocks.
+
+    Subclasses set `embed_dims`, `token_dims`, `num_prefix` and `image_size`, and call `freeze` last.
+
+    Args:
+        modalities: Modalities of the streams; the model gives its own.
+        init_cfg: Initialisation, as in mmengine.
+    """
+
+    #: Arguments the model gives, so that configs need not.
+    injected = ('modalities',)
+    #: Width C of the readout.
+    embed_dims: int
+    #: Width of a token; None if the streams are feature maps.
+    token_dims: int | None = None
+    #: Tokens before the patch tokens.
+    num_prefix: int = 0
+    #: Rows and columns of the images it was made for, in pixels; None if any size will do.
+    image_size: tuple[int, int] | None = None
+
+    def __init__(self, *, modalities: Sequence[str] = MODALITIES, init_cfg: Any = None) -> None:
+        super().__init__(init_cfg)
+        self.modalities = check_modalities(modalities)
+        self._frozen: tuple[str, ...] = ()
+
+    @classmethod
+    @abstractmethod
+    def example_cfg(cls) -> dict[str, Any]:
+        """Return a config of a tiny trunk of this class, for tests and demonstrations."""
+
+    @abstractmethod
+    def embed(self, images: Tensor, present: Tensor | None = None) -> Tensor:
+        """Turn images into streams.
+
+        Args:
+            images: Normalised images (M, B, 3, H, W).
+            present: Boolean mask (B, M); None if all are present.
+
+        Returns:
+            Streams (M, B, *feat).
+        """
+
+    @property
+    @abstractmethod
+    def blocks(self) -> Sequence[Block]:
+        """Light views of the blocks; each maps streams (M, B, *feat) to streams."""
+
+    @abstractmethod
+    def readout(self, streams: Tensor) -> Tensor:
+        """Read the streams out, after the last block.
+
+        Args:
+            streams: Streams (N, B, *feat); N is M, or what a neck made of it.
+
+        Returns:
+            Features (N, B, C).
+        """
+
+    @abstractmethod
+    def parts(self) -> dict[str, list[nn.Module | nn.Parameter]]:
+        """Name the parts that can be frozen; blocks are `'blocks:0'`, `'blocks:1'`, ..."""
+
+    def bind(self, present: Tensor) -> Sequence[Block]:
+        """Return the blocks for one batch.
+
+        Args:
+            present: Boolean mask (B, M); a trunk whose statistics run over the batch leaves absent rows out.
+
+        Returns:
+            One view per block.
+        """
+        return self.blocks
+
+    def grid(self, image_size: Sequence[int]) -> tuple[int, int] | None:
+        """Return rows and columns of the patch grid for images of this size, or None without tokens."""
+        return None
+
+    def modality_parameters(self) -> dict[str, list[OwnedParameter]]:
+        """Say which parameters, or slices of stacked ones, belong to which modality."""
+        return {}
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the streams are token sequences (M, B, L, token_dims)."""
+        return self.token_dims is not None
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    @property
+    def spec(self) -> StreamSpec:
+        """What a neck must know of this trunk."""
+        return StreamSpec(
+            modalities=self.modalities,
+            embed_dims=self.embed_dims,
+            token_dims=self.token_dims,
+            num_blocks=self.num_blocks,
+            num_prefix=self.num_prefix,
+            grid=None if self.image_size is None else self.grid(self.image_size),
+            image_size=self.image_size,
+            trunk=type(self).__name__,
+        )
+
+    def freeze(self, frozen: Sequence[str]) -> None:
+        """Stop training some parts for good: no gradient, and evaluation mode even after `.train()`.
+
+        Args:
+            frozen: Names of `parts()`; `'blocks'` means all blocks, `'blocks:0-10'` a range with both ends,
+                `'all'` everything.
+
+        Raises:
+            ValueError: If a part does not exist.
+        """
+        parts = self.parts()
+        self._frozen = tuple(dict.fromkeys(name for entry in frozen for name in expand_part(entry, parts)))
+        for name in self._frozen:
+            for item in parts[name]:
+                item.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> BaseTrunk:
+        """Set training mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        parts = self.parts() if self._frozen else {}
+        for name in self._frozen:
+            for item in parts[name]:
+                if isinstance(item, nn.Module):
+                    item.eval()
+        return self
+
+
+def expand_part(entry: str, parts: Sequence[str] | dict[str, Any]) -> list[str]:
+    """Resolve one entry of `frozen` to names of parts.
+
+    >>> expand_part('blocks:0-1', ['patch', 'blocks:0', 'blocks:1', 'blocks:2'])
+    ['blocks:0', 'blocks:1']
+    """
+    ranged = re.fullmatch(r'blocks:(\d+)-(\d+)', entry)
+    if ranged:
+        wanted = [f'blocks:{i}' for i in range(int(ranged[1]), int(ranged[2]) + 1)]
+    elif entry in ('all', 'blocks'):
+        wanted = [name for name in parts if entry == 'all' or name.startswith('blocks:')]
+    else:
+        wanted = [entry]
+    unknown = [name for name in wanted if name not in parts]
+    if unknown or not wanted:
+        near = difflib.get_close_matches(entry, list(parts), n=1)
+        hint = f'; did you mean {near[0]!r}?' if near else ''
+        raise ValueError(f'cannot freeze {entry!r}: the trunk has the parts {list(parts)}, ranges and "all"{hint}')
+    return wanted

@@ -1,0 +1,103 @@
+"""Fit a file of weights to a trunk: names, stacked embeddings, position grids."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from mmfas.models.backbones.vit_parts import resize_positions
+
+if TYPE_CHECKING:
+    from mmfas.models.backbones.multi_stream_vit import MultiStreamViT
+
+#: mmpretrain's name of an embedding -> ours.
+EMBEDDING_NAMES = {
+    'patch_embed.projection.weight': 'embedding.patch_weight',
+    'patch_embed.projection.bias': 'embedding.patch_bias',
+    'cls_token': 'embedding.cls_token',
+    'pos_embed': 'embedding.pos_embed',
+}
+
+
+def strip_prefix(state_dict: Mapping[str, Tensor], *prefixes: str) -> dict[str, Tensor]:
+    """Keep the entries below the first prefix that occurs, without it; all entries if none occurs.
+
+    >>> strip_prefix({'backbone.w': 1, 'head.w': 2}, 'trunk.', 'backbone.')
+    {'w': 1}
+    """
+    for prefix in prefixes:
+        found = {name[len(prefix) :]: value for name, value in state_dict.items() if name.startswith(prefix)}
+        if found:
+            return found
+    return dict(state_dict)
+
+
+def fit_vit_weights(state_dict: Mapping[str, Tensor], trunk: MultiStreamViT) -> dict[str, Tensor]:
+    """Rename and reshape weights so that `trunk.load_state_dict` takes them.
+
+    Args:
+        state_dict: Weights in mmpretrain's names, or of an mmfas trunk.
+        trunk: The trunk to be filled.
+
+    Returns:
+        A state dict of the trunk.
+
+    Raises:
+        ValueError: If tensors are missing, left over or of another shape.
+    """
+    state = {_our_name(name): value for name, value in strip_prefix(state_dict, 'trunk.', 'backbone.').items()}
+    for name in ('embedding.patch_weight', 'embedding.patch_bias'):
+        # mmpretrain: (C, ...), ours: (G, C, ...)
+        if name in state and state[name].dim() + 1 == trunk.state_dict().get(name, state[name]).dim():
+            state[name] = state[name][None]
+    positions = state.get('embedding.pos_embed')
+    if positions is not None:
+        state['embedding.pos_embed'] = _fit_positions(positions, trunk)
+    wanted = trunk.state_dict()
+    for name, value in state.items():
+        if name.startswith('embedding.') and name in wanted and value.shape[0] == 1:
+            state[name] = value.expand(wanted[name].shape[0], *value.shape[1:])
+    check_fit(state, wanted, type(trunk).__name__)
+    return state
+
+
+def check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], owner: str) -> None:
+    """Compare names and shapes.
+
+    Raises:
+        ValueError: If tensors are missing, left over or of another shape; each is named.
+    """
+    problems = [f'missing: {name}' for name in wanted if name not in state]
+    problems += [f'left over: {name}' for name in state if name not in wanted]
+    problems += [
+        f'{name}: file {tuple(state[name].shape)}, model {tuple(value.shape)}'
+        for name, value in wanted.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    if problems:
+        shown = '\n  '.join(problems[:20])
+        raise ValueError(f'the weights do not fit {owner} ({len(problems)} problems):\n  {shown}')
+
+
+def _our_name(name: str) -> str:
+    """Translate one of mmpretrain's names; names of an mmfas trunk stay."""
+    if name in EMBEDDING_NAMES:
+        return EMBEDDING_NAMES[name]
+    return name if name.startswith(('vit.', 'embedding.', 'projection.')) else f'vit.{name}'
+
+
+def _fit_positions(positions: Tensor, trunk: MultiStreamViT) -> Tensor:
+    """Drop the class position where there is no class token, and interpolate a square grid."""
+    prefix = trunk.num_prefix
+    wanted = trunk.embedding.pos_embed.shape[1]
+    patches = positions.shape[1] - prefix
+    if prefix == 0 and math.isqrt(patches) ** 2 != patches and math.isqrt(patches - 1) ** 2 == patches - 1:
+        positions, patches = positions[:, 1:], patches - 1
+    side = math.isqrt(patches)
+    if positions.shape[1] == wanted or side * side != patches:
+        return positions
+    grid = trunk.embedding.base_grid
+    return resize_positions(positions, (side, side), grid, num_prefix=prefix, mode=trunk.embedding.mode)

@@ -1,0 +1,84 @@
+"""Read and check what the data preprocessor hands to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from mmfas.structures import MODALITIES, FASDataSample, domain_code
+
+
+def stack_inputs(inputs: Mapping[str, Tensor], modalities: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    """Stack the images of the model's modalities.
+
+    Args:
+        inputs: Modality -> images (B, 3, H, W); `present` -> boolean mask (B, M), all present if missing.
+            Other canonical modalities are ignored.
+        modalities: Modalities of the model.
+
+    Returns:
+        Images (M, B, 3, H, W) and mask (B, M).
+
+    Raises:
+        KeyError: If a modality is missing or a key is no modality.
+        ValueError: If shapes disagree.
+    """
+    unknown = sorted(set(inputs) - {*MODALITIES, 'present'})
+    missing = [m for m in modalities if m not in inputs]
+    if unknown or missing:
+        raise KeyError(
+            f'inputs must hold an image batch for each of {modalities} (and may hold `present`), but missing are '
+            f'{missing}, unknown are {unknown}; an absent modality keeps its key and is False in `present`'
+        )
+    shapes = {m: tuple(inputs[m].shape) for m in modalities}
+    first = next(iter(shapes.values()))
+    if len(set(shapes.values())) > 1 or len(first) != 4 or first[1] != 3:
+        raise ValueError(f'images must all have one shape (B, 3, H, W), but got {shapes}')
+    images = torch.stack([inputs[m] for m in modalities])
+    present = inputs.get('present')
+    if present is None:
+        present = images.new_ones(first[0], len(modalities), dtype=torch.bool)
+    if present.dtype != torch.bool or tuple(present.shape) != (first[0], len(modalities)):
+        raise ValueError(
+            f'`present` must be a boolean mask ({first[0]}, {len(modalities)}) over {modalities}, but got '
+            f'{present.dtype} of shape {tuple(present.shape)}'
+        )
+    return images, present
+
+
+def refuse_empty(
+    is_empty: Sequence[bool], data_samples: Sequence[FASDataSample] | None, modalities: tuple[str, ...]
+) -> None:
+    """Refuse samples that have none of the model's modalities.
+
+    Args:
+        is_empty: For each sample, whether all modalities are absent.
+        data_samples: The samples, for their ids.
+        modalities: Modalities of the model.
+
+    Raises:
+        ValueError: If there is such a sample; the message names all.
+    """
+    empty = [i for i, flag in enumerate(is_empty) if flag]
+    if not empty:
+        return
+    names = [data_samples[i].get('sample_id', f'number {i}') if data_samples else f'number {i}' for i in empty]
+    raise ValueError(
+        f'samples without any of the modalities {modalities} cannot be scored: {", ".join(map(str, names))}; '
+        'leave them out of the list or keep at least one modality'
+    )
+
+
+def targets_of(data_samples: Sequence[FASDataSample], device: torch.device) -> Tensor:
+    """Collect the labels (B,) of the samples, 1 live and 0 spoof."""
+    return torch.tensor([sample.gt_label for sample in data_samples], device=device)
+
+
+def domains_of(data_samples: Sequence[FASDataSample], device: torch.device) -> Tensor | None:
+    """Collect the domain codes (B,) of the samples, or None if one has no domain."""
+    names = [sample.get('domain') for sample in data_samples]
+    if any(name is None for name in names):
+        return None
+    return torch.tensor([domain_code(name) for name in names], device=device)

@@ -1,0 +1,184 @@
+"""The model: trunk, neck and head in one line.
+
+Legend: M modalities (canonical order), B batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import Tensor
+
+from mmfas.models.backbones.base import BaseTrunk
+from mmfas.models.fas.batch import domains_of, refuse_empty, stack_inputs, targets_of
+from mmfas.models.fas.train_step import fas_train_step
+from mmfas.models.heads.base import BaseFASHead, liveness
+from mmfas.models.necks.base import BaseFusionNeck
+from mmfas.models.specs import OwnedParameter
+from mmfas.registry import BACKBONES, FUSION_NECKS, HEADS, MODELS
+from mmfas.structures import MODALITIES, FASDataSample, FusedFeatures, FusionContext, LossTerms, check_modalities
+
+MODES = ('tensor', 'loss', 'predict', 'loss_terms')
+
+
+@MODELS.register_module()
+class MultiModalFAS(BaseModel):
+    """Multi-modal face anti-spoofing: `trunk.embed -> neck.begin -> [neck.block ...] -> neck.finish -> head`.
+
+    Args:
+        trunk: Config of a trunk, or the trunk.
+        neck: Config of a fusion neck, or the neck.
+        head: Config of a head, or the head.
+        modalities: Modalities the model looks at, canonical order.
+        data_preprocessor: Config of the data preprocessor, or the preprocessor; `FASDataPreprocessor` if None.
+        init_cfg: Initialisation, as in mmengine.
+
+    Raises:
+        ValueError: If two parts do not fit each other; the message names both.
+    """
+
+    def __init__(
+        self,
+        trunk: Mapping[str, Any] | BaseTrunk,
+        neck: Mapping[str, Any] | BaseFusionNeck,
+        *,
+        head: Mapping[str, Any] | BaseFASHead,
+        modalities: Sequence[str] = MODALITIES,
+        data_preprocessor: Any = None,
+        init_cfg: Any = None,
+    ) -> None:
+        self_modalities = check_modalities(modalities)
+        super().__init__(_preprocessor_cfg(data_preprocessor, self_modalities), init_cfg)
+        self.modalities = self_modalities
+        self.trunk: BaseTrunk = BACKBONES.build(trunk, modalities=self.modalities)
+        self.neck: BaseFusionNeck = FUSION_NECKS.build(neck, spec=self.trunk.spec)
+        self.head: BaseFASHead = HEADS.build(head, spec=self.neck.feature_spec)
+        for part in (self.data_preprocessor, self.trunk, self.neck, self.head):
+            given = getattr(part, 'modalities', self.modalities)
+            if tuple(given) != self.modalities:
+                raise ValueError(
+                    f'{type(part).__name__} has the modalities {tuple(given)}, but the model {self.modalities}'
+                )
+
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor],
+        data_samples: Sequence[FASDataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> Tensor | dict[str, Tensor] | list[FASDataSample] | LossTerms:
+        """Dispatch to one of the ways to run the model.
+
+        Args:
+            inputs: Modality -> normalised images (B, 3, H, W); `present` -> boolean mask (B, M), optional.
+            data_samples: The samples; needed for losses.
+            mode: `'tensor'` logits (B, 2), `'loss'` dict of losses, `'predict'` samples with scores,
+                `'loss_terms'` losses kept apart.
+
+        Returns:
+            What the mode says.
+
+        Raises:
+            ValueError: If the mode is unknown, shapes disagree or a sample has no modality at all.
+            KeyError: If `inputs` lacks a modality or has an unknown key.
+        """
+        if mode == 'tensor':
+            return self.head(self.extract_feat(inputs))
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode not in MODES:
+            raise ValueError(f'mode must be one of {MODES}, but got {mode!r}')
+        if data_samples is None:
+            raise ValueError(f'mode {mode!r} needs data_samples with labels, but got None')
+        return self.loss(inputs, data_samples) if mode == 'loss' else self.loss_terms(inputs, data_samples)
+
+    def extract_feat(self, inputs: Mapping[str, Tensor], domain: Tensor | None = None) -> FusedFeatures:
+        """Run trunk and neck.
+
+        Args:
+            inputs: As in `forward`.
+            domain: Domain codes (B,), in training only.
+
+        Returns:
+            What the neck makes of the batch, `maps` to look at included.
+        """
+        images, present = stack_inputs(inputs, self.modalities)
+        grid = self.trunk.grid(images.shape[-2:])
+        ctx = FusionContext(images, present, grid=grid, num_prefix=self.trunk.num_prefix, domain=domain)
+        streams, state = self.neck.begin(self.trunk.embed(images, present), ctx)
+        for index, block in enumerate(self.trunk.bind(present)):
+            streams, state = self.neck.block(index, block, streams, state)
+        return self.neck.finish(streams, state, self.trunk.readout)
+
+    def loss_terms(self, inputs: Mapping[str, Tensor], data_samples: Sequence[FASDataSample]) -> LossTerms:
+        """Compute the losses of a batch, kept apart; auxiliary losses of the neck are `aux_<name>`."""
+        _, present = stack_inputs(inputs, self.modalities)
+        self._refuse_empty_training(present, data_samples)
+        domain = domains_of(data_samples, present.device)
+        features = self.extract_feat(inputs, domain)
+        terms = self.head.loss_terms(features, targets_of(data_samples, present.device), present, domain=domain)
+        aux = {f'aux_{name}': value for name, value in features.aux_losses.items()}
+        return replace(terms, main={**terms.main, **aux}) if aux else terms
+
+    def loss(self, inputs: Mapping[str, Tensor], data_samples: Sequence[FASDataSample]) -> dict[str, Tensor]:
+        """Compute the losses of a batch as the named scalars mmengine adds up."""
+        return self.loss_terms(inputs, data_samples).to_losses()
+
+    def predict(
+        self, inputs: Mapping[str, Tensor], data_samples: Sequence[FASDataSample] | None = None
+    ) -> list[FASDataSample]:
+        """Score a batch.
+
+        Args:
+            inputs: As in `forward`.
+            data_samples: Samples that receive `pred_score` and `pred_logits`; new ones if None.
+
+        Returns:
+            The samples.
+
+        Raises:
+            ValueError: If a sample has no modality at all.
+        """
+        logits = self.head(self.extract_feat(inputs))
+        scores = liveness(logits)
+        present = inputs.get('present', torch.ones_like(logits, dtype=torch.bool))
+        # one transfer for the whole batch: reading values one by one would stop the device each time
+        packed = torch.cat([logits, scores[:, None], present.any(1, keepdim=True).to(logits.dtype)], dim=1).cpu()
+        refuse_empty((packed[:, 3] == 0).tolist(), data_samples, self.modalities)
+        samples = [FASDataSample() for _ in packed] if data_samples is None else list(data_samples)
+        for sample, row, score in zip(samples, packed[:, :2].unbind(0), packed[:, 2].tolist(), strict=True):
+            sample.pred_score, sample.pred_logits = score, row
+        return samples
+
+    def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """Run one step of training; see `fas_train_step`."""
+        return fas_train_step(self, self, data, optim_wrapper)
+
+    def modality_parameters(self) -> dict[str, list[OwnedParameter]]:
+        """Collect what trunk, neck and head declare as belonging to one modality."""
+        owned: dict[str, list[OwnedParameter]] = {m: [] for m in self.modalities}
+        for part in (self.trunk, self.neck, self.head):
+            for modality, parameters in part.modality_parameters().items():
+                owned[modality] += parameters
+        return owned
+
+    def _refuse_empty_training(self, present: Tensor, data_samples: Sequence[FASDataSample]) -> None:
+        """Refuse empty samples; on an accelerator without waiting for it."""
+        if present.device.type == 'cpu':
+            refuse_empty((~present.any(1)).tolist(), data_samples, self.modalities)
+        else:
+            torch._assert_async(present.any(1).all(), f'a sample has none of the modalities {self.modalities}')
+
+
+def _preprocessor_cfg(cfg: Any, modalities: tuple[str, ...]) -> Any:
+    """Complete the config of the data preprocessor with the model's modalities, in a copy."""
+    if cfg is None:
+        cfg = dict(type='FASDataPreprocessor')
+    if isinstance(cfg, Mapping) and cfg.get('type') == 'FASDataPreprocessor':
+        # the scope is set because mmengine builds it, with its own registry
+        cfg = {'modalities': modalities, **cfg, 'type': 'mmfas.FASDataPreprocessor'}
+    return cfg
