@@ -30,13 +30,13 @@ ENGINE_HOMES = (
 )
 
 
-def _known_names(registry: Registry, scope: str) -> list[str]:
+def _known_names(registry: Registry, scope: str) -> set[str]:
     """Names that `registry` (its node of `scope`, where that is given) or one of its parents holds."""
-    names: list[str] = []
+    names: set[str] = set()
     with registry.switch_scope_and_registry(scope or registry.scope) as found:
         node: Registry | None = found
     while node is not None:
-        names += node.module_dict
+        names |= set(node.module_dict)
         node = node.parent
     return names
 
@@ -258,6 +258,7 @@ OPTIMIZERS = _child('optimizer', engine.OPTIMIZERS)
 OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', engine.OPTIM_WRAPPER_CONSTRUCTORS)
 PARAM_SCHEDULERS = _child('parameter scheduler', engine.PARAM_SCHEDULERS)
 EVALUATORS = _child('evaluator', engine.EVALUATOR)
+FUNCTIONS = _child('function', engine.FUNCTIONS)
 VISBACKENDS = _child('vis_backend', engine.VISBACKENDS)
 LOG_PROCESSORS = _child('log_processor', engine.LOG_PROCESSORS)
 WEIGHT_INITIALIZERS = _child('weight initializer', engine.WEIGHT_INITIALIZERS)

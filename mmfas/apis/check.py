@@ -1,0 +1,282 @@
+"""Check a whole config before anything is built: every type, every argument, all problems at once."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import Registry
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmfas import registry as parts
+from mmfas.apis.signatures import binding_problems, near_match
+from mmfas.registry import TypedView, load_plugins, resolve
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What belongs at one place of a config.
+
+    Args:
+        registry: Where the `type` is looked up; None where the part is always `default`.
+        default: Type used where the config gives none.
+        injected: Arguments that the builder adds, so that a config need not give them.
+        consumed: Keys that the builder takes out, so that the part's signature need not have them.
+        is_complete: Whether a missing argument is an error; False where a foreign builder may add some.
+        is_leaf: Whether dictionaries below are plain settings without parts.
+    """
+
+    registry: Registry | TypedView | None
+    default: str | Callable[..., Any] | None = None
+    injected: tuple[str, ...] = ()
+    consumed: tuple[str, ...] = ()
+    is_complete: bool = True
+    is_leaf: bool = False
+
+
+#: Arguments that MultiModalFAS hands to its neck and head, taken from the trunk, unless the config gives them.
+NECK_INJECTED = ('modalities', 'embed_dims', 'token_dims', 'num_blocks', 'feature_dims', 'grid')
+HEAD_INJECTED = ('modalities', 'in_dims', 'embed_dims', 'fused_dims', 'modality_dims')
+
+#: Place in the config (list positions left out, `*` matches any depth) -> what belongs there; first match holds.
+SLOTS: tuple[tuple[str, Slot], ...] = (
+    ('*.clip_grad', Slot(None, is_leaf=True)),
+    ('*.paramwise_cfg', Slot(None, is_leaf=True)),
+    ('*init_cfg', Slot(parts.WEIGHT_INITIALIZERS, is_leaf=True)),
+    ('model', Slot(parts.MODELS)),
+    ('model.trunk', Slot(parts.BACKBONES, injected=('modalities',))),
+    ('model.neck', Slot(parts.FUSION_NECKS, injected=NECK_INJECTED)),
+    ('model.head', Slot(parts.HEADS, injected=HEAD_INJECTED)),
+    ('model.head.*loss*', Slot(parts.LOSSES)),
+    ('model.data_preprocessor', Slot(parts.MODELS, injected=('modalities',))),
+    ('data_preprocessor', Slot(parts.MODELS, injected=('modalities',))),
+    (
+        '*_dataloader',
+        Slot(None, default=DataLoader, consumed=('num_batch_per_epoch', 'disable_subprocess_warning')),
+    ),
+    ('*_dataloader.*dataset', Slot(parts.DATASETS)),
+    ('*_dataloader.*datasets', Slot(parts.DATASETS)),
+    ('*_dataloader.sampler', Slot(parts.DATA_SAMPLERS, injected=('dataset', 'seed'))),
+    ('*_dataloader.batch_sampler', Slot(parts.DATA_SAMPLERS, injected=('sampler', 'batch_size'))),
+    ('*_dataloader.collate_fn', Slot(parts.FUNCTIONS, injected=('data_batch', 'batch'))),
+    ('*_dataloader.worker_init_fn', Slot(parts.FUNCTIONS, injected=('worker_id',), is_complete=False)),
+    ('*.pipeline', Slot(parts.TRANSFORMS)),
+    ('*_evaluator.metrics', Slot(parts.METRICS)),
+    ('*_evaluator', Slot(parts.METRICS)),
+    (
+        'optim_wrapper',
+        Slot(parts.OPTIM_WRAPPERS, default='OptimWrapper', consumed=('constructor', 'paramwise_cfg')),
+    ),
+    ('optim_wrapper.optimizer', Slot(parts.OPTIMIZERS, injected=('params',))),
+    ('optim_wrapper.*modulator', Slot(parts.GRADIENT_MODULATORS)),
+    (
+        'param_scheduler',
+        Slot(parts.PARAM_SCHEDULERS, injected=('optimizer',), consumed=('convert_to_iter_based', 'epoch_length')),
+    ),
+    ('default_hooks.*', Slot(parts.HOOKS)),
+    ('custom_hooks', Slot(parts.HOOKS)),
+    ('visualizer', Slot(parts.VISUALIZERS, injected=('name', 'save_dir'))),
+    ('visualizer.vis_backends', Slot(parts.VISBACKENDS, injected=('save_dir',))),
+    ('model_wrapper_cfg', Slot(parts.MODEL_WRAPPERS, default='MMDistributedDataParallel', injected=('module',))),
+    ('train_cfg', Slot(parts.LOOPS, default='EpochBasedTrainLoop', injected=('runner', 'dataloader'))),
+    ('val_cfg', Slot(parts.LOOPS, default='ValLoop', injected=('runner', 'dataloader', 'evaluator'))),
+    ('test_cfg', Slot(parts.LOOPS, default='TestLoop', injected=('runner', 'dataloader', 'evaluator'))),
+    ('log_processor', Slot(parts.LOG_PROCESSORS, default='LogProcessor')),
+)
+
+#: Top-level keys that mean something beside the arguments of Runner.
+_OTHER_KEYS = {
+    'custom_imports',
+    'runner_type',
+    'model_wrapper_cfg',
+    'tta_model',
+    'tta_pipeline',
+    'compile',
+    'strategy',
+}
+_HOOK_KEYS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'visualization')
+#: Keys of Runner that must be given together.
+_TOGETHER = (
+    ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    ('test_dataloader', 'test_cfg', 'test_evaluator'),
+)
+
+
+def _slot(path: str, value: Mapping[str, Any], inherited: Slot | None) -> Slot | None:
+    """Find what belongs at `path`; below a part without an entry of its own, more parts of the same kind."""
+    plain = re.sub(r'\[\d+\]', '', path)
+    if plain.endswith('_evaluator') and '.' not in plain and 'metrics' in value:
+        return Slot(parts.EVALUATORS, default='Evaluator')
+    if plain == 'train_cfg' and 'type' not in value:
+        loop = 'EpochBasedTrainLoop' if value.get('by_epoch', True) else 'IterBasedTrainLoop'
+        return Slot(parts.LOOPS, default=loop, injected=('runner', 'dataloader'), consumed=('by_epoch',))
+    if plain == 'optim_wrapper' and 'constructor' in value and 'type' not in value:
+        return None  # a constructor of several wrappers: their names are its own
+    slot = next((slot for pattern, slot in SLOTS if fnmatchcase(plain, pattern)), inherited)
+    if slot is not None and isinstance(slot.registry, TypedView) and inherited and not inherited.is_complete:
+        return inherited  # the `head` of another toolkit's model is not ours
+    return slot
+
+
+def _kind_of(name: str, wanted: Registry | TypedView) -> str | None:
+    """Return the kind of part that `name` is in another registry, or None if no registry has it."""
+    for kind, other in parts.PART_REGISTRIES.items():
+        if other is wanted or other is parts.MODELS:
+            continue
+        if isinstance(other, Registry):
+            other.import_from_location()
+        if name in other.module_dict:
+            return kind
+    return None
+
+
+def _find(slot: Slot, type_name: Any, scope: str) -> tuple[Any, str | None]:
+    """Resolve a type.
+
+    Returns:
+        The class or function (None if there is none), and what is wrong (None if nothing is).
+    """
+    registry = slot.registry
+    if registry is None:
+        return type_name if callable(type_name) else None, None
+    try:
+        if isinstance(registry, TypedView):
+            return registry.get(type_name), None
+        with registry.switch_scope_and_registry(scope) as scoped:
+            return resolve(scoped, type_name), None
+    except KeyError as error:
+        kind = _kind_of(type_name, registry)
+        if kind is not None:
+            return None, f'{type_name} is a {kind}, not a {registry.name}'
+        return None, str(error.args[0])
+    except (TypeError, ImportError) as error:
+        return None, str(error)
+
+
+def _below(part: Any, slot: Slot) -> Slot | None:
+    """What dictionaries with a `type` inside `part` are, where no place of their own is known."""
+    registry = slot.registry.node if isinstance(slot.registry, TypedView) else slot.registry
+    if registry is None:
+        return None
+    is_ours = getattr(part, '__module__', '').startswith('mmfas')
+    return Slot(registry, is_complete=is_ours and slot.is_complete)
+
+
+def _check_part(path: str, value: Mapping[str, Any], slot: Slot, scope: str) -> Iterator[str]:
+    """Yield the problems of one part and of everything inside it."""
+    type_name = value.get('type', slot.default)
+    given = {k: v for k, v in value.items() if k not in ('type', '_scope_')}
+    if type_name is None:
+        if slot.registry is not None:
+            yield f'{path}.type: missing, a {slot.registry.name} needs it'
+        part = None
+    else:
+        part, problem = _find(slot, type_name, value.get('_scope_', scope))
+        if problem is not None:
+            yield f'{path}.type: {problem}'
+    if part is not None:
+        names = [k for k in given if k not in slot.consumed]
+        for problem in binding_problems(part, names, path=path, injected=slot.injected):
+            if slot.is_complete or ': missing' not in problem:
+                yield problem
+    if not slot.is_leaf:
+        for key, inner in given.items():
+            yield from _check(f'{path}.{key}', inner, _below(part, slot), scope)
+
+
+def _check(path: str, value: Any, inherited: Slot | None, scope: str) -> Iterator[str]:
+    """Yield the problems of one value of the tree and of everything inside it."""
+    if isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            if isinstance(item, Mapping | list | tuple):
+                yield from _check(f'{path}[{i}]', item, inherited, scope)
+        return
+    if not isinstance(value, Mapping):
+        return
+    slot = _slot(path, value, inherited)
+    if slot is not None and (slot is not inherited or 'type' in value):
+        yield from _check_part(path, value, slot, scope)
+        return
+    for key, inner in value.items():
+        yield from _check(f'{path}.{key}', inner, inherited, scope)
+
+
+def _top_level(cfg: Mapping[str, Any], known: set[str]) -> Iterator[str]:
+    """Yield the problems of the top-level keys: near misses, and keys that only work together."""
+    for key in cfg:
+        # Text configs may hold helper variables, so only what looks like a slip is reported.
+        near = None if key in known else near_match(key, known - set(cfg), cutoff=0.85)
+        if near is not None:
+            yield f'{key}: unexpected, did you mean {near}?'
+    if 'model' not in cfg:
+        yield 'model: missing, a config needs it'
+    for group in _TOGETHER:
+        given = [key for key in group if cfg.get(key) is not None]
+        for key in group:
+            if given and key not in given:
+                yield f'{key}: missing, it goes together with {", ".join(given)}'
+    for key in cfg.get('default_hooks') or ():
+        near = None if key in _HOOK_KEYS else near_match(key, _HOOK_KEYS, cutoff=0.8)
+        if near is not None:
+            yield f'default_hooks.{key}: unexpected, did you mean {near}?'
+
+
+def _constructor(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
+    """Yield what is wrong with the name of the optimizer wrapper's constructor."""
+    name = (cfg.get('optim_wrapper') or {}).get('constructor')
+    if name is not None:
+        _, problem = _find(Slot(parts.OPTIM_WRAPPER_CONSTRUCTORS), name, scope)
+        if problem is not None:
+            yield f'optim_wrapper.constructor: {problem}'
+
+
+def _data_roots(path: str, value: Any) -> Iterator[str]:
+    """Yield every data set folder that is missing or empty."""
+    if isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _data_roots(f'{path}[{i}]', item)
+    if not isinstance(value, Mapping):
+        return
+    root = value.get('data_root')
+    if isinstance(root, str) and root and not (os.path.isdir(root) and os.listdir(root)):
+        yield f"{path}.data_root: the folder '{root}' is missing or empty"
+    for key, inner in value.items():
+        yield from _data_roots(f'{path}.{key}', inner)
+
+
+def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -> list[str]:
+    """Find everything in a config that cannot be built, without building anything.
+
+    Every `type` is looked up where it belongs, and its arguments are bound to the signature of what it names.
+
+    Args:
+        cfg: A whole config as for Runner.
+        check_data: Also report data folders that are missing or empty.
+
+    Returns:
+        One line for every problem, such as `model.neck.dims: unexpected, did you mean dim?`; empty if all is well.
+
+    >>> check_config({'modle': {'type': 'MultiModalFAS'}})
+    ['modle: unexpected, did you mean model?', 'model: missing, a config needs it']
+    """
+    load_plugins()
+    # Plain dictionaries: the lazy ones of a config would import on access, outside of our error handling.
+    tree = cfg.to_dict() if isinstance(cfg, Config) else dict(cfg)
+    scope = tree.get('default_scope') or parts.SCOPE
+    known = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | _OTHER_KEYS
+    problems = list(_top_level(tree, known))
+    for key in tree:
+        if key in known:
+            problems += _check(key, tree[key], None, scope)
+    problems += _constructor(tree, scope)
+    if check_data:
+        problems += [line for key in known & set(tree) for line in _data_roots(key, tree[key])]
+    return problems

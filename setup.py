@@ -1,0 +1,73 @@
+"""Build of mmfas: metadata, extras, and the `.mim` folder that `mmfas::...` configs are read from."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+#: What an installed package carries beside its modules.
+MIM_SOURCES = ('configs', 'tools', 'model-index.yml')
+EXTRAS = ('onedl', 'openmmlab', 'clip', 'deploy', 'tests', 'docs')
+
+
+def requirements(name: str) -> list[str]:
+    """Read `requirements/<name>.txt`, one requirement a line."""
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith('#')]
+
+
+def version() -> str:
+    """Read the version without importing the package, which needs an engine."""
+    scope: dict[str, str] = {}
+    exec((ROOT / 'mmfas' / 'version.py').read_text(encoding='utf-8'), scope)
+    return scope['__version__']
+
+
+class BuildWithMim(build_py):
+    """Build step that adds `mmfas/.mim`: copies in a wheel, links to the checkout in an editable install."""
+
+    def run(self) -> None:
+        """Build the modules, then the `.mim` folder."""
+        super().run()
+        editable = getattr(self, 'editable_mode', False)
+        mim = (ROOT if editable else Path(self.build_lib)) / 'mmfas' / '.mim'
+        shutil.rmtree(mim, ignore_errors=True)
+        mim.mkdir(parents=True)
+        for name in MIM_SOURCES:
+            if editable:
+                (mim / name).symlink_to(Path('..', '..', name), target_is_directory=(ROOT / name).is_dir())
+            elif (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, mim / name, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+            else:
+                shutil.copy2(ROOT / name, mim / name)
+
+
+setup(
+    name='mmfas',
+    version=version(),
+    description='Modular toolkit for multi-modal (RGB + depth + infrared) face anti-spoofing',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    author='The mmfas contributors',
+    keywords='face anti-spoofing, presentation attack detection, multi-modal fusion, OpenMMLab',
+    python_requires='>=3.10',
+    packages=find_packages(include=['mmfas', 'mmfas.*']),
+    package_data={'mmfas': ['py.typed', '**/*.yml', '**/*.json', '**/*.csv', '**/*.txt']},
+    install_requires=requirements('runtime'),
+    extras_require={name: requirements(name) for name in EXTRAS},
+    entry_points={'console_scripts': ['mmfas = mmfas.cli.__main__:main']},
+    cmdclass={'build_py': BuildWithMim},
+    zip_safe=False,
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Typing :: Typed',
+    ],
+)

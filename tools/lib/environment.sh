@@ -1,0 +1,67 @@
+# Set-up shared by run_tests.sh and quickstart.sh; source it from bash.
+#
+#   mmfas_environment VENV EXTRAS
+#
+# makes the virtual environment VENV with mmfas (editable) and its extras, such as `onedl,tests`, and sets
+# MMFAS_PYTHON to its interpreter. A stamp of everything that decides the contents makes the second call instant.
+# It prints to standard error and returns non-zero with advice where the machine lacks something.
+
+mmfas_say() { printf '[mmfas] %s\n' "$*" >&2; }
+
+mmfas_root() { cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd; }
+
+# The first Python >= 3.10 on PATH; MMFAS_BASE_PYTHON overrides the search.
+mmfas_base_python() {
+    local candidate
+    for candidate in ${MMFAS_BASE_PYTHON:-python3 python3.13 python3.12 python3.11 python3.10 python}; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+            command -v "$candidate"
+            return 0
+        fi
+    done
+    mmfas_say 'Python >= 3.10 is needed, but none is on PATH (Debian: apt-get install python3 python3-venv)'
+    return 1
+}
+
+# opencv-python links libraries that bare servers lack.
+mmfas_check_libraries() {
+    local message
+    message=$("$MMFAS_PYTHON" -c 'import cv2' 2>&1) && return 0
+    mmfas_say "OpenCV cannot be imported: ${message##*$'\n'}"
+    case "$message" in
+        *libGL* | *libgthread* | *libglib*)
+            mmfas_say 'On Debian and Ubuntu: apt-get install libgl1 libglib2.0-0' ;;
+        *libxcb* | *libX11* | *libSM* | *libXext*)
+            mmfas_say 'On Debian and Ubuntu: apt-get install libxcb1 libsm6 libxext6' ;;
+    esac
+    return 1
+}
+
+mmfas_environment() {
+    local venv=$1 extras=$2 root base stamp
+    root=$(mmfas_root)
+    MMFAS_PYTHON="$venv/bin/python"
+    stamp=$(cat "$root"/setup.py "$root"/requirements/*.txt "$root"/tools/lib/environment.sh | cksum)
+    stamp="$root $extras $stamp"
+    if [ -x "$MMFAS_PYTHON" ] && [ "$(cat "$venv/.mmfas-stamp" 2>/dev/null)" = "$stamp" ]; then
+        return 0
+    fi
+    base=$(mmfas_base_python) || return 1
+    mmfas_say "setting up $venv with [$extras] (a few minutes the first time)"
+    if [ ! -x "$MMFAS_PYTHON" ]; then
+        if ! "$base" -c 'import ensurepip, venv' 2>/dev/null || ! "$base" -m venv "$venv" >&2; then
+            mmfas_say "$base cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv"
+            return 1
+        fi
+    fi
+    "$MMFAS_PYTHON" -m pip install --quiet --disable-pip-version-check uv >&2 || {
+        mmfas_say 'pip could not install uv: is the package index reachable?'
+        return 1
+    }
+    "$venv/bin/uv" pip install --quiet --python "$MMFAS_PYTHON" torch torchvision -e "$root[$extras]" >&2 || {
+        mmfas_say "installing mmfas[$extras] failed; the lines above say which package"
+        return 1
+    }
+    mmfas_check_libraries || return 1
+    printf '%s' "$stamp" > "$venv/.mmfas-stamp"
+}

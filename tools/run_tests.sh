@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Run the tests on a bare machine (Python >= 3.10 and a package index); arguments go to pytest.
+#   bash tools/run_tests.sh                                      everything, on the onedl stack
+#   bash tools/run_tests.sh -m 'not slow' tests/test_models      a part of it
+#   MMFAS_STACK=openmmlab bash tools/run_tests.sh -m engine      the engine-facing part, on the original stack
+# MMFAS_VENV names another place for the virtual environment.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source tools/lib/environment.sh
+
+stack=${MMFAS_STACK:-onedl}
+case "$stack" in
+    onedl) venv=${MMFAS_VENV:-$PWD/.venv} ;;
+    openmmlab) venv=${MMFAS_VENV:-$PWD/.venv-openmmlab} ;;
+    *) mmfas_say "MMFAS_STACK must be onedl or openmmlab, but is '$stack'"; exit 2 ;;
+esac
+mmfas_environment "$venv" "$stack,tests"
+
+# More threads than cores per test only slow two cores down.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} MPLBACKEND=Agg
+exec "$MMFAS_PYTHON" -m pytest "$@"
