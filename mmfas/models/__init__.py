@@ -1,6 +1,7 @@
 """Networks: trunks, fusion necks, heads, losses and the model that joins them."""
 
 from mmfas.models.backbones import BaseTrunk, MultiStreamViT
+from mmfas.models.data_preprocessor import FASDataPreprocessor
 from mmfas.models.fas import FASDistributedDataParallel, MultiModalFAS, fas_train_step
 from mmfas.models.heads import BaseFASHead, LinearFASHead
 from mmfas.models.layers import StackedLinear
@@ -15,6 +16,7 @@ __all__ = [
     'BaseTrunk',
     'ConcatNeck',
     'CrossEntropyLoss',
+    'FASDataPreprocessor',
     'FASDistributedDataParallel',
     'FeatureSpec',
     'FocalLoss',

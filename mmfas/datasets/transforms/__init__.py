@@ -1,1 +1,27 @@
 """Transforms that treat the modalities of one sample alike."""
+
+from mmfas.datasets.transforms.geometry import (
+    CenterCropModalities,
+    RandomCropModalities,
+    RandomFlipModalities,
+    RandomResizedCropModalities,
+    ResizeModalities,
+)
+from mmfas.datasets.transforms.loading import LoadMultiModalImages
+from mmfas.datasets.transforms.missing import FixedMissing, RandomModalityDropout
+from mmfas.datasets.transforms.packing import PackFASInputs
+from mmfas.datasets.transforms.photometric import GaussianNoiseModalities, PhotometricModalities
+
+__all__ = [
+    'CenterCropModalities',
+    'FixedMissing',
+    'GaussianNoiseModalities',
+    'LoadMultiModalImages',
+    'PackFASInputs',
+    'PhotometricModalities',
+    'RandomCropModalities',
+    'RandomFlipModalities',
+    'RandomModalityDropout',
+    'RandomResizedCropModalities',
+    'ResizeModalities',
+]

@@ -1,0 +1,178 @@
+"""Readers of protocol lists and of the CSV / JSON format for own data: file -> list of plain records.
+
+A record is a dictionary with `sample_id`, `img_paths` (modality or `'npz'` -> path as written), `label` (as
+written, 0 or 1), `source_line` (`'list.txt:17'`) and whatever of `domain`, `pai`, `subject` and `video` is known.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mmfas.datasets.protocols import parse_provenance
+from mmfas.structures import MODALITIES
+
+__all__ = ['META_COLUMNS', 'OWN_DATA_COLUMNS', 'PROVENANCE_KEYS', 'read_annotations', 'read_meta']
+
+PROVENANCE_KEYS = ('domain', 'subject', 'video', 'pai')
+#: Columns of the format for own data; `label` and one of the images are needed, the rest may be absent or empty.
+OWN_DATA_COLUMNS = ('sample_id', *MODALITIES, 'npz', 'label', *PROVENANCE_KEYS)
+#: Columns of a side-car file; `sample_id` is needed.
+META_COLUMNS = ('sample_id', 'split', 'label', *PROVENANCE_KEYS)
+
+_LIST_FORMAT = "'rgb depth ir label' separated by blanks, or 'name.npz<TAB>label'"
+
+
+def _parse_label(text: Any, place: str) -> int:
+    """Return the label 0 or 1 written at `place`."""
+    value = str(text).strip()
+    if value not in ('0', '1'):
+        raise ValueError(f'{place}: the label must be 0 or 1, but is {value!r}')
+    return int(value)
+
+
+def _parse_list_line(line: str, place: str) -> dict[str, Any]:
+    """Turn one line of a published list into a record."""
+    words = line.split()
+    if len(words) == 4:
+        paths = dict(zip(MODALITIES, words[:3]))
+    elif len(words) == 2 and words[0].endswith('.npz'):
+        paths = {'npz': words[0]}
+    else:
+        raise ValueError(f'{place}: expected {_LIST_FORMAT}, but got {len(words)} words: {line.strip()[:200]!r}')
+    sample_id = words[0]
+    known = asdict(parse_provenance(sample_id))
+    return {'sample_id': sample_id, 'img_paths': paths, 'label': _parse_label(words[-1], place), **known}
+
+
+def _read_list(path: Path) -> Iterator[dict[str, Any]]:
+    """Read a published list: LF or CRLF, with or without a newline at the end; empty lines are skipped."""
+    with path.open(encoding='utf-8-sig') as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                place = f'{path.name}:{number}'
+                yield {**_parse_list_line(line, place), 'source_line': place}
+
+
+def _check_columns(names: Iterable[Any], allowed: tuple[str, ...], needed: tuple[str, ...], place: str) -> None:
+    """Refuse unknown columns, with near matches, and missing needed ones."""
+    present = [str(name) for name in names]
+    for name in present:
+        if name not in allowed:
+            near = difflib.get_close_matches(name, allowed, n=1)
+            hint = f'did you mean {near[0]!r}?' if near else f'known are {", ".join(allowed)}'
+            raise ValueError(f'{place}: unknown column {name!r}; {hint}')
+    missing = [name for name in needed if name not in present]
+    if missing:
+        raise ValueError(f'{place}: column {missing[0]!r} is missing; got {", ".join(present) or "none"}')
+
+
+def _own_record(row: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Turn one row of own data into a record."""
+    text = {key: str(value).strip() for key, value in row.items() if value is not None}
+    paths = {key: text[key] for key in (*MODALITIES, 'npz') if text.get(key)}
+    if not paths:
+        raise ValueError(f'{place}: no image; at least one of {", ".join(MODALITIES)} or npz must be given')
+    if 'npz' in paths and len(paths) > 1:
+        raise ValueError(f'{place}: give either npz or image files, but got both: {sorted(paths)}')
+    record = {
+        'sample_id': text.get('sample_id') or next(iter(paths.values())),
+        'img_paths': paths,
+        'label': _parse_label(text.get('label', ''), place),
+        'source_line': place,
+    }
+    record.update({key: text[key] for key in PROVENANCE_KEYS if text.get(key)})
+    return record
+
+
+def _csv_rows(path: Path, allowed: tuple[str, ...], needed: tuple[str, ...]) -> Iterator[tuple[dict, str]]:
+    """Yield every row of a CSV file with its place."""
+    with path.open(encoding='utf-8-sig', newline='') as file:
+        reader = csv.DictReader(file)
+        _check_columns(reader.fieldnames or (), allowed, needed, f'{path.name}:1')
+        for row in reader:
+            place = f'{path.name}:{reader.line_num}'
+            if None in row:
+                raise ValueError(f'{place}: more fields than the {len(reader.fieldnames or ())} columns of line 1')
+            yield row, place
+
+
+def _read_csv(path: Path) -> Iterator[dict[str, Any]]:
+    """Read own data from a CSV file with a header."""
+    for row, place in _csv_rows(path, OWN_DATA_COLUMNS, ('label',)):
+        yield _own_record(row, place)
+
+
+def _read_json(path: Path) -> Iterator[dict[str, Any]]:
+    """Read own data from a JSON list of objects, or from mmengine's `{'metainfo':, 'data_list':}`."""
+    try:
+        content = json.loads(path.read_text(encoding='utf-8-sig'))
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{path.name}:{error.lineno}: not valid JSON: {error.msg}') from error
+    rows = content.get('data_list') if isinstance(content, dict) else content
+    if not isinstance(rows, list):
+        raise ValueError(f"{path.name}: expected a list of objects, or an object with 'data_list'")
+    for number, row in enumerate(rows):
+        place = f'{path.name}:[{number}]'
+        if not isinstance(row, dict):
+            raise ValueError(f'{place}: expected an object, but got {type(row).__name__}')
+        _check_columns(row, OWN_DATA_COLUMNS, ('label',), place)
+        yield _own_record(row, place)
+
+
+_READERS = {'.txt': _read_list, '.csv': _read_csv, '.json': _read_json}
+
+
+def read_annotations(path: str | Path) -> list[dict[str, Any]]:
+    """Read an annotation file.
+
+    Args:
+        path: `.txt` for the published list formats, `.csv` or `.json` for own data.
+
+    Returns:
+        One record per line, as described at the top of this module.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the suffix is unknown, a line is malformed (the message names file, line and the expected
+            format), or the file holds no sample.
+    """
+    path = Path(path)
+    if path.suffix not in _READERS:
+        raise ValueError(f'{path}: an annotation file ends in {", ".join(_READERS)}, not in {path.suffix!r}')
+    if not path.is_file():
+        raise FileNotFoundError(f'annotation file {path} does not exist; check data_root and ann_file')
+    records = list(_READERS[path.suffix](path))
+    if not records:
+        raise ValueError(f'{path}: holds no samples')
+    return records
+
+
+def read_meta(path: str | Path) -> dict[str, dict[str, str]]:
+    """Read a side-car CSV `sample_id,domain,split,subject,video,pai,label`.
+
+    Args:
+        path: The file; every column but `sample_id` may be missing or empty.
+
+    Returns:
+        Sample id -> its non-empty values, without `split`.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If a column is unknown, or two rows of one sample contradict each other.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'side-car file {path} does not exist; check data_root and meta_file')
+    meta: dict[str, dict[str, str]] = {}
+    for row, place in _csv_rows(path, META_COLUMNS, ('sample_id',)):
+        values = {key: row[key].strip() for key in ('label', *PROVENANCE_KEYS) if (row.get(key) or '').strip()}
+        sample_id = row['sample_id'].strip()
+        if meta.setdefault(sample_id, values) != values:
+            raise ValueError(f'{place}: contradicts an earlier row of sample {sample_id!r}')
+    return meta

@@ -1,0 +1,63 @@
+"""Packing: the end of the pipeline, a dictionary that any collate function understands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+
+from mmfas.registry import TRANSFORMS
+from mmfas.structures import MODALITIES, FASDataSample
+
+__all__ = ['PackFASInputs']
+
+_META_KEYS = ('sample_id', 'domain', 'pai', 'subject', 'video', 'img_paths', 'source_line')
+
+
+def _to_tensor(image: np.ndarray) -> torch.Tensor:
+    """Turn (H, W, 3) into a contiguous (3, H, W) tensor (OpenCV's split is 4 times as fast as a transpose)."""
+    planes = np.empty((3, *image.shape[:2]), np.uint8)
+    cv2.split(image, [planes[0], planes[1], planes[2]])
+    return torch.from_numpy(planes)
+
+
+@TRANSFORMS.register_module()
+class PackFASInputs(BaseTransform):
+    """Pack images and annotation for the model.
+
+    Every modality key is always packed; which ones are real stands in `data_samples.present`.
+
+    Required Keys:
+        rgb, depth, ir, present, gt_label, sample_id, domain, pai, subject, video, img_paths, source_line
+    Added Keys:
+        inputs (modality -> uint8 tensor (3, H, W)), data_samples (`FASDataSample`)
+    Deleted Keys:
+        everything else
+    """
+
+    @classmethod
+    def example_cfg(cls) -> dict[str, Any]:
+        """Return a tiny config that builds this transform."""
+        return {'type': cls.__name__}
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Pack one sample.
+
+        Args:
+            results: Sample with uint8 images (H, W, 3) of one size.
+
+        Returns:
+            `inputs` and `data_samples`. The label is left out where the sample has none.
+        """
+        present = results['present']
+        sample = FASDataSample(metainfo={key: results[key] for key in _META_KEYS if key in results})
+        sample.present = torch.tensor([present[m] for m in MODALITIES])
+        if 'gt_label' in results:
+            sample.gt_label = results['gt_label']
+        return {'inputs': {m: _to_tensor(results[m]) for m in MODALITIES}, 'data_samples': sample}
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'
