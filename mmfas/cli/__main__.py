@@ -1,0 +1,72 @@
+"""The command `mmfas`: a table of commands, each imported only when it runs."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from importlib import import_module
+
+#: Name, module with `main(argv)`, what it does.
+COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ('train', 'mmfas.cli.train', 'train a model from a config'),
+    ('test', 'mmfas.cli.test', 'score test sets with a checkpoint; writes score files, report and plots'),
+    ('check', 'mmfas.cli.check', 'find every mistake in a config without building anything'),
+    ('list', 'mmfas.cli.list_parts', 'list the registered parts, one line each'),
+    ('print_config', 'mmfas.cli.print_config', 'print a config with everything it inherits'),
+    ('browse_dataset', 'mmfas.cli.browse_dataset', 'draw samples as they leave the pipeline'),
+    ('verify_dataset', 'mmfas.cli.verify_dataset', 'report every missing, broken or odd-sized image of a data set'),
+    ('make_synthfas', 'mmfas.cli.make_synthfas', 'generate SynthFAS, the embedded benchmark'),
+    ('eval_scores', 'mmfas.cli.eval_scores', 'recompute every error rate from score files'),
+    ('plot_scores', 'mmfas.cli.plot_scores', 'draw ROC, DET and histograms of score files'),
+    ('get_flops', 'mmfas.cli.get_flops', 'count parameters and floating point operations of a model'),
+    ('measure_speed', 'mmfas.cli.measure_speed', 'time a model beside its plain trunk, or two models'),
+    ('analyze_logs', 'mmfas.cli.analyze_logs', 'plot or summarise the curves of training logs'),
+    (
+        'check_batch_independence',
+        'mmfas.cli.check_batch_independence',
+        'show that a score does not depend on the other samples of its batch',
+    ),
+    ('publish_model', 'mmfas.cli.publish_model', 'strip a checkpoint and name it by its hash'),
+    ('convert_weights', 'mmfas.cli.convert_weights', 'convert torchvision, timm or CLIP weights for a trunk'),
+)
+
+
+def usage() -> str:
+    """Return the help text: every command with its one line."""
+    width = max(len(name) for name, _, _ in COMMANDS)
+    rows = [f'  {name:<{width}}  {text}' for name, _, text in COMMANDS]
+    return '\n'.join(
+        ('usage: mmfas COMMAND [ARGUMENTS]', '', *rows, '', '`mmfas COMMAND --help` explains one of them.')
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Command and its arguments; those of the process if None.
+
+    Returns:
+        Exit status; 2 for an unknown command.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if not arguments or arguments[0] in ('-h', '--help', 'help'):
+        print(usage())
+        return 0 if arguments else 2
+    if arguments[0] == '--version':
+        from mmfas.version import __version__
+
+        print(f'mmfas {__version__}')
+        return 0
+    name = arguments[0].replace('-', '_')
+    modules = {command: module for command, module, _ in COMMANDS}
+    if name not in modules:
+        near = difflib.get_close_matches(name, modules, n=1)
+        hint = f'did you mean {near[0]}?' if near else f'known: {", ".join(modules)}'
+        print(f"mmfas: there is no command '{arguments[0]}'; {hint}", file=sys.stderr)
+        return 2
+    return import_module(modules[name]).main(arguments[1:])
+
+
+if __name__ == '__main__':
+    sys.exit(main())

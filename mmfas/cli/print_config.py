@@ -1,0 +1,46 @@
+"""Print a config with everything it inherits."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command.
+
+    Args:
+        parser: Parser to extend.
+    """
+    from mmengine.config import DictAction
+
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values: key=value ...')
+    parser.add_argument('--out', metavar='FILE', help='write it there (.py, .json or .yml) instead of printing')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print or write the merged config.
+
+    Args:
+        argv: Arguments; those of the process if None.
+
+    Returns:
+        Exit status 0.
+    """
+    parser = argparse.ArgumentParser(prog='mmfas print_config', description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    from mmengine.config import Config
+
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    if args.out:
+        cfg.dump(args.out)
+    else:
+        print(cfg.pretty_text, end='')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
