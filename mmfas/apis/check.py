@@ -27,7 +27,8 @@ class Slot:
     Args:
         registry: Where the `type` is looked up; None where the part is always `default`.
         default: Type used where the config gives none.
-        injected: Arguments that the builder adds, so that a config need not give them.
+        injected: Arguments that the builder adds, so that a config need not give them; parts of mmfas name more in
+            their class attribute `injected`.
         consumed: Keys that the builder takes out, so that the part's signature need not have them.
         is_complete: Whether a missing argument is an error; False where a foreign builder may add some.
         is_leaf: Whether dictionaries below are plain settings without parts.
@@ -41,22 +42,17 @@ class Slot:
     is_leaf: bool = False
 
 
-#: Arguments that MultiModalFAS hands to its neck and head, taken from the trunk, unless the config gives them.
-NECK_INJECTED = ('modalities', 'embed_dims', 'token_dims', 'num_blocks', 'feature_dims', 'grid')
-HEAD_INJECTED = ('modalities', 'in_dims', 'embed_dims', 'fused_dims', 'modality_dims')
-
 #: Place in the config (list positions left out, `*` matches any depth) -> what belongs there; first match holds.
 SLOTS: tuple[tuple[str, Slot], ...] = (
     ('*.clip_grad', Slot(None, is_leaf=True)),
     ('*.paramwise_cfg', Slot(None, is_leaf=True)),
     ('*init_cfg', Slot(parts.WEIGHT_INITIALIZERS, is_leaf=True)),
     ('model', Slot(parts.MODELS)),
-    ('model.trunk', Slot(parts.BACKBONES, injected=('modalities',))),
-    ('model.neck', Slot(parts.FUSION_NECKS, injected=NECK_INJECTED)),
-    ('model.head', Slot(parts.HEADS, injected=HEAD_INJECTED)),
+    ('model.trunk', Slot(parts.BACKBONES)),
+    ('model.neck', Slot(parts.FUSION_NECKS)),
+    ('model.head', Slot(parts.HEADS)),
     ('model.head.*loss*', Slot(parts.LOSSES)),
-    ('model.data_preprocessor', Slot(parts.MODELS, injected=('modalities',))),
-    ('data_preprocessor', Slot(parts.MODELS, injected=('modalities',))),
+    ('*data_preprocessor', Slot(parts.MODELS, default='FASDataPreprocessor')),
     (
         '*_dataloader',
         Slot(None, default=DataLoader, consumed=('num_batch_per_epoch', 'disable_subprocess_warning')),
@@ -101,7 +97,18 @@ _OTHER_KEYS = {
     'compile',
     'strategy',
 }
-_HOOK_KEYS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'visualization')
+_HOOK_KEYS = (
+    'runtime_info',
+    'timer',
+    'sampler_seed',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+    'visualization',
+    # Not mmengine's: default_runtime.py adds them, so that a config that sets `custom_hooks` keeps them.
+    'sample_seed',
+    'loss_guard',
+)
 #: Keys of Runner that must be given together.
 _TOGETHER = (
     ('train_dataloader', 'train_cfg', 'optim_wrapper'),
@@ -184,7 +191,8 @@ def _check_part(path: str, value: Mapping[str, Any], slot: Slot, scope: str) -> 
             yield f'{path}.type: {problem}'
     if part is not None:
         names = [k for k in given if k not in slot.consumed]
-        for problem in binding_problems(part, names, path=path, injected=slot.injected):
+        injected = (*slot.injected, *getattr(part, 'injected', ()))
+        for problem in binding_problems(part, names, path=path, injected=injected):
             if slot.is_complete or ': missing' not in problem:
                 yield problem
     if not slot.is_leaf:

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import sysconfig
+from collections.abc import Mapping
 from importlib import metadata, util
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlparse
 
+from mmfas.utils.checkpoint import CheckpointError, load_checkpoint, plain
+
+_LOADER_MODULE = 'mmengine.runner.checkpoint'
 ONEDL_COMMAND = "pip install 'mmfas[onedl]'"
 OPENMMLAB_COMMAND = "pip install 'mmfas[openmmlab]'"
 
@@ -40,9 +53,193 @@ def check_engine() -> None:
         )
 
 
-def prepare_engine() -> None:
-    """Check the engine stack and let its config loader accept `_base_ = 'mmfas::...'`."""
-    check_engine()
-    from mmengine.config.utils import MODULE2PACKAGE
+def _plain_installed_path(package: str) -> str:
+    """Return the folder of an importable package (0.10.7 asks `pkg_resources`, which setuptools 82 removed)."""
+    spec = util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"'{package}' is not installed, or has no __init__.py")
+    return str(Path(spec.origin).parent)
 
-    MODULE2PACKAGE.setdefault('mmfas', 'mmfas')
+
+def _plain_is_installed(package: str) -> bool:
+    """Tell whether a package can be imported."""
+    spec = util.find_spec(package)
+    return spec is not None and spec.origin is not None
+
+
+def _mend_original() -> None:
+    """Make mmengine 0.10.7 work with today's setuptools and inside virtual environments."""
+    from mmengine import utils
+    from mmengine.config import config
+    from mmengine.config import utils as config_utils
+    from mmengine.utils import package_utils
+
+    for module in (package_utils, utils, config):
+        module.is_installed = _plain_is_installed
+        module.get_installed_path = _plain_installed_path
+    # 0.10.7 takes a standard library outside /usr/lib/python for third-party code and refuses to import it.
+    config_utils.SYSTEM_PYTHON_PREFIX = sysconfig.get_paths()['stdlib']
+    known = config_utils._is_builtin_module
+
+    def is_builtin(name: str) -> bool:
+        return name.partition('.')[0] in sys.stdlib_module_names or known(name)
+
+    config_utils._is_builtin_module = config._is_builtin_module = is_builtin
+
+
+def plain_message_hub(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the state of mmengine's message hub into plain numbers.
+
+    Args:
+        state: `MessageHub.state_dict()`, whose scalars are `HistoryBuffer` objects.
+
+    Returns:
+        The same with every buffer as a dictionary of `values`, `counts` and `max_length`.
+    """
+    scalars = {
+        name: dict(values=plain(buffer.data[0]), counts=plain(buffer.data[1]), max_length=buffer.max_length)
+        for name, buffer in state['log_scalars'].items()
+    }
+    return dict(
+        log_scalars=scalars, runtime_info=plain(state['runtime_info']), resumed_keys=plain(state['resumed_keys'])
+    )
+
+
+def engine_message_hub(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo `plain_message_hub`.
+
+    Args:
+        state: Result of `plain_message_hub`.
+
+    Returns:
+        What `MessageHub.load_state_dict` expects.
+    """
+    from mmengine.logging import HistoryBuffer
+
+    scalars = {
+        name: HistoryBuffer(entry['values'], entry['counts'], entry['max_length'])
+        for name, entry in state['log_scalars'].items()
+    }
+    return {**state, 'log_scalars': scalars}
+
+
+def load_from_file(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Load a local checkpoint for the engine, strictly (see `mmfas.utils.checkpoint`).
+
+    Args:
+        filename: Path of the file.
+        map_location: Device of the tensors, as in `torch.load`.
+
+    Returns:
+        The checkpoint, with its message hub as the engine expects it.
+    """
+    checkpoint = load_checkpoint(filename, map_location=map_location)
+    if 'message_hub' in checkpoint:
+        checkpoint['message_hub'] = engine_message_hub(checkpoint['message_hub'])
+    return checkpoint
+
+
+def load_from_url(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Download a checkpoint (once, on the main process of each machine) and load it strictly.
+
+    Args:
+        filename: Address that starts with http:// or https://.
+        map_location: Device of the tensors, as in `torch.load`.
+
+    Returns:
+        The checkpoint.
+    """
+    from mmengine.dist import barrier, get_local_rank
+    from torch import hub
+
+    target = Path(hub.get_dir(), 'checkpoints', Path(urlparse(filename).path).name)
+    if get_local_rank() == 0 and not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        hub.download_url_to_file(filename, str(target), progress=sys.stderr.isatty())
+    barrier()
+    return load_from_file(str(target), map_location)
+
+
+def refuse_scheme(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Refuse an address of a kind that mmfas does not load from.
+
+    Raises:
+        CheckpointError: Always.
+    """
+    raise CheckpointError(f"cannot load '{filename}': give the path of a file, or an http(s) address")
+
+
+def harden_loading(module: ModuleType) -> None:
+    """Let the engine load checkpoints only through the strict loader.
+
+    Both stacks are too trusting: OneDL's loader falls back to the full pickle when the safe one refuses a file,
+    and old torch versions read the full pickle by default.
+
+    Args:
+        module: `mmengine.runner.checkpoint`.
+    """
+    schemes = module.CheckpointLoader._schemes
+    for prefix in list(schemes):
+        schemes[prefix] = refuse_scheme
+    schemes.update({'http://': load_from_url, 'https://': load_from_url, '': load_from_file})
+
+
+class _HardenWhenImported(MetaPathFinder):
+    """Import hook that hardens the engine's loader the moment it is imported; importing it early costs seconds."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Wrap the loader of the one module this is about."""
+        if fullname != _LOADER_MODULE:
+            return None
+        sys.meta_path.remove(self)
+        spec = util.find_spec(fullname)
+        if spec is None or spec.loader is None:
+            return spec
+        run = spec.loader.exec_module
+
+        def run_and_harden(module: ModuleType) -> None:
+            run(module)
+            harden_loading(module)
+
+        spec.loader.exec_module = run_and_harden  # type: ignore[method-assign]
+        return spec
+
+
+def prepare_engine() -> None:
+    """Check the engine stack, mend it where it needs it and make its loading safe; cheap, may be called again."""
+    check_engine()
+    from mmengine.config import utils as config_utils
+
+    config_utils.MODULE2PACKAGE.setdefault('mmfas', 'mmfas')
+    if not _installed('onedl-mmengine') and config_utils._is_builtin_module.__module__.startswith('mmengine'):
+        _mend_original()
+    if _LOADER_MODULE in sys.modules:
+        harden_loading(sys.modules[_LOADER_MODULE])
+    elif not any(isinstance(finder, _HardenWhenImported) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _HardenWhenImported())
+
+
+def start_distributed(launcher: str) -> None:
+    """Start the process group where mmengine's own start-up fails: on machines without a GPU.
+
+    The runner skips its start-up, which calls `torch.cuda.set_device`, if a group exists.
+
+    Args:
+        launcher: `'none'` (does nothing), `'pytorch'`, `'slurm'` or `'mpi'`.
+
+    Raises:
+        RuntimeError: If the launcher is `'pytorch'` but the process was not started by torchrun.
+    """
+    import torch
+    from torch import distributed
+
+    if launcher == 'none' or torch.cuda.is_available() or distributed.is_initialized():
+        return
+    if launcher != 'pytorch':
+        raise RuntimeError(f"launcher '{launcher}' needs GPUs; without one, use --launcher pytorch (gloo)")
+    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
+    if missing:
+        raise RuntimeError(
+            f'--launcher pytorch needs {", ".join(missing)}: start with tools/dist_train.sh or torchrun'
+        )
+    distributed.init_process_group('gloo')

@@ -1,0 +1,123 @@
+"""From a config and weights to a table of scores, in one process or many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import collect_results, init_dist, is_distributed
+from mmengine.model import BaseModel, revert_sync_batchnorm
+from mmengine.runner import Runner, set_random_seed
+from mmengine.utils.dl_utils import set_multi_processing
+from torch.utils.data import DataLoader
+
+from mmfas.evaluation import ScoreTable
+from mmfas.registry import MODELS, register_all_modules
+from mmfas.utils.checkpoint import load_into
+from mmfas.utils.compat import start_distributed
+
+_TEXT_KEYS = ('domain', 'subject', 'video', 'pai')
+
+
+class ScoreError(ValueError):
+    """Scores or splits from which no honest number can be made; the message says why."""
+
+
+def prepare_scoring(cfg: Config) -> None:
+    """Register all parts and set up processes and seeds as the config says.
+
+    Args:
+        cfg: Config; reads `launcher`, `env_cfg` and `randomness`.
+    """
+    register_all_modules()
+    launcher, env = cfg.get('launcher', 'none'), cfg.get('env_cfg') or {}
+    start_distributed(launcher)
+    if launcher != 'none' and not is_distributed():
+        init_dist(launcher, **env.get('dist_cfg', {}))
+    set_multi_processing(**env.get('mp_cfg', {}), distributed=launcher != 'none')
+    set_random_seed((cfg.get('randomness') or {}).get('seed') or 0)
+
+
+def build_model(cfg: Config, checkpoint: str | None) -> BaseModel:
+    """Build the model of a config for scoring.
+
+    Args:
+        cfg: Config with `model`.
+        checkpoint: File with the weights, all of which must fit; None for the initial ones.
+
+    Returns:
+        The model in evaluation mode on the device of this process.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If the file is refused or does not fit.
+    """
+    # Pretrained files of the parts need not be there: the checkpoint has everything.
+    model = MODELS.build(cfg.model)
+    if checkpoint is None:
+        model.init_weights()
+    else:
+        load_into(model, checkpoint)
+    model = revert_sync_batchnorm(model).to(get_device())
+    model.eval()
+    return model
+
+
+def build_loader(loader_cfg: dict[str, Any], **changes: Any) -> DataLoader:
+    """Build a loader that keeps the order of the data set and every sample of it.
+
+    Args:
+        loader_cfg: Config of a data loader.
+        **changes: Values that replace those of the config, such as `batch_size`.
+
+    Returns:
+        The loader; with several processes, the part of this one.
+    """
+    return Runner.build_dataloader(Config({**loader_cfg, 'drop_last': False, **changes})._cfg_dict, seed=0)
+
+
+@torch.no_grad()
+def score_batches(model: BaseModel, batches: Iterable[Any]) -> list[dict[str, Any]]:
+    """Score batches.
+
+    Args:
+        model: Model in evaluation mode.
+        batches: Batches as a data loader gives them.
+
+    Returns:
+        One record per sample: `sample_id`, `label`, `score` and what is known of domain, subject, video, PAI.
+    """
+    records = []
+    for batch in batches:
+        for sample in model.test_step(batch):
+            record = {key: sample.get(key) for key in _TEXT_KEYS if sample.get(key) is not None}
+            record.update(sample_id=sample.get('sample_id'), label=sample.gt_label, score=float(sample.pred_score))
+            records.append(record)
+    return records
+
+
+def score_loader(model: BaseModel, loader: DataLoader, *, allow_duplicates: bool = False) -> ScoreTable | None:
+    """Score a data set.
+
+    Args:
+        model: Model in evaluation mode.
+        loader: Loader of this process's part of the data set.
+        allow_duplicates: Accept a sample id more than once, as some published lists repeat frames.
+
+    Returns:
+        Scores in the order of the data set; None in every process but the main one.
+
+    Raises:
+        ScoreError: If a score is not finite or a sample occurs twice; the message names the sample.
+    """
+    # Processes take samples in turn and the last ones twice; `collect_results` undoes both.
+    records = collect_results(score_batches(model, loader), len(loader.dataset), device='cpu')
+    if records is None:
+        return None
+    try:
+        return ScoreTable.from_records(records, allow_duplicates=allow_duplicates)
+    except ValueError as error:
+        raise ScoreError(f'no score table can be made of {len(records)} samples: {error}') from error

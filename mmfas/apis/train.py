@@ -1,0 +1,156 @@
+"""Training: from a checked config to a finished run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mmfas.registry import register_all_modules
+from mmfas.utils.compat import start_distributed
+
+#: Optimizer wrapper -> the one that does the same in mixed precision.
+AMP_WRAPPERS = {
+    'OptimWrapper': 'AmpOptimWrapper',
+    'AmpOptimWrapper': 'AmpOptimWrapper',
+    'GradientModulationOptimWrapper': 'AmpGradientModulationOptimWrapper',
+    'AmpGradientModulationOptimWrapper': 'AmpGradientModulationOptimWrapper',
+}
+
+
+def train(cfg: Config) -> Runner:
+    """Train the model of a config.
+
+    Args:
+        cfg: Whole config with a `work_dir`; check it first with `mmfas.apis.check_config`.
+
+    Returns:
+        The runner after training; `runner.model` is the trained model.
+
+    Raises:
+        FloatingPointError: If a loss or weight is no longer finite.
+        CheckpointError: If a file to load or resume from is damaged, refused or does not fit.
+    """
+    register_all_modules()
+    cfg = cfg.copy()
+    start_distributed(cfg.get('launcher', 'none'))
+    fit_to_device(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+def fit_to_device(cfg: Config) -> None:
+    """Let distributed training run without a GPU, where a wrapper must not be given device ids.
+
+    Args:
+        cfg: Config, changed in place.
+    """
+    import torch
+
+    if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
+        wrapper = cfg.get('model_wrapper_cfg') or dict(type='FASDistributedDataParallel', broadcast_buffers=False)
+        cfg.model_wrapper_cfg = ConfigDict(wrapper, device_ids=None)
+
+
+def use_amp(cfg: Config) -> None:
+    """Switch a config to mixed precision, keeping what its optimizer wrapper does.
+
+    Args:
+        cfg: Config, changed in place.
+
+    Raises:
+        ValueError: If no mixed-precision twin of the wrapper is known.
+    """
+    wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if wrapper not in AMP_WRAPPERS:
+        raise ValueError(
+            f"--amp knows no mixed-precision twin of optim_wrapper.type='{wrapper}' (known: "
+            f'{", ".join(AMP_WRAPPERS)}); name one that supports it in the config instead of --amp'
+        )
+    cfg.optim_wrapper.type = AMP_WRAPPERS[wrapper]
+    if cfg.optim_wrapper.type.startswith('Amp'):
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def skip_validation(cfg: Config) -> None:
+    """Remove the validation from a config, and the hooks that live on its metrics.
+
+    Args:
+        cfg: Config, changed in place.
+    """
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    checkpoint = cfg.get('default_hooks', {}).get('checkpoint')
+    if checkpoint is not None:
+        checkpoint.pop('save_best', None)
+        checkpoint.pop('rule', None)
+    if cfg.get('custom_hooks'):
+        stopping = ('EarlyStoppingHook', 'ResumableEarlyStoppingHook')
+        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] not in stopping]
+
+
+def use_scaled_lr(cfg: Config) -> None:
+    """Switch on the scaling of the learning rate by the total batch size.
+
+    Args:
+        cfg: Config, changed in place.
+
+    Raises:
+        ValueError: If the config does not say for which batch size its rate is meant.
+    """
+    if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
+        raise ValueError(
+            '--auto-scale-lr needs to know the batch size that the learning rate is meant for: '
+            'add auto_scale_lr=dict(base_batch_size=...) to the config'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def find_latest(work_dir: str | Path) -> Path | None:
+    """Find the checkpoint a stopped run continues from.
+
+    Args:
+        work_dir: Folder of the run.
+
+    Returns:
+        The file that `last_checkpoint` names if it is there, else the newest `epoch_N.pth` or `iter_N.pth`, else
+        None. The folder may have been moved.
+    """
+    folder = Path(work_dir)
+    pointer = folder / 'last_checkpoint'
+    if pointer.is_file():
+        named = Path(pointer.read_text(encoding='utf-8').strip())
+        for candidate in (named, folder / named.name):
+            if named.name and candidate.is_file():
+                return candidate
+    numbered = {
+        int(found.group(1)): path
+        for path in folder.glob('*.pth')
+        if (found := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name))
+    }
+    return numbered[max(numbered)] if numbered else None
+
+
+def resume_from(cfg: Config, source: str) -> None:
+    """Let a run continue from a checkpoint.
+
+    Args:
+        cfg: Config with a `work_dir`, changed in place.
+        source: Path of a checkpoint, or `'auto'` for the latest of the work dir. Where that has none, the run
+            starts from the beginning, so that one command serves for start and restart.
+
+    Raises:
+        FileNotFoundError: If the path does not exist.
+    """
+    path = find_latest(cfg.work_dir) if source == 'auto' else Path(source)
+    if path is None:
+        print_log(f'--resume: no checkpoint in {cfg.work_dir}, so the run starts from the beginning', 'current')
+        return
+    if not path.is_file():
+        raise FileNotFoundError(f"--resume: checkpoint '{path}' does not exist or is not a file")
+    cfg.resume = True
+    cfg.load_from = str(path)

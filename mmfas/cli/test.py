@@ -1,0 +1,85 @@
+"""Score a checkpoint on the test sets of a config, with the threshold from its dev split."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from mmfas.cli.train import LAUNCHERS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    from mmengine.config import DictAction
+
+    parser.add_argument('config', help='config file; it alone says which samples are dev and test')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='folder of the run (default: work_dirs/<config name>)')
+    parser.add_argument('--out', help='folder for score files, report and figures (default: <work dir>/test)')
+    parser.add_argument(
+        '--dev-scores', metavar='DEV.csv', help='score file of the dev split, not scored again then'
+    )
+    parser.add_argument('--criterion', help='how dev scores fix the threshold: eer, min-hter, bpcer@apcer=0.01')
+    parser.add_argument('--level', choices=('frame', 'video', 'subject'), help='what one score stands for')
+    parser.add_argument('--how', choices=('mean', 'median', 'max'), help='frames to one score')
+    parser.add_argument('--bootstrap', type=int, help='replicates of the intervals, 0 for none (default: 1000)')
+    parser.add_argument('--allow-duplicates', action='store_true', help='accept repeated sample ids')
+    parser.add_argument('--no-plots', action='store_true', help='write no figures')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how processes are started')
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Test; returns 0, 1 if it failed for a reason the message names, 2 if the config is wrong."""
+    parser = argparse.ArgumentParser(prog='mmfas test', description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+    from mmengine.config import Config
+
+    from mmfas.apis.check import check_config
+    from mmfas.apis.test import TestRules, test
+    from mmfas.cli.errors import USER_ERRORS, report_error, report_problems
+
+    try:
+        cfg = Config.fromfile(args.config)
+        cfg.launcher = args.launcher
+        if args.cfg_options:
+            cfg.merge_from_dict(args.cfg_options)
+        problems = check_config(cfg)
+        if problems:
+            return report_problems(args.config, problems)
+        work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
+        rules = TestRules.from_config(
+            cfg,
+            criterion=args.criterion,
+            level=args.level,
+            how=args.how,
+            num_bootstrap=args.bootstrap,
+            allow_duplicates=args.allow_duplicates,
+        )
+        result = test(
+            cfg,
+            args.checkpoint,
+            args.out or Path(work_dir, 'test'),
+            dev_scores=args.dev_scores,
+            rules=rules,
+            plots=not args.no_plots,
+        )
+    except USER_ERRORS as error:
+        return report_error(error, 1)
+    if result is not None:
+        for report in result.reports:
+            print(report.table())
+        print(result.summary())
+        for what, path in result.files.items():
+            print(f'{what}: {path}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

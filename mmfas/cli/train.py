@@ -1,0 +1,110 @@
+"""Train a model from a config."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    from mmengine.config import DictAction
+
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='continue from a checkpoint; without a path, from the latest in the work dir',
+    )
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument('--no-validate', action='store_true', help='do not validate while training')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size')
+    parser.add_argument('--seed', type=int, help='seed of the run (default: the one of the config)')
+    parser.add_argument('--deterministic', action='store_true', help='use deterministic GPU kernels only')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override config values, such as optim_wrapper.optimizer.lr=1e-4 "a.b=[1,2]"; applied last',
+    )
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how processes are started')
+    # torch.distributed.launch passes this; torchrun sets the variable.
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def merge_arguments(args: argparse.Namespace) -> Config:
+    """Read the config and apply the options, `--cfg-options` last.
+
+    Args:
+        args: Parsed options.
+
+    Returns:
+        The config.
+
+    Raises:
+        ValueError: If an option does not fit the config.
+        FileNotFoundError: If the config or checkpoint does not exist.
+    """
+    from mmengine.config import Config
+
+    from mmfas.apis.train import resume_from, skip_validation, use_amp, use_scaled_lr
+
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
+    if args.amp:
+        use_amp(cfg)
+    if args.no_validate:
+        skip_validation(cfg)
+    if args.auto_scale_lr:
+        use_scaled_lr(cfg)
+    randomness = dict(cfg.get('randomness') or {})
+    if args.seed is not None:
+        randomness['seed'] = args.seed
+    if args.deterministic:
+        randomness['deterministic'] = True
+    cfg.randomness = randomness
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.resume is not None:
+        resume_from(cfg, args.resume)
+    return cfg
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train; returns 0, 1 if the run failed for a reason the message names, 2 if the config is wrong."""
+    parser = argparse.ArgumentParser(prog='mmfas train', description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+    from mmfas.apis.check import check_config
+    from mmfas.apis.train import train
+    from mmfas.cli.errors import USER_ERRORS, report_error, report_problems
+
+    try:
+        cfg = merge_arguments(args)
+    except (ValueError, FileNotFoundError) as error:
+        return report_error(error, 2)
+    problems = check_config(cfg)
+    if problems:
+        return report_problems(args.config, problems)
+    try:
+        train(cfg)
+    except USER_ERRORS as error:
+        return report_error(error, 1)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Randomness that depends on (seed, epoch) alone, so that a resumed run continues exactly."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmfas.registry import HOOKS
+
+
+def datasets_with_epoch(dataset: Any) -> Iterator[Any]:
+    """Find every data set that draws by epoch, through wrappers of any depth.
+
+    Args:
+        dataset: A data set, or a wrapper with `dataset` or `datasets`.
+
+    Yields:
+        Data sets with a method `set_epoch`; a wrapper that has one is trusted to pass it on.
+    """
+    if callable(getattr(dataset, 'set_epoch', None)):
+        yield dataset
+        return
+    inner = [dataset.dataset] if hasattr(dataset, 'dataset') else getattr(dataset, 'datasets', [])
+    for part in inner:
+        yield from datasets_with_epoch(part)
+
+
+def seed_process(*numbers: int) -> None:
+    """Seed python, numpy and torch from a few numbers; near numbers give unrelated streams.
+
+    Args:
+        *numbers: Non-negative integers such as seed, epoch and rank.
+    """
+    python, numpy, torch_seed = np.random.SeedSequence(numbers).generate_state(3).tolist()
+    random.seed(python)
+    np.random.seed(numpy)  # noqa: NPY002 - the global generator is what third-party transforms draw from
+    torch.manual_seed(torch_seed)
+
+
+@HOOKS.register_module()
+class SampleSeedHook(Hook):
+    """Tell data sets the epoch, and seed the process from (seed, epoch, rank) when an epoch begins.
+
+    mmengine saves no state of a random generator, so a run that was killed and resumed would draw other numbers
+    than an unbroken one. Here every draw derives from numbers that the checkpoint has: a sample's from (seed,
+    epoch, index), the model's (dropout) from (seed, epoch, rank), the order of the samples from (seed, epoch).
+    """
+
+    priority = 'HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Give the sampler the run's seed: a resumed run without a fixed one learns it from the checkpoint."""
+        loader = runner.train_dataloader
+        for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
+            if isinstance(getattr(sampler, 'seed', None), int):
+                sampler.seed = base_seed(runner)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Announce the epoch to the data sets."""
+        seed_process(base_seed(runner), runner.epoch, runner.rank)
+        for dataset in datasets_with_epoch(runner.train_dataloader.dataset):
+            dataset.set_epoch(runner.epoch, base_seed(runner))
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Seed once more when the first batch is there.
+
+        A loader draws from the generator of this process when its workers start, which a run with persistent
+        workers does in its first epoch only: after a resume that is another epoch than before.
+        """
+        if batch_idx == 0:
+            seed_process(base_seed(runner), runner.epoch, runner.rank)
+
+
+def base_seed(runner: Runner) -> int:
+    """Return the seed that all processes of a run share."""
+    spread = runner.rank if runner._randomness_cfg.get('diff_rank_seed') else 0
+    return int(runner.seed) - spread

@@ -1,0 +1,104 @@
+"""A model of a few numbers and a data set of random ones, for tests of what happens around a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from mmfas.registry import DATASETS, MODELS
+from mmfas.structures import MODALITIES, FASDataSample, LossTerms
+
+PAIS = ('live', 'print', 'replay')
+
+
+@DATASETS.register_module(force=True)
+class TinyFaces(Dataset):
+    """Samples of 6 numbers per modality; with `noise`, drawn anew each epoch from (seed, epoch, index)."""
+
+    metainfo: dict[str, Any] = dict(dataset_type='tiny')
+
+    def __init__(
+        self,
+        length: int = 16,
+        offset: int = 0,
+        *,
+        noise: float = 0.0,
+        absent_ir: tuple[int, ...] = (),
+        only_live: bool = False,
+        nan_at: int = -1,
+    ) -> None:
+        self.length, self.offset, self.noise, self.absent_ir = length, offset, noise, set(absent_ir)
+        self.only_live, self.nan_at = only_live, nan_at
+        self.clock = torch.zeros(2, dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int, seed: int) -> None:
+        self.clock[0], self.clock[1] = epoch, seed
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        number = index + self.offset
+        generator = torch.Generator().manual_seed(number)
+        label = 1 if self.only_live else number % 2
+        inputs = {m: torch.randn(6, generator=generator) + 0.3 * label for m in MODALITIES}
+        epoch, seed = self.clock.tolist()
+        fresh = torch.Generator().manual_seed((seed * 1009 + epoch) * 1009 + index)
+        for name in MODALITIES:
+            inputs[name] = inputs[name] + self.noise * torch.randn(6, generator=fresh)
+        if index == self.nan_at:
+            inputs['depth'] = inputs['depth'] * float('nan')
+        sample = FASDataSample(metainfo=self._meta(number, label))
+        sample.gt_label = label
+        sample.present = torch.tensor([True, True, index not in self.absent_ir])
+        return dict(inputs=inputs, data_samples=sample)
+
+    @staticmethod
+    def _meta(number: int, label: int) -> dict[str, str]:
+        pai = 'live' if label else PAIS[1 + number // 2 % 2]
+        return dict(sample_id=f's{number:03d}', domain='W', pai=pai, subject=f'p{number}', video=f'v{number}')
+
+
+@MODELS.register_module(force=True)
+class TinyFAS(BaseModel):
+    """One linear layer per modality and a joint one; loss terms as a real model hands them over."""
+
+    def __init__(self, drop: float = 0.0) -> None:
+        super().__init__()
+        self.streams = nn.ModuleDict({m: nn.Linear(6, 2) for m in MODALITIES})
+        self.joint = nn.Linear(6, 2)
+        self.drop = nn.Dropout(drop)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, 0.0, 0.3, generator=generator)
+
+    def forward(
+        self, inputs: dict[str, Tensor], data_samples: list[FASDataSample] | None = None, mode: str = 'tensor'
+    ) -> Any:
+        present = torch.stack([sample.present for sample in data_samples]).float()
+        logits = torch.stack([self.streams[m](self.drop(torch.stack(list(inputs[m])))) for m in MODALITIES])
+        hidden = torch.cat([logits[i] * present[:, i : i + 1] for i in range(3)], dim=1)
+        joint = self.joint(hidden)
+        if mode == 'predict':
+            for sample, row in zip(data_samples, joint.softmax(1)[:, 1].tolist(), strict=True):
+                sample.pred_score = row
+            return data_samples
+        target = torch.tensor([sample.gt_label for sample in data_samples])
+        per = {
+            m: (
+                (nn.functional.cross_entropy(logits[i], target, reduction='none') * present[:, i]).sum(),
+                present[:, i].sum(),
+            )
+            for i, m in enumerate(MODALITIES)
+        }
+        terms = LossTerms(main=dict(fused=nn.functional.cross_entropy(joint, target)), per_modality=per)
+        return terms if mode == 'loss_terms' else terms.to_losses()
+
+    def train_step(self, data: dict[str, Any], optim_wrapper: Any) -> dict[str, Tensor]:
+        from mmfas.models.fas.train_step import fas_train_step
+
+        return fas_train_step(self, self, data, optim_wrapper)
