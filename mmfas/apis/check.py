@@ -52,7 +52,7 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     ('model.neck', Slot(parts.FUSION_NECKS)),
     ('model.head', Slot(parts.HEADS)),
     ('model.head.*loss*', Slot(parts.LOSSES)),
-    ('*data_preprocessor', Slot(parts.MODELS, default='FASDataPreprocessor')),
+    ('*data_preprocessor', Slot(parts.MODELS)),
     (
         '*_dataloader',
         Slot(None, default=DataLoader, consumed=('num_batch_per_epoch', 'disable_subprocess_warning')),
