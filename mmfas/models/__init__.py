@@ -1,20 +1,23 @@
 """Networks: trunks, fusion necks, heads, losses and the model that joins them."""
 
-from mmfas.models.backbones import BaseTrunk, MultiStreamViT
+from mmfas.models.backbones import BaseTrunk, MultiStreamCNN, MultiStreamViT
 from mmfas.models.data_preprocessor import FASDataPreprocessor
 from mmfas.models.fas import FASDistributedDataParallel, MultiModalFAS, fas_train_step
 from mmfas.models.heads import BaseFASHead, LinearFASHead
-from mmfas.models.layers import StackedLinear
+from mmfas.models.layers import CentralDifferenceConv, StackedLinear
 from mmfas.models.losses import BaseLoss, CrossEntropyLoss, FocalLoss
-from mmfas.models.necks import BaseFusionNeck, ConcatNeck
+from mmfas.models.necks import AMANeck, BaseFusionNeck, ConcatNeck, CrossAttentionNeck
 from mmfas.models.specs import FeatureSpec, OwnedParameter, StreamSpec
 
 __all__ = [
+    'AMANeck',
     'BaseFASHead',
     'BaseFusionNeck',
     'BaseLoss',
     'BaseTrunk',
+    'CentralDifferenceConv',
     'ConcatNeck',
+    'CrossAttentionNeck',
     'CrossEntropyLoss',
     'FASDataPreprocessor',
     'FASDistributedDataParallel',
@@ -22,6 +25,7 @@ __all__ = [
     'FocalLoss',
     'LinearFASHead',
     'MultiModalFAS',
+    'MultiStreamCNN',
     'MultiStreamViT',
     'OwnedParameter',
     'StackedLinear',

@@ -20,7 +20,7 @@ from mmfas.models.fas.train_step import fas_train_step
 from mmfas.models.heads.base import BaseFASHead, liveness
 from mmfas.models.necks.base import BaseFusionNeck
 from mmfas.models.specs import OwnedParameter
-from mmfas.registry import BACKBONES, FUSION_NECKS, HEADS, MODELS
+from mmfas.registry import BACKBONES, FUSION_NECKS, HEADS, MODELS, SCOPE
 from mmfas.structures import MODALITIES, FASDataSample, FusedFeatures, FusionContext, LossTerms, check_modalities
 
 MODES = ('tensor', 'loss', 'predict', 'loss_terms')
@@ -52,9 +52,9 @@ class MultiModalFAS(BaseModel):
         data_preprocessor: Any = None,
         init_cfg: Any = None,
     ) -> None:
-        self_modalities = check_modalities(modalities)
-        super().__init__(_preprocessor_cfg(data_preprocessor, self_modalities), init_cfg)
-        self.modalities = self_modalities
+        modalities = check_modalities(modalities)
+        super().__init__(_build_preprocessor(data_preprocessor, modalities), init_cfg)
+        self.modalities = modalities
         self.trunk: BaseTrunk = BACKBONES.build(trunk, modalities=self.modalities)
         self.neck: BaseFusionNeck = FUSION_NECKS.build(neck, spec=self.trunk.spec)
         self.head: BaseFASHead = HEADS.build(head, spec=self.neck.feature_spec)
@@ -174,11 +174,12 @@ class MultiModalFAS(BaseModel):
             torch._assert_async(present.any(1).all(), f'a sample has none of the modalities {self.modalities}')
 
 
-def _preprocessor_cfg(cfg: Any, modalities: tuple[str, ...]) -> Any:
-    """Complete the config of the data preprocessor with the model's modalities, in a copy."""
-    if cfg is None:
-        cfg = dict(type='FASDataPreprocessor')
-    if isinstance(cfg, Mapping) and cfg.get('type') == 'FASDataPreprocessor':
-        # the scope is set because mmengine builds it, with its own registry
-        cfg = {'modalities': modalities, **cfg, 'type': 'mmfas.FASDataPreprocessor'}
-    return cfg
+def _build_preprocessor(cfg: Any, modalities: tuple[str, ...]) -> Any:
+    """Build the data preprocessor from a config, for the modalities of the model."""
+    cfg = {} if cfg is None else cfg
+    if not isinstance(cfg, Mapping):
+        return cfg
+    cfg = {'type': 'FASDataPreprocessor', **cfg}
+    if cfg['type'] == 'FASDataPreprocessor':
+        cfg = {'modalities': modalities, **cfg}
+    return MODELS.build({'_scope_': SCOPE, **cfg})

@@ -88,9 +88,13 @@ class BaseFusionNeck(BaseModule):
             ctx: Facts of the batch.
 
         Returns:
-            Streams for the first block, and the state: by default `present` (B, M) and, where known, `domain`.
+            Streams for the first block, and the state: by default `present` (B, M), `grid` (read it with
+            `grid_of`) and, where known, `domain` (B,).
         """
         state = {'present': ctx.present}
+        if ctx.grid is not None:
+            # sizes, not values, carry the grid: the state holds tensors only, and reading a value would wait
+            state['grid'] = ctx.images.new_empty((0, *ctx.grid))
         if ctx.domain is not None:
             state['domain'] = ctx.domain
         return streams, state
@@ -127,6 +131,12 @@ class BaseFusionNeck(BaseModule):
     def modality_parameters(self) -> dict[str, list[OwnedParameter]]:
         """Say which parameters, or slices of stacked ones, belong to which modality."""
         return {}
+
+
+def grid_of(state: State) -> tuple[int, int]:
+    """Return rows and columns of the patch grid that `BaseFusionNeck.begin` put into the state."""
+    rows, columns = state['grid'].shape[-2:]
+    return rows, columns
 
 
 def zero_absent(features: Tensor, present: Tensor) -> Tensor:
