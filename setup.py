@@ -20,6 +20,12 @@ def requirements(name: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith('#')]
 
 
+def extras() -> dict[str, list[str]]:
+    """Read the extras; `tests` includes `docs`, because a test builds the documentation."""
+    table = {name: requirements(name) for name in EXTRAS}
+    return {**table, 'tests': table['tests'] + table['docs']}
+
+
 def version() -> str:
     """Read the version without importing the package, which needs an engine."""
     scope: dict[str, str] = {}
@@ -59,7 +65,7 @@ setup(
     packages=find_packages(include=['mmfas', 'mmfas.*']),
     package_data={'mmfas': ['py.typed', '**/*.yml', '**/*.json', '**/*.csv', '**/*.txt']},
     install_requires=requirements('runtime'),
-    extras_require={name: requirements(name) for name in EXTRAS},
+    extras_require=extras(),
     entry_points={'console_scripts': ['mmfas = mmfas.cli.__main__:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

@@ -1,0 +1,31 @@
+"""Settings of the whole suite: quiet matplotlib, few threads, GPU tests skipped where there is none."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault('MPLBACKEND', 'Agg')
+
+import pytest
+import torch
+
+
+def pytest_configure() -> None:
+    """Use the cores that two-core machines have; more threads than that only slow them down."""
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip GPU tests on machines without a GPU."""
+    if torch.cuda.is_available():
+        return
+    skip = pytest.mark.skip(reason='no CUDA device')
+    for item in items:
+        if 'gpu' in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Give every test the same start of torch's generator, whatever ran before it."""
+    torch.manual_seed(0)

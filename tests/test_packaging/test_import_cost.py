@@ -1,0 +1,32 @@
+"""`import mmfas` costs little beyond torch and mmengine, and `mmfas --help` needs neither."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+HEAVY = ('torchvision', 'mmpretrain', 'matplotlib', 'skimage', 'mmcv')
+MOST_SECONDS = 0.3
+
+
+def measure() -> tuple[float, list[str]]:
+    """Import mmfas in a fresh process; return its seconds beyond torch and mmengine, and the heavy modules."""
+    code = (
+        'import json, sys, time; import torch, mmengine; start = time.perf_counter(); import mmfas; '
+        f'print(json.dumps([time.perf_counter() - start, [m for m in {HEAVY} if m in sys.modules]]))'
+    )
+    out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
+    seconds, heavy = json.loads(out.splitlines()[-1])
+    return seconds, heavy
+
+
+def test_import_is_cheap() -> None:
+    best = None
+    for _ in range(3):
+        seconds, heavy = measure()
+        assert heavy == []
+        best = seconds if best is None else min(best, seconds)
+        if best <= MOST_SECONDS:
+            break
+    assert best <= MOST_SECONDS
