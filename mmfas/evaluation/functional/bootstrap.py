@@ -35,11 +35,12 @@ class _ClassClusters:
         return counts.reshape(num_replicates, self.num)
 
 
-def _clusters_of(mask: BoolArray, cluster: ArrayLike | None) -> _ClassClusters:
+def _clusters_of(values: FloatArray, mask: BoolArray, cluster: ArrayLike | None) -> _ClassClusters:
     """Return the clusters of the samples in `mask`; each sample its own where `cluster` is None."""
     if cluster is None:
-        count = int(mask.sum())
-        return _ClassClusters(np.arange(count), count)
+        # Numbered by rank, so that the draws, and with them the interval, do not depend on the order of samples.
+        rank = np.argsort(np.argsort(values[mask], kind='stable'), kind='stable')
+        return _ClassClusters(rank, rank.size)
     names = np.asarray(cluster)
     if names.shape != mask.shape:
         raise ValueError(f'expected one cluster name per sample, shape {mask.shape}, got {names.shape}')
@@ -48,13 +49,13 @@ def _clusters_of(mask: BoolArray, cluster: ArrayLike | None) -> _ClassClusters:
 
 
 def _live_and_spoof(
-    labels: BoolArray, cluster: ArrayLike | None, num_replicates: int
+    values: FloatArray, labels: BoolArray, cluster: ArrayLike | None, num_replicates: int
 ) -> tuple[_ClassClusters, _ClassClusters]:
     """Return the clusters of both classes after checking that a bootstrap is defined."""
     require_classes(labels)
     if num_replicates < 1:
         raise ValueError(f'num_replicates must be at least 1, got {num_replicates}')
-    live, spoof = _clusters_of(labels, cluster), _clusters_of(~labels, cluster)
+    live, spoof = (_clusters_of(values, mask, cluster) for mask in (labels, ~labels))
     if min(live.num, spoof.num) < 2:
         raise ValueError(
             'a bootstrap needs at least 2 samples (or clusters) of each class, '
@@ -107,7 +108,7 @@ def bootstrap_hter(
     """
     values, labels = check_scores(scores, is_live)
     check_confidence(confidence)
-    live, spoof = _live_and_spoof(labels, cluster, num_replicates)
+    live, spoof = _live_and_spoof(values, labels, cluster, num_replicates)
     hter_R = np.zeros(num_replicates)
     for clusters, errors_N in ((live, values[labels] < threshold), (spoof, values[~labels] >= threshold)):
         errors_C = np.bincount(clusters.index_N[errors_N], minlength=clusters.num)
@@ -144,7 +145,7 @@ def bootstrap_auc(
     """
     values, labels = check_scores(scores, is_live)
     check_confidence(confidence)
-    live, spoof = _live_and_spoof(labels, cluster, num_replicates)
+    live, spoof = _live_and_spoof(values, labels, cluster, num_replicates)
     levels = np.unique(values)
     level_live, level_spoof = (np.searchsorted(levels, values[mask]) for mask in (labels, ~labels))
     areas = []
