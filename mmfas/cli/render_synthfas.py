@@ -1,0 +1,105 @@
+"""Render SynthFAS, the embedded synthetic benchmark, into a folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command.
+
+    Args:
+        parser: Parser to extend.
+    """
+    from mmfas.datasets.synthetic import DIALS, DOMAINS, SIZES, SPLITS
+
+    parser.add_argument('out', type=Path, nargs='?', help='folder of the data, e.g. data/synthfas_small')
+    parser.add_argument('--size', default='small', choices=tuple(SIZES), help='how many and how large pictures')
+    parser.add_argument('--seed', type=int, default=0, help='another seed makes other people (default: 0)')
+    parser.add_argument('--domains', nargs='+', default=list(DOMAINS), help='some of C P S W (default: all)')
+    parser.add_argument('--splits', nargs='+', default=list(SPLITS), help='some of train val test (default: all)')
+    parser.add_argument(
+        '--stress', nargs='+', default=[], metavar='DIAL=VALUE', help=f'dials in 0..1: {", ".join(DIALS)}'
+    )
+    parser.add_argument(
+        '--num-processes', type=int, default=os.cpu_count() or 1, help='workers (default: all cores)'
+    )
+    parser.add_argument(
+        '--verify', action='store_true', help='compare checksums of pictures that are already there'
+    )
+    parser.add_argument('--contact-sheet', type=Path, metavar='PNG', help='draw live and every attack, then stop')
+    parser.add_argument('--statistics', type=Path, metavar='PNG', help='plot statistics of the rendered folder')
+
+
+def _show_progress(start: float, done: int, total: int) -> None:
+    """Draw a progress bar on a terminal, or a line every tenth of the way elsewhere."""
+    rate = done / max(time.monotonic() - start, 1e-6)
+    if sys.stderr.isatty():
+        bar = '#' * (30 * done // total)
+        print(
+            f'\r[{bar:<30}] {done}/{total} triples', end='\n' if done == total else '', file=sys.stderr, flush=True
+        )
+    elif done == total or done % max(total // 10, 1) < 30:
+        print(f'{done}/{total} triples, {rate:.0f}/s', file=sys.stderr)
+
+
+def _draw(args: argparse.Namespace) -> None:
+    """Draw the pictures that were asked for."""
+    from mmfas.datasets.synthetic import Setting, parse_stress
+    from mmfas.datasets.synthetic.contact_sheet import draw_contact_sheet
+    from mmfas.datasets.synthetic.statistics import plot_statistics
+
+    if args.contact_sheet is not None:
+        setting = Setting(args.size, args.seed, parse_stress(args.stress))
+        draw_contact_sheet(args.contact_sheet, setting, domains=tuple(args.domains))
+        print(f'contact sheet: {args.contact_sheet}')
+    if args.statistics is not None:
+        plot_statistics(args.statistics, args.out)
+        print(f'statistics: {args.statistics}')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Render the asked lists; a second run finishes only what is missing.
+
+    Args:
+        argv: Arguments; those of the process if None.
+
+    Returns:
+        Exit status: 0 if all is rendered, 2 if the arguments or the folder do not fit.
+    """
+    parser = argparse.ArgumentParser(prog='mmfas render_synthfas', description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    if args.out is None and args.contact_sheet is None:
+        parser.error('give the folder to render into, or --contact-sheet PNG')
+    from mmfas.datasets.synthetic import Setting, parse_stress, render_dataset
+
+    try:
+        if args.out is not None and args.contact_sheet is None:
+            start = time.monotonic()
+            report = render_dataset(
+                args.out,
+                Setting(args.size, args.seed, parse_stress(args.stress)),
+                domains=tuple(args.domains),
+                splits=tuple(args.splits),
+                num_processes=args.num_processes,
+                verify=args.verify,
+                progress=lambda done, total: _show_progress(start, done, total),
+            )
+            print(
+                f'{args.out}: {report.num_triples} triples ({report.num_rendered} chunks rendered, '
+                f'{report.num_kept} found complete) in {time.monotonic() - start:.1f} s'
+            )
+        _draw(args)
+    except ValueError as error:
+        print(f'render_synthfas: {error}', file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""SynthFAS: an embedded synthetic RGB + depth + NIR face anti-spoofing benchmark (a test bench, not real faces).
+
+Nothing in here imports torch or mmengine; see ``docs/en/synthfas.md`` for the physics and its limits.
+"""
+
+from .domains import DOMAINS, RENDERER_VERSION, SPLITS, Domain
+from .plan import SIZES, Setting, Size, VideoPlan, plan_split
+from .render import Triple, render_video
+from .stress import DIALS, Stress, parse_stress
+from .writer import RenderReport, render_dataset
+
+__all__ = [
+    'DIALS',
+    'DOMAINS',
+    'RENDERER_VERSION',
+    'SIZES',
+    'SPLITS',
+    'Domain',
+    'RenderReport',
+    'Setting',
+    'Size',
+    'Stress',
+    'Triple',
+    'VideoPlan',
+    'parse_stress',
+    'plan_split',
+    'render_dataset',
+    'render_video',
+]

@@ -1,0 +1,60 @@
+"""Put views of several surfaces in front of a wall: a z-buffer with soft edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .body import Wall
+from .camera import View
+
+__all__ = ['Picture', 'compose']
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the camera meets in each pixel (H, W), before any light.
+
+    Attributes:
+        depth_mm: distance Z.
+        normal: (H, W, 3), z towards the camera.
+        colour: (H, W, 4) linear R, G, B, NIR.
+        optics: (H, W, 3) gloss, depth failure affinity, emission.
+        near: (H, W) coverage of everything but the wall.
+    """
+
+    depth_mm: np.ndarray
+    normal: np.ndarray
+    colour: np.ndarray
+    optics: np.ndarray
+    near: np.ndarray
+
+
+def compose(wall: Wall, views: list[View], size: int) -> Picture:
+    """Stack views over the wall.
+
+    Args:
+        wall: background of the scene.
+        views: views of ``size`` x ``size`` pixels, from the back to the front where they touch.
+        size: side of the picture in pixels.
+
+    Returns:
+        The picture. Colours mix over soft edges; the depth does not, it belongs to one of the two sides.
+    """
+    depth = wall.depth((size, size)).astype(np.float32)
+    colour = cv2.resize(wall.colour, (size, size), interpolation=cv2.INTER_AREA)
+    optics = np.zeros((size, size, 3), np.float32)
+    normal = np.zeros((size, size, 3), np.float32)
+    normal[..., 2] = 1.0
+    near = np.zeros((size, size), np.float32)
+    for view in views:
+        alpha = view.alpha * (view.depth_mm < depth)
+        weight = alpha[..., None]
+        colour += weight * (view.colour - colour)
+        optics += weight * (view.optics - optics)
+        normal += weight * (view.normal - normal)
+        near = np.maximum(near, alpha)
+        depth = np.where(alpha > 0.5, view.depth_mm, depth)
+    return Picture(depth, normal, colour, optics, near)

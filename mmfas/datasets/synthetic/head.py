@@ -1,0 +1,186 @@
+"""Assemble a head: shape, paint, hair and glasses; and turn maps into a `Surface`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .head_paint import hair_row, paint, paint_face
+from .head_shape import EYE_Y_MM, HeadGrid, face_radius, head_height
+from .materials import material
+from .records import Expression, Subject, Surface
+from .shapes import noise_field, soft_step, streak_field
+
+__all__ = ['HeadMaps', 'build_head', 'to_surface', 'wear_glasses', 'wear_hair']
+
+
+@dataclass
+class HeadMaps:
+    """A head before it becomes a surface; attacks change these maps.
+
+    Attributes:
+        grid: sampling points (H x W).
+        height: (H, W) z in mm.
+        cover: (H, W) coverage 0..1.
+        canvas: (H, W, 6) materials.
+    """
+
+    grid: HeadGrid
+    height: np.ndarray
+    cover: np.ndarray
+    canvas: np.ndarray
+
+
+def _hair_regions(subject: Subject, grid: HeadGrid) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage (H, W) of hair and its outer envelope (relative radius of the grown outline)."""
+    x, y = grid.x_mm, grid.y_mm
+    grow = {'buzz': 3.0, 'bald': 0.0}.get(subject.hair_style, subject.hair_mm)
+    outer = face_radius(subject, grid, grow)
+    # Rows above the crown have no outline: close the cap with a circle around the skull.
+    cap = np.hypot(
+        x[None, :] / (subject.half_width_mm + grow), np.minimum(y, 0)[:, None] / (subject.crown_mm + grow)
+    )
+    outer = np.where(y[:, None] < 0, cap, outer)
+    ax = np.abs(x)
+    line = subject.hairline_mm + 0.004 * ax**2 * (1.0 + 0.3 * subject.age)
+    side_x = subject.half_width_mm - 7.0
+    if subject.hair_style == 'fringe':
+        line = np.minimum(line + 34.0, -27.0 + 0.002 * ax**2)
+    if subject.hair_style == 'side':
+        line = line + 16.0 * np.clip(x / 45.0, -0.3, 1.0)
+    above = line[None, :] - y[:, None]
+    sideburn = np.minimum((ax - side_x)[None, :] + 0.1 * y[:, None], 6.0 - y[:, None])
+    region = np.maximum(above, sideburn)
+    if subject.hair_style == 'long':
+        curtain = np.minimum((ax - subject.half_width_mm + 13.0 + 0.00 * ax)[None, :], 148.0 - y[:, None])
+        drop = (subject.half_width_mm + subject.hair_mm - ax)[None, :] + np.minimum(0.0, 40.0 - 0.2 * y)[:, None]
+        region = np.maximum(region, curtain)
+        outer = np.where((y > 0)[:, None], 1.0 - drop / 60.0, outer)
+    inside = soft_step((1.0 - outer) * 60.0, 2.0 * grid.step_mm)
+    return soft_step(region, 5.0 + grid.step_mm) * inside, outer
+
+
+def wear_hair(maps: HeadMaps, subject: Subject) -> None:
+    """Put the subject's hair on the maps, in place."""
+    if subject.hair_style == 'bald':
+        return
+    rng = np.random.default_rng((subject.texture_seed, 1))
+    grid = maps.grid
+    cover, outer = _hair_regions(subject, grid)
+    streaks = streak_field(rng, grid.shape, (22, 95))
+    fray = np.clip(1.5 * cover - 0.25 + 1.2 * streaks * cover * (1.0 - cover), 0.0, 1.0)
+    thick = subject.hair_mm * (0.3 if subject.hair_style == 'buzz' else 0.75)
+    envelope = (subject.depth_mm + thick) * np.sqrt(np.clip(1.0 - outer**2, 0.0, 1.0)) + 4.0
+    if subject.hair_style == 'long':
+        # Curtains fall beside the face, not in front of it.
+        envelope = np.where((grid.y_mm > 0)[:, None], 0.62 * envelope, envelope)
+    height = np.maximum(maps.height + 0.4 * thick * fray, envelope * fray)
+    height = cv2.GaussianBlur(height.astype(np.float32), (0, 0), 3.0 / grid.step_mm) + 0.7 * streaks * fray
+    maps.height = np.where(fray > 0.05, height, maps.height).astype(np.float32)
+    row = np.broadcast_to(hair_row(subject), (*grid.shape, 6)).copy()
+    row[..., :4] *= np.clip(1.0 + 0.30 * streaks, 0.35, 2.0)[..., None]
+    thin = 0.72 if subject.hair_style == 'buzz' else 1.0
+    paint(maps.canvas, thin * fray, row)
+    maps.cover = np.maximum(maps.cover, fray)
+
+
+def _lens_distance(subject: Subject, grid: HeadGrid, side: float) -> np.ndarray:
+    """Signed distance (H, W) to the rim of one lens, positive inside."""
+    x = grid.x_mm - side * (subject.eye_dx_mm + 1.0)
+    y = grid.y_mm - (EYE_Y_MM + 1.0)
+    if subject.glasses == 'square':
+        box = np.maximum(np.abs(x)[None, :] - 17.0, np.abs(y)[:, None] - 11.0)
+        return 7.0 - np.maximum(box, 0.0) - np.where(box > 0, 0.0, box)
+    return 21.5 - np.hypot(x[None, :], 1.12 * y[:, None])
+
+
+def wear_glasses(maps: HeadMaps, subject: Subject) -> None:
+    """Put the subject's glasses on the maps, in place; does nothing for ``glasses='none'``."""
+    if subject.glasses == 'none':
+        return
+    grid = maps.grid
+    x, y = grid.x_mm, grid.y_mm
+    rim = np.zeros(grid.shape, np.float32)
+    lens = np.zeros(grid.shape, np.float32)
+    for side in (-1.0, 1.0):
+        distance = _lens_distance(subject, grid, side)
+        lens = np.maximum(lens, soft_step(distance, grid.step_mm))
+        rim = np.maximum(rim, soft_step(1.7 - np.abs(distance), 0.8 * grid.step_mm))
+    bridge = soft_step(1.5 - np.abs(y - EYE_Y_MM + 3.0), grid.step_mm)[:, None] * (np.abs(x) < 12.0)
+    arms = soft_step(1.7 - np.abs(y - EYE_Y_MM + 4.0), grid.step_mm)[:, None] * (
+        np.abs(x) > subject.eye_dx_mm + 20
+    )
+    rim = np.maximum(rim, np.maximum(bridge, arms * (face_radius(subject, grid) < 1.03)))
+    frame = material('frame_black' if subject.texture_seed % 3 else 'frame_metal')
+    maps.canvas[..., 4] += 0.25 * lens
+    maps.canvas[..., 5] += 0.35 * lens
+    maps.canvas[..., :3] *= (1.0 - 0.10 * lens)[..., None]
+    paint(maps.canvas, 0.95 * rim, frame)
+    maps.height = maps.height + rim * 7.0
+
+
+def build_head(
+    subject: Subject, grid: HeadGrid, expression: Expression, *, hair: bool = True, glasses: bool = True
+) -> HeadMaps:
+    """Build one head in its own frame.
+
+    Args:
+        subject: shape and looks.
+        grid: H x W sampling points.
+        expression: of this video.
+        hair: whether to wear the hair.
+        glasses: whether to wear the subject's glasses, if any.
+
+    Returns:
+        The maps; arrays are fresh and may be changed.
+    """
+    height, cover = head_height(subject, grid, expression)
+    maps = HeadMaps(grid, height, cover, paint_face(subject, grid, expression))
+    if hair:
+        wear_hair(maps, subject)
+    if glasses:
+        wear_glasses(maps, subject)
+    return maps
+
+
+def to_surface(
+    grid: HeadGrid,
+    height: np.ndarray,
+    cover: np.ndarray,
+    canvas: np.ndarray,
+    *,
+    emission: np.ndarray | None = None,
+    relief_mm: float = 80.0,
+) -> Surface:
+    """Pack maps into a `Surface` with slopes.
+
+    Args:
+        grid: H x W sampling points.
+        height: (H, W) z in mm.
+        cover: (H, W) coverage.
+        canvas: (H, W, 6) materials.
+        emission: (H, W) share of own light, or None for none.
+        relief_mm: depth range of the ray search; 0 for a plane.
+
+    Returns:
+        A surface whose slopes are limited to 75 degrees, as a real outline is.
+    """
+    shape = np.empty((*grid.shape, 4), np.float32)
+    shape[..., 0], shape[..., 1] = height, cover
+    limit = 3.7
+    kernel = np.array([[-0.5, 0.0, 0.5]], np.float32) / grid.step_mm
+    shape[..., 2] = np.clip(cv2.filter2D(height, -1, kernel, borderType=cv2.BORDER_REPLICATE), -limit, limit)
+    shape[..., 3] = np.clip(cv2.filter2D(height, -1, kernel.T, borderType=cv2.BORDER_REPLICATE), -limit, limit)
+    optics = np.zeros((*grid.shape, 3), np.float32)
+    optics[..., :2] = canvas[..., 4:]
+    if emission is not None:
+        optics[..., 2] = emission
+    colour = np.ascontiguousarray(np.clip(canvas[..., :4], 0.004, 0.97))
+    return Surface(float(grid.x_mm[0]), float(grid.y_mm[0]), grid.step_mm, shape, colour, optics, relief_mm)
+
+
+def skin_grain(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Fine relief noise (H, W) of unit scale for papers and masks."""
+    return noise_field(rng, shape, (shape[0] // 6 + 1, shape[1] // 6 + 1))

@@ -1,0 +1,143 @@
+"""Light on a picture: Lambert and Blinn shading, cast shadows, occlusion; visible and active NIR."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .compose import Picture
+from .records import Light
+
+__all__ = ['cast_shadow', 'draw_light', 'occlusion', 'shade_nir', 'shade_visible']
+
+
+def draw_light(rng: np.random.Generator, *, sun_rate: float, warmth: tuple[float, float], shadow: float) -> Light:
+    """Draw the visible light of a video.
+
+    Args:
+        rng: source of the draws.
+        sun_rate: probability 0..1 that the sun shines in (bright key light, NIR from outside).
+        warmth: (low, high) of the ratio red to blue of the key light, 1 is neutral.
+        shadow: 0..1 depth of cast shadows indoors.
+
+    Returns:
+        The light.
+    """
+    azimuth = np.deg2rad(rng.uniform(-65, 65))
+    elevation = np.deg2rad(rng.uniform(5, 60))
+    direction = (
+        float(np.sin(azimuth) * np.cos(elevation)),
+        float(-np.sin(elevation)),
+        float(np.cos(azimuth) * np.cos(elevation)),
+    )
+    ratio = float(np.sqrt(rng.uniform(*warmth)))
+    sunny = rng.random() < sun_rate
+    sun = float(rng.uniform(0.4, 1.0)) if sunny else 0.0
+    key = float(rng.uniform(0.45, 0.9)) + 0.8 * sun
+    ambient = float(rng.uniform(0.28, 0.6))
+    tint = rng.normal(0.0, 0.05, 3)
+    return Light(
+        direction,
+        (key * ratio, key, key / ratio),
+        tuple(float(ambient * (1 + t)) for t in tint),  # type: ignore[arg-type]
+        min(shadow + 0.4 * sun, 1.0),
+        sun,
+    )
+
+
+def _shifted(image: np.ndarray, dx: float, dy: float) -> np.ndarray:
+    """Read the image ``dx`` columns to the right and ``dy`` rows down of each pixel."""
+    matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(image, matrix, image.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def cast_shadow(depth_mm: np.ndarray, direction: tuple[float, float, float], mm_per_px: float) -> np.ndarray:
+    """Approximate cast shadows by marching over the depth map towards the lamp.
+
+    Args:
+        depth_mm: (H, W) distances.
+        direction: unit vector to the lamp, z towards the camera.
+        mm_per_px: size of a pixel on the subject.
+
+    Returns:
+        (H, W) lit share 0..1.
+    """
+    flat = float(np.hypot(direction[0], direction[1]))
+    if flat < 0.05 or direction[2] < 0.02:
+        return np.ones_like(depth_mm)
+    shade = np.zeros_like(depth_mm)
+    for reach_mm in (5.0, 10.0, 17.0, 27.0, 42.0):
+        shift = reach_mm / mm_per_px
+        other = _shifted(depth_mm, shift * direction[0] / flat, shift * direction[1] / flat)
+        ray = depth_mm - reach_mm * direction[2] / flat
+        # Things far in front (another object) shadow too, but not without limit.
+        over = ray - other - 1.5
+        shade = np.maximum(shade, np.clip(over / (2.0 + 0.12 * reach_mm), 0.0, 1.0) * (over < 140.0))
+    return 1.0 - cv2.blur(shade, (3, 3))
+
+
+def occlusion(depth_mm: np.ndarray, mm_per_px: float) -> np.ndarray:
+    """Approximate ambient occlusion (H, W), 1 = open sky: points behind their surroundings get less light."""
+    out = np.ones_like(depth_mm)
+    for radius_mm, reach_mm in ((7.0, 9.0), (24.0, 34.0)):
+        kernel = max(int(radius_mm / mm_per_px) * 2 + 1, 3)
+        behind = depth_mm - cv2.blur(depth_mm, (kernel, kernel))
+        out -= 0.34 * np.clip(behind / reach_mm, 0.0, 1.0)
+    return out
+
+
+def shade_visible(picture: Picture, light: Light, mm_per_px: float) -> np.ndarray:
+    """Light a picture with key and ambient light.
+
+    Args:
+        picture: geometry and materials, H x W.
+        light: lamp and surroundings.
+        mm_per_px: size of a pixel on the subject.
+
+    Returns:
+        (H, W, 3) linear radiance in R, G, B order, not exposed.
+    """
+    direction = np.array(light.key_direction, np.float32)
+    facing = picture.normal @ direction
+    lit = 1.0 - light.shadow * (1.0 - cast_shadow(picture.depth_mm, light.key_direction, mm_per_px))
+    half = direction + np.array((0, 0, 1), np.float32)
+    half /= np.linalg.norm(half)
+    shine = np.clip(picture.normal @ half, 0.0, 1.0) ** 24 * picture.optics[..., 0] * lit
+    sky = (0.72 - 0.28 * picture.normal[..., 1]) * occlusion(picture.depth_mm, mm_per_px)
+    emission = picture.optics[..., 2]
+    out = np.empty((*picture.depth_mm.shape, 3), np.float32)
+    for k in range(3):
+        # Red scatters furthest in skin: its terminator is softer (wrap lighting).
+        wrap = (0.22, 0.12, 0.08)[k]
+        diffuse = np.clip((facing + wrap) / (1.0 + wrap), 0.0, 1.0) * lit
+        arriving = light.key_rgb[k] * diffuse + light.ambient_rgb[k] * sky
+        reflected = picture.colour[..., k] * (arriving * (1.0 - 0.97 * emission))
+        own = picture.colour[..., k] * (1.15 * emission)
+        out[..., k] = reflected + own + (0.42 * light.key_rgb[k]) * shine
+    return out
+
+
+def shade_nir(picture: Picture, light: Light, *, led_mm: tuple[float, float], range_mm: float) -> np.ndarray:
+    """Light a picture with the camera's own NIR lamp and with the NIR part of the sun.
+
+    Args:
+        picture: geometry and materials, H x W.
+        light: for its sun.
+        led_mm: offset (x, y) of the lamp from the lens.
+        range_mm: distance at which the lamp gives irradiance 1.
+
+    Returns:
+        (H, W) linear NIR radiance, not exposed; falls with the square of the distance.
+    """
+    depth = picture.depth_mm
+    to_lamp = np.array((led_mm[0] / range_mm, led_mm[1] / range_mm, 1.0), np.float32)
+    to_lamp /= np.linalg.norm(to_lamp)
+    facing = np.clip((picture.normal @ to_lamp + 0.25) / 1.25, 0.0, 1.0)
+    shine = np.clip(picture.normal @ to_lamp, 0.0, 1.0) ** 40 * picture.optics[..., 0]
+    falloff = (np.float32(range_mm) / depth) ** 2
+    sun = 0.0
+    if light.sun > 0:
+        direction = np.array(light.key_direction, np.float32)
+        sun = 0.7 * light.sun * np.clip(picture.normal @ direction, 0.0, 1.0)
+    return picture.colour[..., 3] * (facing * falloff + sun) + 0.5 * shine * falloff

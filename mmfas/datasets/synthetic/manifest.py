@@ -1,0 +1,77 @@
+"""The manifest of a rendered folder: what it was made with, and a checksum per chunk of videos."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .domains import RENDERER_VERSION
+from .files import write_atomic
+from .plan import Setting
+
+__all__ = ['ChunkEntry', 'Manifest', 'load_manifest']
+
+MANIFEST_NAME = 'manifest.json'
+
+
+@dataclass(frozen=True)
+class ChunkEntry:
+    """A finished chunk: ``sha256`` over names and contents, number of files and of bytes."""
+
+    sha256: str
+    num_files: int
+    num_bytes: int
+
+
+@dataclass
+class Manifest:
+    """Settings and finished chunks of a folder; chunk names are ``<domain>-<split>-<number>``."""
+
+    setting: Setting
+    chunks: dict[str, ChunkEntry] = field(default_factory=dict)
+
+    def header(self) -> dict[str, object]:
+        """Return what must agree between two runs in the same folder."""
+        return {
+            'renderer_version': RENDERER_VERSION,
+            'size': self.setting.size,
+            'seed': self.setting.seed,
+            'stress': self.setting.stress.as_dict(),
+        }
+
+    def save(self, root: Path) -> None:
+        """Write ``manifest.json`` into the folder."""
+        chunks = {name: vars(entry) for name, entry in sorted(self.chunks.items())}
+        text = json.dumps({'benchmark': 'SynthFAS', **self.header(), 'chunks': chunks}, indent=1)
+        write_atomic(root / MANIFEST_NAME, (text + '\n').encode())
+
+
+def load_manifest(root: Path, setting: Setting) -> Manifest:
+    """Read the manifest of a folder, or start one.
+
+    Args:
+        root: folder of the data.
+        setting: what is about to be rendered.
+
+    Returns:
+        The manifest with the finished chunks.
+
+    Raises:
+        ValueError: if the folder holds data of another version, size, seed or other dials, or other files.
+    """
+    fresh = Manifest(setting)
+    path = root / MANIFEST_NAME
+    if not path.is_file():
+        if root.is_dir() and any(not child.name.startswith('.') for child in root.iterdir()):
+            raise ValueError(f'{root} is not empty and has no {MANIFEST_NAME}; give an empty or a new folder.')
+        return fresh
+    found = json.loads(path.read_text())
+    for key, wanted in fresh.header().items():
+        if found.get(key) != wanted:
+            raise ValueError(
+                f'{root} holds SynthFAS data with {key} = {found.get(key)!r}, this run has {wanted!r}; '
+                'give another folder, or delete this one.'
+            )
+    chunks = {name: ChunkEntry(**entry) for name, entry in found['chunks'].items()}
+    return Manifest(setting, chunks)

@@ -1,0 +1,113 @@
+"""RGB and NIR sensors: exposure, blur, noise, tone curve, 8 bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+__all__ = ['PhotoSensor', 'expose', 'expose_nir', 'resample', 'to_grey_levels']
+
+
+@dataclass(frozen=True)
+class PhotoSensor:
+    """One colour or NIR camera.
+
+    Attributes:
+        target: mean of the exposed picture centre, linear 0..1; larger => brighter.
+        target_spread: relative spread of that target between videos; larger => brightness says less.
+        max_gain: limit of the automatic gain; smaller => dark scenes stay dark.
+        read_noise: standard deviation at gain 1, in units of full scale.
+        shot_noise: variance per linear signal; larger => noisier highlights.
+        blur_px: Gaussian width of optics and sensor at 224 pixels.
+        native: share of the output resolution that the sensor resolves, 0..1; smaller => softer.
+        gamma: exponent of the tone curve (1 / 2.2 is sRGB-like, 1 linear).
+        white_balance: standard deviation of the colour cast.
+        jpeg_quality: 1..100 of the stored picture (npz data sets are compressed once, too).
+    """
+
+    target: float
+    target_spread: float
+    max_gain: float
+    read_noise: float
+    shot_noise: float
+    blur_px: float
+    native: float
+    gamma: float
+    white_balance: float
+    jpeg_quality: int
+
+
+def resample(image: np.ndarray, sensor: PhotoSensor, extra_blur: float) -> np.ndarray:
+    """Apply optics and native resolution to an (H, W[, C]) picture; ``extra_blur`` is a share of the width."""
+    size = image.shape[1]
+    sigma = float(np.hypot(sensor.blur_px * size / 224.0, extra_blur * size))
+    out = cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.25 else image
+    small = int(round(sensor.native * size))
+    if small < size:
+        out = cv2.resize(out, (small, small), interpolation=cv2.INTER_AREA)
+        out = cv2.resize(out, (size, size), interpolation=cv2.INTER_LINEAR)
+    return out
+
+
+def _centre_mean(image: np.ndarray) -> float:
+    """Mean of the middle, where an exposure meter looks."""
+    side = image.shape[0] // 5
+    return float(image[side:-side, side:-side].mean())
+
+
+def expose(
+    radiance: np.ndarray,
+    sensor: PhotoSensor,
+    rng: np.random.Generator,
+    *,
+    target_factor: float,
+    cast: np.ndarray,
+    light_level: float = 1.0,
+) -> np.ndarray:
+    """Expose a colour picture automatically and add sensor noise.
+
+    Args:
+        radiance: (H, W, 3) linear scene radiance.
+        sensor: parameters.
+        rng: source of the noise.
+        target_factor: factor on the exposure target, drawn per video.
+        cast: (3,) white-balance factors, drawn per video.
+        light_level: 0..1 factor on the light of the scene (dial ``dark_rgb``); the gain is limited, so little
+            light means a dark and noisy picture.
+
+    Returns:
+        (H, W, 3) in 0..1 after the tone curve.
+    """
+    seen = radiance * np.float32(light_level)
+    gain = min(sensor.target * target_factor / max(_centre_mean(seen), 1e-6), sensor.max_gain)
+    exposed = seen * (np.float32(gain) * cast.astype(np.float32))
+    noise = rng.standard_normal(exposed.shape, dtype=np.float32)
+    sigma = np.sqrt(np.maximum(exposed, 0.0) * (sensor.shot_noise * gain) + (sensor.read_noise * gain) ** 2)
+    noisy = exposed + sigma * noise
+    # A soft shoulder instead of hard clipping keeps highlights on dark and light skin.
+    shoulder = np.where(noisy > 0.7, 0.7 + 0.3 * (1.0 - np.exp((0.7 - noisy) / 0.3)), noisy)
+    return np.clip(shoulder, 0.0, 1.0) ** np.float32(sensor.gamma)
+
+
+def expose_nir(
+    radiance: np.ndarray,
+    sensor: PhotoSensor,
+    rng: np.random.Generator,
+    *,
+    target_factor: float,
+    overexposure: float = 0.0,
+) -> np.ndarray:
+    """Expose an NIR picture (H, W); ``overexposure`` 0..1 drives the gain up to nine times too high."""
+    gain = min(sensor.target * target_factor / max(_centre_mean(radiance), 1e-6), sensor.max_gain)
+    gain *= 1.0 + 8.0 * overexposure**1.5
+    exposed = radiance * np.float32(gain) + np.float32(0.25 * overexposure)
+    noise = rng.standard_normal(exposed.shape, dtype=np.float32)
+    sigma = np.sqrt(np.maximum(exposed, 0.0) * (sensor.shot_noise * gain) + (sensor.read_noise * gain) ** 2)
+    return np.clip(exposed + sigma * noise, 0.0, 1.0) ** np.float32(sensor.gamma)
+
+
+def to_grey_levels(image: np.ndarray) -> np.ndarray:
+    """Round a 0..1 picture to uint8."""
+    return np.rint(image * np.float32(255.0)).astype(np.uint8)

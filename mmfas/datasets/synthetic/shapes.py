@@ -1,0 +1,113 @@
+"""Small vectorised building blocks of SynthFAS: bumps, soft edges, outlines and noise fields.
+
+Letters: H rows (y, downwards), W columns (x, to the right). All arrays are float32.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+__all__ = ['bump', 'ellipse_mask', 'noise_field', 'outer', 'smooth_interp', 'soft_step', 'streak_field']
+
+
+def outer(column: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Multiply a column profile (H,) with a row profile (W,) to an (H, W) map."""
+    return np.asarray(column, np.float32)[:, None] * np.asarray(row, np.float32)[None, :]
+
+
+def bump(
+    x_mm: np.ndarray, y_mm: np.ndarray, centre: tuple[float, float], sigma: tuple[float, float]
+) -> np.ndarray:
+    """Draw a separable Gaussian of height 1.
+
+    Args:
+        x_mm: (W,) column coordinates.
+        y_mm: (H,) row coordinates.
+        centre: (x, y) of the top in mm.
+        sigma: (x, y) standard deviations in mm.
+
+    Returns:
+        (H, W) map in (0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> float(bump(np.zeros(1), np.zeros(1), (0.0, 0.0), (5.0, 5.0))[0, 0])
+        1.0
+    """
+    row = np.exp(-0.5 * ((x_mm - centre[0]) / sigma[0]) ** 2)
+    column = np.exp(-0.5 * ((y_mm - centre[1]) / sigma[1]) ** 2)
+    return outer(column, row)
+
+
+def soft_step(distance_mm: np.ndarray, width_mm: float) -> np.ndarray:
+    """Turn a signed distance (positive = inside) into coverage 0..1 over a ramp of ``width_mm``."""
+    return np.clip(0.5 + distance_mm / np.float32(max(width_mm, 1e-3)), 0.0, 1.0).astype(np.float32)
+
+
+def ellipse_mask(
+    x_mm: np.ndarray,
+    y_mm: np.ndarray,
+    centre: tuple[float, float],
+    radii: tuple[float, float],
+    width_mm: float,
+) -> np.ndarray:
+    """Draw a filled ellipse with a soft edge of about ``width_mm``.
+
+    Args:
+        x_mm: (W,) column coordinates.
+        y_mm: (H,) row coordinates.
+        centre: (x, y) in mm.
+        radii: (x, y) half axes in mm.
+        width_mm: width of the soft edge.
+
+    Returns:
+        (H, W) coverage in 0..1.
+    """
+    u = ((x_mm - centre[0]) / radii[0]).astype(np.float32) ** 2
+    v = ((y_mm - centre[1]) / radii[1]).astype(np.float32) ** 2
+    radius = np.sqrt(u[None, :] + v[:, None])
+    return soft_step((1.0 - radius) * np.float32(min(radii)), width_mm)
+
+
+def smooth_interp(values: np.ndarray, knots: tuple[tuple[float, float], ...], sigma: float) -> np.ndarray:
+    """Interpolate through ``knots`` and round the corners with a Gaussian of ``sigma`` samples.
+
+    Args:
+        values: (H,) positions, evenly spaced.
+        knots: pairs (position, height), positions increasing.
+        sigma: rounding in samples of ``values``.
+
+    Returns:
+        (H,) heights.
+    """
+    positions, heights = np.array(knots, np.float32).T
+    line = np.interp(values, positions, heights).astype(np.float32)
+    return cv2.GaussianBlur(line[:, None], (1, 0), sigmaX=1e-3, sigmaY=sigma)[:, 0] if sigma > 0 else line
+
+
+def noise_field(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
+    """Draw smooth noise, about zero mean and unit variance, with ``cells`` (rows, columns) blobs.
+
+    Args:
+        rng: source of the draws.
+        shape: (H, W) of the result.
+        cells: rows and columns of the coarse lattice; more = finer.
+
+    Returns:
+        (H, W) noise.
+    """
+    coarse = rng.standard_normal((cells[0] + 3, cells[1] + 3), dtype=np.float32)
+    height, width = shape
+    # A margin of one and a half cells keeps the replicated border of the spline out of the picture.
+    scale_y, scale_x = height / cells[0], width / cells[1]
+    matrix = np.array([[1 / scale_x, 0, 1.0], [0, 1 / scale_y, 1.0]], np.float32)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return 1.25 * cv2.warpAffine(coarse, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
+
+
+def streak_field(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
+    """Draw hair-like streaks: fine across, long along y. Arguments and result as in `noise_field`."""
+    fine = noise_field(rng, shape, cells)
+    broad = noise_field(rng, shape, (max(cells[0] // 2, 1), max(cells[1] // 4, 1)))
+    return 0.7 * fine + 0.5 * broad

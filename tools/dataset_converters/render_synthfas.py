@@ -1,0 +1,8 @@
+"""Render SynthFAS: `python tools/dataset_converters/render_synthfas.py OUT --size small`; see `--help`."""
+
+import sys
+
+from mmfas.cli.render_synthfas import main
+
+if __name__ == '__main__':
+    sys.exit(main())
