@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata, util
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -14,9 +14,6 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlparse
 
-from mmfas.utils.checkpoint import CheckpointError, load_checkpoint, plain
-
-_LOADER_MODULE = 'mmengine.runner.checkpoint'
 ONEDL_COMMAND = "pip install 'mmfas[onedl]'"
 OPENMMLAB_COMMAND = "pip install 'mmfas[openmmlab]'"
 
@@ -67,10 +64,13 @@ def _plain_is_installed(package: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
-def _mend_original() -> None:
-    """Make mmengine 0.10.7 work with today's setuptools and inside virtual environments."""
+def _mend_original(config: Any) -> None:
+    """Make mmengine 0.10.7 work with today's setuptools and inside virtual environments.
+
+    Args:
+        config: `mmengine.config.config`.
+    """
     from mmengine import utils
-    from mmengine.config import config
     from mmengine.config import utils as config_utils
     from mmengine.utils import package_utils
 
@@ -96,6 +96,8 @@ def plain_message_hub(state: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The same with every buffer as a dictionary of `values`, `counts` and `max_length`.
     """
+    from mmfas.utils.checkpoint import plain
+
     scalars = {
         name: dict(values=plain(buffer.data[0]), counts=plain(buffer.data[1]), max_length=buffer.max_length)
         for name, buffer in state['log_scalars'].items()
@@ -133,6 +135,8 @@ def load_from_file(filename: str, map_location: Any = None) -> dict[str, Any]:
     Returns:
         The checkpoint, with its message hub as the engine expects it.
     """
+    from mmfas.utils.checkpoint import load_checkpoint
+
     checkpoint = load_checkpoint(filename, map_location=map_location)
     if 'message_hub' in checkpoint:
         checkpoint['message_hub'] = engine_message_hub(checkpoint['message_hub'])
@@ -166,6 +170,8 @@ def refuse_scheme(filename: str, map_location: Any = None) -> dict[str, Any]:
     Raises:
         CheckpointError: Always.
     """
+    from mmfas.utils.checkpoint import CheckpointError
+
     raise CheckpointError(f"cannot load '{filename}': give the path of a file, or an http(s) address")
 
 
@@ -184,39 +190,58 @@ def harden_loading(module: ModuleType) -> None:
     schemes.update({'http://': load_from_url, 'https://': load_from_url, '': load_from_file})
 
 
-class _HardenWhenImported(MetaPathFinder):
-    """Import hook that hardens the engine's loader the moment it is imported; importing it early costs seconds."""
+def _know_our_configs(module: ModuleType) -> None:
+    """Let `_base_ = 'mmfas::...'` and the scope `mmfas` resolve; `module` is `mmengine.config.utils`."""
+    module.MODULE2PACKAGE.setdefault('mmfas', 'mmfas')
+
+
+def _mend_config(module: ModuleType) -> None:
+    """Mend `mmengine.config.config` where it is the original, once."""
+    if not _installed('onedl-mmengine') and module._is_builtin_module.__module__.startswith('mmengine'):
+        _mend_original(module)
+
+
+#: Module of the engine -> what is done to it the moment it is imported.
+_MENDS: dict[str, Callable[[ModuleType], None]] = {
+    'mmengine.config.utils': _know_our_configs,
+    'mmengine.config.config': _mend_config,
+    'mmengine.runner.checkpoint': harden_loading,
+}
+
+
+class _MendWhenImported(MetaPathFinder):
+    """Import hook that mends the engine's modules as they come; importing them early would cost seconds."""
+
+    def __init__(self) -> None:
+        self._asked: set[str] = set()
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Wrap the loader of the one module this is about."""
-        if fullname != _LOADER_MODULE:
+        """Find the modules this is about, with loaders that mend them after running them."""
+        if fullname not in _MENDS or fullname in self._asked:
             return None
-        sys.meta_path.remove(self)
+        self._asked.add(fullname)  # so that the next line asks the other finders
         spec = util.find_spec(fullname)
+        self._asked.discard(fullname)
         if spec is None or spec.loader is None:
             return spec
         run = spec.loader.exec_module
 
-        def run_and_harden(module: ModuleType) -> None:
+        def run_and_mend(module: ModuleType) -> None:
             run(module)
-            harden_loading(module)
+            _MENDS[fullname](module)
 
-        spec.loader.exec_module = run_and_harden  # type: ignore[method-assign]
+        spec.loader.exec_module = run_and_mend  # type: ignore[method-assign]
         return spec
 
 
 def prepare_engine() -> None:
-    """Check the engine stack, mend it where it needs it and make its loading safe; cheap, may be called again."""
+    """Check the engine stack and mend its modules, now or when they are imported; cheap, may be called again."""
     check_engine()
-    from mmengine.config import utils as config_utils
-
-    config_utils.MODULE2PACKAGE.setdefault('mmfas', 'mmfas')
-    if not _installed('onedl-mmengine') and config_utils._is_builtin_module.__module__.startswith('mmengine'):
-        _mend_original()
-    if _LOADER_MODULE in sys.modules:
-        harden_loading(sys.modules[_LOADER_MODULE])
-    elif not any(isinstance(finder, _HardenWhenImported) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _HardenWhenImported())
+    for name, mend in _MENDS.items():
+        if name in sys.modules:
+            mend(sys.modules[name])
+    if not any(isinstance(finder, _MendWhenImported) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _MendWhenImported())
 
 
 def start_distributed(launcher: str) -> None:
@@ -243,3 +268,12 @@ def start_distributed(launcher: str) -> None:
             f'--launcher pytorch needs {", ".join(missing)}: start with tools/dist_train.sh or torchrun'
         )
     distributed.init_process_group('gloo')
+
+
+def finish_distributed() -> None:
+    """Wait for the other processes and close the group; without it a process that ends first takes gloo down."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()

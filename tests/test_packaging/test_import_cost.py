@@ -30,3 +30,13 @@ def test_import_is_cheap() -> None:
         if best <= MOST_SECONDS:
             break
     assert best <= MOST_SECONDS
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        'import sys; from mmfas.cli.__main__ import main; status = main(["--help"]); '
+        'print([m for m in ("torch", "mmengine") if m in sys.modules], status)'
+    )
+    out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == '[] 0'
+    assert 'mmfas COMMAND' in out
