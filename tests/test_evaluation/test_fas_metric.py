@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from mmengine.evaluator import Evaluator
 
+import mmfas
 from mmfas.evaluation import FASMetric, ScoreTable, evaluate_scores, functional
 from mmfas.registry import METRICS
 from mmfas.structures import FASDataSample
@@ -60,11 +62,8 @@ def test_scores_may_be_tensors_and_offline_equals_online(tmp_path: Path) -> None
     dicts = [{**row, 'gt_label': row['label'], 'pred_score': torch.tensor(row['score'])} for row in records]
     metric = FASMetric(out_file=str(tmp_path / 'dev.csv'), level='video', how='max')
     metric.process(None, dicts)
-    offline = (
-        FASMetric.calculate_dev(ScoreTable.from_csv(tmp_path / 'dev.csv'), level='video', how='max')
-        if (online := metric.evaluate(len(dicts)))
-        else {}
-    )
+    online = metric.evaluate(len(dicts))
+    offline = FASMetric.calculate_dev(ScoreTable.from_csv(tmp_path / 'dev.csv'), level='video', how='max')
     assert online == {f'dev/{name}': value for name, value in offline.items()}
 
 
@@ -112,30 +111,50 @@ def test_one_class_dev_split_says_why_there_is_no_threshold() -> None:
         _run(FASMetric(), [row for row in make_records(60, 0) if not row['label']])
 
 
-SHARD = """
-import json, sys
+# One fresh interpreter that forks twice: imports are paid for once, and pytest's own process is never forked.
+SHARDS = """
+import json, multiprocessing, sys
 import torch.distributed as dist
 from mmfas.evaluation import FASMetric
 
-rank, folder, batch = int(sys.argv[1]), sys.argv[2], 4
-dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
-records = json.load(open(f'{folder}/records.json'))
-# As mmengine's DefaultSampler shares out: every second sample, the first one again where the halves differ.
-mine = (records + records[:1])[rank::2]
-metric = FASMetric(out_file=f'{folder}/dev.csv', collect_dir=f'{folder}/exchange')
-rows = [dict(row, gt_label=row['label'], pred_score=row['score']) for row in mine]
-for start in range(0, len(rows), batch):
-    metric.process(None, rows[start:start + batch])
-json.dump(metric.evaluate(len(records)), open(f'{folder}/metrics_{rank}.json', 'w'))
+folder, batch = sys.argv[1], 4
+
+def work(rank):
+    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
+    records = json.load(open(f'{folder}/records.json'))
+    # As mmengine's DefaultSampler shares out: every second sample, the first one again where the halves differ.
+    mine = (records + records[:1])[rank::2]
+    metric = FASMetric(out_file=f'{folder}/dev.csv', collect_dir=f'{folder}/exchange')
+    rows = [dict(row, gt_label=row['label'], pred_score=row['score']) for row in mine]
+    for start in range(0, len(rows), batch):
+        metric.process(None, rows[start:start + batch])
+    with open(f'{folder}/metrics_{rank}.json', 'w') as file:
+        json.dump(metric.evaluate(len(records)), file)
+    dist.destroy_process_group()
+
+workers = [multiprocessing.get_context('fork').Process(target=work, args=(rank,)) for rank in range(2)]
+for worker in workers:
+    worker.start()
+for worker in workers:
+    worker.join(60)
+sys.exit([worker.exitcode for worker in workers] != [0, 0])
 """
 
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     records = make_records(101, 3)
     (tmp_path / 'records.json').write_text(json.dumps(records), encoding='utf-8')
-    command = [sys.executable, '-c', SHARD]
-    workers = [subprocess.Popen([*command, str(rank), str(tmp_path)], cwd=tmp_path) for rank in range(2)]
-    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    paths = [str(Path(mmfas.__file__).resolve().parents[1]), os.environ.get('PYTHONPATH', '')]
+    run = subprocess.run(
+        [sys.executable, '-c', SHARDS, str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
     expected = _run(FASMetric(), records)
     for rank in range(2):
         assert json.loads((tmp_path / f'metrics_{rank}.json').read_text(encoding='utf-8')) == expected
