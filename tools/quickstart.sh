@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# From a bare machine to a trained, honestly tested model: install, render SynthFAS, train, test, print a table.
+#   bash tools/quickstart.sh            everything; a second run skips what is done
+#   bash tools/quickstart.sh --fresh    train and test again
+# Needs Python >= 3.10 and a package index; no GPU, no licensed data, no weights.
+# MMFAS_VENV names another place for the virtual environment, MMFAS_PYTHON an interpreter that has mmfas already,
+# MMFAS_QUICKSTART_DIR another folder for data and results, MMFAS_QUICKSTART_SIZE and _CONFIG other data and config.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "${MMFAS_QUICKSTART_DIR:-$root}"
+source "$root/tools/lib/environment.sh"
+
+size=${MMFAS_QUICKSTART_SIZE:-small}
+config=${MMFAS_QUICKSTART_CONFIG:-$root/configs/baselines/concat_vit-tiny_synthfas-small_csw2p.py}
+data=data/synthfas_$size
+work=work_dirs/quickstart_$size
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} MPLBACKEND=Agg
+
+stop() {
+    printf '\n[mmfas] quick start stopped: %s\n' "$1" >&2
+    exit 1
+}
+
+hash_of() { cat "$@" | cksum | tr -d ' \n'; }
+
+# step NAME KEY RESULT COMMAND...: run the command unless an earlier run finished it with the same key.
+step() {
+    local name=$1 key=$2 result=$3 done=$work/.$1.done
+    shift 3
+    if [ -e "$result" ] && [ "$(cat "$done" 2>/dev/null)" = "$key" ]; then
+        mmfas_say "$name: done before"
+        return 0
+    fi
+    mmfas_say "$name: $*"
+    rm -f "$done"
+    local start=$SECONDS
+    "$@" 2>&1 | tee "$work/$name.log" || stop "'$name' failed; the reason stands above and in $work/$name.log"
+    [ -e "$result" ] || stop "'$name' ended without $result; see $work/$name.log"
+    printf '%s' "$key" > "$done"
+    mmfas_say "$name: $((SECONDS - start)) s"
+}
+
+# Continue an interrupted training of the same config and data; begin anew where either has changed.
+train() {
+    if [ "$(cat "$work/.train.key" 2>/dev/null)" != "$train_key" ]; then
+        rm -rf "$work/train"
+        printf '%s' "$train_key" > "$work/.train.key"
+    fi
+    "$MMFAS_PYTHON" "$root/tools/train.py" "$config" --work-dir "$work/train" --resume &&
+        best=("$work"/train/best_*.pth) && cp "${best[0]}" "$work/best.pth"
+}
+
+close() { "$MMFAS_PYTHON" -m mmfas.cli.quickstart_report "$work/test" > "$work/table.txt"; }
+
+case ${1:-} in
+    '') ;;
+    --fresh) rm -rf "$work" ;;
+    *) stop "unknown argument '$1'; only --fresh is known" ;;
+esac
+if [ -z "${MMFAS_PYTHON:-}" ]; then
+    mmfas_environment "${MMFAS_VENV:-$root/.venv}" onedl || stop 'no environment; the reason stands above'
+fi
+mkdir -p "$work" "$(dirname "$data")"
+
+step render "$size $(hash_of "$root"/mmfas/datasets/synthetic/*.py)" "$data/manifest.json" \
+    "$MMFAS_PYTHON" "$root/tools/dataset_converters/render_synthfas.py" "$data" --size "$size"
+train_key="$(hash_of "$config" "$root"/configs/_base_/*.py "$root"/configs/_base_/*/*.py) $(hash_of "$data/manifest.json")"
+step train "$train_key" "$work/best.pth" train
+step test "$train_key $(hash_of "$work/best.pth")" "$work/test/report.json" \
+    "$MMFAS_PYTHON" "$root/tools/test.py" "$config" "$work/best.pth" --out "$work/test"
+step table "$(hash_of "$work/test/report.json")" "$work/table.txt" close
+
+cat "$work/table.txt"
+printf 'figure: %s\n' "$work"/test/*.png
+printf 'report: %s\n' "$work/test/report.md"
