@@ -129,6 +129,8 @@ def _print(reports: list[FASReport], *, markdown: bool) -> None:
     if len(reports) == 1:
         print(reports[0].markdown() if markdown else reports[0].table())
         return
+    level = reports[0].level if reports[0].level == 'frame' else f'{reports[0].level} ({reports[0].how} of frames)'
+    print(f'Rates in %, level: {level}\n')
     print(summarise(reports, markdown=markdown))
     if markdown:
         print()

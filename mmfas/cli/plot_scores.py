@@ -29,17 +29,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='plot_scores', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    from mmfas.evaluation import Threshold, parse_criterion
     from mmfas.visualization import save_score_plots
 
     try:
         tables, dev = read_tables(args)
-        rule = parse_criterion(args.criterion)
         paths = save_score_plots(
             tables,
             args.out,
             dev=dev,
-            threshold=Threshold(rule.value, 'fixed') if rule.kind == 'fixed' and rule.value is not None else None,
             criterion=args.criterion,
             level=args.level,
             how=args.how,

@@ -23,7 +23,7 @@ from mmfas.evaluation.functional import (
     wilson_interval,
 )
 from mmfas.evaluation.metrics import FASMetric
-from mmfas.evaluation.report import dev_threshold, evaluate_scores, summarise
+from mmfas.evaluation.report import dev_threshold, evaluate_scores, resolve_threshold, summarise
 from mmfas.evaluation.scores import ScoreTable
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     'hter',
     'min_hter',
     'parse_criterion',
+    'resolve_threshold',
     'roc_curve',
     'select_threshold',
     'summarise',

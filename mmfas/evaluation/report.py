@@ -32,7 +32,7 @@ from mmfas.evaluation.functional import (
 from mmfas.evaluation.scores import ScoreTable
 from mmfas.evaluation.tables import markdown_table, text_table
 
-__all__ = ['FASReport', 'dev_threshold', 'evaluate_scores', 'summarise']
+__all__ = ['FASReport', 'dev_threshold', 'evaluate_scores', 'resolve_threshold', 'summarise']
 
 LEVELS = ('frame', 'video', 'subject')
 CLUSTERS = ('auto', 'sample', 'video', 'subject')
@@ -85,7 +85,7 @@ def evaluate_scores(
     """
     if level not in LEVELS:
         raise ValueError(f"level must be one of {', '.join(LEVELS)}, got '{level}'")
-    fixed, notes = _fix_threshold(test, dev, threshold, criterion, level, how)
+    fixed, notes = resolve_threshold(test, dev=dev, threshold=threshold, criterion=criterion, level=level, how=how)
     table = test if level == 'frame' else test.aggregate(level, how=how)
     groups, unit = _clusters(table, level, cluster)
     point = None if fixed is None else _operating_point(table, fixed)
@@ -135,6 +135,45 @@ def dev_threshold(
         raise ValueError(f'no threshold can be chosen on the dev scores: {error}') from error
 
 
+def resolve_threshold(
+    test: ScoreTable,
+    *,
+    dev: ScoreTable | None = None,
+    threshold: Threshold | float | None = None,
+    criterion: str = 'eer',
+    level: str = 'frame',
+    how: str = 'mean',
+) -> tuple[Threshold | None, list[str]]:
+    """Return the threshold that may be applied to test scores; options as in `evaluate_scores`.
+
+    Args:
+        test: Scores it will be applied to, not reduced yet.
+        dev: Scores of other samples that fix it.
+        threshold: A threshold fixed beforehand.
+        criterion: How `dev` fixes it.
+        level: `'frame'`, `'video'` or `'subject'`.
+        how: `'mean'`, `'median'` or `'max'`.
+
+    Returns:
+        The threshold, None if nothing fixes one, and notes for the reader.
+
+    Raises:
+        ValueError: If dev and test share samples, options contradict each other, or dev lacks a class.
+    """
+    if threshold is not None:
+        if dev is not None:
+            raise ValueError('give either dev scores or a threshold, not both: one of them would be ignored')
+        return (threshold if isinstance(threshold, Threshold) else Threshold(float(threshold), 'fixed')), []
+    rule = parse_criterion(criterion)
+    notes = [] if dev is None else _check_disjoint(test, dev)
+    if rule.kind == 'fixed':
+        assert rule.value is not None
+        return Threshold(rule.value, 'fixed'), []
+    if dev is None:
+        return None, [_NO_THRESHOLD]
+    return dev_threshold(dev, criterion=criterion, level=level, how=how), notes
+
+
 def summarise(reports: Sequence[FASReport], *, markdown: bool = False) -> str:
     """Return one table with a row per report and, for several, their mean.
 
@@ -156,29 +195,6 @@ def summarise(reports: Sequence[FASReport], *, markdown: bool = False) -> str:
 
 def _has_both(table: ScoreTable) -> bool:
     return bool(table.num_live and table.num_spoof)
-
-
-def _fix_threshold(
-    test: ScoreTable,
-    dev: ScoreTable | None,
-    threshold: Threshold | float | None,
-    criterion: str,
-    level: str,
-    how: str,
-) -> tuple[Threshold | None, list[str]]:
-    """Return the threshold to apply, and notes on where it comes from."""
-    if threshold is not None:
-        if dev is not None:
-            raise ValueError('give either dev scores or a threshold, not both: one of them would be ignored')
-        return (threshold if isinstance(threshold, Threshold) else Threshold(float(threshold), 'fixed')), []
-    rule = parse_criterion(criterion)
-    if rule.kind == 'fixed':
-        assert rule.value is not None
-        return Threshold(rule.value, 'fixed'), []
-    if dev is None:
-        return None, [_NO_THRESHOLD]
-    notes = _check_disjoint(test, dev)
-    return dev_threshold(dev, criterion=criterion, level=level, how=how), notes
 
 
 def _check_disjoint(test: ScoreTable, dev: ScoreTable) -> list[str]:

@@ -23,7 +23,7 @@ from mmfas.evaluation.functional import (
     roc_curve,
     select_threshold,
 )
-from mmfas.evaluation.report import dev_threshold
+from mmfas.evaluation.report import resolve_threshold
 from mmfas.evaluation.scores import ScoreTable
 from mmfas.visualization.style import (
     LIVE_COLOUR,
@@ -232,7 +232,7 @@ def save_score_plots(
     out_dir: str | PathLike[str],
     *,
     dev: ScoreTable | None = None,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     criterion: str = 'eer',
     level: str = 'frame',
     how: str = 'mean',
@@ -255,24 +255,27 @@ def save_score_plots(
         there are several). ROC and DET leave out test sets that lack a class.
 
     Raises:
-        ValueError: If there is no test set.
+        ValueError: If there is no test set, or as `resolve_threshold`.
     """
     if not tables:
         raise ValueError('save_score_plots needs at least one score table, got none')
+    for table in tables.values():
+        # The same value for every test set; asked for each, so that each is checked to share no sample with dev.
+        common, _ = resolve_threshold(
+            table, dev=dev, threshold=threshold, criterion=criterion, level=level, how=how
+        )
     if level != 'frame':
         tables = {name: table.aggregate(level, how=how) for name, table in tables.items()}
         dev = None if dev is None else dev.aggregate(level, how=how)
-    if threshold is None and dev is not None:
-        threshold = dev_threshold(dev, criterion=criterion)
     complete = {name: table for name, table in tables.items() if table.num_live and table.num_spoof}
-    thresholds = {name: threshold or _oracle_threshold(table) for name, table in complete.items()}
+    thresholds = {name: common or _oracle_threshold(table) for name, table in complete.items()}
     figures: dict[str, Figure] = {}
     if complete:
         figures['roc'] = plot_roc(complete, thresholds=thresholds)
         figures['det'] = plot_det(complete, thresholds=thresholds)
     for name, table in tables.items():
         suffix = '' if len(tables) == 1 else f'_{_file_name(name)}'
-        own = thresholds.get(name, threshold)
+        own = thresholds.get(name, common)
         figures[f'histogram{suffix}'] = plot_histogram(table, name=name, threshold=own, dev=dev)
         if own is not None:
             figures[f'pai_bars{suffix}'] = plot_pai_bars(table, threshold=own, name=name)

@@ -1,0 +1,110 @@
+"""The commands eval_scores and plot_scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmfas.cli import eval_scores, plot_scores
+from mmfas.evaluation import ScoreTable, evaluate_scores
+
+from .tables import make_table
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """Score files of a dev split and two test sets."""
+    tables = {
+        'dev': make_table(200, 0, domain='C'),
+        'W': make_table(200, 1, domain='W', shift=1.0),
+        'S': make_table(200, 2, domain='S'),
+    }
+    paths = {name: tmp_path / f'{name}.csv' for name in tables}
+    for name, table in tables.items():
+        table.to_csv(paths[name])
+    return {name: str(path) for name, path in paths.items()}
+
+
+def test_json_equals_the_function(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'new' / 'report.json'
+    options = ['--dev', files['dev'], '--level', 'video', '--criterion', 'min-hter', '--out', str(out)]
+    assert eval_scores.main([files['W'], *options]) == 0
+    tables = {name: ScoreTable.from_csv(files[name]) for name in ('W', 'dev')}
+    report = evaluate_scores(tables['W'], dev=tables['dev'], level='video', criterion='min-hter', name='W')
+    assert json.loads(out.read_text(encoding='utf-8')) == {'reports': [report.to_dict()]}
+    assert capsys.readouterr().out.strip() == report.table()
+
+
+def test_several_test_sets_are_rows(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert eval_scores.main([files['W'], files['S'], '--dev', files['dev'], '--markdown', '--bootstrap', '0']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == 'Rates in %, level: frame'
+    assert [line.split(' | ')[0] for line in lines[4:7]] == ['| W', '| S', '| mean']
+    assert any(line.startswith('* TPR@FPR=0.0001 needs 10000 attacks') for line in lines)
+
+
+def test_one_class_file_prints_a_clear_message(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    ScoreTable.from_csv(files['W']).select(label=0).to_csv(files['W'])
+    assert eval_scores.main([files['W'], '--dev', files['dev']]) == 0
+    text = capsys.readouterr().out
+    assert 'n/a (no live samples)' in text and 'No live samples: every number that compares' in text
+    assert eval_scores.main([files['S'], '--dev', files['W']]) == 2
+    assert 'undefined without live samples' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        (['W', '--dev', 'W'], '200 samples are in both dev and test'),
+        (['W', '--dev', 'dev', '--criterion', 'best'], 'valid are eer, min-hter'),
+        (['none.csv'], 'score file none.csv does not exist'),
+    ],
+)
+@pytest.mark.parametrize('command', [eval_scores, plot_scores])
+def test_wrong_input_is_two_and_no_traceback(
+    files: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: object,
+    arguments: list[str],
+    text: str,
+) -> None:
+    resolved = [files.get(word, word) for word in arguments]
+    extra = ['--out', str(tmp_path / 'plots')] if command is plot_scores else []
+    assert command.main([*resolved, *extra]) == 2
+    captured = capsys.readouterr()
+    assert text in captured.err and captured.err.startswith('error: ')
+    assert captured.out == ''
+
+
+def test_plots_are_written_and_named(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plot_scores.main([files['W'], '--dev', files['dev'], '--out', str(tmp_path / 'plots')]) == 0
+    written = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in written] == ['roc.png', 'det.png', 'histogram.png', 'pai_bars.png']
+    assert all(path.read_bytes()[:4] == b'\x89PNG' for path in written)
+
+
+def test_plots_of_one_class_say_what_is_left_out(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ScoreTable.from_csv(files['W']).select(label=1).to_csv(files['W'])
+    options = ['--criterion', 'fixed=0.5', '--out', str(tmp_path / 'plots')]
+    assert plot_scores.main([files['W'], *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [Path(line).name for line in lines[:2]] == ['histogram.png', 'pai_bars.png']
+    assert lines[2] == 'W: no attack samples, so no ROC and DET curve'
+
+
+def test_files_of_one_name_keep_their_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [tmp_path / folder / 'scores.csv' for folder in 'ab']
+    for path, table in zip(paths, (make_table(60, 0), make_table(60, 1).take(np.arange(60)))):
+        table.to_csv(path)
+    assert eval_scores.main([*map(str, paths), '--markdown', '--bootstrap', '0']) == 0
+    assert str(paths[1]) in capsys.readouterr().out
