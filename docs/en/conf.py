@@ -50,14 +50,14 @@ html_show_sphinx = False
 
 
 def escape_plain_text(app, what, name, obj, options, lines):
-    """Keep `|x|`, `name_` and `TPR@FPR` of plain docstring text from being read as reStructuredText."""
+    """Keep `|x|`, `*x`, `name_` and `TPR@FPR` of plain docstring text from being read as reStructuredText."""
     if what == 'property':  # napoleon would take a first line 'this: that' for 'type: text'
         lines[:1] = [line.replace(': ', ' \N{EN DASH} ') for line in lines[:1]]
     for number, line in enumerate(lines):
         if line.lstrip().startswith(('>>>', '...')):
             continue
         parts = line.split('`')
-        parts[::2] = [re.sub(r'[|@]|(?<=\w)_(?!\w)', r'\\\g<0>', part) for part in parts[::2]]
+        parts[::2] = [re.sub(r'[|@]|\*(?=\S)|(?<=\w)_(?!\w)', r'\\\g<0>', part) for part in parts[::2]]
         lines[number] = '`'.join(parts)
 
 

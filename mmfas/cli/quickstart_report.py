@@ -39,7 +39,8 @@ def closing_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     hter, bpcer, worst, auc = (report[key] for key in ('hter', 'bpcer', 'apcer_max', 'auc'))
     ends = [(worst[end] + bpcer[end]) / 2 for end in ('low', 'high')]
     samples = f'{report["num_live"]} live, {report["num_spoof"]} attacks'
-    counts = f'{worst["errors"]}/{worst["total"]} {worst["pai"]} accepted, {bpcer["errors"]}/{bpcer["total"]} live rejected'
+    accepted = f'{worst["errors"]}/{worst["total"]} {worst["pai"]} accepted'
+    counts = f'{accepted}, {bpcer["errors"]}/{bpcer["total"]} live rejected'
     return [
         _row('HTER', hter['low'], hter['value'], hter['high'], samples),
         _row('ACER (max PAI)', ends[0], report['acer_max'], ends[1], counts),

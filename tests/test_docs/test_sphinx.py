@@ -1,0 +1,27 @@
+"""The documentation builds without a warning, in both languages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('language', ['en', 'zh_CN'])
+def test_docs_build_without_warnings(language: str, tmp_path: Path) -> None:
+    for package in ('sphinx', 'myst_parser', 'furo'):
+        pytest.importorskip(package, reason='the docs extra is not installed')
+    command = [sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going', '-b', 'html']
+    built = subprocess.run(
+        [*command, '-d', str(tmp_path / 'doctrees'), str(ROOT / 'docs' / language), str(tmp_path / 'html')],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert built.returncode == 0, built.stderr[-4000:]
+    assert (tmp_path / 'html' / 'index.html').is_file()
