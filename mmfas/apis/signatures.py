@@ -175,11 +175,10 @@ def binding_problems(
     label = getattr(part, '__name__', repr(part))
     problems = []
     meant: set[str | None] = set()
-    free = arguments.names - set(given)
     for key in given:
         if key in arguments.names or key in injected or arguments.is_open:
             continue
-        near = near_match(key, free)
+        near = near_match(key, arguments.names)
         meant.add(near)
         takes = ', '.join(sorted(arguments.names - set(injected))) or 'nothing'
         problems.append(

@@ -1,0 +1,187 @@
+"""`check_config`: every problem of a broken config at once, none in the configs that are shipped."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+
+from mmfas.apis.check import check_config
+
+REPO = Path(__file__).resolve().parents[2]
+LEAVES = sorted(path for path in (REPO / 'configs').rglob('*.py') if '_base_' not in path.parts)
+
+pytestmark = pytest.mark.engine
+
+LOADER = dict(
+    batch_size=2,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(type='MultiModalFaceDataset', ann_file='list.txt', pipeline=[dict(type='PackFASInputs')]),
+    collate_fn=dict(type='pseudo_collate'),
+)
+GOOD: dict[str, Any] = dict(
+    default_scope='mmfas',
+    model=dict(
+        type='MultiModalFAS',
+        trunk=dict(type='MultiStreamViT', vit=dict(type='mmpretrain.VisionTransformer', img_size=32)),
+        neck=dict(type='ConcatNeck'),
+        head=dict(type='LinearFASHead', loss=dict(type='CrossEntropyLoss')),
+        data_preprocessor=dict(type='FASDataPreprocessor'),
+    ),
+    train_dataloader=LOADER,
+    train_cfg=dict(by_epoch=True, max_epochs=1),
+    optim_wrapper=dict(
+        type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3), clip_grad=dict(type='norm', max_norm=1.0)
+    ),
+    param_scheduler=[dict(type='CosineAnnealingLR', T_max=1, by_epoch=True, convert_to_iter_based=True)],
+    default_hooks=dict(logger=dict(type='LoggerHook', interval=1), checkpoint=dict(type='CheckpointHook')),
+    custom_hooks=[dict(type='EMAHook', momentum=0.1)],
+    visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+    log_processor=dict(window_size=5),
+)
+
+
+def broken(**changes: Any) -> dict[str, Any]:
+    """The good config with values at dotted paths replaced (a number steps into a list)."""
+    cfg = copy.deepcopy(GOOD)
+    for path, value in changes.items():
+        node: Any = cfg
+        *way, last = path.split('__')
+        for key in way:
+            node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
+        node[last] = value
+    return cfg
+
+
+def test_a_good_config_has_no_problem() -> None:
+    assert check_config(GOOD) == []
+    assert check_config(Config(GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        ({'model__neck__dropot': 0.1}, 'model.neck.dropot: unexpected, '),
+        ({'model__head__drop_out': 0.1}, 'model.head.drop_out: unexpected, did you mean dropout?'),
+        ({'model__neck': dict(type='ConcatNek')}, 'did you mean ConcatNeck'),
+        (
+            {'model__neck': dict(type='LinearFASHead')},
+            'model.neck.type: LinearFASHead is a head, not a fusion neck',
+        ),
+        ({'model__neck': {}}, 'model.neck.type: missing, a fusion neck needs it'),
+        ({'model__head__loss__labl': 1}, 'model.head.loss.labl: unexpected'),
+        ({'model__head__loss': dict(type='FocalLos')}, 'did you mean FocalLoss'),
+        (
+            {'model__trunk__vit': dict(type='mmpretrain.VisionTransformer', img_sizes=32)},
+            'model.trunk.vit.img_sizes: unexpected, did you mean img_size?',
+        ),
+        ({'train_dataloader__batch_siz': 1}, 'train_dataloader.batch_siz: unexpected'),
+        (
+            {'train_dataloader__sampler__shufle': 1},
+            'train_dataloader.sampler.shufle: unexpected, did you mean shuffle?',
+        ),
+        (
+            {'train_dataloader__dataset__pipeline': [dict(type='PackFASInputs'), dict(type='CheckpointHook')]},
+            'train_dataloader.dataset.pipeline[1].type: CheckpointHook is a hook, not a transform',
+        ),
+        ({'train_dataloader__collate_fn': dict(type='psuedo_collate')}, 'did you mean pseudo_collate'),
+        (
+            {'train_cfg': dict(by_epoch=True, max_epoch=1)},
+            'train_cfg.max_epoch: unexpected, did you mean max_epochs?',
+        ),
+        ({'train_cfg': dict(by_epoch=False)}, 'train_cfg.max_iters: missing, IterBasedTrainLoop needs it'),
+        (
+            {'optim_wrapper__optimizer__weight_deca': 0},
+            'optim_wrapper.optimizer.weight_deca: unexpected, did you mean',
+        ),
+        ({'optim_wrapper': dict(type='OptimWrapper')}, 'optim_wrapper.optimizer: missing, OptimWrapper needs it'),
+        ({'optim_wrapper__constructor': 'DefaultOptimWraperConstructor'}, 'optim_wrapper.constructor: '),
+        ({'param_scheduler__0__T_maxx': 2}, 'param_scheduler[0].T_maxx: unexpected'),
+        (
+            {'default_hooks__checkpont': dict(type='CheckpointHook')},
+            'default_hooks.checkpont: unexpected, did you mean',
+        ),
+        (
+            {'default_hooks__logger__intervall': 1},
+            'default_hooks.logger.intervall: unexpected, did you mean interval?',
+        ),
+        (
+            {'custom_hooks__0__type': 'EMAHok'},
+            "custom_hooks[0].type: 'EMAHok' is not in the hook registry; did you mean",
+        ),
+        ({'visualizer__vis_backends__0__type': 'LocalVisBackendd'}, 'did you mean LocalVisBackend'),
+        ({'log_processor__windowsize': 1}, 'log_processor.windowsize: unexpected, did you mean window_size?'),
+        ({'train_dataloder': LOADER}, 'train_dataloder: unexpected, did you mean'),
+        ({'val_dataloader': LOADER}, 'val_evaluator: missing, it goes together with val_dataloader'),
+        ({'val_evaluator': dict(type='FASMetrc')}, 'did you mean FASMetric'),
+    ],
+)
+def test_one_slip_is_found(changes: dict[str, Any], expected: str) -> None:
+    problems = check_config(broken(**changes))
+    assert any(expected in problem for problem in problems), problems
+
+
+def test_all_problems_are_reported_together_and_only_those() -> None:
+    problems = check_config(
+        broken(model__head__drop_out=0.1, train_dataloader__sampler__shufle=True, custom_hooks__0__type='EMAHok')
+    )
+    assert [problem.partition(':')[0] for problem in problems] == [
+        'model.head.drop_out',
+        'train_dataloader.sampler.shufle',
+        'custom_hooks[0].type',
+    ]
+
+
+def test_nothing_is_built_and_the_config_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmfas.registry import BACKBONES, MODELS
+
+    MODELS.import_from_location()
+
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> None:
+        raise AssertionError('it was built')
+
+    monkeypatch.setattr(BACKBONES, 'build', refuse)
+    monkeypatch.setattr(MODELS, 'build', refuse)
+    before = copy.deepcopy(GOOD)
+    check_config(GOOD)
+    assert before == GOOD
+
+
+def test_classes_may_stand_for_names() -> None:
+    from mmengine.hooks import EMAHook
+
+    assert check_config(broken(custom_hooks=[dict(type=EMAHook)])) == []
+    assert check_config(broken(custom_hooks=[dict(type='mmengine.hooks.EMAHook')])) == []
+
+
+def test_missing_model_and_empty_data(tmp_path: Path) -> None:
+    assert check_config({}) == ['model: missing, a config needs it']
+    cfg = broken(train_dataloader__dataset__data_root=str(tmp_path))
+    assert check_config(cfg) == []
+    (problem,) = check_config(cfg, check_data=True)
+    assert problem.startswith('train_dataloader.dataset.data_root: the folder ')
+    (tmp_path / 'list.txt').touch()
+    assert check_config(cfg, check_data=True) == []
+
+
+def test_models_of_other_toolkits_are_bound_too() -> None:
+    model = dict(
+        type='mmpretrain.ImageClassifier',
+        backbone=dict(type='mmpretrain.VisionTransformer', arch='b', norm_cfg=dict(type='LN', eps=1e-6)),
+        head=dict(type='mmpretrain.LinearClsHead', num_classes=2, in_channels=4, los=1),
+    )
+    problems = check_config(broken(model=model))
+    assert problems == ['model.head.los: unexpected, did you mean loss?']
+
+
+@pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
+def test_shipped_configs_have_no_problem(path: Path) -> None:
+    assert check_config(Config.fromfile(path)) == []
+
+
+def test_shipped_configs_were_found() -> None:
+    assert len(LEAVES) == len(list((REPO / 'configs').glob('[!_]*/**/*.py'))) > 0
