@@ -23,7 +23,7 @@ _PROBED = 9
 
 @dataclass(frozen=True)
 class FolderStatistics:
-    """Features of one list: ``values`` (N, F) in the order of `FEATURES`, ``labels`` (N,), ``pais`` and ``videos``."""
+    """Features of one list: ``values`` (N, F) as in `FEATURES`, ``labels`` (N,), ``pais`` and ``videos``."""
 
     values: np.ndarray
     labels: np.ndarray
