@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
@@ -45,16 +46,20 @@ def train(cfg: Config) -> Runner:
 
 
 def fit_to_device(cfg: Config) -> None:
-    """Let distributed training run without a GPU, where a wrapper must not be given device ids.
+    """Complete the model wrapper of a distributed run; without a GPU it must not be given device ids.
 
     Args:
         cfg: Config, changed in place.
     """
-    import torch
-
-    if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
-        wrapper = cfg.get('model_wrapper_cfg') or dict(type='FASDistributedDataParallel', broadcast_buffers=False)
-        cfg.model_wrapper_cfg = ConfigDict(wrapper, device_ids=None)
+    if cfg.get('launcher', 'none') == 'none':
+        return
+    wrapper = ConfigDict(cfg.get('model_wrapper_cfg') or dict(broadcast_buffers=False))
+    kind = wrapper.get('type', 'FASDistributedDataParallel')
+    # mmengine looks this one type up without the default scope.
+    wrapper.type = f'mmfas.{kind}' if isinstance(kind, str) and '.' not in kind else kind
+    if not torch.cuda.is_available():
+        wrapper.device_ids = None
+    cfg.model_wrapper_cfg = wrapper
 
 
 def use_amp(cfg: Config) -> None:

@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     from mmfas.apis.check import check_config
     from mmfas.apis.test import TestRules, test
     from mmfas.cli.errors import USER_ERRORS, report_error, report_problems
+    from mmfas.utils.compat import finish_distributed
 
     try:
         cfg = Config.fromfile(args.config)
@@ -70,6 +71,7 @@ def main(argv: list[str] | None = None) -> int:
             rules=rules,
             plots=not args.no_plots,
         )
+        finish_distributed()
     except USER_ERRORS as error:
         return report_error(error, 1)
     if result is not None:

@@ -91,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     from mmfas.apis.check import check_config
     from mmfas.apis.train import train
     from mmfas.cli.errors import USER_ERRORS, report_error, report_problems
+    from mmfas.utils.compat import finish_distributed
 
     try:
         cfg = merge_arguments(args)
@@ -101,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         return report_problems(args.config, problems)
     try:
         train(cfg)
+        finish_distributed()
     except USER_ERRORS as error:
         return report_error(error, 1)
     return 0

@@ -1,0 +1,60 @@
+"""Run a command of mmfas in a process of its own, without paying for the imports each time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CONFIG = HERE / 'tiny_config.py'
+_PRELOAD = ['mmfas.apis.train', 'mmfas.apis.test', 'mmfas.apis.check', 'mmfas.models.fas', 'matplotlib.pyplot']
+
+
+def _run(module: str, argv: list[str], log: str, env: Mapping[str, str]) -> None:
+    os.environ.update(env)
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    sys.path.insert(0, str(HERE))
+    from importlib import import_module
+
+    import torch
+
+    torch.set_num_threads(1)
+    code = import_module(module).main(argv)
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def run_command(module: str, argv: list[object], log: Path, env: Mapping[str, str] | None = None) -> int:
+    """Run `main(argv)` of a module; return its exit code, or minus the signal that ended it.
+
+    A fork server has the heavy imports; unlike a fork of the test process it has no threads that a fork breaks.
+    """
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(_PRELOAD)
+    process = context.Process(target=_run, args=(module, list(map(str, argv)), str(log), env or {}))
+    process.start()
+    process.join(120)
+    assert process.exitcode is not None, f'{module} did not end: {log.read_text()[-2000:]}'
+    return process.exitcode
+
+
+def write_config(tmp_path: Path, name: str, changes: str = '') -> Path:
+    """Write the tiny config with some lines changed."""
+    path = tmp_path / f'{name}.py'
+    path.write_text(f'_base_ = [{str(CONFIG)!r}]\n{changes}\n')
+    return path
+
+
+def train(tmp_path: Path, name: str, *options: object, changes: str = '', expect: int = 0) -> tuple[Path, str]:
+    """Train the tiny config into `tmp_path/name`; return the work dir and what was printed."""
+    work_dir, log = tmp_path / name, tmp_path / f'{name}.log'
+    config = write_config(tmp_path, name, changes)
+    code = run_command('mmfas.cli.train', [config, '--work-dir', work_dir, *options], log)
+    text = log.read_text()
+    assert code == expect, text[-3000:]
+    return work_dir, text
