@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,10 @@ import numpy as np
 import torch
 
 __all__ = ['EpochClock', 'current_rng', 'sample_randomness', 'set_dataset_epoch']
+
+
+_WORD = 2**64 - 1
+_POOL: list[np.random.PCG64] = []
 
 
 class EpochClock:
@@ -23,7 +28,15 @@ class EpochClock:
     """
 
     def __init__(self, epoch: int = 0, seed: int = 0) -> None:
-        self._state = torch.tensor([epoch, seed], dtype=torch.int64).share_memory_()
+        self.__setstate__(torch.tensor([epoch, seed], dtype=torch.int64).share_memory_())
+
+    def __getstate__(self) -> torch.Tensor:
+        return self._state
+
+    def __setstate__(self, state: torch.Tensor) -> None:
+        self._state = state
+        # The same memory: reading a NumPy element costs 0.1 us, a torch element ten times that or more.
+        self._view = state.numpy()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> EpochClock:
         # A deep copy of a shared tensor is a private one: worker processes would no longer hear of an epoch.
@@ -32,12 +45,12 @@ class EpochClock:
     @property
     def epoch(self) -> int:
         """Epoch, counted from 0."""
-        return int(self._state[0])
+        return int(self._view[0])
 
     @property
     def seed(self) -> int:
         """Seed of the run."""
-        return int(self._state[1])
+        return int(self._view[1])
 
     def set(self, epoch: int, seed: int | None = None) -> None:
         """Set the epoch, and the seed unless it is None.
@@ -47,9 +60,9 @@ class EpochClock:
         """
         if epoch < 0 or (seed is not None and seed < 0):
             raise ValueError(f'epoch and seed must not be negative, but got epoch={epoch}, seed={seed}')
-        self._state[0] = epoch
+        self._view[0] = epoch
         if seed is not None:
-            self._state[1] = seed
+            self._view[1] = seed
 
 
 @contextmanager
@@ -57,7 +70,8 @@ def sample_randomness(seed: int, epoch: int, index: int) -> Iterator[None]:
     """Run a block with `random`, `numpy.random` and torch's CPU generator seeded for one sample.
 
     The three outer generators continue afterwards as if nothing had happened, also after an error. Costs about
-    40 us; of CUDA generators nothing is touched.
+    30 us. CUDA's generators are not touched. Inside, NumPy's global generator is a PCG64: re-seeding it by
+    `numpy.random.seed` raises TypeError, and would be a mistake in a transform.
 
     Args:
         seed: Seed of the run, >= 0.
@@ -73,19 +87,27 @@ def sample_randomness(seed: int, epoch: int, index: int) -> Iterator[None]:
     ...     first == np.random.rand()
     True
     """
-    source = np.random.SeedSequence([seed, epoch, index])
-    python_seed, torch_seed = source.generate_state(2, dtype=np.uint64).tolist()
-    # NumPy's outer generator is put aside as a whole: copying its state out and in costs 70 us, and
-    # a new PCG64 5 us, a new MT19937 90.
+    digest = hashlib.blake2b(b'%d,%d,%d' % (seed, epoch, index), digest_size=48).digest()
+    state, increment, rest = (int.from_bytes(digest[at : at + 16], 'little') for at in (0, 16, 32))
+    # Setting a state is ten times as fast as making a generator from a SeedSequence; the pool serves nested use.
+    inner_numpy = _POOL.pop() if _POOL else np.random.PCG64(0)
+    inner_numpy.state = {
+        'bit_generator': 'PCG64',
+        'state': {'state': state, 'inc': increment | 1},
+        'has_uint32': 0,
+        'uinteger': 0,
+    }
+    # NumPy's outer generator is put aside as a whole: copying its state out and in would cost 70 us.
     outer_numpy, outer_python = np.random.get_bit_generator(), random.getstate()
     outer_torch = torch.default_generator.get_state()
-    np.random.set_bit_generator(np.random.PCG64(source))
+    np.random.set_bit_generator(inner_numpy)
     try:
-        random.seed(python_seed)
-        torch.default_generator.manual_seed(torch_seed >> 1)
+        random.seed(rest & _WORD)
+        torch.default_generator.manual_seed(rest >> 65)
         yield
     finally:
         np.random.set_bit_generator(outer_numpy)
+        _POOL.append(inner_numpy)
         random.setstate(outer_python)
         torch.default_generator.set_state(outer_torch)
 

@@ -1,4 +1,9 @@
-"""Geometry: one draw per sample, shared by all modalities, so that registered images stay registered."""
+"""Geometry: one draw per sample, shared by all modalities, so that registered images stay registered.
+
+Each transform draws once and treats all modalities, which makes mmcv's `cache_randomness` needless here (its
+descriptor copies itself at every call). A transform of mmcv or of your own that knows one image only is shared by
+`TransformBroadcaster(mapping={'img': ['rgb', 'depth', 'ir']}, auto_remap=True, share_random_params=True)`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,6 @@ import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmcv.transforms.utils import cache_randomness
 
 from mmfas.datasets.randomness import current_rng
 from mmfas.registry import TRANSFORMS
@@ -155,7 +159,6 @@ class RandomCropModalities(_SharedGeometry):
         """Return a tiny config that builds this transform."""
         return {'type': cls.__name__, 'crop_size': 8}
 
-    @cache_randomness
     def draw_offset(self, free_x: int, free_y: int) -> tuple[int, int]:
         """Draw the left and top edge of the box, in pixels."""
         rng = current_rng()
@@ -205,7 +208,6 @@ class RandomResizedCropModalities(_SharedGeometry):
         """Return a tiny config that builds this transform."""
         return {'type': cls.__name__, 'scale': 16}
 
-    @cache_randomness
     def draw_box(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Draw left, top, width and height of the box in pixels; the whole image if ten tries do not fit."""
         rng = current_rng()
@@ -248,7 +250,6 @@ class RandomFlipModalities(_SharedGeometry):
         """Return a tiny config that builds this transform."""
         return {'type': cls.__name__, 'prob': 0.5}
 
-    @cache_randomness
     def draw_flip(self) -> bool:
         """Draw whether to flip."""
         return bool(current_rng().random() < self.prob)

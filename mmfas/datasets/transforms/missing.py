@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmcv.transforms.utils import cache_randomness
 
 from mmfas.datasets.randomness import current_rng
 from mmfas.registry import TRANSFORMS
@@ -55,7 +54,6 @@ class RandomModalityDropout(BaseTransform):
         """Return a tiny config that builds this transform."""
         return {'type': cls.__name__, 'prob': 0.3}
 
-    @cache_randomness
     def draw_removed(self, present: tuple[str, ...]) -> tuple[str, ...]:
         """Draw which of the present modalities go."""
         # One draw per canonical modality, whatever is present: the pattern of one never shifts that of another.

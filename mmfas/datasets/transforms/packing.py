@@ -53,8 +53,11 @@ class PackFASInputs(BaseTransform):
             `inputs` and `data_samples`. The label is left out where the sample has none.
         """
         present = results['present']
-        sample = FASDataSample(metainfo={key: results[key] for key in _META_KEYS if key in results})
-        sample.present = torch.tensor([present[m] for m in MODALITIES])
+        sample = FASDataSample()
+        for key in _META_KEYS:
+            if key in results:  # one by one: set_metainfo would deep-copy
+                sample.set_field(results[key], key, field_type='metainfo')
+        sample.present = torch.from_numpy(np.array([present[m] for m in MODALITIES]))
         if 'gt_label' in results:
             sample.gt_label = results['gt_label']
         return {'inputs': {m: _to_tensor(results[m]) for m in MODALITIES}, 'data_samples': sample}

@@ -7,7 +7,6 @@ from typing import Any
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmcv.transforms.utils import cache_randomness
 
 from mmfas.datasets.randomness import current_rng
 from mmfas.registry import TRANSFORMS
@@ -64,7 +63,6 @@ class PhotometricModalities(BaseTransform):
         """Return a tiny config that builds this transform."""
         return {'type': cls.__name__, 'brightness': (-40, 40), 'gamma': (0.5, 1.5)}
 
-    @cache_randomness
     def draw_tables(self) -> np.ndarray:
         """Draw one table per modality.
 
@@ -73,11 +71,12 @@ class PhotometricModalities(BaseTransform):
         """
         count, channels = len(self.modalities), 3 if self.per_channel else 1
         rng = current_rng()
-        # Whole grey levels, as imgaug draws them.
-        offset = np.rint(rng.uniform(*self.brightness, size=(count, 1, channels))).astype(np.float32)
-        gamma = rng.uniform(*self.gamma, size=(count, 1, 1)).astype(np.float32)
-        values = np.clip(_LEVELS[:, None] + offset, 0, 255) / np.float32(255)
-        return np.rint(values**gamma * 255).astype(np.uint8)
+        gamma = rng.uniform(*self.gamma, size=(count, 1)).astype(np.float32)
+        bent = np.rint((_LEVELS / np.float32(255)) ** gamma * 255).astype(np.uint8)  # (M, 256)
+        # Whole grey levels, as imgaug draws them: the offset is a shift along the table of the gamma.
+        offset = np.rint(rng.uniform(*self.brightness, size=(count, 1, channels))).astype(np.int64)
+        shifted = np.clip(np.arange(256)[:, None] + offset, 0, 255)  # (M, 256, C)
+        return bent[np.arange(count)[:, None, None], shifted]
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Look every value up in the table of its modality.
@@ -133,7 +132,6 @@ class GaussianNoiseModalities(BaseTransform):
         """Return a tiny config that builds this transform."""
         return {'type': cls.__name__, 'sigma': (0, 51)}
 
-    @cache_randomness
     def draw_noise(self) -> list[tuple[float, int]]:
         """Draw the standard deviation and the seed of the noise of every modality."""
         rng = current_rng()
