@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,19 +70,6 @@ def read_tables(args: argparse.Namespace) -> tuple[dict[str, ScoreTable], ScoreT
     return tables, dev
 
 
-def report_error(error: Exception) -> int:
-    """Print what is wrong with the input, without a traceback.
-
-    Args:
-        error: The error.
-
-    Returns:
-        The exit status for wrong input, 2.
-    """
-    print(f'error: {error}', file=sys.stderr)
-    return 2
-
-
 def main(argv: list[str] | None = None) -> int:
     """Print the report of one or several score files.
 
@@ -115,7 +101,9 @@ def main(argv: list[str] | None = None) -> int:
             for name, table in tables.items()
         ]
     except (FileNotFoundError, ValueError) as error:
-        return report_error(error)
+        from mmfas.cli.errors import report_error
+
+        return report_error(error, 2)
     _print(reports, markdown=args.markdown)
     if args.out:
         _write_json(args.out, reports)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mmfas.cli.eval_scores import add_score_arguments, read_tables, report_error
+from mmfas.cli.eval_scores import add_score_arguments, read_tables
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,9 @@ def main(argv: list[str] | None = None) -> int:
             how=args.how,
         )
     except (FileNotFoundError, ValueError) as error:
-        return report_error(error)
+        from mmfas.cli.errors import report_error
+
+        return report_error(error, 2)
     for path in paths.values():
         print(path)
     for name, table in tables.items():

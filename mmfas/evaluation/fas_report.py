@@ -15,6 +15,7 @@ from mmfas.evaluation.functional import (
     Rate,
     Threshold,
     TprPoint,
+    half_sum_interval,
 )
 from mmfas.evaluation.tables import Row, markdown_table, percent, percent_interval, text_table
 
@@ -51,6 +52,20 @@ class OperatingPoint:
     bpcer: Rate | None
     apcer: ApcerResult | None
     acer: AcerResult | None
+
+    def acer_interval(self, reading: str) -> Interval | None:
+        """Return the interval of ACER from the counts behind it.
+
+        Args:
+            reading: `'max'` or `'pooled'`.
+
+        Returns:
+            The interval; None where a class is absent.
+        """
+        if self.apcer is None or self.bpcer is None:
+            return None
+        attacks = self.apcer.max if reading == 'max' else self.apcer.pooled
+        return half_sum_interval((attacks.errors, attacks.total), (self.bpcer.errors, self.bpcer.total))
 
 
 @dataclass(frozen=True)
@@ -120,7 +135,9 @@ class FASReport:
             'apcer_max': apcer and {**rate_dict(apcer.max), 'pai': apcer.worst_pai},
             'apcer_pooled': apcer and rate_dict(apcer.pooled),
             'acer_max': operating and operating.acer and operating.acer.max,
+            'acer_max_interval': operating and _interval_dict(operating.acer_interval('max')),
             'acer_pooled': operating and operating.acer and operating.acer.pooled,
+            'acer_pooled_interval': operating and _interval_dict(operating.acer_interval('pooled')),
             'auc': _estimate_dict(self.auc),
             'oracle': self.oracle and _oracle_dict(self.oracle),
             'notes': list(self.notes),
@@ -143,8 +160,9 @@ class FASReport:
             rows.append(_rate_row(f'APCER max (ISO; {point.apcer.worst_pai})', point.apcer.max))
             rows.append(_rate_row('APCER pooled (FAR)', point.apcer.pooled))
         acer = point.acer
-        rows.append(('ACER max', percent(acer.max if acer else None, self.absent), '', ''))
-        rows.append(('ACER pooled', percent(acer.pooled if acer else None, self.absent), '', ''))
+        for reading, value in (('max', acer.max if acer else None), ('pooled', acer.pooled if acer else None)):
+            interval = percent_interval(point.acer_interval(reading))
+            rows.append((f'ACER {reading}', percent(value, self.absent), interval, ''))
         return rows
 
     def _curve_rows(self) -> list[Row]:
@@ -206,6 +224,10 @@ def _estimate_dict(estimate: Estimate | None) -> dict[str, Any] | None:
         return None
     interval = estimate.interval
     return {'value': estimate.value, 'low': interval and interval.low, 'high': interval and interval.high}
+
+
+def _interval_dict(interval: Interval | None) -> dict[str, float] | None:
+    return None if interval is None else {'low': interval.low, 'high': interval.high}
 
 
 def _oracle_dict(oracle: OraclePoints) -> dict[str, Any]:

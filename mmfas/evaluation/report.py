@@ -276,7 +276,7 @@ def _notes(
         absent = 'live' if not table.num_live else 'attack'
         notes.append(f'No {absent} samples: every number that compares both classes is n/a.')
     elif intervals[1] is not None:
-        notes.append(f'Intervals of HTER and AUC: bootstrap over {unit}s within each class; of rates: Wilson.')
+        notes.append(f'Intervals of HTER and AUC: bootstrap over {unit}s within each class; others: from counts.')
     elif num_bootstrap > 0:
         notes.append(f'Too few {unit}s of one class for a bootstrap interval of HTER and AUC.')
     for name, count in zip(*np.unique(table.pai[~table.is_live], return_counts=True)):

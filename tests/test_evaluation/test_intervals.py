@@ -36,6 +36,28 @@ def test_confidence_must_be_a_fraction(confidence: float) -> None:
         F.wilson_interval(1, 2, confidence=confidence)
 
 
+@pytest.mark.parametrize(('first', 'second'), [((0, 20), (0, 30)), ((10, 10), (245, 2287)), ((3, 40), (12, 50))])
+def test_half_sum_lies_between_its_parts_and_covers(first: tuple[int, int], second: tuple[int, int]) -> None:
+    interval = F.half_sum_interval(first, second)
+    parts = [F.wilson_interval(*counts) for counts in (first, second)]
+    value = (first[0] / first[1] + second[0] / second[1]) / 2
+    assert sum(part.low for part in parts) / 2 <= interval.low <= value <= interval.high
+    assert interval.high <= sum(part.high for part in parts) / 2
+    # If one rate is known exactly, half of the other's interval is left.
+    exact = F.half_sum_interval(first, (0, 10**9))
+    assert (exact.low, exact.high) == pytest.approx((parts[0].low / 2, parts[0].high / 2), abs=1e-7)
+    rng = np.random.default_rng(0)
+    draws = [rng.binomial(total, max(errors, 0.5) / total, 500) for errors, total in (first, second)]
+    truth = sum(min(1, max(errors, 0.5) / total) for errors, total in (first, second)) / 2
+    hits = [
+        found.low <= truth <= found.high
+        for found in (
+            F.half_sum_interval((a, first[1]), (b, second[1])) for a, b in zip(*map(np.ndarray.tolist, draws))
+        )
+    ]
+    assert np.mean(hits) > 0.9
+
+
 def _case(num: int = 400) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(5)
     is_live = np.arange(num) % 4 == 0

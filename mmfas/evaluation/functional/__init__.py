@@ -3,7 +3,7 @@
 from mmfas.evaluation.functional.aggregation import AGGREGATES, aggregate_scores
 from mmfas.evaluation.functional.bootstrap import bootstrap_auc, bootstrap_hter
 from mmfas.evaluation.functional.curves import RocCurve, auc, det_curve, probit, roc_curve
-from mmfas.evaluation.functional.intervals import Interval, wilson_interval
+from mmfas.evaluation.functional.intervals import Interval, half_sum_interval, wilson_interval
 from mmfas.evaluation.functional.operating_points import (
     EerPoint,
     PadPoint,
@@ -57,6 +57,7 @@ __all__ = [
     'det_curve',
     'eer',
     'far',
+    'half_sum_interval',
     'hter',
     'min_hter',
     'parse_criterion',
