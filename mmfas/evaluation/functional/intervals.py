@@ -79,7 +79,7 @@ def half_sum_interval(first: tuple[int, int], second: tuple[int, int], *, confid
     """Return the interval of the mean of two independent rates, such as ACER = (APCER + BPCER) / 2.
 
     The distances of both Wilson ends from their rates are added as squares (the MOVER of G. Y. Zou and A. Donner,
-    Statistics in Medicine 27 (2008) 1693-1702). Unlike a bootstrap it is not empty where neither rate has an error.
+    Statistics in Medicine 27 (2008) 1693-1702). Unlike a bootstrap it is not empty where no error occurred.
     The counts are taken as given: neither that the worst of several instruments was picked, nor that frames of one
     video err together, is part of it.
 
