@@ -87,7 +87,7 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     ('log_processor', Slot(parts.LOG_PROCESSORS, default='LogProcessor')),
 )
 
-#: Top-level keys that mean something beside the arguments of Runner.
+#: Top-level keys that mean something beside the arguments of Runner, and helper variables of most configs.
 _OTHER_KEYS = {
     'custom_imports',
     'runner_type',
@@ -97,6 +97,7 @@ _OTHER_KEYS = {
     'compile',
     'strategy',
 }
+_HELPERS = {'train_pipeline', 'val_pipeline', 'test_pipeline', 'data_root', 'dataset_type'}
 _HOOK_KEYS = (
     'runtime_info',
     'timer',
@@ -221,7 +222,7 @@ def _top_level(cfg: Mapping[str, Any], known: set[str]) -> Iterator[str]:
     """Yield the problems of the top-level keys: near misses, and keys that only work together."""
     for key in cfg:
         # Text configs may hold helper variables, so only what looks like a slip is reported.
-        near = None if key in known else near_match(key, known, cutoff=0.85)
+        near = None if key in known | _HELPERS else near_match(key, known, cutoff=0.85)
         if near is not None:
             yield f'{key}: unexpected, did you mean {near}?'
     if 'model' not in cfg:
