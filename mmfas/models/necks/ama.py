@@ -53,8 +53,8 @@ class AdaptiveAdapter(nn.Module):
         maps = self.conv(patches.transpose(2, 3).unflatten(3, grid))  # (M, B, r, h, w)
         pooled = concat_streams(zero_absent(maps.mean(dim=(-2, -1)), present))
         weight = torch.sigmoid(self.gate(pooled)).t()  # (M, B)
-        patches = (maps * weight[..., None, None, None]).flatten(3).transpose(2, 3)
-        return self.up(functional.gelu(torch.cat([prefix, patches], dim=2))), weight
+        z = torch.cat([prefix, maps.flatten(3).transpose(2, 3)], dim=2) * weight[..., None, None]
+        return self.up(functional.gelu(z)), weight
 
 
 @FUSION_NECKS.register_module()

@@ -1,0 +1,1 @@
+"""Contracts: what every registered part must do, tested by walking the registries."""

@@ -1,0 +1,83 @@
+"""The whole grid trunk x neck x head x modality subset, from one base config plus overrides."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+
+from contracts.cases import SLOTS, SUBSETS, build_model, make_batch, names_in, perturb, presence, scores, take
+from mmfas.models import MultiModalFAS
+from mmfas.registry import BACKBONES, FUSION_NECKS
+
+GRID = list(product(*(names_in(view) for view in SLOTS.values()), SUBSETS))
+#: How many cases work and how many are refused; change both when a part is added.
+NUM_WORKING, NUM_REFUSED = 25, 17
+
+pytestmark = pytest.mark.engine
+
+
+def refusal(trunk: str, neck: str, modalities: tuple[str, ...]) -> str | None:
+    """Say with which words a case must be refused, or None if it must work."""
+    neck_cls = FUSION_NECKS.get(neck)
+    if len(modalities) < neck_cls.min_modalities:
+        return f'{neck} needs at least {neck_cls.min_modalities} modalities, but {trunk}'
+    if neck_cls.needs_tokens and BACKBONES.get(trunk).__name__ == 'MultiStreamCNN':
+        return f'{neck} works on tokens, but {trunk} yields feature maps'
+    return None
+
+
+CASES = [(*case, refusal(case[0], case[1], case[3])) for case in GRID]
+WORKING = [case[:4] for case in CASES if case[4] is None]
+
+
+def name_of(case: tuple) -> str:
+    return '-'.join([*case[:3], '+'.join(case[3])])
+
+
+def build(case: tuple) -> MultiModalFAS:
+    trunk, neck, head, modalities = case[:4]
+    return build_model(modalities, trunk=trunk, neck=neck, head=head)
+
+
+def test_number_of_cases() -> None:
+    assert (len(WORKING), len(CASES) - len(WORKING)) == (NUM_WORKING, NUM_REFUSED)
+
+
+@pytest.mark.parametrize('case', CASES, ids=name_of)
+def test_builds_trains_and_predicts(case: tuple) -> None:
+    if case[4] is not None:
+        with pytest.raises(ValueError, match=case[4]):
+            build(case)
+        return
+    model = build(case)
+    before = [p.detach().clone() for p in model.parameters()]
+    batch = make_batch(4)
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    log = model.train_step(batch, wrapper)
+    assert torch.isfinite(log['loss']) and set(log) > {'loss', 'loss_cls'}
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    result = scores(model, batch)
+    assert ((result > 0) & (result < 1)).all()
+
+
+@pytest.mark.parametrize('case', WORKING, ids=name_of)
+def test_score_does_not_depend_on_neighbours(case: tuple) -> None:
+    model = perturb(build(case))
+    keep = torch.tensor([m in case[3] for m in ('rgb', 'depth', 'ir')])
+    present = presence(16, 1)
+    present[~(present & keep).any(1)] = keep
+    batch = make_batch(16, present=present)
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(2)).tolist()
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-9)):
+        model.to(dtype)
+        whole = scores(model, batch)
+        alone = torch.cat([scores(model, take(batch, [i])) for i in range(16)])
+        sevens = torch.cat([scores(model, take(batch, range(i, min(i + 7, 16)))) for i in (0, 7, 14)])
+        shuffled = torch.empty_like(whole)
+        shuffled[order] = scores(model, take(batch, order))
+        for other in (alone, sevens, shuffled):
+            torch.testing.assert_close(other, whole, rtol=0, atol=tolerance)
+        assert whole.std() > 1e-4
