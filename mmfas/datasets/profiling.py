@@ -1,4 +1,4 @@
-"""Where the time of loading goes: decode, resize and photometry, measured inside the running pipeline, and the rest."""
+"""Where the time of loading goes: decode, resize and photometry, timed inside the pipeline, and the rest."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def _make_table(limits: tuple[float, float] | None) -> np.ndarray | None:
     low, high = limits
     if not low < high:
         raise ValueError(f'a range must be (low, high) with low < high, but got {limits}')
-    scaled = (np.arange(2**16, dtype=np.float64) - low) * (255.0 / (high - low))
+    scaled = (np.arange(2**16, dtype=np.float64) - low) / (high - low) * 255
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
