@@ -279,13 +279,15 @@ def _notes(
         notes.append(f'Intervals of HTER and AUC: bootstrap over {unit}s within each class; others: from counts.')
     elif num_bootstrap > 0:
         notes.append(f'Too few {unit}s of one class for a bootstrap interval of HTER and AUC.')
-    for name, count in zip(*np.unique(table.pai[~table.is_live], return_counts=True)):
-        if count < SMALL_PAI:
-            notes.append(f'APCER {name} rests on {count} scores only: read its interval.')
-    for point in oracle.tpr_at_fpr if oracle else ():
-        if not point.is_resolved:
-            notes.append(
-                f'TPR@FPR={point.target:g} needs {1 / point.target:.0f} attacks to allow one acceptance; '
-                f'there are {point.fpr.total}, so none is allowed.'
-            )
+    if intervals[0] is not None and intervals[0].low == intervals[0].high:
+        notes.append('HTER is the same in every replicate: the interval of ACER pooled, from counts, says more.')
+    counts = zip(*np.unique(table.pai[~table.is_live], return_counts=True))
+    small = [f'{name} ({count})' for name, count in counts if count < SMALL_PAI]
+    if small:
+        notes.append(f'APCER from fewer than {SMALL_PAI} scores, read the interval: {", ".join(small)}.')
+    strict = [f'{point.target:g}' for point in (oracle.tpr_at_fpr if oracle else ()) if not point.is_resolved]
+    if strict:
+        notes.append(
+            f'TPR@FPR={", ".join(strict)}: no attack may be accepted, as one of {table.num_spoof} is already more.'
+        )
     return notes

@@ -81,7 +81,9 @@ def plot_roc(tables: Mapping[str, ScoreTable], *, thresholds: Mapping[str, Thres
         ValueError: If a class is absent.
     """
     figure, axes = new_figure(
-        'ROC: live accepted against attacks accepted', 'attacks accepted, FPR (log)', 'live accepted, TPR'
+        'ROC: live accepted against attacks accepted',
+        'attacks accepted, FPR (log; left edge: none)',
+        'live accepted, TPR',
     )
     smallest = _smallest_rate(tables)
     for index, (name, table) in enumerate(tables.items()):

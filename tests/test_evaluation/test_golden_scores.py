@@ -93,4 +93,4 @@ def test_gradgpad_operating_point() -> None:
     assert (round(interval.low, 2), interval.high) == (0.72, 1.0)
     # One set of scores, two readings of ACER: this is why neither is ever printed without its name.
     assert (round(100 * point.acer.pooled, 1), round(100 * point.acer.max, 1)) == (8.7, 55.4)
-    assert 'APCER makeup-obfuscation rests on 10 scores only: read its interval.' in report.notes
+    assert 'APCER from fewer than 30 scores, read the interval: makeup-obfuscation (10).' in report.notes

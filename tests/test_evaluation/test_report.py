@@ -141,8 +141,16 @@ def test_one_class_shows_what_is_absent(dev: ScoreTable, test: ScoreTable) -> No
 def test_small_instruments_and_unresolved_targets_are_noted(dev: ScoreTable, test: ScoreTable) -> None:
     table = ScoreTable.concat([test.select(pai=('live', 'print')), test.select(pai='mask3d').take(np.arange(3))])
     notes = ' '.join(evaluate_scores(table, dev=dev).notes)
-    assert 'APCER mask3d rests on 3 scores only' in notes and 'APCER print' not in notes
-    assert 'TPR@FPR=0.0001 needs 10000 attacks' in notes and 'TPR@FPR=0.01 ' not in notes
+    assert 'APCER from fewer than 30 scores, read the interval: mask3d (3).' in notes
+    assert 'TPR@FPR=0.001, 0.0001: no attack may be accepted, as one of ' in notes
+
+
+def test_no_error_at_all_does_not_look_like_certainty() -> None:
+    rows = [{'sample_id': i, 'label': i % 2, 'score': i % 2, 'pai': None} for i in range(80)]
+    report = evaluate_scores(ScoreTable.from_records(rows), threshold=0.5)
+    assert (report.operating.hter.interval.low, report.operating.hter.interval.high) == (0.0, 0.0)
+    assert any('the interval of ACER pooled, from counts, says more' in note for note in report.notes)
+    assert report.to_dict()['acer_pooled_interval']['high'] > 0.03
 
 
 def test_intervals_depend_on_the_seed_alone_and_follow_videos(dev: ScoreTable, test: ScoreTable) -> None:
