@@ -27,9 +27,6 @@ def _row(name: str, low: float | None, value: float, high: float | None, counts:
 def closing_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     """Pick HTER, ACER with the worst instrument and AUC from a report.
 
-    ACER is the mean of two rates with intervals of their own; its interval is the mean of their ends, which is
-    wider than need be.
-
     Args:
         report: One entry of `reports` in `report.json`, with both classes and a threshold.
 
@@ -37,13 +34,13 @@ def closing_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
         Cells: name, percent, 95 % interval, counts.
     """
     hter, bpcer, worst, auc = (report[key] for key in ('hter', 'bpcer', 'apcer_max', 'auc'))
-    ends = [(worst[end] + bpcer[end]) / 2 for end in ('low', 'high')]
+    ends = report['acer_max_interval']
     samples = f'{report["num_live"]} live, {report["num_spoof"]} attacks'
     accepted = f'{worst["errors"]}/{worst["total"]} {worst["pai"]} accepted'
     counts = f'{accepted}, {bpcer["errors"]}/{bpcer["total"]} live rejected'
     return [
         _row('HTER', hter['low'], hter['value'], hter['high'], samples),
-        _row('ACER (max PAI)', ends[0], report['acer_max'], ends[1], counts),
+        _row('ACER (max PAI)', ends['low'], report['acer_max'], ends['high'], counts),
         _row('AUC', auc['low'], auc['value'], auc['high'], samples),
     ]
 

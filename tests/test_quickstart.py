@@ -1,0 +1,74 @@
+"""The quick start on tiny data with the interpreter at hand: what it prints, skips and refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = """
+_base_ = '{root}/configs/baselines/concat_mini-vit_1xb32-20e_synthfas-cps2w.py'
+train_cfg = dict(max_epochs=1)
+param_scheduler = []
+train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='data/synthfas_tiny'))
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='data/synthfas_tiny'))
+test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='data/synthfas_tiny'))
+"""
+
+
+def run(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run the quick start in `folder` without making an environment."""
+    config = folder / 'tiny.py'
+    if not config.exists():
+        config.write_text(CONFIG.format(root=ROOT), encoding='utf-8')
+    env = {
+        **os.environ,
+        'MMFAS_PYTHON': sys.executable,
+        'MMFAS_QUICKSTART_DIR': str(folder),
+        'MMFAS_QUICKSTART_SIZE': 'tiny',
+        'MMFAS_QUICKSTART_CONFIG': str(config),
+        'PYTHONPATH': str(ROOT),
+        'OMP_NUM_THREADS': '1',
+        **changes,
+    }
+    command = ['bash', str(ROOT / 'tools' / 'quickstart.sh'), *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+def test_quick_start_ends_with_a_table_and_skips_what_is_done(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    assert first.returncode == 0, first.stdout + first.stderr
+    for word in ('HTER', 'ACER (max PAI)', 'AUC', 'dev-eer', 'figure: work_dirs/quickstart_tiny/test/roc.png'):
+        assert word in first.stdout
+    assert 'done before' not in first.stderr
+
+    second = run(tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert second.stderr.count('done before') == 4
+    # The table comes last and is the same.
+    assert first.stdout.endswith(second.stdout)
+
+    config = tmp_path / 'tiny.py'
+    config.write_text(config.read_text(encoding='utf-8') + 'randomness = dict(seed=1)\n', encoding='utf-8')
+    third = run(tmp_path)
+    assert third.returncode == 0, third.stderr
+    assert [line for line in third.stderr.splitlines() if 'done before' in line] == ['[mmfas] render: done before']
+
+
+def test_a_failing_step_is_named_with_its_log(tmp_path: Path) -> None:
+    done = run(tmp_path, MMFAS_QUICKSTART_SIZE='huge')
+    assert done.returncode == 1
+    assert "invalid choice: 'huge'" in done.stdout
+    assert "'render' failed; the reason stands above and in work_dirs/quickstart_huge/render.log" in done.stderr
+
+
+def test_an_unknown_argument_is_refused(tmp_path: Path) -> None:
+    done = run(tmp_path, '--frsh')
+    assert done.returncode == 1
+    assert "unknown argument '--frsh'; only --fresh is known" in done.stderr
