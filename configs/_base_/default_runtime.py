@@ -3,7 +3,7 @@ default_scope = 'mmfas'
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=20),
+    logger=dict(type='LoggerHook', interval=20, ignore_last=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # The best epoch is chosen on the dev split, never on the test set.
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, save_best='dev/hter', rule='less'),

@@ -1,0 +1,60 @@
+"""Publishing: a checkpoint reduced to what others need, named by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmfas.utils.checkpoint import CheckpointError, load_checkpoint, plain, write_atomically
+
+#: What of a checkpoint's `meta` says how the weights came about; the rest (paths, times) stays at home.
+META_KEYS = ('cfg', 'epoch', 'iter', 'seed', 'mmfas_version', 'mmengine_version')
+
+
+def publish(source: str | Path, target: str | Path, *, weights: str = 'ema') -> Path:
+    """Write the weights of a checkpoint and how they came about to a file that stock torch loads safely.
+
+    Args:
+        source: Checkpoint of a training run.
+        target: File to write; its name gets the first 8 digits of the SHA-256 of its content.
+        weights: `'ema'` for the averaged weights where the run had some, `'raw'` for those that were trained.
+
+    Returns:
+        Path of the written file, `<stem>-<8 digits>.pth`.
+
+    Raises:
+        ValueError: If `weights` is unknown.
+        FileNotFoundError: If there is no such checkpoint.
+        CheckpointError: If it is refused, or has no weights of this kind.
+    """
+    if weights not in ('ema', 'raw'):
+        raise ValueError(f"weights must be 'ema' or 'raw', got {weights!r}")
+    checkpoint = load_checkpoint(source)
+    if 'state_dict' not in checkpoint:
+        raise CheckpointError(f"'{source}' has no `state_dict`; it has {', '.join(map(str, checkpoint))}")
+    meta = checkpoint.get('meta', {})
+    content = dict(
+        meta=plain({key: meta[key] for key in META_KEYS if key in meta}),
+        state_dict=_raw_weights(checkpoint) if weights == 'raw' else checkpoint['state_dict'],
+    )
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    digest = hashlib.sha256(stream.getvalue()).hexdigest()
+    stem = Path(target).with_suffix('') if Path(target).suffix == '.pth' else Path(target)
+    path = stem.with_name(f'{stem.name}-{digest[:8]}.pth')
+    write_atomically(stream.getvalue(), path)
+    return path
+
+
+def _raw_weights(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return the trained weights, which mmengine's EMA hook swaps with the averaged ones when it saves."""
+    swapped = {
+        name.removeprefix('module.'): value
+        for name, value in checkpoint.get('ema_state_dict', {}).items()
+        if name.startswith('module.')
+    }
+    return {name: swapped.get(name, value) for name, value in checkpoint['state_dict'].items()}

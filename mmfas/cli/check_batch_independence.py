@@ -1,0 +1,65 @@
+"""Show that a score does not depend on the other samples of its batch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    from mmengine.config import DictAction
+
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file (default: the initial weights)')
+    parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 7, 16], help='default: 1 7 16')
+    parser.add_argument('--max-samples', type=int, default=64, help='samples of the test set (default: 64)')
+    parser.add_argument('--double', action='store_true', help='compute in float64')
+    parser.add_argument(
+        '--tolerance', type=float, help='largest difference allowed (default: 1e-5; 1e-9 in float64)'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='seed of initial weights and shuffling')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Check; returns 0 if scores are independent, 1 if not or if it could not be tried, 2 for a wrong config."""
+    parser = argparse.ArgumentParser(prog='mmfas check_batch_independence', description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+
+    from mmengine.config import Config
+
+    from mmfas.apis.batch_independence import check_batch_independence
+    from mmfas.apis.check import check_config
+    from mmfas.cli.errors import USER_ERRORS, report_error, report_problems
+
+    try:
+        cfg = Config.fromfile(args.config)
+        if args.cfg_options:
+            cfg.merge_from_dict(args.cfg_options)
+        problems = check_config(cfg)
+        if problems:
+            return report_problems(args.config, problems)
+        result = check_batch_independence(
+            cfg,
+            args.checkpoint,
+            batch_sizes=args.batch_sizes,
+            max_samples=args.max_samples,
+            double=args.double,
+            seed=args.seed,
+        )
+    except USER_ERRORS as error:
+        return report_error(error, 1)
+    tolerance = result.tolerance if args.tolerance is None else args.tolerance
+    print(f'{result.num_samples} samples; largest difference to the score of a sample alone:')
+    for what, difference in result.differences.items():
+        print(f'  {what:<20} {difference:.2e}')
+    holds = max(result.differences.values()) <= tolerance
+    verdict = 'independent' if holds else f'DEPENDENT, most in sample {result.worst_sample}'
+    print(f'scores are {verdict} (tolerance {tolerance:g})')
+    return 0 if holds else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
