@@ -11,6 +11,7 @@ from mmfas.datasets.transforms.loading import LoadMultiModalImages
 from mmfas.datasets.transforms.missing import FixedMissing, RandomModalityDropout
 from mmfas.datasets.transforms.packing import PackFASInputs
 from mmfas.datasets.transforms.photometric import GaussianNoiseModalities, PhotometricModalities
+from mmfas.datasets.transforms.sanity import RandomLabel
 
 __all__ = [
     'CenterCropModalities',
@@ -21,6 +22,7 @@ __all__ = [
     'PhotometricModalities',
     'RandomCropModalities',
     'RandomFlipModalities',
+    'RandomLabel',
     'RandomModalityDropout',
     'RandomResizedCropModalities',
     'ResizeModalities',
