@@ -72,5 +72,6 @@ class FocalLoss(BaseLoss):
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Compute the losses (N,) of logits (N, K) for targets (N,)."""
         log_p = functional.log_softmax(logits, dim=1).gather(1, targets[:, None]).squeeze(1)
-        # 1 - p from the log keeps its digits when p is near 1
-        return -((-torch.expm1(log_p)) ** self.gamma) * log_p
+        # 1 - p from the log keeps its digits when p is near 1; at 0 a power below 1 has no finite slope
+        wrong = (-torch.expm1(log_p)).clamp(min=torch.finfo(logits.dtype).tiny)
+        return -(wrong**self.gamma) * log_p

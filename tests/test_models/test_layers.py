@@ -1,0 +1,70 @@
+"""Tests of the shared layers: published vectors, and slow twins that loop over modalities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mmfas.models.layers import CentralDifferenceConv, StackedLinear, central_difference_kernel
+
+GOLDEN = Path(__file__).parents[1] / 'data' / 'golden'
+
+
+def test_golden_mmdg_cdc_conv() -> None:
+    data = {k: torch.from_numpy(v) for k, v in np.load(GOLDEN / 'mmdg_cdc_conv.npz').items()}
+    conv = CentralDifferenceConv(8, 8, theta=0.5)
+    conv.weight.data.copy_(data['param.conv.weight'][None])
+    x = data['in.x'][None].requires_grad_(True)
+    out = conv(x)
+    (out[0] * data['cotangent.0']).sum().backward()
+    for ours, golden in (
+        (out[0], data['out.0']),
+        (x.grad[0], data['grad_in.x']),
+        (conv.weight.grad[0], data['grad_param.conv.weight']),
+    ):
+        torch.testing.assert_close(ours, golden, rtol=1e-5, atol=1e-5 * float(golden.abs().max()))
+    conv.theta = 0.7  # the vectors would notice another share
+    assert (conv(x)[0] - data['out.0']).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize('theta', [0.0, 0.5, 1.0])
+@pytest.mark.parametrize('kernel_size', [1, 3, 5])
+def test_central_difference_equals_two_convolutions_per_copy(theta: float, kernel_size: int) -> None:
+    conv = CentralDifferenceConv(4, 6, num_copies=3, kernel_size=kernel_size, theta=theta).double()
+    x = torch.randn(3, 2, 4, 7, 5, dtype=torch.float64)
+    for a in range(3):
+        weight = conv.weight[a]
+        plain = functional.conv2d(x[a], weight, padding=kernel_size // 2)
+        centre = functional.conv2d(x[a], weight.sum((2, 3), keepdim=True))
+        torch.testing.assert_close(conv(x)[a], plain - theta * centre)
+
+
+def test_full_central_difference_ignores_constants() -> None:
+    kernel = central_difference_kernel(torch.randn(2, 2, 3, 3, dtype=torch.float64), 1.0)
+    torch.testing.assert_close(kernel.sum((2, 3)), torch.zeros(2, 2, dtype=torch.float64))
+
+
+def test_central_difference_refuses_even_kernels() -> None:
+    with pytest.raises(ValueError, match='kernel_size must be odd and theta in'):
+        CentralDifferenceConv(2, 2, kernel_size=4)
+
+
+@pytest.mark.parametrize('bias', [True, False])
+def test_stacked_linear_equals_a_loop(bias: bool) -> None:
+    stacked = StackedLinear(3, in_features=5, out_features=4, bias=bias)
+    x = torch.randn(3, 2, 7, 5)
+    for a in range(3):
+        single = nn.Linear(5, 4, bias=bias)
+        single.weight.data.copy_(stacked.weight[a].data)
+        if bias:
+            single.bias.data.copy_(stacked.bias[a].data)
+        torch.testing.assert_close(stacked(x)[a], single(x[a]))
+
+
+def test_stacked_linear_can_start_as_nothing() -> None:
+    assert (StackedLinear(2, in_features=3, out_features=4).zero_()(torch.randn(2, 5, 3)) == 0).all()
