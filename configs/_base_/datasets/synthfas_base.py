@@ -25,7 +25,7 @@ train_dataloader = dict(
     sampler=dict(type='DomainClassBalancedSampler'),
     dataset=dict(type=dataset_type, data_root=data_root, meta_file=meta_file, pipeline=train_pipeline),
 )
-# dev = the val lists of the source domains: it chooses the epoch and the threshold, and holds nothing of the target.
+# dev = the val lists of the source domains: it chooses epoch and threshold, and holds nothing of the target.
 val_dataloader = dict(
     batch_size=64,
     num_workers=2,

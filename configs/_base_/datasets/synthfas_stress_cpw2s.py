@@ -1,4 +1,4 @@
-# SynthFAS under one dial, cpw2s: train and dev are undialled, the test folder is named by SYNTHFAS_STRESS. Render it:
+# SynthFAS under one dial, cpw2s: only the test folder, named by SYNTHFAS_STRESS, is dialled. Render it:
 #   mmfas render_synthfas data/synthfas_small_depth_noise-0.50 --splits test --stress depth_noise=0.5
 _base_ = './synthfas_p1_cpw2s.py'
 

@@ -90,7 +90,7 @@ def build_wall(rng: np.random.Generator, size: int, distance_mm: float) -> Wall:
     Returns:
         The wall; nothing in it knows the label of the scene.
     """
-    base = rng.uniform(0.08, 0.75) * rng.uniform(0.8, 1.2, 3)
+    base = rng.uniform(0.06, 0.6) * rng.uniform(0.85, 1.15, 3)
     nir = rng.uniform(0.25, 0.75)
     colour = np.empty((size, size, 4), np.float32)
     colour[...] = np.append(base, nir).astype(np.float32)
@@ -98,7 +98,8 @@ def build_wall(rng: np.random.Generator, size: int, distance_mm: float) -> Wall:
     for _ in range(int(rng.integers(0, 6))):
         left, top = (rng.uniform(-0.3, 1.0, 2) * size).astype(int)
         width, height = (rng.uniform(0.08, 0.6, 2) * size).astype(int)
-        patch = np.append(rng.uniform(0.03, 0.8, 3), rng.uniform(0.15, 0.8)).astype(np.float32)
+        tone = rng.uniform(0.04, 0.7) * (1.0 + 0.55 * rng.uniform(-1, 1, 3))
+        patch = np.append(tone, rng.uniform(0.15, 0.8)).astype(np.float32)
         colour[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = patch
     colour *= (1.0 + 0.05 * noise_field(rng, (size, size), (24, 24)))[..., None]
     slope = rng.normal(0.0, 160.0, 2)

@@ -30,6 +30,7 @@ class DepthSensor:
         encoding: 'window' (linear in a window), 'robust' (stretched per frame), 'inverse' (1/Z in the window).
         near_bright: polarity of the code; False => far is bright.
         window_mm: width of the coded window.
+        window_spread: standard deviation of the log width of the window between videos.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class DepthSensor:
     encoding: str
     near_bright: bool
     window_mm: float
+    window_spread: float
 
 
 def depth_sigma_mm(depth_mm: np.ndarray, nir: np.ndarray, sensor: DepthSensor) -> np.ndarray:
@@ -91,7 +93,7 @@ def hole_probability(
         sun: (H, W) sunlight on the surface 0..1.
         sensor: parameters.
     """
-    dark = np.clip(1.0 - nir / 0.22, 0.0, 1.0)
+    dark = np.clip(1.0 - nir / 0.16, 0.0, 1.0)
     chance = sensor.dropout + sensor.dark_dropout * dark + sensor.shine_dropout * fail + sensor.sun_dropout * sun
     outside = (depth_mm < sensor.range_mm[0]) | (depth_mm > sensor.range_mm[1])
     return np.where(outside, 1.0, np.clip(chance, 0.0, 1.0)).astype(np.float32)

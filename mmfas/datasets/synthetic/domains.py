@@ -5,90 +5,24 @@ Calibrating the bench means editing numbers here and raising ``RENDERER_VERSION`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .depth_sensor import DepthSensor
+from .domain import SPLITS, Domain
 from .photo_sensor import PhotoSensor
 from .subject import SubjectMix
 
 __all__ = ['DOMAINS', 'RENDERER_VERSION', 'SPLITS', 'Domain']
 
 #: Raise with every change that alters a pixel or a list; the manifest carries it.
-RENDERER_VERSION = '0.1.0'
-SPLITS: tuple[str, ...] = ('train', 'val', 'test')
-
-#: (instrument, weight) or (instrument:variant, weight).
-Mix = tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True)
-class Domain:
-    """One domain: who, where, with what cameras, attacked how.
-
-    Attributes:
-        key: 'C', 'P', 'S' or 'W'.
-        stands_for: the real data set.
-        subjects: population.
-        distance_mm: origin of the head to the camera.
-        crop_mm: width of the crop on the face; smaller => tighter crop.
-        pose_deg: standard deviation of yaw.
-        shift_mm: standard deviation of the framing.
-        wall_mm: (low, high) distance of the background.
-        sun_rate: share of videos with sunlight.
-        warmth: (low, high) red over blue of the lamp.
-        shadow: depth of cast shadows 0..1.
-        led_mm: (x, y) offset of the NIR lamp from the lens.
-        background_removed: whether everything outside a face oval is black.
-        misregistration_px: standard deviation of the shift between the cameras, at 224 pixels.
-        rgb, nir: cameras.
-        depth: depth sensor.
-        frames: frames per video.
-        live_share: share of live frames in (train, val, test).
-        live_per_subject: live videos per subject.
-        train_attacks, test_attacks: instruments of train and val, and of test.
-        train_inks, test_inks: weights of dye, carbon and pigment prints.
-        sheet_crop: (low, high) share of the photo on a sheet or screen; small => no edge is seen.
-        sheet_curvature: (low, high) inverse bending radius of bent sheets per metre.
-        moire: (low, high) contrast of the beat of screens.
-        skin_like: (low, high) NIR likeness of silicone to skin.
-    """
-
-    key: str
-    stands_for: str
-    subjects: SubjectMix
-    distance_mm: float
-    crop_mm: float
-    pose_deg: float
-    shift_mm: float
-    wall_mm: tuple[float, float]
-    sun_rate: float
-    warmth: tuple[float, float]
-    shadow: float
-    led_mm: tuple[float, float]
-    background_removed: bool
-    misregistration_px: float
-    rgb: PhotoSensor
-    nir: PhotoSensor
-    depth: DepthSensor
-    frames: int
-    live_share: tuple[float, float, float]
-    live_per_subject: int
-    train_attacks: Mix
-    test_attacks: Mix
-    train_inks: tuple[float, float, float]
-    test_inks: tuple[float, float, float]
-    sheet_crop: tuple[float, float]
-    sheet_curvature: tuple[float, float]
-    moire: tuple[float, float]
-    skin_like: tuple[float, float]
-
+RENDERER_VERSION = '0.2.0'
 
 _C = Domain(
     key='C',
     stands_for='CASIA-CeFA',
-    subjects=SubjectMix((0.62, 0.24), (0.05, 0.6), 0.15, 0.25, 0.30),
+    subjects=SubjectMix(
+        melanin=(0.62, 0.24), age=(0.05, 0.6), glasses_rate=0.15, beard_rate=0.25, long_hair_rate=0.3
+    ),
     distance_mm=720.0,
-    crop_mm=250.0,
+    crop_mm=230.0,
     pose_deg=9.0,
     shift_mm=6.0,
     wall_mm=(950.0, 2200.0),
@@ -98,29 +32,54 @@ _C = Domain(
     led_mm=(25.0, 0.0),
     background_removed=False,
     misregistration_px=2.0,
-    rgb=PhotoSensor(0.22, 0.22, 4.0, 0.006, 0.0016, 0.7, 0.85, 1 / 2.2, 0.07, 88),
-    nir=PhotoSensor(0.26, 0.25, 3.0, 0.008, 0.0020, 0.9, 0.6, 1 / 2.0, 0.0, 88),
+    rgb=PhotoSensor(
+        target=0.22,
+        target_spread=0.3,
+        contrast_spread=0.22,
+        max_gain=4.0,
+        read_noise=0.006,
+        shot_noise=0.0016,
+        blur_px=0.7,
+        native=0.85,
+        gamma=1 / 2.2,
+        white_balance=0.07,
+        jpeg_quality=88,
+    ),
+    nir=PhotoSensor(
+        target=0.26,
+        target_spread=0.35,
+        contrast_spread=0.34,
+        max_gain=3.0,
+        read_noise=0.008,
+        shot_noise=0.002,
+        blur_px=0.9,
+        native=0.6,
+        gamma=1 / 2.0,
+        white_balance=0.0,
+        jpeg_quality=88,
+    ),
     depth=DepthSensor(
-        'triangulation',
-        2.2,
-        0.5,
-        1.8,
-        2.6,
-        0.004,
-        0.45,
-        0.28,
-        0.30,
-        34.0,
-        50.0,
-        (250.0, 1600.0),
-        'window',
-        True,
-        330.0,
+        kind='triangulation',
+        noise_per_m2_mm=2.2,
+        noise_floor_mm=0.5,
+        quantum_per_m2_mm=1.8,
+        correlation_px=2.6,
+        dropout=0.018,
+        dark_dropout=0.15,
+        shine_dropout=0.22,
+        sun_dropout=0.1,
+        edge_mm=34.0,
+        baseline_mm=50.0,
+        range_mm=(250.0, 1600.0),
+        encoding='window',
+        near_bright=True,
+        window_mm=330.0,
+        window_spread=0.45,
     ),
     frames=3,
     live_share=(0.25, 0.25, 0.25),
     live_per_subject=1,
-    train_attacks=(('print:indoor', 1.0), ('print:outdoor', 1.0), ('replay', 1.0)),
+    train_attacks=(('print:indoor', 1.0), ('replay', 1.0), ('print:outdoor', 1.0)),
     test_attacks=(
         ('print:indoor', 0.8),
         ('print:outdoor', 0.8),
@@ -130,7 +89,7 @@ _C = Domain(
     ),
     train_inks=(0.5, 0.3, 0.2),
     test_inks=(0.4, 0.3, 0.3),
-    sheet_crop=(0.62, 1.0),
+    sheet_crop=(0.45, 0.8),
     sheet_curvature=(0.0, 3.0),
     moire=(0.2, 1.0),
     skin_like=(0.3, 0.9),
@@ -139,7 +98,9 @@ _C = Domain(
 _P = Domain(
     key='P',
     stands_for='PADISI-USC',
-    subjects=SubjectMix((0.38, 0.28), (0.05, 0.85), 0.30, 0.25, 0.32),
+    subjects=SubjectMix(
+        melanin=(0.38, 0.28), age=(0.05, 0.85), glasses_rate=0.3, beard_rate=0.25, long_hair_rate=0.32
+    ),
     distance_mm=620.0,
     crop_mm=225.0,
     pose_deg=5.0,
@@ -147,28 +108,53 @@ _P = Domain(
     wall_mm=(900.0, 1500.0),
     sun_rate=0.0,
     warmth=(0.95, 1.25),
-    shadow=0.30,
+    shadow=0.3,
     led_mm=(-60.0, -20.0),
     background_removed=False,
     misregistration_px=1.2,
-    rgb=PhotoSensor(0.30, 0.18, 6.0, 0.004, 0.0008, 0.5, 1.0, 1 / 2.2, 0.03, 95),
-    nir=PhotoSensor(0.36, 0.18, 4.0, 0.004, 0.0008, 0.5, 1.0, 1.0, 0.0, 95),
+    rgb=PhotoSensor(
+        target=0.3,
+        target_spread=0.18,
+        contrast_spread=0.12,
+        max_gain=6.0,
+        read_noise=0.004,
+        shot_noise=0.0008,
+        blur_px=0.5,
+        native=1.0,
+        gamma=1 / 2.2,
+        white_balance=0.03,
+        jpeg_quality=95,
+    ),
+    nir=PhotoSensor(
+        target=0.36,
+        target_spread=0.18,
+        contrast_spread=0.22,
+        max_gain=4.0,
+        read_noise=0.004,
+        shot_noise=0.0008,
+        blur_px=0.5,
+        native=1.0,
+        gamma=1.0,
+        white_balance=0.0,
+        jpeg_quality=95,
+    ),
     depth=DepthSensor(
-        'triangulation',
-        4.2,
-        0.8,
-        0.0,
-        5.0,
-        0.010,
-        0.20,
-        0.22,
-        0.30,
-        55.0,
-        55.0,
-        (280.0, 3000.0),
-        'inverse',
-        True,
-        420.0,
+        kind='triangulation',
+        noise_per_m2_mm=4.2,
+        noise_floor_mm=0.8,
+        quantum_per_m2_mm=0.0,
+        correlation_px=5.0,
+        dropout=0.01,
+        dark_dropout=0.08,
+        shine_dropout=0.16,
+        sun_dropout=0.1,
+        edge_mm=55.0,
+        baseline_mm=55.0,
+        range_mm=(280.0, 3000.0),
+        encoding='inverse',
+        near_bright=True,
+        window_mm=420.0,
+        window_spread=0.25,
     ),
     frames=1,
     live_share=(0.55, 0.55, 0.545),
@@ -193,7 +179,7 @@ _P = Domain(
     ),
     train_inks=(0.3, 0.5, 0.2),
     test_inks=(0.3, 0.4, 0.3),
-    sheet_crop=(0.6, 0.95),
+    sheet_crop=(0.5, 0.85),
     sheet_curvature=(0.0, 2.0),
     moire=(0.1, 0.6),
     skin_like=(0.4, 0.95),
@@ -202,59 +188,86 @@ _P = Domain(
 _S = Domain(
     key='S',
     stands_for='CASIA-SURF',
-    subjects=SubjectMix((0.28, 0.10), (0.05, 0.8), 0.20, 0.08, 0.35),
+    subjects=SubjectMix(
+        melanin=(0.28, 0.1), age=(0.05, 0.8), glasses_rate=0.2, beard_rate=0.08, long_hair_rate=0.35
+    ),
     distance_mm=520.0,
     crop_mm=200.0,
     pose_deg=13.0,
     shift_mm=6.0,
     wall_mm=(800.0, 1600.0),
-    sun_rate=0.10,
+    sun_rate=0.1,
     warmth=(0.85, 1.4),
     shadow=0.45,
     led_mm=(30.0, 10.0),
     background_removed=True,
     misregistration_px=1.5,
-    rgb=PhotoSensor(0.20, 0.25, 4.0, 0.008, 0.0024, 0.9, 0.6, 1 / 2.2, 0.06, 80),
-    nir=PhotoSensor(0.22, 0.28, 3.0, 0.010, 0.0030, 1.0, 0.5, 1 / 1.6, 0.0, 80),
+    rgb=PhotoSensor(
+        target=0.2,
+        target_spread=0.25,
+        contrast_spread=0.18,
+        max_gain=4.0,
+        read_noise=0.008,
+        shot_noise=0.0024,
+        blur_px=0.9,
+        native=0.6,
+        gamma=1 / 2.2,
+        white_balance=0.06,
+        jpeg_quality=80,
+    ),
+    nir=PhotoSensor(
+        target=0.22,
+        target_spread=0.4,
+        contrast_spread=0.36,
+        max_gain=3.0,
+        read_noise=0.01,
+        shot_noise=0.003,
+        blur_px=1.0,
+        native=0.5,
+        gamma=1 / 1.6,
+        white_balance=0.0,
+        jpeg_quality=80,
+    ),
     depth=DepthSensor(
-        'triangulation',
-        3.2,
-        0.5,
-        4.0,
-        2.0,
-        0.010,
-        0.55,
-        0.40,
-        0.40,
-        26.0,
-        26.0,
-        (200.0, 1200.0),
-        'window',
-        False,
-        260.0,
+        kind='triangulation',
+        noise_per_m2_mm=3.2,
+        noise_floor_mm=0.5,
+        quantum_per_m2_mm=4.0,
+        correlation_px=2.0,
+        dropout=0.018,
+        dark_dropout=0.18,
+        shine_dropout=0.28,
+        sun_dropout=0.12,
+        edge_mm=26.0,
+        baseline_mm=26.0,
+        range_mm=(200.0, 1200.0),
+        encoding='window',
+        near_bright=False,
+        window_mm=260.0,
+        window_spread=0.5,
     ),
     frames=3,
     live_share=(0.15, 0.15, 0.25),
     live_per_subject=1,
     train_attacks=(
         ('print:e_s', 1.0),
-        ('print:e_b', 1.0),
-        ('partial:en_s', 1.0),
         ('partial:en_b', 1.0),
         ('partial:enm_s', 1.0),
+        ('print:e_b', 1.0),
+        ('partial:en_s', 1.0),
         ('partial:enm_b', 1.0),
     ),
     test_attacks=(
         ('print:e_s', 1.0),
-        ('print:e_b', 1.0),
-        ('partial:en_s', 1.0),
         ('partial:en_b', 1.0),
         ('partial:enm_s', 1.0),
+        ('print:e_b', 1.0),
+        ('partial:en_s', 1.0),
         ('partial:enm_b', 1.0),
     ),
     train_inks=(0.6, 0.3, 0.1),
     test_inks=(0.4, 0.3, 0.3),
-    sheet_crop=(0.6, 0.9),
+    sheet_crop=(0.45, 0.75),
     sheet_curvature=(2.0, 7.5),
     moire=(0.2, 0.8),
     skin_like=(0.4, 0.9),
@@ -263,7 +276,9 @@ _S = Domain(
 _W = Domain(
     key='W',
     stands_for='WMCA',
-    subjects=SubjectMix((0.30, 0.20), (0.1, 1.0), 0.28, 0.30, 0.28),
+    subjects=SubjectMix(
+        melanin=(0.3, 0.2), age=(0.1, 1.0), glasses_rate=0.28, beard_rate=0.3, long_hair_rate=0.28
+    ),
     distance_mm=430.0,
     crop_mm=215.0,
     pose_deg=5.0,
@@ -275,24 +290,49 @@ _W = Domain(
     led_mm=(35.0, -5.0),
     background_removed=False,
     misregistration_px=1.0,
-    rgb=PhotoSensor(0.24, 0.30, 5.0, 0.005, 0.0012, 0.6, 0.9, 1 / 2.2, 0.09, 92),
-    nir=PhotoSensor(0.30, 0.30, 3.0, 0.006, 0.0014, 0.7, 0.8, 1 / 2.2, 0.0, 92),
+    rgb=PhotoSensor(
+        target=0.24,
+        target_spread=0.3,
+        contrast_spread=0.12,
+        max_gain=5.0,
+        read_noise=0.005,
+        shot_noise=0.0012,
+        blur_px=0.6,
+        native=0.9,
+        gamma=1 / 2.2,
+        white_balance=0.09,
+        jpeg_quality=92,
+    ),
+    nir=PhotoSensor(
+        target=0.3,
+        target_spread=0.3,
+        contrast_spread=0.22,
+        max_gain=3.0,
+        read_noise=0.006,
+        shot_noise=0.0014,
+        blur_px=0.7,
+        native=0.8,
+        gamma=1 / 2.2,
+        white_balance=0.0,
+        jpeg_quality=92,
+    ),
     depth=DepthSensor(
-        'tof',
-        2.6,
-        0.5,
-        1.2,
-        2.0,
-        0.006,
-        0.50,
-        0.35,
-        0.25,
-        30.0,
-        26.0,
-        (200.0, 1500.0),
-        'robust',
-        False,
-        200.0,
+        kind='tof',
+        noise_per_m2_mm=2.6,
+        noise_floor_mm=0.5,
+        quantum_per_m2_mm=1.2,
+        correlation_px=2.0,
+        dropout=0.012,
+        dark_dropout=0.16,
+        shine_dropout=0.25,
+        sun_dropout=0.1,
+        edge_mm=30.0,
+        baseline_mm=26.0,
+        range_mm=(200.0, 1500.0),
+        encoding='robust',
+        near_bright=False,
+        window_mm=200.0,
+        window_spread=0.3,
     ),
     frames=3,
     live_share=(0.22, 0.22, 0.25),
@@ -316,7 +356,7 @@ _W = Domain(
     ),
     train_inks=(0.3, 0.4, 0.3),
     test_inks=(0.3, 0.3, 0.4),
-    sheet_crop=(0.62, 1.0),
+    sheet_crop=(0.5, 0.9),
     sheet_curvature=(0.0, 3.0),
     moire=(0.1, 0.8),
     skin_like=(0.3, 0.9),

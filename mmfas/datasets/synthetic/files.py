@@ -13,7 +13,7 @@ import numpy as np
 
 from .domains import DOMAINS
 from .layout import frame_files
-from .plan import Setting, VideoPlan
+from .plan import Setting, VideoPlan, generator
 from .render import Triple
 
 __all__ = ['TEMPORARY_SUFFIX', 'encode_frame', 'write_atomic']
@@ -68,10 +68,13 @@ def encode_frame(setting: Setting, plan: VideoPlan, frame: int, triple: Triple) 
     if plan.domain == 'P':
         return {names.rgb: _npz(triple)}
     domain = DOMAINS[plan.domain]
+    # Each video has its own compression, so that the size of a file says little about its content.
+    change = generator(setting, plan.domain, plan.split, 'file', plan.index).integers(-30, 7, 3)
+    quality = np.clip(change + (domain.rgb.jpeg_quality, domain.nir.jpeg_quality, domain.nir.jpeg_quality), 40, 98)
     return {
-        names.rgb: _jpeg(triple.rgb, domain.rgb.jpeg_quality),
-        names.depth: _jpeg(triple.depth, domain.nir.jpeg_quality),
-        names.ir: _jpeg(triple.ir, domain.nir.jpeg_quality),
+        names.rgb: _jpeg(triple.rgb, int(quality[0])),
+        names.depth: _jpeg(triple.depth, int(quality[1])),
+        names.ir: _jpeg(triple.ir, int(quality[2])),
     }
 
 

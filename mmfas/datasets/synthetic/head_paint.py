@@ -125,10 +125,10 @@ def _paint_skin(canvas: np.ndarray, subject: Subject, grid: HeadGrid, rng: np.ra
     for side in (-1.0, 1.0):
         dx = side * subject.eye_dx_mm
         shade += (0.13 + 0.22 * subject.age) * bump(x, y, (dx - 2 * side, EYE_Y_MM + 10.0), (11.0, 3.2))
-        shade += 0.16 * bump(x, y, (dx - 4.0 * side, EYE_Y_MM - 6.0), (13.0, 7.0))
+        shade += 0.20 * bump(x, y, (dx - 4.0 * side, EYE_Y_MM - 6.0), (13.0, 7.0))
         shade += 0.30 * bump(x, y, (side * (subject.half_width_mm + 1.0), 8.0), (4.0, 15.0))
         nostril = (side * 0.50 * subject.nose_width_mm, subject.nose_length_mm - 0.5)
-        hole = bump(x, y, nostril, (3.6, 1.9))
+        hole = bump(x, y, nostril, (3.0, 1.7))
         paint(canvas, 0.8 * hole, material('nostril'))
     for row in (-62.0, -52.0, -43.0):
         wave = row + 1.5 * np.sin(x / 17.0)

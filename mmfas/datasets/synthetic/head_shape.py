@@ -101,10 +101,10 @@ def _nose(subject: Subject, grid: HeadGrid) -> np.ndarray:
     x, y = grid.x_mm, grid.y_mm
     top, tip = EYE_Y_MM - 10.0, subject.nose_length_mm - 7.0
     rise = np.clip((y - top) / (tip - top), 0.0, 1.0) ** 1.25
-    drop = 1.0 / (1.0 + np.exp(np.clip((y - tip - 5.5) / 2.6, -30, 30)))
+    drop = 1.0 / (1.0 + np.exp(np.clip((y - tip - 5.0) / 3.6, -30, 30)))
     width = 5.0 + (0.45 * subject.nose_width_mm - 1.0) * np.clip((y - top) / (tip - top), 0.0, 1.0)
     ridge = np.exp(-0.5 * (x[None, :] / width[:, None]) ** 2)
-    out = (0.86 * subject.nose_height_mm * rise * drop + 3.0 * np.exp(-0.5 * ((y - top) / 9) ** 2))[
+    out = (0.92 * subject.nose_height_mm * rise * drop + 3.0 * np.exp(-0.5 * ((y - top) / 9) ** 2))[
         :, None
     ] * ridge
     out += 0.22 * subject.nose_height_mm * bump(x, y, (0.0, tip), (6.5, 5.5))

@@ -73,7 +73,7 @@ def cast_shadow(depth_mm: np.ndarray, direction: tuple[float, float, float], mm_
         ray = depth_mm - reach_mm * direction[2] / flat
         # Things far in front (another object) shadow too, but not without limit.
         over = ray - other - 1.5
-        shade = np.maximum(shade, np.clip(over / (2.0 + 0.12 * reach_mm), 0.0, 1.0) * (over < 140.0))
+        shade = np.maximum(shade, np.clip(over / (3.0 + 0.25 * reach_mm), 0.0, 1.0) * (over < 140.0))
     return 1.0 - cv2.blur(shade, (3, 3))
 
 
@@ -83,7 +83,7 @@ def occlusion(depth_mm: np.ndarray, mm_per_px: float) -> np.ndarray:
     for radius_mm, reach_mm in ((7.0, 9.0), (24.0, 34.0)):
         kernel = max(int(radius_mm / mm_per_px) * 2 + 1, 3)
         behind = depth_mm - cv2.blur(depth_mm, (kernel, kernel))
-        out -= 0.34 * np.clip(behind / reach_mm, 0.0, 1.0)
+        out -= 0.26 * np.clip(behind / reach_mm, 0.0, 1.0)
     return out
 
 

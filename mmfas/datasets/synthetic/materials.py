@@ -19,7 +19,7 @@ SKIN_TABLE: tuple[tuple[float, float, float, float], ...] = (
 )
 
 MATERIALS: dict[str, tuple[float, float, float, float, float, float]] = {
-    'sclera': (0.62, 0.58, 0.55, 0.50, 0.55, 0.05),
+    'sclera': (0.44, 0.41, 0.385, 0.46, 0.55, 0.05),
     'pupil': (0.012, 0.012, 0.012, 0.06, 0.8, 0.1),
     'tooth': (0.62, 0.58, 0.48, 0.55, 0.4, 0.0),
     'mouth': (0.10, 0.03, 0.03, 0.20, 0.1, 0.1),

@@ -60,7 +60,7 @@ def ink_reflectance(photo: np.ndarray, sheet: Sheet) -> np.ndarray:
     """
     paper = material(sheet.paper)
     out = np.empty((*photo.shape[:2], 4), np.float32)
-    out[..., :3] = paper[:3] * (0.045 + 0.955 * photo**0.93)
+    out[..., :3] = paper[:3] * (0.03 + 0.97 * photo)
     bright = photo.max(-1)
     darkness = 1.0 - np.sqrt(photo.mean(-1))
     if sheet.ink == 'dye':

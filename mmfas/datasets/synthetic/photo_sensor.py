@@ -17,6 +17,7 @@ class PhotoSensor:
     Attributes:
         target: mean of the exposed picture centre, linear 0..1; larger => brighter.
         target_spread: relative spread of that target between videos; larger => brightness says less.
+        contrast_spread: standard deviation of the log contrast between videos.
         max_gain: limit of the automatic gain; smaller => dark scenes stay dark.
         read_noise: standard deviation at gain 1, in units of full scale.
         shot_noise: variance per linear signal; larger => noisier highlights.
@@ -24,11 +25,12 @@ class PhotoSensor:
         native: share of the output resolution that the sensor resolves, 0..1; smaller => softer.
         gamma: exponent of the tone curve (1 / 2.2 is sRGB-like, 1 linear).
         white_balance: standard deviation of the colour cast.
-        jpeg_quality: 1..100 of the stored picture (npz data sets are compressed once, too).
+        jpeg_quality: 1..100 of the stored picture, mean of the videos; npz data sets have none.
     """
 
     target: float
     target_spread: float
+    contrast_spread: float
     max_gain: float
     read_noise: float
     shot_noise: float

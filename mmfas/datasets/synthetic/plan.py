@@ -38,7 +38,7 @@ SIZES: dict[str, Size] = {
 #: Every list, however small, holds this many live frames.
 _MIN_LIVE = 6
 
-_STREAMS = {'subject': 0, 'video': 1, 'frame': 2, 'unseen': 3, 'dial': 4, 'order': 5}
+_STREAMS = {'subject': 0, 'video': 1, 'frame': 2, 'unseen': 3, 'dial': 4, 'order': 5, 'file': 6}
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def generator(setting: Setting, domain: str, split: str, stream: str, *numbers: 
         setting: for its seed.
         domain: domain key.
         split: split name.
-        stream: 'subject', 'video', 'frame', 'unseen', 'dial' or 'order'.
+        stream: 'subject', 'video', 'frame', 'unseen', 'dial', 'order' or 'file'.
         numbers: video, frame or subject numbers.
     """
     place = (list(DOMAINS).index(domain), SPLITS.index(split), _STREAMS[stream])

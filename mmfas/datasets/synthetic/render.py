@@ -34,15 +34,18 @@ class Triple:
 
 @dataclass(frozen=True)
 class _VideoLook:
-    """What is drawn once per video and does not depend on the scene.
+    """What is drawn once per video, whatever the scene.
 
-    ``shift`` and ``dial_shift`` are (x, y) displacements of depth and NIR as shares of the width.
+    ``contrast`` holds factors for RGB and NIR; ``depth_range`` is (factor on the window, shift of its centre in
+    mm, factor on the share of holes); ``shift`` is the (x, y) displacement of depth and NIR in widths.
     """
 
     crop_mm: float
     rgb_factor: float
     nir_factor: float
     cast: np.ndarray
+    contrast: np.ndarray
+    depth_range: np.ndarray
     shift: np.ndarray
     oval: np.ndarray
 
@@ -52,10 +55,15 @@ def _draw_look(rng: np.random.Generator, domain: Domain, dial: float, dial_rng: 
     crop = domain.crop_mm * float(rng.uniform(0.92, 1.10))
     factors = np.exp(np.clip(rng.standard_normal(2), -2, 2) * (domain.rgb.target_spread, domain.nir.target_spread))
     cast = np.exp(rng.standard_normal(3) * domain.rgb.white_balance)
+    contrast = np.exp(rng.standard_normal(2) * (domain.rgb.contrast_spread, domain.nir.contrast_spread))
+    window = float(np.exp(np.clip(rng.standard_normal(), -2, 2) * domain.depth.window_spread))
+    depth_range = np.array((window, rng.uniform(-0.2, 0.2) * domain.depth.window_mm, rng.uniform(0.0, 2.0) ** 2))
     shift = np.clip(rng.standard_normal(2), -2, 2) * domain.misregistration_px / 224.0
     angle = dial_rng.uniform(0, 2 * np.pi)
     shift = shift + 0.12 * dial * np.array((np.cos(angle), np.sin(angle)))
-    return _VideoLook(crop, float(factors[0]), float(factors[1]), cast, shift, rng.uniform(-1, 1, 4))
+    return _VideoLook(
+        crop, float(factors[0]), float(factors[1]), cast, contrast, depth_range, shift, rng.uniform(-1, 1, 4)
+    )
 
 
 def _frame_views(scene: Scene, camera: Camera, rng: np.random.Generator) -> Picture:
@@ -78,6 +86,11 @@ def _oval(size: int, draws: np.ndarray) -> np.ndarray:
     x = (axis - 0.03 * draws[0]) / (0.40 + 0.03 * draws[2])
     y = (axis - 0.03 * draws[1]) / (0.48 + 0.03 * draws[3])
     return soft_step(1.0 - np.hypot(x[None, :], y[:, None]), 0.02)
+
+
+def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """Stretch a 0..1 picture around middle grey."""
+    return np.clip(0.45 + np.float32(factor) * (image - 0.45), 0.0, 1.0)
 
 
 def _shifted(image: np.ndarray, shift: np.ndarray, interpolation: int) -> np.ndarray:
@@ -116,10 +129,12 @@ def _shoot(
         target_factor=look_.nir_factor,
         overexposure=stress.ir_overexposure,
     )
-    depth = _measure_depth(picture, scene, domain, setting, rng, every)
+    colour, grey = _contrast(colour, look_.contrast[0]), _contrast(grey, look_.contrast[1])
+    depth = _measure_depth(picture, scene, domain, setting, rng, every, float(look_.depth_range[2]))
     grey = _shifted(grey, look_.shift, cv2.INTER_LINEAR)
     depth = _shifted(depth, look_.shift, cv2.INTER_NEAREST)
-    code = encode_depth(depth, domain.depth, scene.target_mm + 40.0)
+    coder = replace(domain.depth, window_mm=domain.depth.window_mm * float(look_.depth_range[0]))
+    code = encode_depth(depth, coder, scene.target_mm + 40.0 + float(look_.depth_range[1]))
     if domain.background_removed:
         oval = _oval(size, look_.oval)
         colour, grey, code = colour * oval[..., None], grey * oval, (code * (oval > 0.5)).astype(np.uint8)
@@ -127,10 +142,17 @@ def _shoot(
 
 
 def _measure_depth(
-    picture: Picture, scene: Scene, domain: Domain, setting: Setting, rng: np.random.Generator, every: int
+    picture: Picture,
+    scene: Scene,
+    domain: Domain,
+    setting: Setting,
+    rng: np.random.Generator,
+    every: int,
+    hole_factor: float,
 ) -> np.ndarray:
     """Measure the depth of a picture at every ``every``-th pixel: (S, S) mm, 0 = hole."""
-    sensor = stressed_depth(domain.depth, setting.stress)
+    # The dial comes last, so that it adds the same share of holes to every video.
+    sensor = stressed_depth(replace(domain.depth, dropout=domain.depth.dropout * hole_factor), setting.stress)
     pick = slice(every // 2, None, every)
     ideal = np.ascontiguousarray(picture.depth_mm[pick, pick])
     nir = picture.colour[pick, pick, 3]

@@ -1,0 +1,122 @@
+"""Plans: counts, ratios, disjoint subjects, names."""
+
+from itertools import combinations
+
+import pytest
+
+from mmfas.datasets.synthetic import DIALS, DOMAINS, SIZES, SPLITS, Setting, Stress, parse_stress, plan_split
+from mmfas.datasets.synthetic.layout import list_line, sample_id, subject_key
+from mmfas.datasets.synthetic.plan import subject_of
+
+
+def frames(plans, label=None):
+    return sum(plan.num_frames for plan in plans if label is None or plan.label == label)
+
+
+@pytest.mark.parametrize('size', list(SIZES))
+def test_counts(size):
+    for number, split in enumerate(SPLITS):
+        for domain in DOMAINS:
+            plans = plan_split(Setting(size), domain, split)
+            assert frames(plans) == SIZES[size].frames[number]
+            assert frames(plans, 1) >= 6
+            assert len({plan.pai for plan in plans}) >= 3
+
+
+def test_small_holds_the_promised_triples():
+    totals = [sum(frames(plan_split(Setting(), domain, split)) for domain in DOMAINS) for split in SPLITS]
+    assert totals == [1200, 400, 2400]
+    assert all(frames(plan_split(Setting(), domain, 'test'), 1) >= 150 for domain in DOMAINS)
+    full = sum(frames(plan_split(Setting('full'), domain, split)) for domain in DOMAINS for split in SPLITS)
+    assert full >= 12000
+
+
+def test_label_ratios_are_those_of_the_records():
+    for domain in DOMAINS.values():
+        for number, split in enumerate(SPLITS):
+            plans = plan_split(Setting('full'), domain.key, split)
+            assert frames(plans, 1) / frames(plans) == pytest.approx(domain.live_share[number], abs=0.01)
+
+
+def test_test_lists_hold_attacks_that_train_never_saw():
+    for domain, new in (('C', {'mask3d', 'silicone'}), ('W', {'papermask'})):
+        seen = {plan.pai for split in ('train', 'val') for plan in plan_split(Setting(), domain, split)}
+        assert {plan.pai for plan in plan_split(Setting(), domain, 'test')} - seen == new
+
+
+@pytest.mark.parametrize('size', ['tiny', 'small', 'full'])
+def test_names_are_unique_and_splits_share_no_subject(size):
+    setting = Setting(size)
+    subjects, names = {}, []
+    for domain in DOMAINS:
+        for split in SPLITS:
+            plans = plan_split(setting, domain, split)
+            subjects[domain, split] = {subject_key(setting, plan) for plan in plans}
+            names += [sample_id(setting, plan, frame) for plan in plans for frame in range(plan.num_frames)]
+            lines = [list_line(setting, plan, frame) for plan in plans for frame in range(plan.num_frames)]
+            folders = {line.split()[0] for line in lines}
+            assert len(folders) == len(lines)
+    assert len(set(names)) == len(names)
+    for one, other in combinations(subjects.values(), 2):
+        assert not one & other
+
+
+def test_no_two_seeds_share_a_subject():
+    people = []
+    for seed in (0, 1):
+        setting = Setting('small', seed)
+        for split in SPLITS:
+            plans = plan_split(setting, 'C', split)
+            people += [subject_of(setting, plan, plan.subject) for plan in plans if plan.label]
+    assert len({person.key for person in people}) == len(people)
+    assert len({(person.half_width_mm, person.texture_seed) for person in people}) == len(people)
+
+
+def test_the_same_seed_draws_the_same_person():
+    plan = plan_split(Setting(), 'W', 'train')[0]
+    assert subject_of(Setting(), plan, 0) == subject_of(Setting(), plan, 0)
+
+
+def test_the_tone_dial_darkens_everybody_and_changes_nothing_else():
+    plan = plan_split(Setting(), 'S', 'test')[0]
+    light, dark = (subject_of(Setting(stress=Stress(subject_tone=v)), plan, 0) for v in (0.0, 1.0))
+    assert dark.melanin == pytest.approx(1.0)
+    assert light.melanin < 0.6
+    assert (light.nose_height_mm, light.chin_mm) == (dark.nose_height_mm, dark.chin_mm)
+
+
+def test_the_unseen_dial_replaces_attacks_of_the_test_list_alone():
+    def count(split, value):
+        plans = plan_split(Setting(stress=Stress(unseen_pai=value)), 'S', split)
+        return sum(plan.pai == 'prosthetic' for plan in plans), sum(plan.label for plan in plans)
+
+    assert count('train', 1.0)[0] == 0
+    some, every = count('test', 0.5), count('test', 1.0)
+    assert count('test', 0.0)[0] == 0 < some[0] < every[0] == 150
+    assert some[1] == every[1]
+
+
+@pytest.mark.parametrize(
+    ('word', 'text'),
+    [
+        ('fog=0.5', "unknown dial 'fog'; choose from depth_noise"),
+        ('blur=2', 'dial blur must lie in 0..1'),
+        ('blur', 'dial blur needs a number, as in blur=0.5'),
+        ('blur=much', 'dial blur needs a number'),
+    ],
+)
+def test_bad_dials_are_refused(word, text):
+    with pytest.raises(ValueError, match=text):
+        parse_stress([word])
+
+
+def test_every_dial_is_parsed():
+    for name in DIALS:
+        assert parse_stress([f'{name}=0.25']).as_dict() == {name: 0.25}
+
+
+def test_bad_size_and_seed_are_refused():
+    with pytest.raises(ValueError, match="unknown size 'huge'; choose from tiny, small"):
+        Setting('huge')
+    with pytest.raises(ValueError, match='seed must be 0 or larger, got -1'):
+        Setting(seed=-1)
