@@ -14,7 +14,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ('list', 'mmfas.cli.list_parts', 'list the registered parts, one line each'),
     ('print_config', 'mmfas.cli.print_config', 'print a config with everything it inherits'),
     ('browse_dataset', 'mmfas.cli.browse_dataset', 'draw samples as they leave the pipeline'),
-    ('verify_dataset', 'mmfas.cli.verify_dataset', 'report every missing, broken or odd-sized image of a data set'),
+    ('verify_dataset', 'mmfas.cli.verify_dataset', 'report every missing, broken or odd-sized image'),
     ('render_synthfas', 'mmfas.cli.render_synthfas', 'render SynthFAS, the embedded synthetic benchmark'),
     ('eval_scores', 'mmfas.cli.eval_scores', 'recompute every error rate from score files'),
     ('plot_scores', 'mmfas.cli.plot_scores', 'draw ROC, DET and histograms of score files'),

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument('config', nargs='+', help='config files')
     parser.add_argument('--data', action='store_true', help='also report data folders that are missing or empty')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values: key=value ...')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values: key=value')
 
 
 def main(argv: list[str] | None = None) -> int:

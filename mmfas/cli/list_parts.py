@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: Parser to extend.
     """
-    parser.add_argument('kind', nargs='*', help='only these kinds, such as backbone or "fusion neck" (default: all)')
+    parser.add_argument('kind', nargs='*', help='only these kinds, such as backbone or "fusion neck"')
 
 
 def summary(part: Callable[..., object]) -> str:

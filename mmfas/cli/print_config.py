@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmengine.config import DictAction
 
     parser.add_argument('config', help='config file')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values: key=value ...')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values: key=value')
     parser.add_argument('--out', metavar='FILE', help='write it there (.py, .json or .yml) instead of printing')
 
 

@@ -1,0 +1,87 @@
+"""Time a model beside its plain trunk, or two models beside each other."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command.
+
+    Args:
+        parser: Parser to extend.
+    """
+    from mmengine.config import DictAction
+
+    parser.add_argument('config', nargs='+', help='one config, or several to compare; the first is the reference')
+    parser.add_argument('--train', action='store_true', help='time a step of training instead of scoring')
+    parser.add_argument('--batch-size', type=int, default=8, help='samples in a batch (default: 8)')
+    parser.add_argument('--size', type=int, nargs='+', metavar='PIXELS', help='rows and columns')
+    parser.add_argument('--rounds', type=int, default=30, help='timed rounds (default: 30)')
+    parser.add_argument('--warm-up', type=int, default=5, help='rounds before the clock starts (default: 5)')
+    parser.add_argument('--threads', type=int, help='CPU threads (default: those of torch)')
+    parser.add_argument('--device', default='cpu', help='device (default: cpu)')
+    parser.add_argument('--out', metavar='FILE.json', help='write the numbers as JSON')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values: key=value')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the table of times.
+
+    Args:
+        argv: Arguments; those of the process if None.
+
+    Returns:
+        Exit status: 0, or 2 if a config is wrong.
+    """
+    parser = argparse.ArgumentParser(prog='mmfas measure_speed', description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    import torch
+    from mmengine.config import Config
+
+    from mmfas.apis.check import check_config
+    from mmfas.apis.complexity import build_model
+    from mmfas.apis.speed import speed_candidates, time_side_by_side
+    from mmfas.cli.errors import report_problems
+    from mmfas.cli.get_flops import image_size
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    candidates: dict[str, Callable[[], object]] = {}
+    for path in args.config:
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(args.cfg_options or {})
+        problems = check_config(cfg)
+        if problems:
+            return report_problems(path, problems)
+        candidates |= speed_candidates(
+            Path(path).stem,
+            build_model(cfg).to(args.device),
+            batch_size=args.batch_size,
+            is_training=args.train,
+            image_size=image_size(args.size),
+        )
+    timings = time_side_by_side(candidates, num_rounds=args.rounds, num_warm_up=args.warm_up)
+    what = 'training step' if args.train else 'scoring'
+    print(
+        f'{what}, batch {args.batch_size}, {args.device}, {torch.get_num_threads()} threads, {args.rounds} rounds'
+    )
+    width = max(len(timing.name) for timing in timings)
+    for timing in timings:
+        print(f'  {timing.name:<{width}}  {timing.median_ms:9.2f} ms   {timing.ratio:6.3f} x')
+    if args.out:
+        report = {'what': what, 'batch_size': args.batch_size, 'timings': [t.to_dict() for t in timings]}
+        Path(args.out).write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
