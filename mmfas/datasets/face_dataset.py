@@ -12,7 +12,7 @@ from mmengine.dataset import BaseDataset
 
 from mmfas.datasets.annotations import PROVENANCE_KEYS, read_annotations, read_meta
 from mmfas.datasets.protocols import UNKNOWN
-from mmfas.datasets.randomness import EpochClock, sample_randomness
+from mmfas.datasets.randomness import EpochClock, needs_full_seeding, sample_randomness
 from mmfas.registry import DATASETS, SCOPE, TRANSFORMS
 from mmfas.structures import LIVE, MODALITIES, SPOOF, check_modalities
 
@@ -191,7 +191,10 @@ class MultiModalFaceDataset(BaseDataset):
         """
         info = self.get_data_info(idx)
         info['modalities'] = self.modalities
-        with sample_randomness(self._clock.seed, self._clock.epoch, info['sample_idx']):
+        # Asked each time, for hooks may exchange the transforms.
+        only_numpy = not needs_full_seeding(self.pipeline.transforms)
+        clock = self._clock
+        with sample_randomness(clock.seed, clock.epoch, info['sample_idx'], only_numpy=only_numpy):
             data = self.pipeline(info)
         if data is None:
             raise ValueError(f'{info["source_line"]}: the pipeline returned None for {info["sample_id"]}')

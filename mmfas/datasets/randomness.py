@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ['EpochClock', 'current_rng', 'sample_randomness', 'set_dataset_epoch']
+__all__ = [
+    'EpochClock',
+    'current_rng',
+    'needs_full_seeding',
+    'numpy_draws_only',
+    'sample_randomness',
+    'set_dataset_epoch',
+]
 
 
 _WORD = 2**64 - 1
 _POOL: list[np.random.PCG64] = []
+_NUMPY_ONLY: set[type] = set()
 
 
 class EpochClock:
@@ -65,8 +73,23 @@ class EpochClock:
             self._view[1] = seed
 
 
+def numpy_draws_only(cls: type) -> type:
+    """Mark a transform class that draws from `numpy.random` (or `current_rng`) alone; use as a decorator.
+
+    A pipeline of such transforms is spared the seeding of `random` and torch, half the cost of
+    `sample_randomness`. The mark is not inherited: a subclass may draw from anything.
+    """
+    _NUMPY_ONLY.add(cls)
+    return cls
+
+
+def needs_full_seeding(transforms: Iterable[Any]) -> bool:
+    """Say whether any of the transforms may draw from `random` or torch."""
+    return not all(type(transform) in _NUMPY_ONLY for transform in transforms)
+
+
 @contextmanager
-def sample_randomness(seed: int, epoch: int, index: int) -> Iterator[None]:
+def sample_randomness(seed: int, epoch: int, index: int, *, only_numpy: bool = False) -> Iterator[None]:
     """Run a block with `random`, `numpy.random` and torch's CPU generator seeded for one sample.
 
     The three outer generators continue afterwards as if nothing had happened, also after an error. Costs about
@@ -77,6 +100,7 @@ def sample_randomness(seed: int, epoch: int, index: int) -> Iterator[None]:
         seed: Seed of the run, >= 0.
         epoch: Epoch, >= 0.
         index: Index of the sample in its data set, >= 0.
+        only_numpy: Leave `random` and torch alone; for pipelines that do not draw from them.
 
     Yields:
         Nothing.
@@ -98,16 +122,28 @@ def sample_randomness(seed: int, epoch: int, index: int) -> Iterator[None]:
         'uinteger': 0,
     }
     # NumPy's outer generator is put aside as a whole: copying its state out and in would cost 70 us.
-    outer_numpy, outer_python = np.random.get_bit_generator(), random.getstate()
-    outer_torch = torch.default_generator.get_state()
+    outer_numpy = np.random.get_bit_generator()
     np.random.set_bit_generator(inner_numpy)
     try:
-        random.seed(rest & _WORD)
-        torch.default_generator.manual_seed(rest >> 65)
-        yield
+        if only_numpy:
+            yield
+        else:
+            with _python_and_torch(rest & _WORD, rest >> 65):
+                yield
     finally:
         np.random.set_bit_generator(outer_numpy)
         _POOL.append(inner_numpy)
+
+
+@contextmanager
+def _python_and_torch(python_seed: int, torch_seed: int) -> Iterator[None]:
+    """Run a block with `random` and torch's CPU generator seeded, and restore both."""
+    outer_python, outer_torch = random.getstate(), torch.default_generator.get_state()
+    try:
+        random.seed(python_seed)
+        torch.default_generator.manual_seed(torch_seed)
+        yield
+    finally:
         random.setstate(outer_python)
         torch.default_generator.set_state(outer_torch)
 

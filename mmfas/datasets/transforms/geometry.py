@@ -16,7 +16,7 @@ import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmfas.datasets.randomness import current_rng
+from mmfas.datasets.randomness import current_rng, numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES
 
@@ -82,6 +82,7 @@ class _SharedGeometry(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@numpy_draws_only
 class ResizeModalities(_SharedGeometry):
     """Resize all modalities.
 
@@ -112,6 +113,7 @@ class ResizeModalities(_SharedGeometry):
 
 
 @TRANSFORMS.register_module()
+@numpy_draws_only
 class CenterCropModalities(_SharedGeometry):
     """Cut the middle out of all modalities.
 
@@ -139,6 +141,7 @@ class CenterCropModalities(_SharedGeometry):
 
 
 @TRANSFORMS.register_module()
+@numpy_draws_only
 class RandomCropModalities(_SharedGeometry):
     """Cut the same random box out of all modalities.
 
@@ -171,6 +174,7 @@ class RandomCropModalities(_SharedGeometry):
 
 
 @TRANSFORMS.register_module()
+@numpy_draws_only
 class RandomResizedCropModalities(_SharedGeometry):
     """Cut the same box of random area and aspect ratio out of all modalities and resize it.
 
@@ -228,6 +232,7 @@ class RandomResizedCropModalities(_SharedGeometry):
 
 
 @TRANSFORMS.register_module()
+@numpy_draws_only
 class RandomFlipModalities(_SharedGeometry):
     """Mirror all modalities left to right, or none.
 

@@ -9,6 +9,7 @@ import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmfas.datasets.randomness import numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES
 
@@ -87,6 +88,7 @@ def _read_padisi(path: str, modalities: tuple[str, ...]) -> dict[str, np.ndarray
 
 
 @TRANSFORMS.register_module()
+@numpy_draws_only
 class LoadMultiModalImages(BaseTransform):
     """Load the images of one sample as 8-bit, three channels, in RGB order.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmfas.datasets.randomness import current_rng
+from mmfas.datasets.randomness import current_rng, numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES, check_modalities
 
@@ -26,6 +26,7 @@ def _remove(results: dict[str, Any], modalities: Iterable[str]) -> dict[str, Any
 
 
 @TRANSFORMS.register_module()
+@numpy_draws_only
 class RandomModalityDropout(BaseTransform):
     """Remove each modality at random, so that a model learns to do without.
 
@@ -81,6 +82,7 @@ class RandomModalityDropout(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@numpy_draws_only
 class FixedMissing(BaseTransform):
     """Remove the same modalities from every sample (Protocol 2 of the MMDG benchmark: depth, IR, or both).
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmfas.datasets.randomness import current_rng
+from mmfas.datasets.randomness import current_rng, numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES, check_modalities
 
@@ -26,6 +26,7 @@ def _check_range(name: str, values: tuple[float, float], least: float) -> tuple[
 
 
 @TRANSFORMS.register_module()
+@numpy_draws_only
 class PhotometricModalities(BaseTransform):
     """Add a brightness offset, then bend by a gamma, drawn anew for every modality.
 
@@ -100,6 +101,7 @@ class PhotometricModalities(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@numpy_draws_only
 class GaussianNoiseModalities(BaseTransform):
     """Add Gaussian noise whose strength is drawn anew for every modality.
 
