@@ -1,0 +1,93 @@
+"""`check`, `list`, `print_config`, `get_flops` and `measure_speed` on real configs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mmfas.cli import check, get_flops, list_parts, measure_speed, print_config
+from mmfas.registry import PART_REGISTRIES, TypedView
+
+REPO = Path(__file__).resolve().parents[2]
+CONFIG = str(REPO / 'configs' / 'baselines' / 'concat_mini-vit_1xb32-20e_synthfas-cps2w.py')
+
+pytestmark = pytest.mark.engine
+
+
+def test_check_says_ok(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main([CONFIG]) == 0
+    assert capsys.readouterr().out == f'{CONFIG}: ok\n'
+
+
+def test_check_lists_all_problems(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main([CONFIG, '--cfg-options', 'model.neck.projdims=3', 'train_cfg.max_epoch=3']) == 1
+    out = capsys.readouterr().out
+    assert '2 problem(s)' in out
+    assert 'model.neck.projdims: unexpected, did you mean proj_dims?' in out
+    assert 'train_cfg.max_epoch: unexpected, did you mean max_epochs?' in out
+
+
+def test_check_names_a_config_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / 'broken.py'
+    broken.write_text('model = dict(\n')
+    assert check.main([str(broken), CONFIG]) == 2
+    captured = capsys.readouterr()
+    assert f'{broken}: cannot be read: SyntaxError' in captured.err
+    assert f'{CONFIG}: ok' in captured.out
+
+
+def test_list_prints_every_part_once_with_its_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list_parts.main([]) == 0
+    out = capsys.readouterr().out
+    assert '  ConcatNeck' in out
+    for kind, registry in PART_REGISTRIES.items():
+        if isinstance(registry, TypedView):
+            assert f'{kind} ({len(registry)})' in out
+    rows = [line for line in out.splitlines() if line.startswith('  ')]
+    assert all(len(row.split()) > 2 for row in rows), 'a part has no summary'
+    names = [row.split()[0] for row in rows]
+    assert len([name for name in names if name == 'ConcatNeck']) == 1
+
+
+def test_list_takes_kinds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list_parts.main(['fusion-neck', 'head']) == 0
+    out = capsys.readouterr().out
+    assert 'ConcatNeck' in out
+    assert 'MultiStreamViT' not in out
+    assert list_parts.main(['nekc']) == 2
+    assert "there is no kind 'nekc'; kinds: model, backbone" in capsys.readouterr().err
+
+
+def test_print_config_merges_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_config.main([CONFIG, '--cfg-options', 'train_cfg.max_epochs=7']) == 0
+    assert 'max_epochs=7' in capsys.readouterr().out
+    out = tmp_path / 'merged.py'
+    assert print_config.main([CONFIG, '--out', str(out)]) == 0
+    assert check.main([str(out)]) == 0
+
+
+def test_get_flops_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert get_flops.main([CONFIG, '--json']) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result['total'] == sum(total for _, total in result['parts'].values())
+    assert result['image_size'] == [64, 64]
+    assert result['flops'] > result['total']
+    assert get_flops.main([CONFIG]) == 0
+    assert 'GFLOPs' in capsys.readouterr().out
+    assert get_flops.main([CONFIG, '--cfg-options', 'model.neck.projdims=3']) == 2
+
+
+@pytest.mark.parametrize('mode', [[], ['--train']], ids=['scoring', 'training'])
+def test_measure_speed_pairs_trunk_and_model(
+    mode: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'speed.json'
+    options = ['--rounds', '2', '--warm-up', '1', '--batch-size', '2', '--out', str(out)]
+    assert measure_speed.main([CONFIG, *options, *mode]) == 0
+    assert '1.000 x' in capsys.readouterr().out
+    timings = json.loads(out.read_text(encoding='utf-8'))['timings']
+    assert [timing['name'].rpartition(': ')[2] for timing in timings] == ['trunk', 'model']
+    assert timings[0]['ratio'] == 1.0
+    assert all(timing['median_ms'] >= timing['fastest_ms'] > 0 for timing in timings)
