@@ -1,0 +1,44 @@
+"""Convert weights of torchvision, timm, OpenAI CLIP or Hugging Face CLIP for a trunk."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+
+SOURCES = ('torchvision', 'timm', 'openai_clip', 'hf_clip')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument('source', choices=SOURCES, help='where the weights come from')
+    parser.add_argument('file', help='their state dict, as saved by torch.save')
+    parser.add_argument('out', help='file to write; give it to `trunk.pretrained` of a config')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Convert; returns 0, or 1 if the file cannot be used."""
+    parser = argparse.ArgumentParser(prog='mmfas convert_weights', description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+
+    import torch
+
+    from mmfas.cli.errors import USER_ERRORS, report_error
+    from mmfas.models.converters import convert_vit
+    from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
+
+    content = io.BytesIO()
+    try:
+        converted = convert_vit(load_weights(args.file), args.source)
+        torch.save({'state_dict': converted}, content)
+        write_atomically(content.getvalue(), args.out)
+    except (*USER_ERRORS, ValueError) as error:
+        return report_error(error, 1)
+    print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
+    print(f'sha256 {sha256_of(args.out)}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""Tests of the weight converters: names made in the test, outputs equal to a reference model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mmfas.cli import convert_weights
+from mmfas.models import MultiStreamViT
+from mmfas.models.converters import convert_vit
+from mmfas.registry import BACKBONES
+from test_models.helpers import ARCH, VIT
+
+WIDTH, HEADS, PATCH = 16, 2, 8
+CLIP = dict(
+    arch=ARCH, img_size=32, patch_size=PATCH, pre_norm=True, norm_cfg=dict(type='LN', eps=1e-5),
+    layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')),
+)  # fmt: skip
+
+pytestmark = pytest.mark.engine
+
+
+class ReferenceBlock(nn.Module):
+    """One pre-norm block, in OpenAI's names."""
+
+    def __init__(self, quick: bool, eps: float) -> None:
+        super().__init__()
+        self.quick = quick
+        self.ln_1, self.ln_2 = nn.LayerNorm(WIDTH, eps), nn.LayerNorm(WIDTH, eps)
+        self.attn = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+        self.mlp = nn.ModuleDict(dict(c_fc=nn.Linear(WIDTH, 32), c_proj=nn.Linear(32, WIDTH)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.ln_1(x)
+        x = x + self.attn(y, y, y, need_weights=False)[0]
+        h = self.mlp['c_fc'](self.ln_2(x))
+        h = h * torch.sigmoid(1.702 * h) if self.quick else functional.gelu(h)
+        return x + self.mlp['c_proj'](h)
+
+
+class ReferenceTower(nn.Module):
+    """An image tower with OpenAI's names: `clip` with pre-norm, QuickGELU and projection, else a plain ViT."""
+
+    def __init__(self, clip: bool) -> None:
+        super().__init__()
+        eps = 1e-5 if clip else 1e-6
+        self.conv1 = nn.Conv2d(3, WIDTH, PATCH, PATCH, bias=not clip)
+        self.class_embedding = nn.Parameter(torch.empty(WIDTH))
+        self.positional_embedding = nn.Parameter(torch.empty(17, WIDTH))
+        self.ln_pre = nn.LayerNorm(WIDTH, eps) if clip else nn.Identity()
+        self.transformer = nn.ModuleDict(
+            dict(resblocks=nn.ModuleList(ReferenceBlock(clip, eps) for _ in range(2)))
+        )
+        self.ln_post = nn.LayerNorm(WIDTH, eps)
+        self.proj = nn.Parameter(torch.empty(WIDTH, 12)) if clip else None
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.conv1(images).flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)
+        x = self.ln_pre(x + self.positional_embedding)
+        for block in self.transformer['resblocks']:
+            x = block(x)
+        x = self.ln_post(x[:, 0])
+        return x if self.proj is None else x @ self.proj
+
+
+def rename(state: dict[str, Tensor], table: dict[str, str]) -> dict[str, Tensor]:
+    """Replace words of names, longest first."""
+    renamed = {}
+    for name, value in state.items():
+        for ours in sorted(table, key=len, reverse=True):
+            name = name.replace(ours, table[ours])
+        renamed[name] = value
+    return renamed
+
+
+def to_timm(tower: ReferenceTower) -> dict[str, Tensor]:
+    table = {
+        'conv1': 'patch_embed.proj', 'class_embedding': 'cls_token', 'positional_embedding': 'pos_embed',
+        'transformer.resblocks': 'blocks', 'ln_1': 'norm1', 'ln_2': 'norm2', 'ln_post': 'norm',
+        'attn.in_proj_': 'attn.qkv.', 'attn.out_proj': 'attn.proj', 'c_fc': 'fc1', 'c_proj': 'fc2',
+    }  # fmt: skip
+    state = rename(tower.state_dict(), table)
+    state['cls_token'], state['pos_embed'] = state['cls_token'].view(1, 1, -1), state['pos_embed'][None]
+    return {**state, 'head.weight': torch.zeros(2, WIDTH)}
+
+
+def to_openai(tower: ReferenceTower) -> dict[str, Tensor]:
+    state = {f'visual.{name}': value for name, value in tower.state_dict().items()}
+    return {**state, 'token_embedding.weight': torch.zeros(3, 4), 'logit_scale': torch.zeros(())}
+
+
+def to_hugging_face(tower: ReferenceTower) -> dict[str, Tensor]:
+    table = {
+        'conv1': 'embeddings.patch_embedding', 'class_embedding': 'embeddings.class_embedding',
+        'positional_embedding': 'embeddings.position_embedding.weight', 'transformer.resblocks': 'encoder.layers',
+        'ln_1': 'layer_norm1', 'ln_2': 'layer_norm2', 'ln_pre': 'pre_layrnorm', 'ln_post': 'post_layernorm',
+        'attn.out_proj': 'self_attn.out_proj', 'c_fc': 'fc1', 'c_proj': 'fc2',
+    }  # fmt: skip
+    state = {f'vision_model.{name}': value for name, value in rename(tower.state_dict(), table).items()}
+    state['visual_projection.weight'] = state.pop('vision_model.proj').t()
+    for name in [n for n in state if 'attn.in_proj_' in n]:
+        stem, kind = name.split('attn.in_proj_')
+        for part, value in zip('qkv', state.pop(name).chunk(3), strict=True):
+            state[f'{stem}self_attn.{part}_proj.{kind}'] = value
+    extra = {'text_model.x': torch.zeros(1), 'logit_scale': torch.zeros(())}
+    return {**state, **extra, 'vision_model.embeddings.position_ids': torch.arange(17)}
+
+
+def trunk_with(state: dict[str, Tensor], **kwargs: Any) -> MultiStreamViT:
+    trunk = BACKBONES.build({**VIT, **kwargs})
+    trunk.load_pretrained(state)
+    return trunk.train(False)
+
+
+def assert_equal_features(trunk: MultiStreamViT, reference: nn.Module) -> None:
+    images = torch.randn(3, 2, 3, 32, 32)
+    streams = trunk.embed(images)
+    for block in trunk.blocks:
+        streams = block(streams)
+    expected = torch.stack([reference(x) for x in images])
+    torch.testing.assert_close(trunk.readout(streams), expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_torchvision_vit() -> None:
+    from torchvision.models import VisionTransformer
+
+    model = VisionTransformer(32, PATCH, 2, HEADS, WIDTH, 32, num_classes=2).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    trunk = trunk_with(convert_vit(model.state_dict(), 'torchvision'))
+    model.heads = nn.Identity()
+    assert_equal_features(trunk, model)
+
+
+@torch.no_grad()
+def test_timm_vit() -> None:
+    tower = ReferenceTower(clip=False).eval()
+    assert_equal_features(trunk_with(convert_vit(to_timm(tower), 'timm')), tower)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(('source', 'rewrite'), [('openai_clip', to_openai), ('hf_clip', to_hugging_face)])
+def test_clip_image_towers(source: str, rewrite: Any) -> None:
+    tower = ReferenceTower(clip=True).eval()
+    state = convert_vit(rewrite(tower), source)
+    assert_equal_features(trunk_with(state, vit=CLIP, proj_dims=12), tower)
+    with pytest.raises(ValueError, match='left over: projection.weight'):
+        trunk_with(state, vit=CLIP)
+
+
+def test_half_precision_becomes_single() -> None:
+    state = {name: value.half() for name, value in to_openai(ReferenceTower(clip=True)).items()}
+    assert {value.dtype for value in convert_vit(state, 'openai_clip').values()} == {torch.float32}
+
+
+def test_layer_scale_of_timm() -> None:
+    names = ('cls_token', 'blocks.3.ls1.gamma', 'blocks.3.ls2.gamma')
+    converted = convert_vit({name: torch.zeros(1, 1, 4) for name in names}, 'timm')
+    assert list(converted) == ['cls_token', 'layers.3.attn.gamma1.weight', 'layers.3.ffn.gamma2.weight']
+
+
+def test_the_wrong_source_is_refused() -> None:
+    with pytest.raises(ValueError, match='this is no vision transformer of torchvision: .* is the source right'):
+        convert_vit(to_timm(ReferenceTower(clip=False)), 'torchvision')
+    with pytest.raises(ValueError, match="source must be one of .* got 'jax'"):
+        convert_vit({}, 'jax')
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = tmp_path / 'timm.pth', tmp_path / 'trunk.pth'
+    tower = ReferenceTower(clip=False).eval()
+    torch.save(to_timm(tower), source)
+    assert convert_weights.main(['timm', str(source), str(out)]) == 0
+    assert 'sha256' in capsys.readouterr().out
+    trunk = BACKBONES.build({**VIT, 'pretrained': str(out)})
+    trunk.init_weights()
+    with torch.no_grad():
+        assert_equal_features(trunk.train(False), tower)
+    assert convert_weights.main(['hf_clip', str(source), str(out)]) == 1
+    assert 'is the source right' in capsys.readouterr().err
+    assert convert_weights.main(['timm', str(tmp_path / 'none.pth'), str(out)]) == 1
