@@ -20,6 +20,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ('plot_scores', 'mmfas.cli.plot_scores', 'draw ROC, DET and histograms of score files'),
     ('get_flops', 'mmfas.cli.get_flops', 'count parameters and floating point operations of a model'),
     ('measure_speed', 'mmfas.cli.measure_speed', 'time a model beside its plain trunk, or two models'),
+    ('measure_loading', 'mmfas.cli.measure_loading', 'time the loading of a data set, part by part'),
     ('analyze_logs', 'mmfas.cli.analyze_logs', 'plot or summarise the curves of training logs'),
     (
         'check_batch_independence',
