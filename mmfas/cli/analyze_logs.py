@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f'{log.name}\n{_time_table(log)}')
     for name, (epochs, values) in curves.items():
         print(
-            f'{name}: first {values[0]:.4g}, last {values[-1]:.4g} (epoch {epochs[-1]:g}), lowest {min(values):.4g}'
+            f'{name}: first {values[0]:.4g}, last {values[-1]:.4g} (epoch {epochs[-1]:g}), least {min(values):.4g}'
         )
     if args.out:
         from mmfas.visualization.style import save_figure

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import sys
 from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 HERE = Path(__file__).parent
 CONFIG = HERE / 'tiny_config.py'
-_PRELOAD = ['mmfas.apis.train', 'mmfas.apis.test', 'mmfas.apis.check', 'mmfas.models.fas', 'matplotlib.pyplot']
+_PRELOAD = [
+    'torchvision',
+    'matplotlib.pyplot',
+    'mmfas.apis.train',
+    'mmfas.apis.test',
+    'mmfas.apis.check',
+    'mmfas.datasets.transforms',
+    'mmfas.evaluation.metrics',
+    'mmfas.models',
+    'mmfas.visualization',
+    'mmfas.engine.hooks',
+]
 
 
 def _run(module: str, argv: list[str], log: str, env: Mapping[str, str]) -> None:
@@ -34,13 +47,40 @@ def run_command(module: str, argv: list[object], log: Path, env: Mapping[str, st
 
     A fork server has the heavy imports; unlike a fork of the test process it has no threads that a fork breaks.
     """
+    return _finish([_start(module, argv, log, env or {})], log)[0]
+
+
+def run_ranks(module: str, argv: list[object], log: Path, num_ranks: int = 2) -> list[int]:
+    """Run `main(argv)` as torchrun would, in several processes; return their exit codes."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    shared = dict(WORLD_SIZE=str(num_ranks), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    ranks = [
+        _start(module, [*argv, '--launcher', 'pytorch'], log if not rank else log.with_suffix(f'.{rank}'), env)
+        for rank in range(num_ranks)
+        for env in [dict(shared, RANK=str(rank), LOCAL_RANK=str(rank))]
+    ]
+    return _finish(ranks, log)
+
+
+def _start(module: str, argv: list[object], log: Path, env: Mapping[str, str]) -> BaseProcess:
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(_PRELOAD)
-    process = context.Process(target=_run, args=(module, list(map(str, argv)), str(log), env or {}))
+    process = context.Process(target=_run, args=(module, list(map(str, argv)), str(log), env))
     process.start()
-    process.join(120)
-    assert process.exitcode is not None, f'{module} did not end: {log.read_text()[-2000:]}'
-    return process.exitcode
+    return process
+
+
+def _finish(processes: list[BaseProcess], log: Path) -> list[int]:
+    for process in processes:
+        process.join(120)
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        if process.exitcode is None:
+            process.kill()
+    assert None not in codes, f'did not end: {log.read_text()[-2000:]}'
+    return codes
 
 
 def write_config(tmp_path: Path, name: str, changes: str = '') -> Path:

@@ -29,7 +29,10 @@ def _equal(first: Path, second: Path) -> None:
         for name, value in one[part].items():
             assert torch.equal(value, two[part][name]), (part, name)
     assert one['param_schedulers'] == two['param_schedulers']
-    assert one['message_hub']['runtime_info']['early_stopping'] == two['message_hub']['runtime_info']['early_stopping']
+    assert (
+        one['message_hub']['runtime_info']['early_stopping']
+        == two['message_hub']['runtime_info']['early_stopping']
+    )
     assert one['message_hub']['runtime_info']['best_score'] == two['message_hub']['runtime_info']['best_score']
 
 

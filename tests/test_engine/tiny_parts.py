@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-
 import os
 import signal
 from typing import Any
 
 import torch
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from mmfas.registry import DATASETS, HOOKS, MODELS
+from mmfas.registry import DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS
 from mmfas.structures import MODALITIES, FASDataSample, LossTerms
 
 PAIS = ('live', 'print', 'replay')
@@ -106,6 +107,22 @@ class TinyFAS(BaseModel):
         from mmfas.models.fas.train_step import fas_train_step
 
         return fas_train_step(self, self, data, optim_wrapper)
+
+
+@OPTIM_WRAPPERS.register_module(force=True)
+class RecordingOptimWrapper(OptimWrapper):
+    """Write the gradients of the first steps, as they are when the optimizer sees them, to a file."""
+
+    def __init__(self, optimizer: Any, record: str, num_steps: int = 5, **kwargs: Any) -> None:
+        super().__init__(optimizer, **kwargs)
+        self.record, self.num_steps, self.steps = record, num_steps, []
+
+    def step(self, **kwargs: Any) -> None:
+        parameters = self.optimizer.param_groups[0]['params']
+        self.steps.append([parameter.grad.clone() for parameter in parameters])
+        if len(self.steps) == self.num_steps and get_rank() == 0:
+            torch.save(self.steps, self.record)
+        super().step(**kwargs)
 
 
 @HOOKS.register_module(force=True)

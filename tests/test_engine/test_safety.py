@@ -1,0 +1,79 @@
+"""Malicious, damaged and poisoned: what a run refuses, and that it says so without a traceback."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from engine_process import run_command, train, write_config
+
+from mmfas.cli import publish_model
+
+sys.path.append(str(Path(__file__).parents[1] / 'test_utils'))
+from malicious import write_malicious
+
+pytestmark = pytest.mark.engine
+
+
+def test_malicious_file_is_not_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    proof = tmp_path / 'proof'
+    bad = write_malicious(tmp_path / 'bad.pth', proof)
+    _, resumed = train(tmp_path, 'resume', '--resume', bad, expect=1)
+    _, loaded = train(tmp_path, 'load', '--cfg-options', f'load_from={bad}', expect=1)
+    log = tmp_path / 'test.log'
+    assert run_command('mmfas.cli.test', [write_config(tmp_path, 'test'), bad], log) == 1
+    assert publish_model.main([str(bad), str(tmp_path / 'out.pth')]) == 1
+    for text in (resumed, loaded, log.read_text(), capfd.readouterr().err):
+        assert "bad.pth' was refused: it asks to load 'posix.system'" in text
+        assert 'Traceback' not in text
+    assert not proof.exists()
+
+
+def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    damaged = tmp_path / 'epoch_1.pth'
+    damaged.write_bytes(b'PK\x03\x04' + bytes(50))
+    _, text = train(tmp_path, 'run', '--resume', damaged, expect=1)
+    assert f"CheckpointError: '{damaged}' (54 bytes) is not a complete checkpoint" in text
+    assert 'Traceback' not in text
+    _, text = train(tmp_path, 'run', '--resume', tmp_path / 'none.pth', expect=2)
+    assert "none.pth' does not exist" in text
+
+
+def test_own_checkpoint_loads_with_stock_torch(tmp_path: Path) -> None:
+    work_dir, _ = train(tmp_path, 'run', '--cfg-options', 'train_cfg.max_epochs=1')
+    for path in work_dir.glob('*.pth'):
+        content = torch.load(path, weights_only=True)
+        assert content['message_hub']['log_scalars']['train/loss']['values']
+
+
+def test_nan_loss_stops_the_run(tmp_path: Path) -> None:
+    changes = 'train_dataloader = dict(dataset=dict(nan_at=6))'
+    work_dir, text = train(tmp_path, 'run', changes=changes, expect=1)
+    assert 'FloatingPointError: loss_depth is NaN or infinite at epoch 1, iteration' in text or (
+        'FloatingPointError: loss_fused, loss_depth is NaN or infinite at epoch 1, iteration' in text
+    )
+    assert 's006' in text.partition('samples of the batch')[2]
+    assert 'Traceback' not in text
+    assert not list(work_dir.glob('*.pth'))
+
+
+def test_poisoned_weights_are_not_saved(tmp_path: Path) -> None:
+    """A finite loss may still have an infinite gradient; here the rate is."""
+    changes = (
+        "default_hooks = dict(loss_guard=dict(interval=1))\noptim_wrapper = dict(optimizer=dict(lr=float('inf')))"
+    )
+    work_dir, text = train(tmp_path, 'run', '--no-validate', changes=changes, expect=1)
+    assert 'FloatingPointError' in text
+    assert not list(work_dir.glob('*.pth'))
+
+
+def test_wrong_config_key_stops_before_anything(tmp_path: Path) -> None:
+    work_dir, text = train(tmp_path, 'run', '--cfg-options', 'model.dorp=0.1', 'optim_wraper.x=1', expect=2)
+    assert 'problem(s), nothing was started' in text
+    assert 'model.dorp' in text
+    assert 'did you mean drop' in text
+    assert 'optim_wraper' in text
+    assert 'Traceback' not in text
+    assert not work_dir.exists()
