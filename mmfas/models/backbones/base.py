@@ -8,16 +8,14 @@ from __future__ import annotations
 import difflib
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmfas.models.specs import OwnedParameter, StreamSpec
+from mmfas.models.specs import Block, OwnedParameter, StreamSpec
 from mmfas.structures import MODALITIES, check_modalities
-
-Block = Callable[[Tensor], Tensor]
 
 
 class BaseTrunk(BaseModule):

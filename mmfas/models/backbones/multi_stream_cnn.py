@@ -115,8 +115,8 @@ class MultiStreamCNN(BaseTrunk):
         """Name the parts that can be frozen."""
         if not self._is_split:
             return {'blocks:0': [self.cnn]}
-        stages = {f'blocks:{i}': [stage] for i, stage in enumerate(_stages_of(self.cnn))}
-        stem = _stem_of(self.cnn)
+        stages: dict[str, list[Any]] = {f'blocks:{i}': [stage] for i, stage in enumerate(_stages_of(self.cnn))}
+        stem: list[Any] = _stem_of(self.cnn)
         return {'stem': stem, **stages} if stem else stages
 
     def init_weights(self) -> None:

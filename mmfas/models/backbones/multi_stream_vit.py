@@ -64,7 +64,7 @@ class MultiStreamViT(BaseTrunk):
         super().__init__(modalities=modalities, init_cfg=init_cfg)
         self.pooling = pooling
         self.pretrained = pretrained
-        self.vit = _build_vit(vit, pooling)
+        self.vit: Any = _build_vit(vit, pooling)
         unknown = sorted(set(per_modality) - set(EMBEDDINGS))
         if unknown:
             raise ValueError(f'per_modality may hold {EMBEDDINGS}, but got {unknown}')
@@ -157,7 +157,7 @@ class MultiStreamViT(BaseTrunk):
         self.load_state_dict(fit_vit_weights(state_dict, self))
 
 
-def _build_vit(vit: Mapping[str, Any], pooling: str) -> nn.Module:
+def _build_vit(vit: Mapping[str, Any], pooling: str) -> Any:
     """Build mmpretrain's transformer without its own freezing and pooling."""
     if pooling not in POOLINGS:
         raise ValueError(f'pooling must be one of {tuple(POOLINGS)}, but got {pooling!r}')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class StreamEmbedding(nn.Module):
         ValueError: If the transformer normalises its patches (`patch_cfg.norm_cfg`).
     """
 
-    def __init__(self, vit: nn.Module, *, num_streams: int, per_modality: Sequence[str] = ()) -> None:
+    def __init__(self, vit: Any, *, num_streams: int, per_modality: Sequence[str] = ()) -> None:
         super().__init__()
         if vit.patch_embed.norm is not None:
             raise ValueError('a norm after the patch convolution (patch_cfg.norm_cfg) is not supported; remove it')
@@ -142,7 +143,7 @@ class ViTBlock:
         layer: mmpretrain's TransformerEncoderLayer.
     """
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: Any) -> None:
         self.layer = layer
 
     @property
@@ -168,10 +169,10 @@ class ViTBlock:
         attn = self.layer.attn
         lead, length = x.shape[:-2], x.shape[-2]
         x = x.reshape(-1, length, x.shape[-1])
-        qkv = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
         mask = None if key_mask is None else key_mask.reshape(-1, 1, 1, length)
         drop = attn.attn_drop if attn.training else 0.0
-        y = functional.scaled_dot_product_attention(*qkv.unbind(0), attn_mask=mask, dropout_p=drop)
+        y = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=drop)
         y = attn.proj(y.transpose(1, 2).flatten(2))
         return attn.out_drop(attn.gamma1(attn.proj_drop(y))).reshape(*lead, length, -1)
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from mmfas.models.layers.central_difference import CentralDifferenceConv
 from mmfas.models.layers.stacked import StackedLinear
 from mmfas.models.necks.base import BaseFusionNeck, State, concat_streams, grid_of, zero_absent
-from mmfas.models.specs import OwnedParameter, StreamSpec, owned_slices
+from mmfas.models.specs import Block, OwnedParameter, StreamSpec, owned_slices
 from mmfas.registry import FUSION_NECKS
 from mmfas.structures import FusedFeatures
 
@@ -106,9 +106,7 @@ class AMANeck(BaseFusionNeck):
         """Width D = M*C of the joint feature."""
         return len(self.modalities) * self.spec.embed_dims
 
-    def block(
-        self, index: int, block: Callable[[Tensor], Tensor], streams: Tensor, state: State
-    ) -> tuple[Tensor, State]:
+    def block(self, index: int, block: Block, streams: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one block with its adapters."""
         after_attention = streams + block.attn(block.norm1(streams))
         hidden = block.norm2(after_attention)

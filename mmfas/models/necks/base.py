@@ -13,7 +13,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmfas.models.specs import FeatureSpec, OwnedParameter, StreamSpec
+from mmfas.models.specs import Block, FeatureSpec, OwnedParameter, StreamSpec
 from mmfas.structures import FusedFeatures, FusionContext
 
 #: What a neck carries from block to block: named tensors, returned anew and never changed in place.
@@ -99,9 +99,7 @@ class BaseFusionNeck(BaseModule):
             state['domain'] = ctx.domain
         return streams, state
 
-    def block(
-        self, index: int, block: Callable[[Tensor], Tensor], streams: Tensor, state: State
-    ) -> tuple[Tensor, State]:
+    def block(self, index: int, block: Block, streams: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one block of the trunk; by default the plain one.
 
         Args:
