@@ -1,0 +1,138 @@
+"""verify_dataset, browse_dataset and measure_loading on real small files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from mmfas.cli import browse_dataset, measure_loading, verify_dataset
+from mmfas.datasets.contact_sheet import draw_contact_sheet
+from mmfas.datasets.profiling import measure_loading as measure
+
+from .data_files import write_triple
+
+CONFIG = """
+pipeline = [dict(type='LoadMultiModalImages'), dict(type='RandomFlipModalities'), dict(type='PackFASInputs')]
+train_dataloader = dict(dataset=dict(
+    type='MultiModalFaceDataset', ann_file='W-train.txt', data_root={root!r}, pipeline=pipeline))
+val_dataloader = [dict(dataset=dict(type='ConcatDataset', datasets=[dict(
+    type='MultiModalFaceDataset', ann_file='W-val.txt', data_root={root!r}, pipeline=pipeline)]))]
+"""
+
+
+@pytest.fixture
+def config(wmca_root: Path) -> Path:
+    """A config with a train list and a val list of other subjects."""
+    lines = []
+    for seed, (video, label) in enumerate([('003_01_000_0_00', 1), ('534_07_066_1_15', 0)]):
+        paths = write_triple(wmca_root, f'WMCA-Image/R_CDIT/{video}', '0012', 40 + seed)
+        lines.append(f'{" ".join(paths)} {label}')
+    (wmca_root / 'W-val.txt').write_text('\n'.join(lines))
+    path = wmca_root / 'config.py'
+    path.write_text(CONFIG.format(root=str(wmca_root)))
+    return path
+
+
+def test_sound_data_set(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify_dataset.main([str(config)]) == 0
+    assert '8 samples checked: no problems' in capsys.readouterr().out
+
+
+def test_all_problems_at_once(config: Path, wmca_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    videos = wmca_root / 'WMCA-Image/R_CDIT'
+    (videos / '001_01_000_0_00/depth/0012.jpg').unlink()
+    (videos / '002_01_000_0_01/ir/0012.jpg').write_bytes(b'broken')
+    cv2.imwrite(str(videos / '098_03_021_3_11/color/0012.jpg'), np.zeros((8, 8, 3), np.uint8))
+    train = (wmca_root / 'W-train.txt').read_text().splitlines()
+    (wmca_root / 'W-val.txt').write_text(f'{train[3]}\n{train[3]}\n')
+    assert verify_dataset.main([str(config)]) == 1
+    out = capsys.readouterr().out
+    assert 'image: 3\n' in out
+    for text in (
+        'train (W-train.txt:1): depth image',
+        'the file does not exist',
+        'train (W-train.txt:2): ir image',
+        'cannot be decoded as an image',
+        'train (W-train.txt:3): depth image',
+        'is 40x32, but rgb is 8x8',
+        'one class: 1\n  val: all 2 samples are spoof',
+        'duplicate: 1\n',
+        'subject overlap: 1\n  train / val: W 535 is in train (W-train.txt:4), val (W-val.txt:1)',
+        '8 samples checked: 6 problem(s)',
+    ):
+        assert text in out
+
+
+def test_lists_that_cannot_be_read_are_reported_too(
+    config: Path, wmca_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (wmca_root / 'bad.txt').write_text('a.jpg 1 2\n')
+    names = ['bad.txt', 'W-train.txt', 'none.txt']
+    assert verify_dataset.main(['--data-root', str(wmca_root), '--lists', *names]) == 1
+    out = capsys.readouterr().out
+    assert 'annotation: 2' in out and 'bad.txt:1: expected' in out and 'none.txt does not exist' in out
+    assert '6 samples checked: 2 problem(s)' in out
+
+
+def test_long_reports_are_cut(wmca_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in wmca_root.rglob('*.jpg'):
+        path.unlink()
+    arguments = ['--data-root', str(wmca_root), '--lists', 'W-train.txt']
+    assert verify_dataset.main([*arguments, '--show', '2']) == 1
+    assert 'and 4 more (--show 0 prints all)' in capsys.readouterr().out
+    assert verify_dataset.main([*arguments, '--show', '0']) == 1
+    assert 'more' not in capsys.readouterr().out
+
+
+def test_wrong_usage(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], [str(config), '--lists', 'x.txt']):
+        with pytest.raises(SystemExit):
+            verify_dataset.main(arguments)
+    assert verify_dataset.main([str(config), '--splits', 'test']) == 2
+    assert browse_dataset.main([str(config), '--split', 'test']) == 2
+    assert measure_loading.main([str(config), '--split', 'test']) == 2
+    assert 'there is no test_dataloader' in capsys.readouterr().err
+
+
+def test_browse(config: Path, tmp_path: Path) -> None:
+    arguments = [str(config), '--out-dir', str(tmp_path / 'out'), '--rows', '4', '--tile', '40', '--num', '6']
+    assert browse_dataset.main(arguments) == 0
+    sheets = [cv2.imread(str(tmp_path / 'out' / f'train0_{page:02d}.png')) for page in range(2)]
+    assert [sheet.shape for sheet in sheets] == [(16 + 4 * 56, 144, 3), (16 + 2 * 56, 144, 3)]
+
+
+def test_contact_sheet_shows_colours_and_absence() -> None:
+    from mmfas.datasets.transforms import PackFASInputs
+
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 0] = 255
+    images: dict[str, Any] = {'rgb': red, 'depth': np.zeros_like(red), 'ir': np.zeros_like(red)}
+    packed = PackFASInputs().transform({**images, 'present': {'rgb': True, 'depth': False, 'ir': True}})
+    sheet = draw_contact_sheet([packed], tile_size=32)
+    tiles = sheet[32:].reshape(32, 3, 40, 3)[:, :, 4:36]
+    assert (tiles[:, 0] == (255, 0, 0)).all()
+    assert tiles[:, 1].any() and not tiles[:, 2].any()
+    with pytest.raises(ValueError, match='at least one sample'):
+        draw_contact_sheet([])
+
+
+def test_measure_loading_prints_a_table(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert measure_loading.main([str(config), '--num', '4', '--rounds', '2']) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[1].split() == ['decode', 'resize', 'photometric', 'rest', 'rest/three']
+    assert len(out) == 4
+
+
+def test_overhead_stays_in_its_budget(tmp_path: Path) -> None:
+    """The budget is 15 %; the best of several rounds counts, for other processes disturb a round."""
+    dataset = measure_loading.write_example(tmp_path)
+    ratios = []
+    for _ in range(12):
+        ratios.append(measure(dataset, list(range(16)) * 3).ratio)
+        if ratios[-1] <= 0.15:
+            return
+    pytest.fail(f'loading overhead is {min(ratios):.3f} of the kernels at best, the budget is 0.15')
