@@ -75,7 +75,8 @@ def check_batch_independence(
     dtype = torch.float64 if double else torch.float32
     model.to(dtype)
     dataset = build_loader(cfg.test_dataloader, num_workers=0, persistent_workers=False).dataset
-    rows = torch.linspace(0, len(dataset) - 1, min(max_samples, len(dataset))).long().unique().tolist()
+    num_samples = len(dataset)  # type: ignore[arg-type]
+    rows = torch.linspace(0, num_samples - 1, min(max_samples, num_samples)).long().unique().tolist()
     samples = [dataset[row] for row in rows]
     alone = _scores(model, samples, list(range(len(samples))), 1)
     differences, worst = {}, (0.0, 0)

@@ -114,7 +114,8 @@ def score_loader(model: BaseModel, loader: DataLoader, *, allow_duplicates: bool
         ScoreError: If a score is not finite or a sample occurs twice; the message names the sample.
     """
     # Processes take samples in turn and the last ones twice; `collect_results` undoes both.
-    records = collect_results(score_batches(model, loader), len(loader.dataset), device='cpu')
+    num_samples = len(loader.dataset)  # type: ignore[arg-type]
+    records = collect_results(score_batches(model, loader), num_samples, device='cpu')
     if records is None:
         return None
     try:

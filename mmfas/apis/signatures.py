@@ -48,8 +48,8 @@ def _picked_keys(tree: ast.AST, name: str) -> set[str]:
             holder, key = node.func.value, node.args[0]
         else:
             continue
-        is_key = isinstance(key, ast.Constant) and isinstance(key.value, str)
-        if is_key and isinstance(holder, ast.Name) and holder.id == name:
+        is_it = isinstance(holder, ast.Name) and holder.id == name
+        if is_it and isinstance(key, ast.Constant) and isinstance(key.value, str):
             keys.add(key.value)
     return keys
 

@@ -103,7 +103,7 @@ class MultiModalFaceDataset(BaseDataset):
             `video`, `img_paths` (modality or `'npz'` -> path) and `source_line`.
         """
         meta: dict[str, dict[str, str]] = {}
-        for name in self.meta_file:
+        for name in _as_list(self.meta_file):
             meta.update(read_meta(name))
         records = [record for name in self.ann_file for record in read_annotations(name)]
         _make_ids_unique(records, meta)

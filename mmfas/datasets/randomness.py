@@ -122,8 +122,8 @@ def sample_randomness(seed: int, epoch: int, index: int, *, only_numpy: bool = F
         'uinteger': 0,
     }
     # NumPy's outer generator is put aside as a whole: copying its state out and in would cost 70 us.
-    outer_numpy = np.random.get_bit_generator()
-    np.random.set_bit_generator(inner_numpy)
+    outer_numpy = np.random.get_bit_generator()  # type: ignore[attr-defined]
+    np.random.set_bit_generator(inner_numpy)  # type: ignore[attr-defined]
     try:
         if only_numpy:
             yield
@@ -131,7 +131,7 @@ def sample_randomness(seed: int, epoch: int, index: int, *, only_numpy: bool = F
             with _python_and_torch(rest & _WORD, rest >> 65):
                 yield
     finally:
-        np.random.set_bit_generator(outer_numpy)
+        np.random.set_bit_generator(outer_numpy)  # type: ignore[attr-defined]
         _POOL.append(inner_numpy)
 
 
@@ -154,7 +154,7 @@ def current_rng() -> np.random.Generator:
     Returns:
         A generator that shares its stream with the functions of `numpy.random`, which mmcv's transforms call.
     """
-    return np.random.Generator(np.random.get_bit_generator())
+    return np.random.Generator(np.random.get_bit_generator())  # type: ignore[attr-defined]
 
 
 def set_dataset_epoch(dataset: Any, epoch: int, seed: int | None = None) -> int:

@@ -58,7 +58,7 @@ class SampleSeedHook(Hook):
         """Give the sampler the run's seed: a resumed run without a fixed one learns it from the checkpoint."""
         loader = runner.train_dataloader
         for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
-            if isinstance(getattr(sampler, 'seed', None), int):
+            if sampler is not None and isinstance(getattr(sampler, 'seed', None), int):
                 sampler.seed = base_seed(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
