@@ -50,13 +50,14 @@ def _largest_difference(first: Path, second: Path) -> float:
 
 
 def test_twenty_sgd_steps_equal_one_process(tmp_path: Path) -> None:
+    sgd = dict(epochs=4, optimizer=_SGD, absent=_SPREAD, shuffle=True, extra='')
     double = write_config(
         tmp_path,
         'double',
-        _COMMON.format(batch=4, epochs=4, optimizer=_SGD, absent=_SPREAD, shuffle=True, extra=''),
+        _COMMON.format(batch=4, **sgd),
     )
     _script('dist_train.sh', double, 2, '--no-validate', '--work-dir', tmp_path / 'double')
-    changes = _COMMON.format(batch=8, epochs=4, optimizer=_SGD, absent=_SPREAD, shuffle=True, extra='')
+    changes = _COMMON.format(batch=8, **sgd)
     single, _ = train(tmp_path, 'single', '--no-validate', changes=changes)
     assert load_checkpoint(single / 'epoch_4.pth')['meta']['iter'] == 20
     start = torch.cat(
@@ -77,9 +78,8 @@ def test_averaged_gradients_equal_with_adamw(tmp_path: Path) -> None:
     for name, batch in (('double', 4), ('single', 8)):
         record = tmp_path / f'{name}.pt'
         extra = f"type='RecordingOptimWrapper', record='{record}'"
-        changes = _COMMON.format(
-            batch=batch, epochs=1, optimizer=adamw, absent=_SECOND, shuffle=False, extra=extra
-        )
+        options = dict(epochs=1, optimizer=adamw, absent=_SECOND, shuffle=False, extra=extra)
+        changes = _COMMON.format(batch=batch, **options)
         config, log = write_config(tmp_path, name, changes), tmp_path / f'{name}.log'
         arguments = [config, '--no-validate', '--work-dir', tmp_path / name]
         run = run_ranks if name == 'double' else run_command

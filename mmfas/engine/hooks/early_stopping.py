@@ -54,9 +54,8 @@ class ResumableEarlyStoppingHook(Hook):
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Judge the metric and note the state."""
         if not metrics or self.monitor not in metrics:
-            raise KeyError(
-                f"early stopping watches '{self.monitor}', but the validation gave {sorted(metrics or {})}"
-            )
+            known = ', '.join(sorted(metrics or {})) or 'nothing'
+            raise KeyError(f"early stopping watches '{self.monitor}', but the validation gave {known}")
         value = self.sign * float(metrics[self.monitor])
         improved = value > self.best + self.min_delta
         self.best = value if improved else self.best

@@ -1,0 +1,118 @@
+"""How the options of `train` change a config, and how a run finds what to resume from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmfas.apis.train import find_latest, fit_to_device, resume_from, skip_validation, use_amp, use_scaled_lr
+from mmfas.cli.train import main
+
+pytestmark = pytest.mark.engine
+ROOT = Path(__file__).parents[2]
+
+
+def _cfg(**values: object) -> Config:
+    return Config(dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1)), **values))
+
+
+@pytest.mark.parametrize('wrapper', ['OptimWrapper', 'AmpOptimWrapper'])
+def test_amp_maps_the_wrapper(wrapper: str) -> None:
+    cfg = _cfg()
+    cfg.optim_wrapper.type = wrapper
+    use_amp(cfg)
+    assert cfg.optim_wrapper == dict(
+        type='AmpOptimWrapper', optimizer=dict(type='SGD', lr=1), loss_scale='dynamic'
+    )
+
+
+def test_amp_refuses_a_wrapper_it_would_replace() -> None:
+    cfg = _cfg()
+    cfg.optim_wrapper.type = 'MyOptimWrapper'
+    with pytest.raises(ValueError, match="no mixed-precision twin of optim_wrapper.type='MyOptimWrapper'"):
+        use_amp(cfg)
+
+
+def test_no_validate_removes_what_lives_on_validation() -> None:
+    cfg = _cfg(
+        val_cfg={'type': 'ValLoop'},
+        val_dataloader=dict(batch_size=1),
+        val_evaluator=dict(type='FASMetric'),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_best='dev/hter', rule='less')),
+        custom_hooks=[dict(type='EMAHook'), dict(type='EarlyStoppingHook', monitor='dev/hter')],
+    )
+    skip_validation(cfg)
+    assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
+    assert cfg.default_hooks.checkpoint == dict(type='CheckpointHook')
+    assert cfg.custom_hooks == [dict(type='EMAHook')]
+
+
+def test_auto_scale_lr_needs_a_base() -> None:
+    cfg = _cfg(auto_scale_lr=dict(enable=False, base_batch_size=64))
+    use_scaled_lr(cfg)
+    assert cfg.auto_scale_lr.enable is True
+    with pytest.raises(ValueError, match='auto_scale_lr=dict'):
+        use_scaled_lr(_cfg())
+
+
+def test_wrapper_of_a_distributed_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    wrapper = dict(type='FASDistributedDataParallel', gradient_as_bucket_view=True)
+    cfg = _cfg(launcher='pytorch', model_wrapper_cfg=wrapper)
+    fit_to_device(cfg)
+    assert cfg.model_wrapper_cfg == {**wrapper, 'type': 'mmfas.FASDistributedDataParallel', 'device_ids': None}
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    cfg = _cfg(launcher='pytorch', model_wrapper_cfg=dict(type='mmengine.MMDistributedDataParallel'))
+    fit_to_device(cfg)
+    assert cfg.model_wrapper_cfg == dict(type='mmengine.MMDistributedDataParallel')
+    cfg = _cfg(launcher='none')
+    fit_to_device(cfg)
+    assert 'model_wrapper_cfg' not in cfg
+
+
+def test_latest_checkpoint(tmp_path: Path) -> None:
+    assert find_latest(tmp_path) is None
+    for name in ('epoch_2.pth', 'epoch_10.pth', 'best_dev_hter_epoch_11.pth', 'other.pth'):
+        (tmp_path / name).touch()
+    assert find_latest(tmp_path) == tmp_path / 'epoch_10.pth'
+    pointer = tmp_path / 'last_checkpoint'
+    pointer.write_text(str(tmp_path / 'epoch_2.pth'))
+    assert find_latest(tmp_path) == tmp_path / 'epoch_2.pth'
+    pointer.write_text('/moved/away/epoch_2.pth')
+    assert find_latest(tmp_path) == tmp_path / 'epoch_2.pth'
+    for broken in ('', '/gone/epoch_5.pth'):
+        pointer.write_text(broken)
+        assert find_latest(tmp_path) == tmp_path / 'epoch_10.pth'
+
+
+def test_resume_from_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="--resume: checkpoint 'nowhere.pth' does not exist"):
+        resume_from(_cfg(work_dir=str(tmp_path)), 'nowhere.pth')
+
+
+def test_wrong_use_ends_with_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / 'none.py')]) == 2
+    assert 'FileNotFoundError' in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    'path', sorted((ROOT / 'configs' / '_base_' / 'schedules').glob('*.py')), ids=lambda p: p.stem
+)
+def test_schedules_warm_up_and_end_with_training(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    warm, cosine = cfg.param_scheduler
+    assert warm.end == cosine.begin
+    assert cosine.end == cfg.train_cfg.max_epochs == int(path.stem.rpartition('_')[2][:-1])
+
+
+def test_base_configs_are_ready() -> None:
+    runtime = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py')
+    assert runtime.default_hooks.checkpoint.save_best == 'dev/hter'
+    assert runtime.default_hooks.checkpoint.rule == 'less'
+    extra = Config.fromfile(ROOT / 'configs/_base_/ema_early_stopping.py')
+    assert [hook.type for hook in extra.custom_hooks] == ['EMAHook', 'EarlyStoppingHook']

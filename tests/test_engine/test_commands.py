@@ -1,0 +1,132 @@
+"""The commands around a finished run: test, publish_model, analyze_logs, check_batch_independence."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from engine_process import run_command, train, write_config
+
+from mmfas.cli import analyze_logs, eval_scores, publish_model
+from mmfas.utils.checkpoint import load_checkpoint, sha256_of
+
+pytestmark = pytest.mark.engine
+_EMA = "custom_hooks = [dict(type='EMAHook', momentum=0.3)]"
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp('finished'), 'run', changes=_EMA)[0]
+
+
+def _test(tmp_path: Path, run: Path, *options: object, changes: str = '', expect: int = 0) -> str:
+    log = tmp_path / 'test.log'
+    config = write_config(tmp_path, 'config', changes)
+    code = run_command('mmfas.cli.test', [config, run / 'epoch_3.pth', '--out', tmp_path / 'out', *options], log)
+    assert code == expect, log.read_text()[-3000:]
+    return log.read_text()
+
+
+def test_artefacts_and_offline_recomputation(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = _test(tmp_path, run)
+    out = tmp_path / 'out'
+    names = {path.name for path in out.iterdir()}
+    assert {'dev.csv', 'test.csv', 'test-other.csv', 'report.json', 'report.md', 'roc.png', 'det.png'} <= names
+    for path in re.findall(r': (/\S+)$', text, re.MULTILINE):
+        assert Path(path).stat().st_size > 100
+    report = json.loads((out / 'report.json').read_text())
+    assert report['origin']['sha256'] == sha256_of(run / 'epoch_3.pth')
+    assert (report['origin']['epoch'], report['origin']['seed']) == (3, 0)
+    arguments = [str(out / 'test.csv'), str(out / 'test-other.csv'), '--dev', str(out / 'dev.csv')]
+    assert eval_scores.main([*arguments, '--out', str(tmp_path / 'offline.json')]) == 0
+    offline = json.loads((tmp_path / 'offline.json').read_text())
+    offline = offline['reports'] if isinstance(offline, dict) else offline
+    assert offline == report['reports']
+    offline_table = [line for line in capsys.readouterr().out.splitlines() if line.startswith('| ')]
+    table = [line for line in text.splitlines() if line.startswith('| ')]
+    assert len(offline_table) == 4
+    assert offline_table == table[-4:]
+
+
+def test_dev_scores_can_be_given(tmp_path: Path, run: Path) -> None:
+    _test(tmp_path, run, '--no-plots', '--bootstrap', 0)
+    first = json.loads((tmp_path / 'out' / 'report.json').read_text())
+    dev = (tmp_path / 'out' / 'dev.csv').rename(tmp_path / 'mine.csv')
+    changes = 'val_dataloader = None\nval_cfg = None\nval_evaluator = None'
+    text = _test(tmp_path, run, '--no-plots', '--bootstrap', 0, '--dev-scores', dev, changes=changes)
+    assert '(dev-eer)' in text
+    assert json.loads((tmp_path / 'out' / 'report.json').read_text())['reports'] == first['reports']
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ('val_dataloader = dict(dataset=dict(only_live=True))', 'no threshold can be chosen on the dev scores'),
+        ('val_dataloader = dict(dataset=dict(offset=205))', '9 samples are in both dev and test'),
+        ('test_dataloader = None\nextra_test_dataloaders = None', 'the config has no test set'),
+    ],
+)
+def test_refused_splits(tmp_path: Path, run: Path, changes: str, message: str) -> None:
+    if 'test_dataloader = None' in changes:
+        changes += '\ntest_cfg = None\ntest_evaluator = None'
+    text = _test(tmp_path, run, '--no-plots', changes=changes, expect=1)
+    assert message in text
+    assert 'Traceback' not in text
+    assert not (tmp_path / 'out' / 'report.json').exists()
+
+
+def test_one_class_test_set_is_reported(tmp_path: Path, run: Path) -> None:
+    changes = 'test_dataloader = dict(dataset=dict(only_live=True))'
+    text = _test(tmp_path, run, '--bootstrap', 0, changes=changes)
+    assert 'n/a (no attack samples)' in text
+
+
+def test_other_weights_are_refused(tmp_path: Path, run: Path) -> None:
+    torch.save(dict(state_dict=dict(x=torch.ones(1))), tmp_path / 'other.pth')
+    log = tmp_path / 'log'
+    code = run_command('mmfas.cli.test', [write_config(tmp_path, 'c'), tmp_path / 'other.pth'], log)
+    assert code == 1
+    assert 'does not fit the model of this config; 8 missing: ' in log.read_text()
+
+
+def test_publish(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = load_checkpoint(run / 'epoch_3.pth')
+    for weights in ('ema', 'raw'):
+        arguments = [run / 'epoch_3.pth', tmp_path / f'{weights}.pth', '--weights', weights]
+        assert publish_model.main([str(argument) for argument in arguments]) == 0
+    assert 'sha256 ' in capsys.readouterr().out
+    paths = {path.name.partition('-')[0]: path for path in tmp_path.iterdir()}
+    for path in paths.values():
+        assert path.stem.rpartition('-')[2] == sha256_of(path)[:8]
+    ema, raw = (torch.load(paths[name], weights_only=True) for name in ('ema', 'raw'))
+    assert set(ema) == {'meta', 'state_dict'}
+    assert 'time' not in ema['meta']
+    name = 'joint.weight'
+    assert torch.equal(ema['state_dict'][name], source['state_dict'][name])
+    assert torch.equal(raw['state_dict'][name], source['ema_state_dict'][f'module.{name}'])
+    assert not torch.equal(ema['state_dict'][name], raw['state_dict'][name])
+
+
+def test_logs(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figure = tmp_path / 'curves.png'
+    assert analyze_logs.main([str(run), '--keys', 'loss', 'dev/hter', '--out', str(figure)]) == 0
+    text = capsys.readouterr().out
+    assert figure.stat().st_size > 1000
+    assert len(re.findall(r'^\| +[123] \| +4 \|', text, re.MULTILINE)) == 3
+    assert analyze_logs.main([str(run), '--keys', 'lss']) == 2
+    assert "'lss' was not logged; logged were data_time, dev/acer_max" in capsys.readouterr().err
+    assert analyze_logs.main([str(tmp_path / 'nothing')]) == 2
+
+
+@pytest.mark.parametrize(('mix', 'code', 'verdict'), [(False, 0, 'are independent'), (True, 1, 'DEPENDENT')])
+def test_batch_independence(tmp_path: Path, run: Path, mix: bool, code: int, verdict: str) -> None:
+    log = tmp_path / 'log'
+    arguments = [write_config(tmp_path, 'c', f'model = dict(mix_batch={mix})'), run / 'epoch_3.pth']
+    assert run_command('mmfas.cli.check_batch_independence', arguments, log) == code, log.read_text()
+    assert verdict in log.read_text()
+    assert 'batch 16, shuffled' in log.read_text()
