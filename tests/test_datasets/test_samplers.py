@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from mmengine.dataset import ConcatDataset, RepeatDataset
 from torch.utils.data import Subset
 
 from mmfas.datasets import DomainClassBalancedSampler, group_keys_of, samplers
@@ -101,21 +100,12 @@ class Wrapper:
 def test_groups_through_wrappers() -> None:
     a, b = Toy({('C', 0): 2}), Toy({('W', 1): 1})
     assert group_keys_of(Wrapper(datasets=[a, b])) == [('C', 0), ('C', 0), ('W', 1)]
-    assert (
-        group_keys_of(Wrapper(dataset=Wrapper(datasets=[a, b]), times=2))
-        == 2 * a.keys[:0]
-        + [
-            ('C', 0),
-            ('C', 0),
-            ('W', 1),
-        ]
-        * 2
-    )
+    keys = group_keys_of(Wrapper(dataset=Wrapper(datasets=[a, b]), times=2))
+    assert keys == [('C', 0), ('C', 0), ('W', 1)] * 2
     assert group_keys_of(Subset(Toy({('C', 0): 2, ('C', 1): 1}), [2, 0])) == [('C', 1), ('C', 0)]
     for bad in (Wrapper(), Wrapper(dataset=a)):
         with pytest.raises(TypeError, match=r'Wrapper does not say the domain and class .* use a DefaultSampler'):
             group_keys_of(bad)
-    assert RepeatDataset and ConcatDataset  # the wrappers these stand for; built in test_face_dataset
 
 
 def test_built_like_the_runner_does() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -19,12 +18,11 @@ __all__ = ['PackFASInputs']
 _META_KEYS = ('sample_id', 'domain', 'pai', 'subject', 'video', 'img_paths', 'source_line')
 
 
-def _to_tensors(images: Sequence[np.ndarray]) -> tuple[torch.Tensor, ...]:
-    """Turn M images (H, W, 3) of one size into contiguous (3, H, W) tensors that share one memory."""
-    planes = np.empty((len(images), 3, *images[0].shape[:2]), np.uint8)
-    for image, plane in zip(images, planes):
-        cv2.split(image, list(plane))  # 4 times as fast as a transpose
-    return torch.from_numpy(planes).unbind(0)
+def _to_tensor(image: np.ndarray) -> torch.Tensor:
+    """Turn (H, W, 3) into a contiguous (3, H, W) tensor (OpenCV's split is 4 times as fast as a transpose)."""
+    planes = np.empty((3, image.shape[0], image.shape[1]), np.uint8)
+    cv2.split(image, [planes[0], planes[1], planes[2]])
+    return torch.from_numpy(planes)
 
 
 @TRANSFORMS.register_module()
@@ -64,8 +62,7 @@ class PackFASInputs(BaseTransform):
         sample.present = torch.from_numpy(np.array([present[m] for m in MODALITIES]))
         if 'gt_label' in results:
             sample.gt_label = results['gt_label']
-        tensors = _to_tensors([results[m] for m in MODALITIES])
-        return {'inputs': dict(zip(MODALITIES, tensors)), 'data_samples': sample}
+        return {'inputs': {m: _to_tensor(results[m]) for m in MODALITIES}, 'data_samples': sample}
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}()'
