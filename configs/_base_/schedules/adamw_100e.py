@@ -17,4 +17,4 @@ param_scheduler = [
 ]
 
 # --auto-scale-lr scales the rate by (batch size of all processes) / base_batch_size.
-auto_scale_lr = dict(enable=False, base_batch_size=64)
+auto_scale_lr = dict(enable=False, base_batch_size=32)
