@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a bare machine to a trained, honestly tested model: install, render SynthFAS, train, test, print a table.
 #   bash tools/quickstart.sh            everything; a second run skips what is done
-#   bash tools/quickstart.sh --fresh    train and test again
+#   bash tools/quickstart.sh --fresh    forget data and results of earlier runs first (the environment stays)
 # Needs Python >= 3.10 and a package index; no GPU, no licensed data, no weights.
 # MMFAS_VENV names another place for the virtual environment, MMFAS_PYTHON an interpreter that has mmfas already,
 # MMFAS_QUICKSTART_DIR another folder for data and results, MMFAS_QUICKSTART_SIZE and _CONFIG other data and config.
@@ -34,7 +34,8 @@ step() {
     mmfas_say "$name: $*"
     rm -f "$done"
     local start=$SECONDS
-    "$@" 2>&1 | tee "$work/$name.log" || stop "'$name' failed; the reason stands above and in $work/$name.log"
+    "$@" 2>&1 | tee "$work/$name.log" ||
+        stop "'$name' failed; the reason stands above and in $work/$name.log (--fresh forgets earlier runs)"
     [ -e "$result" ] || stop "'$name' ended without $result; see $work/$name.log"
     printf '%s' "$key" > "$done"
     mmfas_say "$name: $((SECONDS - start)) s"
@@ -54,7 +55,10 @@ close() { "$MMFAS_PYTHON" -m mmfas.cli.quickstart_report "$work/test" > "$work/t
 
 case ${1:-} in
     '') ;;
-    --fresh) rm -rf "$work" ;;
+    --fresh)
+        rm -rf "$work"
+        if [ -e "$data/manifest.json" ]; then rm -rf "$data"; fi
+        ;;
     *) stop "unknown argument '$1'; only --fresh is known" ;;
 esac
 if [ -z "${MMFAS_PYTHON:-}" ]; then
