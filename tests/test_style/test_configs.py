@@ -6,8 +6,10 @@ import ast
 import difflib
 import itertools
 import re
+from pathlib import Path
 
-from style_source import sources
+import yaml
+from style_source import REPO, sources
 
 CONFIGS = sources('configs')
 BASES = [source for source in CONFIGS if '_base_' in source.path.parts]
@@ -47,3 +49,19 @@ def test_texts_import_nothing() -> None:
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
+
+
+def test_every_config_is_in_a_metafile_and_every_metafile_in_the_index() -> None:
+    files = sorted(str(path.relative_to(REPO)) for path in (REPO / 'configs').glob('*/metafile.yml'))
+    assert yaml.safe_load((REPO / 'model-index.yml').read_text(encoding='utf-8'))['Import'] == files
+    models = [
+        model for name in files for model in yaml.safe_load((REPO / name).read_text(encoding='utf-8'))['Models']
+    ]
+    assert sorted(model['Config'] for model in models) == sorted(str(source.path) for source in LEAVES)
+    assert all(model['Name'] == Path(model['Config']).stem for model in models)
+
+
+def test_every_config_folder_has_a_readme_that_names_its_configs() -> None:
+    for source in LEAVES:
+        readme = (REPO / source.path).parent / 'README.md'
+        assert source.path.stem in readme.read_text(encoding='utf-8'), source.path
