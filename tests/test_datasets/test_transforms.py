@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import cv2
@@ -204,6 +206,19 @@ def test_pack() -> None:
     assert (data_sample.gt_label, data_sample.sample_id, data_sample.domain) == (1, 'someone', 'W')
     del results['gt_label']
     assert 'gt_label' not in PackFASInputs().transform(results)['data_samples']
+
+
+def test_data_sample_travels_without_file_descriptors() -> None:
+    sent = PackFASInputs().transform(sample(('rgb', 'depth')))['data_samples']
+    data = bytes(ForkingPickler.dumps(sent))
+    assert b'rebuild_storage' not in data and b'rebuild_tensor' not in data
+    other = pickle.loads(data)
+    assert isinstance(sent.present, torch.Tensor)  # the sent one is not changed
+    assert other.present.tolist() == sent.present.tolist() == [False, False, True]
+    assert (other.gt_label, other.metainfo) == (1, sent.metainfo)
+    assert set(other.keys()) == {'gt_label', 'present'}
+    other.pred_score = 0.5
+    assert 'pred_score' not in sent
 
 
 @pytest.mark.parametrize('name', transforms.__all__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import cv2
@@ -16,6 +17,29 @@ from mmfas.structures import MODALITIES, FASDataSample
 __all__ = ['PackFASInputs']
 
 _META_KEYS = ('sample_id', 'domain', 'pai', 'subject', 'video', 'img_paths', 'source_line')
+
+
+def _rebuild_sample(fields: dict[str, Any], arrays: dict[str, np.ndarray]) -> FASDataSample:
+    """Make the sample again that `_reduce_sample` took apart."""
+    sample = FASDataSample()
+    vars(sample).update(fields)
+    vars(sample).update({key: torch.from_numpy(array) for key, array in arrays.items()})
+    return sample
+
+
+def _reduce_sample(sample: FASDataSample) -> tuple[Any, ...]:
+    """Take a sample apart for the way between two processes, its CPU tensors as arrays.
+
+    A tensor would travel as a file descriptor of its own: a few workers with large batches run out of them.
+    """
+    fields, arrays = dict(vars(sample)), {}
+    for key, value in vars(sample).items():
+        if isinstance(value, torch.Tensor) and value.device.type == 'cpu' and not value.requires_grad:
+            arrays[key] = fields.pop(key).numpy()
+    return _rebuild_sample, (fields, arrays)
+
+
+ForkingPickler.register(FASDataSample, _reduce_sample)
 
 
 def _to_tensor(image: np.ndarray) -> torch.Tensor:
