@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .head import to_surface
@@ -56,27 +58,26 @@ def build_body(subject: Subject, step_mm: float, *, bare_stand: bool = False) ->
     return to_surface(grid, height.astype(np.float32), cover, canvas, relief_mm=45.0)
 
 
+@dataclass(frozen=True)
 class Wall:
-    """The background: a picture of reflectance and a tilted plane, fixed during a video."""
+    """The background: a picture of reflectance and a tilted plane, fixed during a video.
 
-    def __init__(self, colour: np.ndarray, distance_mm: float, slope: tuple[float, float]) -> None:
-        """Store the wall.
+    Attributes:
+        colour: (S, S, 4) linear R, G, B and NIR reflectance.
+        distance_mm: distance of its centre from the camera.
+        slope_mm: growth of the distance over the width and the height of the picture.
+    """
 
-        Args:
-            colour: (S, S, 4) linear R, G, B and NIR reflectance.
-            distance_mm: distance of its centre from the camera.
-            slope: growth of the distance over the width and the height of the picture, in mm.
-        """
-        self.colour = colour
-        self.distance_mm = distance_mm
-        self.slope = slope
+    colour: np.ndarray
+    distance_mm: float
+    slope_mm: tuple[float, float]
 
     def depth(self, shape: tuple[int, int]) -> np.ndarray:
         """Return the distance map (H, W) in mm."""
         height, width = shape
         u = np.linspace(-0.5, 0.5, width, dtype=np.float32)
         v = np.linspace(-0.5, 0.5, height, dtype=np.float32)
-        return np.float32(self.distance_mm) + self.slope[0] * u[None, :] + self.slope[1] * v[:, None]
+        return np.float32(self.distance_mm) + self.slope_mm[0] * u[None, :] + self.slope_mm[1] * v[:, None]
 
 
 def build_wall(rng: np.random.Generator, size: int, distance_mm: float) -> Wall:

@@ -94,16 +94,14 @@ def look(camera: Camera, surface: Surface, pose: Pose) -> View:
     """
     turn = rotation(pose)
     ray_x, ray_y = camera.rays()
-    shape = (camera.size, camera.size)
     # Camera axes with z to the camera: the ray is (X, Y, -1) * distance.
-    ray = np.stack([np.broadcast_to(ray_x[None, :], shape), np.broadcast_to(ray_y[:, None], shape)], -1)
-    d = [ray[..., 0] * turn[0, k] + ray[..., 1] * turn[1, k] - turn[2, k] for k in range(3)]
+    d = [(ray_x * turn[0, k])[None, :] + (ray_y * turn[1, k] - turn[2, k])[:, None] for k in range(3)]
     origin = -(turn.T @ np.array([pose.x_mm, pose.y_mm, -pose.z_mm], np.float32))
     inverse = np.float32(1.0 / surface.step_mm)
     start_z = 0.7 * surface.relief_mm
     distance = (start_z - origin[2]) / d[2]
     heights = np.ascontiguousarray(surface.shape[..., 0])
-    steps = _SEARCH_STEPS if surface.relief_mm > 0 else 1
+    steps = _SEARCH_STEPS if surface.relief_mm > 50 else _SEARCH_STEPS // 2 if surface.relief_mm > 0 else 1
     for index in range(steps + 1):
         u = (origin[0] + distance * d[0] - surface.x0_mm) * inverse
         v = (origin[1] + distance * d[1] - surface.y0_mm) * inverse
@@ -114,8 +112,7 @@ def look(camera: Camera, surface: Surface, pose: Pose) -> View:
     shape4 = _sample(surface.shape, u, v, cv2.BORDER_CONSTANT)
     colour = _sample(surface.colour, u, v, cv2.BORDER_REPLICATE)
     optics = _sample(surface.optics, u, v, cv2.BORDER_REPLICATE)
-    normal = np.empty((*shape, 3), np.float32)
-    scale = 1.0 / np.sqrt(1.0 + shape4[..., 2] ** 2 + shape4[..., 3] ** 2)
-    for k in range(3):
-        normal[..., k] = (turn[k, 2] - turn[k, 0] * shape4[..., 2] - turn[k, 1] * shape4[..., 3]) * scale
-    return View(distance.astype(np.float32), shape4[..., 1], normal, colour, optics)
+    _, alpha, slope_x, slope_y = cv2.split(shape4)
+    scale = 1.0 / np.sqrt(1.0 + slope_x * slope_x + slope_y * slope_y)
+    normal = cv2.merge([(turn[k, 2] - turn[k, 0] * slope_x - turn[k, 1] * slope_y) * scale for k in range(3)])
+    return View(distance.astype(np.float32), alpha, normal, colour, optics)

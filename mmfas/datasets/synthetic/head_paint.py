@@ -23,12 +23,28 @@ def paint(canvas: np.ndarray, coverage: np.ndarray, row: np.ndarray) -> None:
         coverage: (H, W) in 0..1.
         row: (6,) material, or (H, W, 6).
     """
-    canvas += coverage[..., None] * (row - canvas)
+    box = _window(coverage)
+    if box is None:
+        return
+    part, cover = canvas[box], coverage[box]
+    # Plane by plane: a trailing axis of six would be the inner loop of every operation.
+    for k in range(canvas.shape[2]):
+        value = row[k] if row.ndim == 1 else row[box][..., k]
+        part[..., k] += cover * (value - part[..., k])
+
+
+def _window(coverage: np.ndarray) -> tuple[slice, slice] | None:
+    """Return the smallest window (rows, columns) that holds all of a coverage, None if there is none."""
+    rows, columns = np.flatnonzero(coverage.max(1) > 0), np.flatnonzero(coverage.max(0) > 0)
+    if rows.size == 0:
+        return None
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def scale_rgb(canvas: np.ndarray, factor: np.ndarray, nir_share: float) -> None:
     """Multiply colours in place by ``factor`` (H, W); NIR feels ``nir_share`` of the change."""
-    canvas[..., :3] *= factor[..., None]
+    for k in range(3):
+        canvas[..., k] *= factor
     canvas[..., 3] *= 1.0 + nir_share * (factor - 1.0)
 
 

@@ -106,16 +106,15 @@ def shade_visible(picture: Picture, light: Light, mm_per_px: float) -> np.ndarra
     shine = np.clip(picture.normal @ half, 0.0, 1.0) ** 24 * picture.optics[..., 0] * lit
     sky = (0.72 - 0.28 * picture.normal[..., 1]) * occlusion(picture.depth_mm, mm_per_px)
     emission = picture.optics[..., 2]
-    out = np.empty((*picture.depth_mm.shape, 3), np.float32)
+    colours, planes = cv2.split(picture.colour), []
     for k in range(3):
         # Red scatters furthest in skin: its terminator is softer (wrap lighting).
         wrap = (0.22, 0.12, 0.08)[k]
         diffuse = np.clip((facing + wrap) / (1.0 + wrap), 0.0, 1.0) * lit
         arriving = light.key_rgb[k] * diffuse + light.ambient_rgb[k] * sky
-        reflected = picture.colour[..., k] * (arriving * (1.0 - 0.97 * emission))
-        own = picture.colour[..., k] * (1.15 * emission)
-        out[..., k] = reflected + own + (0.42 * light.key_rgb[k]) * shine
-    return out
+        seen = colours[k] * (arriving * (1.0 - 0.97 * emission) + 1.15 * emission)
+        planes.append((seen + (0.42 * light.key_rgb[k]) * shine).astype(np.float32))
+    return cv2.merge(planes)
 
 
 def shade_nir(picture: Picture, light: Light, *, led_mm: tuple[float, float], range_mm: float) -> np.ndarray:

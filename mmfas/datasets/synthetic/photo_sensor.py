@@ -82,15 +82,23 @@ def expose(
     Returns:
         (H, W, 3) in 0..1 after the tone curve.
     """
-    seen = radiance * np.float32(light_level)
-    gain = min(sensor.target * target_factor / max(_centre_mean(seen), 1e-6), sensor.max_gain)
-    exposed = seen * (np.float32(gain) * cast.astype(np.float32))
+    mean = _centre_mean(radiance) * light_level
+    gain = min(sensor.target * target_factor / max(mean, 1e-6), sensor.max_gain)
+    planes = []
+    for k, plane in enumerate(cv2.split(radiance)):
+        exposed = plane * np.float32(gain * light_level * cast[k])
+        noisy = _add_noise(exposed, sensor, gain, rng)
+        # A soft shoulder instead of hard clipping keeps highlights on dark and light skin.
+        shoulder = np.minimum(noisy, 0.7) + 0.3 * (1.0 - np.exp(np.minimum(0.7 - noisy, 0.0) / np.float32(0.3)))
+        planes.append(np.clip(shoulder, 0.0, 1.0) ** np.float32(sensor.gamma))
+    return cv2.merge(planes)
+
+
+def _add_noise(exposed: np.ndarray, sensor: PhotoSensor, gain: float, rng: np.random.Generator) -> np.ndarray:
+    """Add shot and read noise to an exposed plane (H, W); both grow with the gain."""
     noise = rng.standard_normal(exposed.shape, dtype=np.float32)
-    sigma = np.sqrt(np.maximum(exposed, 0.0) * (sensor.shot_noise * gain) + (sensor.read_noise * gain) ** 2)
-    noisy = exposed + sigma * noise
-    # A soft shoulder instead of hard clipping keeps highlights on dark and light skin.
-    shoulder = np.where(noisy > 0.7, 0.7 + 0.3 * (1.0 - np.exp((0.7 - noisy) / 0.3)), noisy)
-    return np.clip(shoulder, 0.0, 1.0) ** np.float32(sensor.gamma)
+    variance = np.maximum(exposed, 0.0) * np.float32(sensor.shot_noise * gain)
+    return exposed + np.sqrt(variance + np.float32((sensor.read_noise * gain) ** 2)) * noise
 
 
 def expose_nir(
@@ -105,9 +113,7 @@ def expose_nir(
     gain = min(sensor.target * target_factor / max(_centre_mean(radiance), 1e-6), sensor.max_gain)
     gain *= 1.0 + 8.0 * overexposure**1.5
     exposed = radiance * np.float32(gain) + np.float32(0.25 * overexposure)
-    noise = rng.standard_normal(exposed.shape, dtype=np.float32)
-    sigma = np.sqrt(np.maximum(exposed, 0.0) * (sensor.shot_noise * gain) + (sensor.read_noise * gain) ** 2)
-    return np.clip(exposed + sigma * noise, 0.0, 1.0) ** np.float32(sensor.gamma)
+    return np.clip(_add_noise(exposed, sensor, gain, rng), 0.0, 1.0) ** np.float32(sensor.gamma)
 
 
 def to_grey_levels(image: np.ndarray) -> np.ndarray:

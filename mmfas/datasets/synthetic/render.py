@@ -57,7 +57,7 @@ def _draw_look(rng: np.random.Generator, domain: Domain, dial: float, dial_rng: 
     cast = np.exp(rng.standard_normal(3) * domain.rgb.white_balance)
     contrast = np.exp(rng.standard_normal(2) * (domain.rgb.contrast_spread, domain.nir.contrast_spread))
     window = float(np.exp(np.clip(rng.standard_normal(), -2, 2) * domain.depth.window_spread))
-    depth_range = np.array((window, rng.uniform(-0.2, 0.2) * domain.depth.window_mm, rng.uniform(0.0, 2.0) ** 2))
+    depth_range = np.array((window, rng.uniform(-0.22, 0.22) * domain.depth.window_mm, rng.uniform(0.0, 2.0) ** 2))
     shift = np.clip(rng.standard_normal(2), -2, 2) * domain.misregistration_px / 224.0
     angle = dial_rng.uniform(0, 2 * np.pi)
     shift = shift + 0.12 * dial * np.array((np.cos(angle), np.sin(angle)))

@@ -158,7 +158,7 @@ def build_scene(
     gap = float(rng.uniform(12.0, 60.0))
     target = pose.z_mm - 0.85 * front
     medium_pose = replace(medium_pose, z_mm=target)
-    if plan.variant and domain.key == 'S' or rng.random() < 0.45:
+    if plan.variant and domain.key == 'S' or rng.random() < 0.7:
         maps = build_head(other, head_grid(1.25 * step_mm), draw_expression(rng))
         head = to_surface(maps.grid, maps.height, maps.cover, maps.canvas, relief_mm=other.depth_mm)
         head_pose = replace(pose, z_mm=target + 1.2 * other.depth_mm + gap)

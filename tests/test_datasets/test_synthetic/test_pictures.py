@@ -1,15 +1,18 @@
 """What the pictures show: materials, attacks, dials; and that no shortcut gives the label away."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mmfas.datasets.synthetic import DIALS, Setting, Stress, plan_split, render_dataset, render_video
+from mmfas.datasets.synthetic import DIALS, DOMAINS, Setting, Stress, plan_split, render_dataset, render_video
 from mmfas.datasets.synthetic.contact_sheet import contact_sheet, draw_contact_sheet
 from mmfas.datasets.synthetic.materials import MATERIALS, skin_colour
 from mmfas.datasets.synthetic.photo_sensor import expose
-from mmfas.datasets.synthetic.plan import VideoPlan
+from mmfas.datasets.synthetic.plan import SIZES, Size, VideoPlan
 from mmfas.datasets.synthetic.statistics import (
     FolderStatistics,
     linear_probe_auc,
@@ -25,7 +28,7 @@ def first(domain: str, pai: str, split: str = 'test', setting: Setting = TINY) -
     return next(plan for plan in plan_split(replace(setting, size='small'), domain, split) if plan.pai == pai)
 
 
-def test_skin_is_dark_in_the_visible_and_bright_in_nir():
+def test_skin_is_dark_in_the_visible_and_bright_in_nir() -> None:
     light, dark = skin_colour(0.0, 0.5), skin_colour(1.0, 0.5)
     assert light[0] / dark[0] > 4
     assert light[3] / dark[3] < 1.6
@@ -34,7 +37,7 @@ def test_skin_is_dark_in_the_visible_and_bright_in_nir():
     assert all(0 <= value <= 1 for row in MATERIALS.values() for value in row)
 
 
-def test_triples_are_8_bit_and_square():
+def test_triples_are_8_bit_and_square() -> None:
     for domain in 'CPSW':
         for triple in render_video(first(domain, 'live'), TINY):
             assert triple.rgb.shape == (48, 48, 3)
@@ -42,24 +45,24 @@ def test_triples_are_8_bit_and_square():
             assert {a.dtype for a in (triple.rgb, triple.depth, triple.ir)} == {np.dtype(np.uint8)}
 
 
-def test_a_screen_is_dark_in_nir_and_flat_in_depth():
+def test_a_screen_is_dark_in_nir_and_flat_in_depth() -> None:
     setting = Setting('tiny', 1)
     plans = [plan for plan in plan_split(Setting('small', 1), 'P', 'test') if plan.pai in ('live', 'replay')]
-    relief = {'live': [], 'replay': []}
+    relief: dict[str, list[float]] = {'live': [], 'replay': []}
     for plan in plans[:25] + plans[-25:]:
         depth = render_video(plan, setting)[0].depth[14:34, 14:34].astype(float)
         relief[plan.pai].append(np.subtract(*np.percentile(depth[depth > 0], (90, 10))))
     assert np.median(relief['replay']) < 0.6 * np.median(relief['live'])
 
 
-def test_frames_of_a_video_differ_a_little():
+def test_frames_of_a_video_differ_a_little() -> None:
     one, two, _ = render_video(first('W', 'live'), TINY)
     assert not np.array_equal(one.rgb, two.rgb)
     assert np.abs(one.rgb.astype(float) - two.rgb).mean() < 25
 
 
-def test_less_light_means_a_darker_and_noisier_picture():
-    sensor = replace(__import__('mmfas.datasets.synthetic', fromlist=['DOMAINS']).DOMAINS['C'].rgb, max_gain=1.0)
+def test_less_light_means_a_darker_and_noisier_picture() -> None:
+    sensor = replace(DOMAINS['C'].rgb, max_gain=1.0)
     flat = np.full((32, 32, 3), 0.2, np.float32)
     seen = [
         expose(flat, sensor, np.random.default_rng(0), target_factor=1.0, cast=np.ones(3), light_level=level)
@@ -71,7 +74,7 @@ def test_less_light_means_a_darker_and_noisier_picture():
 
 
 @pytest.mark.parametrize('name', [name for name in DIALS if name != 'unseen_pai'])
-def test_every_dial_changes_its_own_modalities_alone(name):
+def test_every_dial_changes_its_own_modalities_alone(name: str) -> None:
     plan = first('W', 'live')
     plain = render_video(plan, TINY)[0]
     dialled = render_video(plan, replace(TINY, stress=Stress(**{name: 1.0})))[0]
@@ -89,7 +92,7 @@ def test_every_dial_changes_its_own_modalities_alone(name):
     assert name == 'subject_tone' or changed == expected
 
 
-def test_dials_are_monotone():
+def test_dials_are_monotone() -> None:
     plan = first('C', 'live')
     holes = []
     for value in (0.0, 0.5, 1.0):
@@ -98,14 +101,14 @@ def test_dials_are_monotone():
     assert holes[0] < holes[1] < holes[2]
 
 
-def test_contact_sheet_shows_every_instrument(tmp_path):
+def test_contact_sheet_shows_every_instrument(tmp_path: Path) -> None:
     sheet = contact_sheet(TINY, domains=('S',), captions=False)
     assert sheet.shape == (3 * 96, 3 * 96, 3)
     draw_contact_sheet(tmp_path / 'sheet.png', TINY, domains=('S',))
     assert (tmp_path / 'sheet.png').stat().st_size > 10_000
 
 
-def test_probe_finds_a_leak_and_stays_at_chance_without():
+def test_probe_finds_a_leak_and_stays_at_chance_without() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat((0, 1), 150)
     values = rng.normal(size=(300, 11))
@@ -117,10 +120,8 @@ def test_probe_finds_a_leak_and_stays_at_chance_without():
 
 
 @pytest.fixture(scope='module')
-def rendered_lists(tmp_path_factory):
+def rendered_lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small test lists of two domains at 48 pixels."""
-    from mmfas.datasets.synthetic.plan import SIZES, Size
-
     SIZES['probe'] = Size('probe', 48, 1, (30, 30, 300))
     root = tmp_path_factory.mktemp('probe')
     render_dataset(root, Setting('probe', 0), splits=('test',))
@@ -129,11 +130,11 @@ def rendered_lists(tmp_path_factory):
 
 
 @pytest.mark.parametrize('domain', list('CPSW'))
-def test_mean_std_and_file_size_do_not_give_the_label_away(rendered_lists, domain):
+def test_mean_std_and_file_size_do_not_give_the_label_away(rendered_lists: Path, domain: str) -> None:
     assert linear_probe_auc(read_statistics(rendered_lists, domain, 'test')) < 0.78
 
 
-def test_statistics_plot(rendered_lists, tmp_path):
+def test_statistics_plot(rendered_lists: Path, tmp_path: Path) -> None:
     plot_statistics(tmp_path / 'plot.png', rendered_lists)
     assert (tmp_path / 'plot.png').stat().st_size > 10_000
     with pytest.raises(ValueError, match="has no list of the split 'train'; render it first"):

@@ -1,20 +1,33 @@
 """Plans: counts, ratios, disjoint subjects, names."""
 
+from __future__ import annotations
+
 from itertools import combinations
 
 import pytest
 
-from mmfas.datasets.synthetic import DIALS, DOMAINS, SIZES, SPLITS, Setting, Stress, parse_stress, plan_split
+from mmfas.datasets.synthetic import (
+    DIALS,
+    DOMAINS,
+    SIZES,
+    SPLITS,
+    Setting,
+    Stress,
+    VideoPlan,
+    parse_stress,
+    plan_split,
+)
 from mmfas.datasets.synthetic.layout import list_line, sample_id, subject_key
 from mmfas.datasets.synthetic.plan import subject_of
 
 
-def frames(plans, label=None):
+def frames(plans: list[VideoPlan], label: int | None = None) -> int:
+    """Count frames, of one label or all."""
     return sum(plan.num_frames for plan in plans if label is None or plan.label == label)
 
 
 @pytest.mark.parametrize('size', list(SIZES))
-def test_counts(size):
+def test_counts(size: str) -> None:
     for number, split in enumerate(SPLITS):
         for domain in DOMAINS:
             plans = plan_split(Setting(size), domain, split)
@@ -23,7 +36,7 @@ def test_counts(size):
             assert len({plan.pai for plan in plans}) >= 3
 
 
-def test_small_holds_the_promised_triples():
+def test_small_holds_the_promised_triples() -> None:
     totals = [sum(frames(plan_split(Setting(), domain, split)) for domain in DOMAINS) for split in SPLITS]
     assert totals == [1200, 400, 2400]
     assert all(frames(plan_split(Setting(), domain, 'test'), 1) >= 150 for domain in DOMAINS)
@@ -31,23 +44,24 @@ def test_small_holds_the_promised_triples():
     assert full >= 12000
 
 
-def test_label_ratios_are_those_of_the_records():
+def test_label_ratios_are_those_of_the_records() -> None:
     for domain in DOMAINS.values():
         for number, split in enumerate(SPLITS):
             plans = plan_split(Setting('full'), domain.key, split)
             assert frames(plans, 1) / frames(plans) == pytest.approx(domain.live_share[number], abs=0.01)
 
 
-def test_test_lists_hold_attacks_that_train_never_saw():
+def test_test_lists_hold_attacks_that_train_never_saw() -> None:
     for domain, new in (('C', {'mask3d', 'silicone'}), ('W', {'papermask'})):
         seen = {plan.pai for split in ('train', 'val') for plan in plan_split(Setting(), domain, split)}
         assert {plan.pai for plan in plan_split(Setting(), domain, 'test')} - seen == new
 
 
 @pytest.mark.parametrize('size', ['tiny', 'small', 'full'])
-def test_names_are_unique_and_splits_share_no_subject(size):
+def test_names_are_unique_and_splits_share_no_subject(size: str) -> None:
     setting = Setting(size)
-    subjects, names = {}, []
+    subjects: dict[tuple[str, str], set[str]] = {}
+    names: list[str] = []
     for domain in DOMAINS:
         for split in SPLITS:
             plans = plan_split(setting, domain, split)
@@ -61,7 +75,7 @@ def test_names_are_unique_and_splits_share_no_subject(size):
         assert not one & other
 
 
-def test_no_two_seeds_share_a_subject():
+def test_no_two_seeds_share_a_subject() -> None:
     people = []
     for seed in (0, 1):
         setting = Setting('small', seed)
@@ -72,12 +86,12 @@ def test_no_two_seeds_share_a_subject():
     assert len({(person.half_width_mm, person.texture_seed) for person in people}) == len(people)
 
 
-def test_the_same_seed_draws_the_same_person():
+def test_the_same_seed_draws_the_same_person() -> None:
     plan = plan_split(Setting(), 'W', 'train')[0]
     assert subject_of(Setting(), plan, 0) == subject_of(Setting(), plan, 0)
 
 
-def test_the_tone_dial_darkens_everybody_and_changes_nothing_else():
+def test_the_tone_dial_darkens_everybody_and_changes_nothing_else() -> None:
     plan = plan_split(Setting(), 'S', 'test')[0]
     light, dark = (subject_of(Setting(stress=Stress(subject_tone=v)), plan, 0) for v in (0.0, 1.0))
     assert dark.melanin == pytest.approx(1.0)
@@ -85,8 +99,8 @@ def test_the_tone_dial_darkens_everybody_and_changes_nothing_else():
     assert (light.nose_height_mm, light.chin_mm) == (dark.nose_height_mm, dark.chin_mm)
 
 
-def test_the_unseen_dial_replaces_attacks_of_the_test_list_alone():
-    def count(split, value):
+def test_the_unseen_dial_replaces_attacks_of_the_test_list_alone() -> None:
+    def count(split: str, value: float) -> tuple[int, int]:
         plans = plan_split(Setting(stress=Stress(unseen_pai=value)), 'S', split)
         return sum(plan.pai == 'prosthetic' for plan in plans), sum(plan.label for plan in plans)
 
@@ -105,17 +119,17 @@ def test_the_unseen_dial_replaces_attacks_of_the_test_list_alone():
         ('blur=much', 'dial blur needs a number'),
     ],
 )
-def test_bad_dials_are_refused(word, text):
+def test_bad_dials_are_refused(word: str, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         parse_stress([word])
 
 
-def test_every_dial_is_parsed():
+def test_every_dial_is_parsed() -> None:
     for name in DIALS:
         assert parse_stress([f'{name}=0.25']).as_dict() == {name: 0.25}
 
 
-def test_bad_size_and_seed_are_refused():
+def test_bad_size_and_seed_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown size 'huge'; choose from tiny, small"):
         Setting('huge')
     with pytest.raises(ValueError, match='seed must be 0 or larger, got -1'):

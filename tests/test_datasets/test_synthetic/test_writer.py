@@ -1,8 +1,11 @@
 """Rendered folders: layout, determinism, resuming, refusals."""
 
+from __future__ import annotations
+
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,14 +24,14 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny data set of one seed; tests that change it make their own."""
     root = tmp_path_factory.mktemp('synthfas') / 'tiny'
     render_dataset(root, TINY)
     return root
 
 
-def test_layout_and_lists(folder):
+def test_layout_and_lists(folder: Path) -> None:
     for domain in DOMAINS:
         for split in SPLITS:
             text = (folder / f'protocols/{domain}-{split}.txt').read_bytes().decode()
@@ -43,7 +46,7 @@ def test_layout_and_lists(folder):
             assert lines
 
 
-def test_pictures_have_the_size_and_kind_of_their_modality(folder):
+def test_pictures_have_the_size_and_kind_of_their_modality(folder: Path) -> None:
     for domain in 'CSW':
         line = (folder / f'protocols/{domain}-test.txt').read_text().splitlines()[0]
         rgb, depth, ir = (cv2.imread(str(folder / name), cv2.IMREAD_UNCHANGED) for name in line.split()[:3])
@@ -51,7 +54,7 @@ def test_pictures_have_the_size_and_kind_of_their_modality(folder):
         assert depth.shape == ir.shape == (48, 48)
 
 
-def test_npz_has_the_channels_of_padisi(folder):
+def test_npz_has_the_channels_of_padisi(folder: Path) -> None:
     name = (folder / 'protocols/P-test.txt').read_text().split()[0]
     with np.load(folder / 'PADISI' / name) as archive:
         data = archive['data']
@@ -62,7 +65,7 @@ def test_npz_has_the_channels_of_padisi(folder):
     assert not data[0, 5:].any()
 
 
-def test_records_join_every_list(folder):
+def test_records_join_every_list(folder: Path) -> None:
     with open(folder / 'protocols/records.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == RECORD_COLUMNS
@@ -75,7 +78,9 @@ def test_records_join_every_list(folder):
             assert (row['pai'] == 'live') == (row['label'] == '1')
 
 
-def test_same_seed_same_bytes_in_one_or_two_processes(folder, tmp_path, monkeypatch):
+def test_same_seed_same_bytes_in_one_or_two_processes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(writer_module, '_MIN_CHUNKS_FOR_POOL', 2)
     render_dataset(tmp_path / 'again', TINY, domains=('C',), splits=('val',), num_processes=1)
     render_dataset(tmp_path / 'pool', TINY, domains=('P', 'W'), splits=('val',), num_processes=2)
@@ -86,13 +91,13 @@ def test_same_seed_same_bytes_in_one_or_two_processes(folder, tmp_path, monkeypa
                 assert data == expected[name], name
 
 
-def test_another_seed_gives_other_pictures(folder, tmp_path):
+def test_another_seed_gives_other_pictures(folder: Path, tmp_path: Path) -> None:
     render_dataset(tmp_path / 'other', Setting('tiny', 4), domains=('S',), splits=('val',))
     name = 'CASIA-SURF-CROP/real_part/real_val_part/CLKJ_AS1000/real.rssdk/color/41.jpg'
     assert (tmp_path / 'other' / name).read_bytes() != (folder / name).read_bytes()
 
 
-def test_dials_at_zero_are_the_undialled_data(tmp_path, folder):
+def test_dials_at_zero_are_the_undialled_data(tmp_path: Path, folder: Path) -> None:
     zero = parse_stress(['blur=0', 'depth_noise=0.0', 'unseen_pai=0'])
     report = render_dataset(tmp_path, Setting('tiny', 3, zero), domains=('W',), splits=('val',))
     assert report.num_triples == 12
@@ -102,8 +107,8 @@ def test_dials_at_zero_are_the_undialled_data(tmp_path, folder):
             assert data == expected[name], name
 
 
-def test_resume_renders_only_what_is_missing(tmp_path, monkeypatch):
-    arguments = {'domains': ('C',), 'splits': ('train', 'val')}
+def test_resume_renders_only_what_is_missing(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {'domains': ('C',), 'splits': ('train', 'val')}
     first = render_dataset(tmp_path, TINY, **arguments)
     assert (first.num_kept, first.num_rendered) == (0, 2)
     before = contents(tmp_path)
@@ -119,8 +124,8 @@ def test_resume_renders_only_what_is_missing(tmp_path, monkeypatch):
     assert contents(tmp_path) == before
 
 
-def test_an_interrupted_run_is_finished(tmp_path, monkeypatch):
-    def stop(done, total):
+def test_an_interrupted_run_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -130,7 +135,7 @@ def test_an_interrupted_run_is_finished(tmp_path, monkeypatch):
     assert (tmp_path / 'protocols/C-test.txt').is_file()
 
 
-def test_verify_notices_a_changed_picture(tmp_path):
+def test_verify_notices_a_changed_picture(tmp_path: Path) -> None:
     render_dataset(tmp_path, TINY, domains=('P',), splits=('val',))
     path = next((tmp_path / 'PADISI').glob('*.npz'))
     good = path.read_bytes()
@@ -140,7 +145,7 @@ def test_verify_notices_a_changed_picture(tmp_path):
     assert path.read_bytes() == good
 
 
-def test_domains_can_be_added_later(tmp_path):
+def test_domains_can_be_added_later(tmp_path: Path) -> None:
     render_dataset(tmp_path, TINY, domains=('W',), splits=('val',))
     render_dataset(tmp_path, TINY, domains=('C',), splits=('val',))
     assert len((tmp_path / 'protocols/records.csv').read_text().splitlines()) == 1 + 24
@@ -156,12 +161,12 @@ def test_domains_can_be_added_later(tmp_path):
         (Setting('tiny', 3, Stress(blur=0.5)), "stress = {}, this run has {'blur': 0.5}"),
     ],
 )
-def test_another_setting_in_the_folder_is_refused(folder, other, text):
+def test_another_setting_in_the_folder_is_refused(folder: Path, other: Setting, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         render_dataset(folder, other)
 
 
-def test_foreign_folders_and_names_are_refused(tmp_path):
+def test_foreign_folders_and_names_are_refused(tmp_path: Path) -> None:
     (tmp_path / 'thesis.txt').write_text('dear')
     with pytest.raises(ValueError, match='is not empty and has no manifest.json; give an empty or a new folder'):
         render_dataset(tmp_path, TINY)
@@ -171,7 +176,7 @@ def test_foreign_folders_and_names_are_refused(tmp_path):
         render_dataset(tmp_path / 'new', TINY, splits=('dev',))
 
 
-def test_chunks_hold_every_video_once():
+def test_chunks_hold_every_video_once() -> None:
     chunks = plan_chunks(TINY, tuple(DOMAINS), SPLITS)
     videos = [(plan.domain, plan.split, plan.index) for chunk in chunks for plan in chunk.plans]
     planned = [(d, s, plan.index) for d in DOMAINS for s in SPLITS for plan in plan_split(TINY, d, s)]
