@@ -78,8 +78,7 @@ def use_amp(cfg: Config) -> None:
             f'{", ".join(AMP_WRAPPERS)}); name one that supports it in the config instead of --amp'
         )
     cfg.optim_wrapper.type = AMP_WRAPPERS[wrapper]
-    if cfg.optim_wrapper.type.startswith('Amp'):
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
 def skip_validation(cfg: Config) -> None:

@@ -63,6 +63,7 @@ def merge_arguments(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
     if args.amp:
+        _require_gpu()
         use_amp(cfg)
     if args.no_validate:
         skip_validation(cfg)
@@ -79,6 +80,14 @@ def merge_arguments(args: argparse.Namespace) -> Config:
     if args.resume is not None:
         resume_from(cfg, args.resume)
     return cfg
+
+
+def _require_gpu() -> None:
+    """Refuse mixed precision where mmengine would only fail later."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ValueError('--amp needs a GPU, and there is none; leave it out to train in float32')
 
 
 def main(argv: list[str] | None = None) -> int:

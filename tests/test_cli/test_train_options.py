@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from mmfas.apis.train import find_latest, fit_to_device, resume_from, skip_validation, use_amp, use_scaled_lr
 from mmfas.cli.train import main
+from mmfas.registry import OPTIM_WRAPPERS
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
@@ -18,14 +19,21 @@ def _cfg(**values: object) -> Config:
     return Config(dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1)), **values))
 
 
-@pytest.mark.parametrize('wrapper', ['OptimWrapper', 'AmpOptimWrapper'])
-def test_amp_maps_the_wrapper(wrapper: str) -> None:
+@pytest.mark.parametrize('prefix', ['', 'Amp'])
+@pytest.mark.parametrize('wrapper', ['OptimWrapper', 'GradientModulationOptimWrapper'])
+def test_amp_maps_the_wrapper(prefix: str, wrapper: str) -> None:
     cfg = _cfg()
-    cfg.optim_wrapper.type = wrapper
+    cfg.optim_wrapper.type = prefix + wrapper
     use_amp(cfg)
-    assert cfg.optim_wrapper == dict(
-        type='AmpOptimWrapper', optimizer=dict(type='SGD', lr=1), loss_scale='dynamic'
-    )
+    expected = dict(type='Amp' + wrapper, optimizer=dict(type='SGD', lr=1), loss_scale='dynamic')
+    assert cfg.optim_wrapper == expected
+    assert OPTIM_WRAPPERS.get(cfg.optim_wrapper.type).__name__ == 'Amp' + wrapper
+
+
+def test_amp_needs_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    assert main([str(ROOT / 'tests/test_engine/tiny_config.py'), '--amp']) == 2
+    assert '--amp needs a GPU, and there is none' in capsys.readouterr().err
 
 
 def test_amp_refuses_a_wrapper_it_would_replace() -> None:

@@ -103,11 +103,13 @@ def test_guard_names_the_total_if_it_stands_alone() -> None:
 
 
 def test_guard_on_a_device_waits_but_not_beyond_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A meta device has no values to read: reading before it is time would fail."""
+    monkeypatch.setattr('mmfas.engine.hooks.loss_guard._is_free_to_read', lambda values: False)
     hook = LossGuardHook(interval=3)
     for _ in range(2):
-        hook.after_train_iter(_runner(), 0, _batch(1), dict(loss=torch.tensor(1.0, device='meta')))
+        hook.after_train_iter(_runner(), 0, _batch(1), dict(loss=torch.tensor(float('nan'))))
     assert len(hook._pending) == 2
+    with pytest.raises(FloatingPointError, match='iteration 10 '):
+        hook.after_train_iter(_runner(), 0, _batch(1), dict(loss=torch.tensor(1.0)))
     hook._pending = [(4, ('loss',), ['s7'], torch.tensor([False]))]
     for event in (hook.after_train_epoch, lambda runner: hook.before_save_checkpoint(runner, {})):
         pending = list(hook._pending)

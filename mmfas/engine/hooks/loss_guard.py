@@ -47,7 +47,7 @@ class LossGuardHook(Hook):
         values = torch.stack([value.detach().float().mean() for value in terms.values()])
         ids = [str(sample.get('sample_id', '?')) for sample in _samples(data_batch)]
         self._pending.append((runner.iter, tuple(terms), ids, torch.isfinite(values)))
-        if values.device.type == 'cpu' or len(self._pending) >= self.interval:
+        if _is_free_to_read(values) or len(self._pending) >= self.interval:
             self._read(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -66,6 +66,11 @@ class LossGuardHook(Hook):
             bad = [name for name, fine in zip(names, flags.tolist(), strict=True) if not fine]
             if bad:
                 raise FloatingPointError(_message(bad, runner, iteration, ids))
+
+
+def _is_free_to_read(values: Tensor) -> bool:
+    """Tell whether the host can read a tensor without waiting for a device."""
+    return values.device.type == 'cpu'
 
 
 def _samples(data_batch: Any) -> list[Any]:

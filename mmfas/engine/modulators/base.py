@@ -1,0 +1,73 @@
+"""What a rule that modulates gradients is given, and what it must give back.
+
+Legend: M modalities that have a loss of their own, P entries of all trainable parameters, flattened and joined.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ModalityGradients:
+    """The gradients of one step, equal on every process.
+
+    With mixed precision all rows carry the same unknown positive factor (the loss scale).
+
+    Args:
+        modalities: Names of the modalities, canonical order.
+        rows: Gradient of each modality's mean loss, shape (M, P).
+        losses: Mean loss of each modality, shape (M,), without loss scale.
+        counts: Samples that have the modality, shape (M,), float; where it is 0, row and loss are 0.
+        confidence: Trust in each modality, shape (M,), or None where the model has none.
+        slices: Where each parameter lies in P, in the order of the optimizer.
+        names: Name of each parameter in the model.
+    """
+
+    modalities: tuple[str, ...]
+    rows: Tensor
+    losses: Tensor
+    counts: Tensor
+    confidence: Tensor | None
+    slices: tuple[slice, ...]
+    names: tuple[str, ...]
+
+
+class BaseModulator(ABC):
+    """A rule that turns the gradients of several modalities into one direction.
+
+    A rule must be positively homogeneous, `f(s * rows) = s * f(rows)` for s > 0, because of the loss scale:
+    compare rows with each other, never with an absolute number. It must let NaN and infinity through, which the
+    loss scaler looks for; and it must not read values on the host (`.item()`), which would stop the device.
+    """
+
+    @abstractmethod
+    def modulate(self, gradients: ModalityGradients) -> Tensor:
+        """Combine the rows.
+
+        Args:
+            gradients: The gradients of one step; not to be changed in place.
+
+        Returns:
+            Direction (P,) to which the gradient of the main losses is added.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs, as tensors and plain values; nothing by default."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned.
+
+        Args:
+            state_dict: Result of `state_dict`.
+
+        Raises:
+            ValueError: If there is state, but this rule has none.
+        """
+        if state_dict:
+            raise ValueError(f'{type(self).__name__} has no state, but the checkpoint has {sorted(state_dict)}')
