@@ -1,0 +1,60 @@
+"""The model bases and the baseline configs: they load, follow the grammar of names and build."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from mmengine.config import Config
+
+from mmfas.models import MultiModalFAS
+from mmfas.registry import MODELS
+from mmfas.structures import MODALITIES
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+BASES = sorted((CONFIGS / '_base_' / 'models').glob('*.py'))
+LEAVES = sorted((CONFIGS / 'baselines').glob('*.py'))
+NAME = re.compile(
+    r'([a-z0-9-]+)_([a-z0-9-]+)_(\d+)xb(\d+)-(\d+)e_([a-z0-9]+)-([a-z0-9]+)(?:_((?:rgb|depth|ir)(?:-(?:depth|ir))*))?'
+)
+
+pytestmark = pytest.mark.engine
+
+
+def test_all_are_found() -> None:
+    assert len(BASES) >= 3 and len(LEAVES) >= 10
+
+
+@pytest.mark.parametrize('path', BASES, ids=lambda p: p.stem)
+def test_base_models_build(path: Path) -> None:
+    cfg = Config.fromfile(path).model
+    if cfg.trunk.get('vit', {}).get('arch') == 'base':
+        cfg.trunk.vit.arch = dict(embed_dims=768, num_layers=1, num_heads=12, feedforward_channels=64)  # for time
+    model = MODELS.build(cfg)
+    assert isinstance(model, MultiModalFAS)
+    if path.stem == 'mini_vit':
+        assert 0.9e6 < sum(p.numel() for p in model.parameters()) < 1.3e6
+
+
+@pytest.mark.parametrize('path', LEAVES, ids=lambda p: p.stem)
+def test_baselines_keep_what_their_names_say(path: Path) -> None:
+    match = NAME.fullmatch(path.stem)
+    assert match, f'{path.stem} does not follow neck_trunk_NxbB-Ee_data-split[_modalities]'
+    neck, _, _, batch, epochs, data, _, modalities = match.groups()
+    cfg = Config.fromfile(path)
+    assert cfg.train_dataloader.batch_size == int(batch) and cfg.train_cfg.max_epochs == int(epochs)
+    assert data in str(cfg.train_dataloader.dataset.data_root)
+    assert tuple(cfg.model.modalities) == (tuple(modalities.split('-')) if modalities else MODALITIES)
+    model = MODELS.build(cfg.model)
+    assert type(model.neck).__name__.lower() == neck.replace('-', '') + 'neck'
+    assert model.data_preprocessor.modalities == model.modalities
+
+
+def test_metafile_lists_every_config() -> None:
+    meta = yaml.safe_load((CONFIGS / 'baselines' / 'metafile.yml').read_text())
+    assert [m['Config'] for m in meta['Models']] == [f'configs/baselines/{p.name}' for p in LEAVES]
+    assert {m['In Collection'] for m in meta['Models']} == {c['Name'] for c in meta['Collections']}
+    for collection in meta['Collections']:
+        assert (CONFIGS.parent / collection['Code']['URL']).is_file()
