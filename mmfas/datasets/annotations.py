@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ OWN_DATA_COLUMNS = ('sample_id', *MODALITIES, 'npz', 'label', *PROVENANCE_KEYS)
 #: Columns of a side-car file; `sample_id` is needed.
 META_COLUMNS = ('sample_id', 'split', 'label', *PROVENANCE_KEYS)
 
+_MAX_ERRORS = 20
 _LIST_FORMAT = "'rgb depth ir label' separated by blanks, or 'name.npz<TAB>label'"
 
 
@@ -50,13 +51,31 @@ def _parse_list_line(line: str, place: str) -> dict[str, Any]:
     return {'sample_id': sample_id, 'img_paths': paths, 'label': _parse_label(words[-1], place), **known}
 
 
-def _read_list(path: Path) -> Iterator[dict[str, Any]]:
-    """Read a published list: LF or CRLF, with or without a newline at the end; empty lines are skipped."""
+def _collect(rows: Iterable[tuple[Any, str]], parse: Callable[[Any, str], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Parse every row, and report all malformed ones at once."""
+    records, errors = [], []
+    for row, place in rows:
+        try:
+            records.append({**parse(row, place), 'source_line': place})
+        except ValueError as error:
+            errors.append(str(error))
+    if errors:
+        hidden = f'\n... and {len(errors) - _MAX_ERRORS} more' if len(errors) > _MAX_ERRORS else ''
+        raise ValueError('\n'.join(errors[:_MAX_ERRORS]) + hidden)
+    return records
+
+
+def _list_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield every line that is not empty with its place; LF or CRLF, the last one with or without a newline."""
     with path.open(encoding='utf-8-sig') as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                place = f'{path.name}:{number}'
-                yield {**_parse_list_line(line, place), 'source_line': place}
+                yield line, f'{path.name}:{number}'
+
+
+def _read_list(path: Path) -> list[dict[str, Any]]:
+    """Read a published list."""
+    return _collect(_list_lines(path), _parse_list_line)
 
 
 def _check_columns(names: Iterable[Any], allowed: tuple[str, ...], needed: tuple[str, ...], place: str) -> None:
@@ -84,7 +103,6 @@ def _own_record(row: Mapping[str, Any], place: str) -> dict[str, Any]:
         'sample_id': text.get('sample_id') or next(iter(paths.values())),
         'img_paths': paths,
         'label': _parse_label(text.get('label', ''), place),
-        'source_line': place,
     }
     record.update({key: text[key] for key in PROVENANCE_KEYS if text.get(key)})
     return record
@@ -102,13 +120,20 @@ def _csv_rows(path: Path, allowed: tuple[str, ...], needed: tuple[str, ...]) -> 
             yield row, place
 
 
-def _read_csv(path: Path) -> Iterator[dict[str, Any]]:
+def _read_csv(path: Path) -> list[dict[str, Any]]:
     """Read own data from a CSV file with a header."""
-    for row, place in _csv_rows(path, OWN_DATA_COLUMNS, ('label',)):
-        yield _own_record(row, place)
+    return _collect(_csv_rows(path, OWN_DATA_COLUMNS, ('label',)), _own_record)
 
 
-def _read_json(path: Path) -> Iterator[dict[str, Any]]:
+def _json_record(row: Any, place: str) -> dict[str, Any]:
+    """Turn one object of a JSON file into a record."""
+    if not isinstance(row, dict):
+        raise ValueError(f'{place}: expected an object, but got {type(row).__name__}')
+    _check_columns(row, OWN_DATA_COLUMNS, ('label',), place)
+    return _own_record(row, place)
+
+
+def _read_json(path: Path) -> list[dict[str, Any]]:
     """Read own data from a JSON list of objects, or from mmengine's `{'metainfo':, 'data_list':}`."""
     try:
         content = json.loads(path.read_text(encoding='utf-8-sig'))
@@ -117,12 +142,7 @@ def _read_json(path: Path) -> Iterator[dict[str, Any]]:
     rows = content.get('data_list') if isinstance(content, dict) else content
     if not isinstance(rows, list):
         raise ValueError(f"{path.name}: expected a list of objects, or an object with 'data_list'")
-    for number, row in enumerate(rows):
-        place = f'{path.name}:[{number}]'
-        if not isinstance(row, dict):
-            raise ValueError(f'{place}: expected an object, but got {type(row).__name__}')
-        _check_columns(row, OWN_DATA_COLUMNS, ('label',), place)
-        yield _own_record(row, place)
+    return _collect(((row, f'{path.name}:[{number}]') for number, row in enumerate(rows)), _json_record)
 
 
 _READERS = {'.txt': _read_list, '.csv': _read_csv, '.json': _read_json}
@@ -139,15 +159,15 @@ def read_annotations(path: str | Path) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the suffix is unknown, a line is malformed (the message names file, line and the expected
-            format), or the file holds no sample.
+        ValueError: If the suffix is unknown, lines are malformed (the message names file, line and the expected
+            format of each), or the file holds no sample.
     """
     path = Path(path)
     if path.suffix not in _READERS:
         raise ValueError(f'{path}: an annotation file ends in {", ".join(_READERS)}, not in {path.suffix!r}')
     if not path.is_file():
         raise FileNotFoundError(f'annotation file {path} does not exist; check data_root and ann_file')
-    records = list(_READERS[path.suffix](path))
+    records = _READERS[path.suffix](path)
     if not records:
         raise ValueError(f'{path}: holds no samples')
     return records

@@ -65,6 +65,15 @@ def test_error_names_file_line_and_remedy(tmp_path: Path, name: str, text: str, 
         read_annotations(write(tmp_path, name, text))
 
 
+def test_all_malformed_lines_are_named_at_once(tmp_path: Path) -> None:
+    text = ''.join(f'{TRIPLE} {1 if number == 3 else 7}\n' for number in range(25))
+    with pytest.raises(ValueError) as caught:
+        read_annotations(write(tmp_path, 'l.txt', text))
+    lines = str(caught.value).splitlines()
+    assert [line.split(':')[1] for line in lines[:4]] == ['1', '2', '3', '5']
+    assert (len(lines), lines[-1]) == (21, '... and 4 more')
+
+
 def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='check data_root and ann_file'):
         read_annotations(tmp_path / 'no.txt')

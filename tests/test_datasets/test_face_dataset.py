@@ -13,7 +13,14 @@ import torch
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from torch.utils.data import DataLoader
 
-from mmfas.datasets import MultiModalFaceDataset, group_keys_of, sample_randomness, set_dataset_epoch
+from mmfas.datasets import (
+    MultiModalFaceDataset,
+    group_keys_of,
+    sample_randomness,
+    set_dataset_epoch,
+    transforms,
+)
+from mmfas.datasets.randomness import needs_full_seeding
 from mmfas.registry import DATASETS
 
 from .data_files import write_triple
@@ -217,6 +224,17 @@ def test_outer_generators_go_on_undisturbed(wmca_root: Path, pipeline: list[Any]
     first = outer()
     dataset[0]
     assert [first, outer()] == expected
+
+
+def test_only_marked_transforms_are_spared_full_seeding() -> None:
+    marked = transforms.RandomFlipModalities()
+    assert not needs_full_seeding([marked, transforms.PackFASInputs()])
+
+    class Drawing(transforms.RandomFlipModalities):
+        """A subclass may draw from anything."""
+
+    assert needs_full_seeding([marked, Drawing()])
+    assert needs_full_seeding([draw_from_all])
 
 
 def test_randomness_is_restored_after_an_error_and_can_be_nested() -> None:
