@@ -48,7 +48,7 @@ def draw_contact_sheet(samples: Sequence[dict[str, Any]], tile_size: int = 160) 
     if not samples:
         raise ValueError('a contact sheet needs at least one sample')
     width = len(MODALITIES) * (tile_size + 2 * _MARGIN)
-    rows = [_caption('   '.join(MODALITIES), width, _GREY)]
+    rows = [np.hstack([_caption(m, tile_size + 2 * _MARGIN, _GREY) for m in MODALITIES])]
     for sample in samples:
         info = sample['data_samples']
         is_live = info.get('gt_label') == LIVE
