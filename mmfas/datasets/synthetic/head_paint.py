@@ -110,7 +110,7 @@ def _paint_mouth(canvas: np.ndarray, subject: Subject, grid: HeadGrid, expressio
     upper = line - 1.55 * subject.lip_mm * lid**0.8 * bow
     lower = line + gap + 1.75 * subject.lip_mm * lid**0.65
     lips = soft_step(np.minimum(y - upper, lower - y), 1.6 + grid.step_mm) * (np.abs(u) < 1.0)
-    skin = canvas[len(canvas) // 2, canvas.shape[1] // 2]
+    skin = skin_colour(subject.melanin, subject.redness)
     red = np.array(
         [0.84 + 0.1 * subject.makeup, 0.52 - 0.2 * subject.makeup, 0.58 - 0.15 * subject.makeup], np.float32
     )
@@ -183,7 +183,19 @@ def paint_face(subject: Subject, grid: HeadGrid, expression: Expression) -> np.n
     _paint_skin(canvas, subject, grid, rng)
     streaks = streak_field(rng, grid.shape, (70, 90))
     _paint_beard(canvas, subject, grid, streaks)
-    _paint_mouth(canvas, subject, grid, expression)
-    _paint_brows(canvas, subject, grid, streaks)
-    paint_eyes(canvas, subject, grid, expression)
+    # Features are painted on the few rows they need, which is several times faster.
+    line = mouth_y_mm(subject)
+    rows, part = _rows(grid, line - 16.0, line + 30.0)
+    _paint_mouth(canvas[rows], subject, part, expression)
+    rows, part = _rows(grid, EYE_Y_MM - 36.0, EYE_Y_MM)
+    _paint_brows(canvas[rows], subject, part, streaks[rows])
+    rows, part = _rows(grid, EYE_Y_MM - 20.0, EYE_Y_MM + 14.0)
+    paint_eyes(canvas[rows], subject, part, expression)
     return canvas
+
+
+def _rows(grid: HeadGrid, top_mm: float, bottom_mm: float) -> tuple[slice, HeadGrid]:
+    """Return the rows between two heights and the grid of just these rows."""
+    first, last = np.searchsorted(grid.y_mm, (top_mm, bottom_mm))
+    rows = slice(int(first), int(last) + 1)
+    return rows, HeadGrid(grid.x_mm, grid.y_mm[rows], grid.step_mm)
