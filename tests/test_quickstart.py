@@ -36,7 +36,7 @@ def run(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedPr
         **changes,
     }
     command = ['bash', str(ROOT / 'tools' / 'quickstart.sh'), *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=1800)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ def test_docs_build_without_warnings(language: str, tmp_path: Path) -> None:
         [*command, '-d', str(tmp_path / 'doctrees'), str(ROOT / 'docs' / language), str(tmp_path / 'html')],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
     )
     assert built.returncode == 0, built.stderr[-4000:]
     assert (tmp_path / 'html' / 'index.html').is_file()

@@ -90,6 +90,20 @@ def test_predict_transfers_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert moved == [(5, 4)]
 
 
+@pytest.mark.parametrize('neck', ['ConcatNeck', 'CrossAttentionNeck', 'AMANeck'])
+def test_mixed_precision_trains_and_scores_in_single(neck: str) -> None:
+    head = dict(type='LinearFASHead', modality_loss_weight=1.0)
+    model, inputs, given = build(neck=dict(type=neck), head=head), images(4), samples(4)
+    exact = [s.pred_score for s in model.eval()(inputs, samples(4), mode='predict')]
+    with torch.autocast('cpu', torch.bfloat16):
+        predicted = model(inputs, given, mode='predict')
+        loss = sum(model.train()(inputs, given, mode='loss').values())
+    loss.backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
+    assert predicted[0].pred_logits.dtype == torch.float32
+    assert [s.pred_score for s in predicted] == pytest.approx(exact, abs=0.05)
+
+
 def test_raw_bytes_go_through_the_preprocessor() -> None:
     model, given = build().eval(), samples(2)
     given[1].present = torch.tensor([True, False, True])
