@@ -54,8 +54,8 @@ class DepthSensor:
 def depth_sigma_mm(depth_mm: np.ndarray, nir: np.ndarray, sensor: DepthSensor) -> np.ndarray:
     """Standard deviation of the range noise.
 
-    Triangulation: ``floor + k z^2`` (Khoshelham and Elberink 2012, eq. 9). Time of flight: the same floor over
-    the square root of the received signal, which falls with ``nir / z^2`` (Lange and Seitz 2001).
+    Triangulation: ``floor + k z^2`` (Khoshelham and Elberink 2012). Time of flight: ``floor + k z / sqrt(nir)``,
+    as noise falls with the root of the received signal ``nir / z^2`` (Lange and Seitz 2001).
 
     Args:
         depth_mm: (H, W) ideal distance.

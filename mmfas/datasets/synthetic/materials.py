@@ -10,7 +10,7 @@ import numpy as np
 
 __all__ = ['MATERIALS', 'material', 'skin_colour']
 
-#: Diffuse linear reflectance of skin for melanin 0, 1/3, 2/3, 1 (visible falls tenfold, NIR by a third).
+#: Diffuse linear reflectance of skin for melanin 0, 1/3, 2/3, 1 (visible falls five- to ninefold, NIR by a third).
 SKIN_TABLE: tuple[tuple[float, float, float, float], ...] = (
     (0.66, 0.45, 0.36, 0.62),
     (0.52, 0.325, 0.235, 0.58),
