@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
 import re
-import subprocess
-import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,27 +55,43 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not [link for link in LINK.findall(prose(page)) if not (page.parent / link).exists()]
 
 
+def run_blocks(codes: list[str], folder: str, errors: str) -> None:
+    """Run the blocks of a page in one namespace; what goes wrong is written to a file."""
+    os.chdir(folder)
+    space: dict[str, Any] = {'__name__': '__main__'}
+    try:
+        for number, code in enumerate(codes):
+            exec(compile(code, f'block {number}', 'exec'), space)
+    except BaseException:
+        Path(errors).write_text(traceback.format_exc(), encoding='utf-8')
+        raise
+
+
+@pytest.fixture(scope='module')
+def fresh_process() -> Iterator[Any]:
+    """Start processes that have torch and the engine imported already: one import for all pages."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['torch', 'mmengine.runner', 'mmpretrain.models', 'mmfas.apis.check', __name__])
+    os.environ.setdefault('MPLBACKEND', 'Agg')
+    yield context.Process
+
+
 @pytest.mark.parametrize(
     'page', [page for page in PAGES if blocks(page)], ids=lambda page: str(page.relative_to(REPO))
 )
-def test_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
-    program = (
-        'import json, sys\n'
-        'space = {"__name__": "__main__"}\n'
-        'for number, code in enumerate(json.load(sys.stdin)):\n'
-        '    exec(compile(code, f"block {number}", "exec"), space)\n'
-    )
-    paths = [str(REPO), *os.environ.get('PYTHONPATH', '').split(os.pathsep)]
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths)), 'MPLBACKEND': 'Agg'}
-    done = subprocess.run(
-        [sys.executable, '-c', program],
-        input=json.dumps(blocks(page)),
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_code_of_a_page_runs(
+    page: Path, tmp_path: Path, fresh_process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(REPO)
+    folder = tmp_path / 'page'
+    folder.mkdir()
+    errors = tmp_path / 'errors.txt'
+    process = fresh_process(target=run_blocks, args=(blocks(page), str(folder), str(errors)))
+    process.start()
+    process.join(timeout=120)
+    process.kill()
+    assert not errors.exists(), errors.read_text(encoding='utf-8')[-3000:]
+    assert process.exitcode == 0
 
 
 def test_pages_with_code_are_found() -> None:
