@@ -16,6 +16,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ('browse_dataset', 'mmfas.cli.browse_dataset', 'draw samples as they leave the pipeline'),
     ('verify_dataset', 'mmfas.cli.verify_dataset', 'report every missing, broken or odd-sized image'),
     ('render_synthfas', 'mmfas.cli.render_synthfas', 'render SynthFAS, the embedded synthetic benchmark'),
+    ('synthfas_study', 'mmfas.cli.synthfas_study', 'measure how hard SynthFAS is and what its dials do'),
     ('eval_scores', 'mmfas.cli.eval_scores', 'recompute every error rate from score files'),
     ('plot_scores', 'mmfas.cli.plot_scores', 'draw ROC, DET and histograms of score files'),
     ('get_flops', 'mmfas.cli.get_flops', 'count parameters and floating point operations of a model'),

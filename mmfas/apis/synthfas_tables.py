@@ -1,0 +1,124 @@
+"""Tables of the SynthFAS studies, made from records alone; a cell without its records says 'not run'."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from mmfas.apis.synthfas_dials import STEPS
+from mmfas.apis.synthfas_study import DOMAINS
+from mmfas.evaluation.tables import markdown_table
+from mmfas.structures import MODALITIES
+
+NOT_RUN = 'not run'
+#: Spearman rank correlation of dial and AUC from which on a dial counts as working.
+MIN_RANK_CORRELATION = 0.8
+
+
+def read_records(folder: str | Path, pattern: str) -> list[dict[str, Any]]:
+    """Read the records of a folder whose file names match a pattern, sorted by name."""
+    return [json.loads(file.read_text(encoding='utf-8')) for file in sorted(Path(folder).glob(pattern))]
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return mean and half width of its 95 % interval (Student's t over the seeds; 0 for one value).
+
+    >>> mean_interval([0.5, 0.5, 0.5])
+    (0.5, 0.0)
+    """
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return mean(values), 0.0
+    return mean(values), float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+
+
+def percent_cell(values: Sequence[float]) -> str:
+    """Return a cell such as `93.10 ± 0.52` (percent), or 'not run'."""
+    if not values:
+        return NOT_RUN
+    centre, half = mean_interval(values)
+    return f'{100 * centre:.2f} ± {100 * half:.2f}' if len(values) > 1 else f'{100 * centre:.2f}'
+
+
+def hardness_table(folder: str | Path, measure: str = 'auc') -> str:
+    """Tabulate the hardness study: rows are kinds of runs, columns the domain tested on and their mean.
+
+    Args:
+        folder: Folder of the records.
+        measure: `'auc'` or `'hter'` (at the dev threshold).
+
+    Returns:
+        A Markdown table in percent: mean over the seeds and its 95 % interval.
+    """
+    found = [r for r in read_records(folder, '*_s*.json') if 'reports' in r]
+    rows = []
+    for title, is_wanted in _row_filters():
+        chosen = [r for r in found if is_wanted(r['run'])]
+        cells = [percent_cell(_values(chosen, domain, measure)) for domain in DOMAINS]
+        by_seed = _mean_by_seed(chosen, measure)
+        rows.append((title, *cells, percent_cell(by_seed), str(len(by_seed))))
+    return markdown_table(('trained on', *(f'test {d}' for d in DOMAINS), 'mean', 'seeds'), rows)
+
+
+def _row_filters() -> Iterable[tuple[str, Any]]:
+    """Yield title and predicate of every row."""
+    everything = list(MODALITIES)
+    yield 'all four domains', lambda run: run['name'] == 'in-domain'
+
+    def is_lodo(run: dict[str, Any], modalities: list[str]) -> bool:
+        return run['name'].startswith('lodo') and run['modalities'] == modalities and not run['random_labels']
+
+    yield 'the other three', lambda run: is_lodo(run, everything)
+    for modality in MODALITIES:
+        yield f'the other three, {modality} alone', lambda run, m=modality: is_lodo(run, [m])
+    yield 'the other three, random labels', lambda run: run['random_labels']
+
+
+def _values(records: list[dict[str, Any]], domain: str, measure: str) -> list[float]:
+    """Return one number per seed."""
+    reports = [r['reports'][domain] for r in records if domain in r['reports']]
+    return [report[measure]['value'] for report in reports]
+
+
+def _mean_by_seed(records: list[dict[str, Any]], measure: str) -> list[float]:
+    """Return, for every seed that has all four domains, their mean."""
+    by_seed: dict[int, dict[str, float]] = {}
+    for record in records:
+        for domain, report in record['reports'].items():
+            by_seed.setdefault(record['run']['seed'], {})[domain] = report[measure]['value']
+    return [mean(values.values()) for values in by_seed.values() if len(values) == len(DOMAINS)]
+
+
+def dial_table(folder: str | Path) -> str:
+    """Tabulate the dial sweeps: mean AUC over the domains, rank correlation, and whether the dial works.
+
+    Args:
+        folder: Folder of the records.
+
+    Returns:
+        A Markdown table in percent: mean over the seeds and its 95 % interval. A dial works if the AUC falls with
+        a rank correlation of at least 0.8 and the intervals of its two ends do not meet.
+    """
+    records = read_records(folder, 'dial-*.json')
+    rows = []
+    for dial in sorted({record['dial'] for record in records}):
+        steps = {r['step']: [mean(a.values()) for a in r['auc'].values()] for r in records if r['dial'] == dial}
+        cells = [percent_cell(steps.get(step, [])) for step in STEPS]
+        rows.append((dial, *cells, *_judge(steps)))
+    return markdown_table(('dial', *(f'{s:g}' for s in STEPS), 'rank correlation', 'verdict'), rows)
+
+
+def _judge(steps: dict[float, list[float]]) -> tuple[str, str]:
+    """Return rank correlation and verdict of one dial, or that it is not finished."""
+    from scipy.stats import spearmanr
+
+    if set(steps) != set(STEPS):
+        return NOT_RUN, NOT_RUN
+    fall = -float(spearmanr(STEPS, [mean(steps[step]) for step in STEPS]).statistic)
+    (first, first_half), (last, last_half) = mean_interval(steps[STEPS[0]]), mean_interval(steps[STEPS[-1]])
+    works = fall >= MIN_RANK_CORRELATION and first - first_half > last + last_half
+    return f'{fall:.2f}', 'works' if works else 'insensitive'

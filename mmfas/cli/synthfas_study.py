@@ -1,0 +1,69 @@
+"""Measure how hard SynthFAS is (hardness) and what its dials do (dials); finished runs are kept as records."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+BASELINE = 'configs/baselines/concat_mini-vit_1xb32-20e_synthfas-cps2w.py'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command.
+
+    Args:
+        parser: Parser to extend.
+    """
+    parser.add_argument('study', choices=('hardness', 'dials', 'table'), help='what to run, or print from records')
+    parser.add_argument('--data-root', default='data/synthfas_small', help='rendered benchmark')
+    parser.add_argument('--config', default=BASELINE, help='config of the baseline')
+    parser.add_argument('--work-dir', default='work_dirs/synthfas_study', help='checkpoints and logs of the runs')
+    parser.add_argument('--records', default='docs/en/benchmarks/synthfas', help='folder of the records')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds (default: 0 1 2)')
+    parser.add_argument('--only', nargs='+', metavar='PART', help='run only what has one of these in its name')
+    parser.add_argument('--jobs', type=int, default=2, help='processes, one thread each (default: 2)')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run what has no record yet, then print the tables.
+
+    Args:
+        argv: Arguments; those of the process if None.
+
+    Returns:
+        Exit status: 0, or 1 if a file is missing or a run failed; the message names it.
+    """
+    parser = argparse.ArgumentParser(prog='mmfas synthfas_study', description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    from mmfas.apis import synthfas_dials, synthfas_study, synthfas_tables
+    from mmfas.cli.errors import USER_ERRORS, report_error
+
+    try:
+        if args.study != 'table' and not Path(args.data_root, 'manifest.json').is_file():
+            raise FileNotFoundError(
+                f"'{args.data_root}' holds no SynthFAS; render it: mmfas render_synthfas {args.data_root}"
+            )
+        if args.study == 'hardness':
+            runs = [r for r in synthfas_study.hardness_runs(args.seeds) if _wanted(r.name, args.only)]
+            places = (args.config, args.data_root, args.work_dir, args.records)
+            synthfas_study.run_all(runs, *places, jobs=args.jobs, report=print)
+        elif args.study == 'dials':
+            sweeps = [s for s in synthfas_dials.dial_sweeps(args.seeds) if _wanted(s.file_name, args.only)]
+            places = (args.config, args.data_root, args.work_dir, args.records)
+            synthfas_dials.run_sweeps(sweeps, *places, jobs=args.jobs, report=print)
+        print(synthfas_tables.hardness_table(args.records))
+        print(synthfas_tables.dial_table(args.records))
+    except USER_ERRORS as error:
+        return report_error(error, 1)
+    return 0
+
+
+def _wanted(name: str, parts: list[str] | None) -> bool:
+    """Tell whether a run was asked for."""
+    return parts is None or any(part in name for part in parts)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
