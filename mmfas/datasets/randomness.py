@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +22,7 @@ __all__ = [
 ]
 
 
-_WORD = 2**64 - 1
+_WORDS = struct.Struct('<6Q')
 _POOL: list[np.random.PCG64] = []
 _NUMPY_ONLY: set[type] = set()
 
@@ -112,12 +113,12 @@ def sample_randomness(seed: int, epoch: int, index: int, *, only_numpy: bool = F
     True
     """
     digest = hashlib.blake2b(b'%d,%d,%d' % (seed, epoch, index), digest_size=48).digest()
-    state, increment, rest = (int.from_bytes(digest[at : at + 16], 'little') for at in (0, 16, 32))
+    low, high, increment, spare, python_seed, torch_seed = _WORDS.unpack(digest)
     # Setting a state is ten times as fast as making a generator from a SeedSequence; the pool serves nested use.
     inner_numpy = _POOL.pop() if _POOL else np.random.PCG64(0)
     inner_numpy.state = {
         'bit_generator': 'PCG64',
-        'state': {'state': state, 'inc': increment | 1},
+        'state': {'state': low | high << 64, 'inc': increment | spare << 64 | 1},
         'has_uint32': 0,
         'uinteger': 0,
     }
@@ -128,7 +129,7 @@ def sample_randomness(seed: int, epoch: int, index: int, *, only_numpy: bool = F
         if only_numpy:
             yield
         else:
-            with _python_and_torch(rest & _WORD, rest >> 65):
+            with _python_and_torch(python_seed, torch_seed >> 1):
                 yield
     finally:
         np.random.set_bit_generator(outer_numpy)  # type: ignore[attr-defined]
