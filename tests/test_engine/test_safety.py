@@ -9,7 +9,7 @@ import pytest
 import torch
 from engine_process import run_command, train, write_config
 
-from mmfas.cli import publish_model
+from mmfas.cli import convert_weights, publish_model
 
 sys.path.append(str(Path(__file__).parents[1] / 'test_utils'))
 from malicious import write_malicious
@@ -25,7 +25,9 @@ def test_malicious_file_is_not_run(tmp_path: Path, capfd: pytest.CaptureFixture[
     log = tmp_path / 'test.log'
     assert run_command('mmfas.cli.test', [write_config(tmp_path, 'test'), bad], log) == 1
     assert publish_model.main([str(bad), str(tmp_path / 'out.pth')]) == 1
-    for text in (resumed, loaded, log.read_text(), capfd.readouterr().err):
+    published = capfd.readouterr().err
+    assert convert_weights.main(['timm', str(bad), str(tmp_path / 'out.pth')]) == 1
+    for text in (resumed, loaded, log.read_text(), published, capfd.readouterr().err):
         assert "bad.pth' was refused: it asks to load 'posix.system'" in text
         assert 'Traceback' not in text
     assert not proof.exists()

@@ -51,11 +51,12 @@ class _GradientModulation(OptimWrapper):
             model: Model or its wrapper.
         """
         if not self._names:
-            core = getattr(model, 'module', model)
+            core: nn.Module = getattr(model, 'module', model)
             self._names = {id(parameter): name for name, parameter in core.named_parameters()}
         with ExitStack() as stack:
-            if hasattr(model, 'no_sync'):
-                stack.enter_context(model.no_sync())
+            no_sync: Any = getattr(model, 'no_sync', None)
+            if no_sync is not None:
+                stack.enter_context(no_sync())
             stack.enter_context(super().optim_context(model))
             yield
 
