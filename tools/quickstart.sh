@@ -31,7 +31,7 @@ step() {
         mmfas_say "$name: done before"
         return 0
     fi
-    mmfas_say "$name: $*"
+    mmfas_say "$name ..."
     rm -f "$done"
     local start=$SECONDS
     "$@" 2>&1 | tee "$work/$name.log" ||

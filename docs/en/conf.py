@@ -53,11 +53,16 @@ def escape_plain_text(app, what, name, obj, options, lines):
     """Keep `|x|`, `*x`, `name_` and `TPR@FPR` of plain docstring text from being read as reStructuredText."""
     if what == 'property':  # napoleon would take a first line 'this: that' for 'type: text'
         lines[:1] = [line.replace(': ', ' \N{EN DASH} ') for line in lines[:1]]
+    is_code = False  # code between backticks may run over the end of a line
     for number, line in enumerate(lines):
-        if line.lstrip().startswith(('>>>', '...')):
+        if not line.strip() or line.lstrip().startswith(('>>>', '...')):
+            is_code = False
             continue
         parts = line.split('`')
-        parts[::2] = [re.sub(r'[|@]|\*(?=\S)|(?<=\w)_(?!\w)', r'\\\g<0>', part) for part in parts[::2]]
+        for index, part in enumerate(parts):
+            if (index % 2 == 1) is is_code:
+                parts[index] = re.sub(r'[|@]|\*(?=\S)|(?<=\w)_(?!\w)', r'\\\g<0>', part)
+        is_code ^= len(parts) % 2 == 0
         lines[number] = '`'.join(parts)
 
 
