@@ -264,14 +264,15 @@ def _data_roots(path: str, value: Any) -> Iterator[str]:
 def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -> list[str]:
     """Find everything in a config that cannot be built, without building anything.
 
-    Every `type` is looked up where it belongs, and its arguments are bound to the signature of what it names.
+    Every `type` is looked up where it belongs, and its arguments are bound to the signature of what it names. A
+    problem reads like `model.neck.dims: unexpected, did you mean dim?`.
 
     Args:
         cfg: A whole config as for Runner.
         check_data: Also report data folders that are missing or empty.
 
     Returns:
-        One line for every problem, such as `model.neck.dims: unexpected, did you mean dim?`; empty if all is well.
+        One line for every problem; empty if all is well.
 
     >>> check_config({'modle': {'type': 'MultiModalFAS'}})
     ['modle: unexpected, did you mean model?', 'model: missing, a config needs it']

@@ -148,7 +148,7 @@ def speed_candidates(
         image_size: Rows and columns in pixels; what the trunk was made for if None.
 
     Returns:
-        `'<name>: trunk'`, the reference, and `'<name>: model'`.
+        Calls of the trunk, which is the reference, and of the model, under their names.
     """
     inputs = example_inputs(model, batch_size, size=image_size_of(model, image_size))
     if not is_training:
