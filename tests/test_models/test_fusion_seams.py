@@ -92,9 +92,7 @@ def test_state_survives_activation_checkpointing() -> None:
     for wrap in (False, True):
         model.zero_grad()
         if wrap:
-            model.neck.block = lambda *args: torch.utils.checkpoint.checkpoint(
-                plain_block, *args, use_reentrant=False
-            )
+            model.neck.block = lambda *args: checkpoint(plain_block, *args, use_reentrant=False)
         model(inputs).square().sum().backward()
         grads.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     for a, b in zip(*grads, strict=True):
