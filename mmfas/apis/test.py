@@ -13,7 +13,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
 from mmfas.apis.scoring import ScoreError, build_loader, build_model, prepare_scoring, score_loader
-from mmfas.evaluation import FASReport, ScoreTable, evaluate_scores, summarise
+from mmfas.evaluation import FASReport, ScoreTable, dev_threshold, evaluate_scores, parse_criterion, summarise
 from mmfas.utils.checkpoint import load_checkpoint, sha256_of
 from mmfas.version import __version__
 
@@ -127,12 +127,11 @@ def test(
     loaders = dict(test_loaders(cfg))
     if not loaders:
         raise ScoreError('the config has no test set: give it test_dataloader=dict(...)')
-    rules, dev = rules or TestRules.from_config(cfg), None
+    rules = rules or TestRules.from_config(cfg)
+    dev = _read_dev(dev_scores, rules)
     prepare_scoring(cfg)
     model = build_model(cfg, checkpoint)
-    if dev_scores is not None:
-        dev = ScoreTable.from_csv(dev_scores, allow_duplicates=rules.allow_duplicates)
-    elif cfg.get('val_dataloader'):
+    if dev is None and cfg.get('val_dataloader'):
         loaders = {'dev': cfg.val_dataloader, **loaders}
     scored = {
         name: score_loader(model, build_loader(loader), allow_duplicates=rules.allow_duplicates)
@@ -150,6 +149,18 @@ def test(
 
 
 test.__test__ = False  # type: ignore[attr-defined]
+
+
+def _read_dev(path: str | None, rules: TestRules) -> ScoreTable | None:
+    """Find what is wrong with the rules and a given score file before anything is scored."""
+    try:
+        rule = parse_criterion(rules.criterion)
+        dev = None if path is None else ScoreTable.from_csv(path, allow_duplicates=rules.allow_duplicates)
+        if dev is not None and rule.kind != 'fixed':
+            dev_threshold(dev, criterion=rules.criterion, level=rules.level, how=rules.how)
+    except ValueError as error:
+        raise ScoreError(str(error)) from error
+    return dev
 
 
 def _judge(tables: dict[str, ScoreTable], dev: ScoreTable | None, rules: TestRules) -> tuple[FASReport, ...]:

@@ -80,6 +80,17 @@ def test_refused_splits(tmp_path: Path, run: Path, changes: str, message: str) -
     assert not (tmp_path / 'out' / 'report.json').exists()
 
 
+def test_wrong_rules_and_dev_files_stop_before_scoring(tmp_path: Path, run: Path) -> None:
+    assert 'hterr' in _test(tmp_path, run, '--criterion', 'hterr', expect=1)
+    bad = tmp_path / 'bad.csv'
+    bad.write_text('sample_id,score\na,0.5\n')
+    for path in (bad, tmp_path / 'none.csv'):
+        text = _test(tmp_path, run, '--dev-scores', path, expect=1)
+        assert path.name in text
+        assert 'Traceback' not in text
+        assert 'Read checkpoint' not in text
+
+
 def test_one_class_test_set_is_reported(tmp_path: Path, run: Path) -> None:
     changes = 'test_dataloader = dict(dataset=dict(only_live=True))'
     text = _test(tmp_path, run, '--bootstrap', 0, changes=changes)
