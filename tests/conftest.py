@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 os.environ.setdefault('MPLBACKEND', 'Agg')
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 
 def pytest_configure() -> None:
@@ -29,3 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _seed() -> None:
     """Give every test the same start of torch's generator, whatever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _scope() -> Iterator[None]:
+    """Forget the default scope that a Runner of this test has set: it is global and decides what is found."""
+    before = DefaultScope._instance_dict.copy()
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
