@@ -236,7 +236,7 @@ FUSION_NECKS = TypedView('fusion neck', 'neck', node=MODELS, base='mmfas.models.
 HEADS = TypedView('head', 'head', node=MODELS, base='mmfas.models.heads.base:BaseFASHead')
 LOSSES = TypedView('loss', 'loss', node=MODELS, base='mmfas.models.losses.base:BaseLoss')
 
-DATASETS = _child('dataset', engine.DATASETS, 'mmfas.datasets')
+DATASETS = _child('dataset', engine.DATASETS, 'mmfas.datasets.face_dataset')
 TRANSFORMS = _child('transform', engine.TRANSFORMS, 'mmfas.datasets.transforms')
 DATA_SAMPLERS = _child('data sampler', engine.DATA_SAMPLERS, 'mmfas.datasets.samplers')
 METRICS = _child('metric', engine.METRICS, 'mmfas.evaluation.metrics')
