@@ -12,7 +12,7 @@ from .records import Pose, Surface
 __all__ = ['Camera', 'View', 'look', 'rotation']
 
 _COARSE_STEPS = 4
-_FINE_STEPS = 3
+_FINE_STEPS = 2
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,10 @@ class Camera:
 
 @dataclass(frozen=True)
 class View:
-    """What a camera sees of one surface, per pixel (H, W).
+    """What a camera sees of one surface, per pixel (H, W) of the window that can see it.
 
     Attributes:
+        box: rows and columns of the window in the picture of the camera.
         depth_mm: Z of the point in the camera frame.
         alpha: coverage 0..1.
         normal: (H, W, 3) unit normal in camera axes, but z towards the camera.
@@ -50,6 +51,7 @@ class View:
         optics: (H, W, 3) as in `Surface`.
     """
 
+    box: tuple[slice, slice]
     depth_mm: np.ndarray
     alpha: np.ndarray
     normal: np.ndarray
@@ -94,6 +96,24 @@ def _search(
     return distance
 
 
+def _window(camera: Camera, surface: Surface, pose: Pose, turn: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns that can see the box around a surface; at least two of each."""
+    rows, columns = surface.shape.shape[:2]
+    heights = surface.shape[..., 0]
+    xs = (surface.x0_mm, surface.x0_mm + (columns - 1) * surface.step_mm)
+    ys = (surface.y0_mm, surface.y0_mm + (rows - 1) * surface.step_mm)
+    zs = (float(heights.min()), float(heights.max()))
+    corners = np.array([(x, y, z) for x in xs for y in ys for z in zs], np.float32) @ turn.T
+    away = np.maximum(pose.z_mm - corners[:, 2], 1.0)
+    centre = camera.size / 2
+    spans = []
+    for offset in (corners[:, 1] + pose.y_mm, corners[:, 0] + pose.x_mm):
+        place = camera.focal_px * offset / away + centre
+        low = min(max(int(place.min()) - 1, 0), camera.size - 2)
+        spans.append(slice(low, max(min(int(place.max()) + 2, camera.size), low + 2)))
+    return spans[0], spans[1]
+
+
 def look(camera: Camera, surface: Surface, pose: Pose) -> View:
     """Project a posed height field into the camera.
 
@@ -102,7 +122,7 @@ def look(camera: Camera, surface: Surface, pose: Pose) -> View:
     for heads turned by up to 25 degrees except in the shadow of the nose, where the last step is kept.
 
     Args:
-        camera: H x W pixels.
+        camera: its picture is square.
         surface: height field and materials.
         pose: where the surface is.
 
@@ -110,7 +130,8 @@ def look(camera: Camera, surface: Surface, pose: Pose) -> View:
         The view; outside the surface ``alpha`` is 0.
     """
     turn = rotation(pose)
-    ray_x, ray_y = camera.rays()
+    box = _window(camera, surface, pose, turn)
+    ray_y, ray_x = (axis[part] for axis, part in zip(camera.rays()[::-1], box))
     # Camera axes with z to the camera: the ray is (X, Y, -1) * distance.
     d = [(ray_x * turn[0, k])[None, :] + (ray_y * turn[1, k] - turn[2, k])[:, None] for k in range(3)]
     origin = -(turn.T @ np.array([pose.x_mm, pose.y_mm, -pose.z_mm], np.float32))
@@ -130,4 +151,4 @@ def look(camera: Camera, surface: Surface, pose: Pose) -> View:
     _, alpha, slope_x, slope_y = cv2.split(shape4)
     scale = 1.0 / np.sqrt(1.0 + slope_x * slope_x + slope_y * slope_y)
     normal = cv2.merge([(turn[k, 2] - turn[k, 0] * slope_x - turn[k, 1] * slope_y) * scale for k in range(3)])
-    return View(distance.astype(np.float32), alpha, normal, colour, optics)
+    return View(box, distance.astype(np.float32), alpha, normal, colour, optics)

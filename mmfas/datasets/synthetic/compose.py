@@ -50,12 +50,11 @@ def compose(wall: Wall, views: list[View], size: int) -> Picture:
     normal[..., 2] = 1.0
     near = np.zeros((size, size), np.float32)
     for view in views:
-        alpha = view.alpha * (view.depth_mm < depth)
-        # Full-width weights: broadcasting over a trailing axis of three is several times slower.
-        three = cv2.merge([alpha, alpha, alpha])
-        colour += cv2.merge([alpha, alpha, alpha, alpha]) * (view.colour - colour)
-        optics += three * (view.optics - optics)
-        normal += three * (view.normal - normal)
-        near = np.maximum(near, alpha)
-        depth = np.where(alpha > 0.5, view.depth_mm, depth)
+        box = view.box
+        alpha = view.alpha * (view.depth_mm < depth[box])
+        rest = 1.0 - alpha
+        for below, above in ((colour, view.colour), (optics, view.optics), (normal, view.normal)):
+            below[box] = cv2.blendLinear(above, np.ascontiguousarray(below[box]), alpha, rest)
+        near[box] = np.maximum(near[box], alpha)
+        depth[box] = np.where(alpha > 0.5, view.depth_mm, depth[box])
     return Picture(depth, normal, colour, optics, near)

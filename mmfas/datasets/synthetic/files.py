@@ -20,6 +20,8 @@ __all__ = ['TEMPORARY_SUFFIX', 'encode_frame', 'write_atomic']
 
 TEMPORARY_SUFFIX = '.partial'
 _NUM_CHANNELS_P = 22
+#: Grey levels as 0..1; looking them up is far faster than arithmetic in float16.
+_LEVELS = np.arange(256, dtype=np.float16) / np.float16(255)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -39,9 +41,8 @@ def _npz(triple: Triple) -> bytes:
     """Encode a triple as PADISI-like npz: ``data`` (1, 22, H, W) in 0..1, channels B, G, R, NIR, depth, zeros."""
     size = triple.depth.shape[0]
     data = np.zeros((1, _NUM_CHANNELS_P, size, size), np.float16)
-    data[0, :3] = triple.rgb[..., ::-1].transpose(2, 0, 1)
-    data[0, 3], data[0, 4] = triple.ir, triple.depth
-    data /= np.float16(255)
+    data[0, :3] = _LEVELS[triple.rgb[..., ::-1]].transpose(2, 0, 1)
+    data[0, 3], data[0, 4] = _LEVELS[triple.ir], _LEVELS[triple.depth]
     buffer, inner = io.BytesIO(), io.BytesIO()
     np.lib.format.write_array(inner, data)
     # A fixed date keeps the bytes equal between runs; level 1 is five times faster and little larger.

@@ -5,6 +5,7 @@ Channels: linear R, G, B, NIR reflectance, gloss, depth failure affinity.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from .head_shape import EYE_Y_MM, HeadGrid, ear_mask, face_radius, mouth_y_mm
@@ -35,7 +36,9 @@ def paint(canvas: np.ndarray, coverage: np.ndarray, row: np.ndarray) -> None:
 
 def _window(coverage: np.ndarray) -> tuple[slice, slice] | None:
     """Return the smallest window (rows, columns) that holds all of a coverage, None if there is none."""
-    rows, columns = np.flatnonzero(coverage.max(1) > 0), np.flatnonzero(coverage.max(0) > 0)
+    cover = np.asarray(coverage, np.float32)
+    rows = np.flatnonzero(cv2.reduce(cover, 1, cv2.REDUCE_MAX))
+    columns = np.flatnonzero(cv2.reduce(cover, 0, cv2.REDUCE_MAX))
     if rows.size == 0:
         return None
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

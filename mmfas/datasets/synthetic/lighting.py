@@ -7,6 +7,7 @@ import numpy as np
 
 from .compose import Picture
 from .records import Light
+from .shapes import unit_clip
 
 __all__ = ['cast_shadow', 'draw_light', 'occlusion', 'shade_nir', 'shade_visible']
 
@@ -66,15 +67,18 @@ def cast_shadow(depth_mm: np.ndarray, direction: tuple[float, float, float], mm_
     flat = float(np.hypot(direction[0], direction[1]))
     if flat < 0.05 or direction[2] < 0.02:
         return np.ones_like(depth_mm)
-    shade = np.zeros_like(depth_mm)
+    # Shadows are soft: every second pixel is enough.
+    small = np.ascontiguousarray(depth_mm[::2, ::2])
+    mm_per_px *= 2.0
+    shade = np.zeros_like(small)
     for reach_mm in (5.0, 10.0, 17.0, 27.0, 42.0):
         shift = reach_mm / mm_per_px
-        other = _shifted(depth_mm, shift * direction[0] / flat, shift * direction[1] / flat)
-        ray = depth_mm - reach_mm * direction[2] / flat
+        other = _shifted(small, shift * direction[0] / flat, shift * direction[1] / flat)
+        over = small - other
+        over -= reach_mm * direction[2] / flat + 1.5
         # Things far in front (another object) shadow too, but not without limit.
-        over = ray - other - 1.5
-        shade = np.maximum(shade, np.clip(over / (3.0 + 0.25 * reach_mm), 0.0, 1.0) * (over < 140.0))
-    return 1.0 - cv2.blur(shade, (3, 3))
+        shade = np.maximum(shade, np.minimum(over * (1.0 / (3.0 + 0.25 * reach_mm)), 1.0) * (over < 140.0))
+    return 1.0 - cv2.resize(shade, depth_mm.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def occlusion(depth_mm: np.ndarray, mm_per_px: float) -> np.ndarray:
@@ -83,7 +87,8 @@ def occlusion(depth_mm: np.ndarray, mm_per_px: float) -> np.ndarray:
     for radius_mm, reach_mm in ((7.0, 9.0), (24.0, 34.0)):
         kernel = max(int(radius_mm / mm_per_px) * 2 + 1, 3)
         behind = depth_mm - cv2.blur(depth_mm, (kernel, kernel))
-        out -= 0.26 * np.clip(behind / reach_mm, 0.0, 1.0)
+        behind *= 1.0 / reach_mm
+        out -= 0.26 * unit_clip(behind)
     return out
 
 
@@ -99,21 +104,23 @@ def shade_visible(picture: Picture, light: Light, mm_per_px: float) -> np.ndarra
         (H, W, 3) linear radiance in R, G, B order, not exposed.
     """
     direction = np.array(light.key_direction, np.float32)
-    facing = picture.normal @ direction
     lit = 1.0 - light.shadow * (1.0 - cast_shadow(picture.depth_mm, light.key_direction, mm_per_px))
     half = direction + np.array((0, 0, 1), np.float32)
     half /= np.linalg.norm(half)
-    shine = np.clip(picture.normal @ half, 0.0, 1.0) ** 24 * picture.optics[..., 0] * lit
-    sky = (0.72 - 0.28 * picture.normal[..., 1]) * occlusion(picture.depth_mm, mm_per_px)
-    emission = picture.optics[..., 2]
+    axes = np.stack([direction, half, np.array((0, 1, 0), np.float32)])
+    facing, mirror, down = cv2.split(cv2.transform(picture.normal, axes))
+    gloss, _, emission = cv2.split(picture.optics)
+    shine = cv2.pow(np.maximum(mirror, 0.0), 24) * gloss * lit
+    sky = (0.72 - 0.28 * down) * occlusion(picture.depth_mm, mm_per_px)
+    own, reflected = 1.15 * emission, 1.0 - 0.97 * emission
     colours, planes = cv2.split(picture.colour), []
     for k in range(3):
         # Red scatters furthest in skin: its terminator is softer (wrap lighting).
         wrap = (0.22, 0.12, 0.08)[k]
-        diffuse = np.clip((facing + wrap) / (1.0 + wrap), 0.0, 1.0) * lit
-        arriving = light.key_rgb[k] * diffuse + light.ambient_rgb[k] * sky
-        seen = colours[k] * (arriving * (1.0 - 0.97 * emission) + 1.15 * emission)
-        planes.append((seen + (0.42 * light.key_rgb[k]) * shine).astype(np.float32))
+        arriving = np.maximum((facing + wrap) * (light.key_rgb[k] / (1.0 + wrap)), 0.0) * lit
+        arriving += light.ambient_rgb[k] * sky
+        seen = colours[k] * (arriving * reflected + own)
+        planes.append(seen + (0.42 * light.key_rgb[k]) * shine)
     return cv2.merge(planes)
 
 
@@ -132,11 +139,12 @@ def shade_nir(picture: Picture, light: Light, *, led_mm: tuple[float, float], ra
     depth = picture.depth_mm
     to_lamp = np.array((led_mm[0] / range_mm, led_mm[1] / range_mm, 1.0), np.float32)
     to_lamp /= np.linalg.norm(to_lamp)
-    facing = np.clip((picture.normal @ to_lamp + 0.25) / 1.25, 0.0, 1.0)
-    shine = np.clip(picture.normal @ to_lamp, 0.0, 1.0) ** 40 * picture.optics[..., 0]
-    falloff = (np.float32(range_mm) / depth) ** 2
-    sun = 0.0
+    axes = np.stack([to_lamp, np.array(light.key_direction, np.float32)])
+    towards, sunward = cv2.split(cv2.transform(picture.normal, axes))
+    falloff = np.float32(range_mm) / depth
+    falloff *= falloff
+    facing = np.maximum((towards + 0.25) * 0.8, 0.0) * falloff
     if light.sun > 0:
-        direction = np.array(light.key_direction, np.float32)
-        sun = 0.7 * light.sun * np.clip(picture.normal @ direction, 0.0, 1.0)
-    return picture.colour[..., 3] * (facing * falloff + sun) + 0.5 * shine * falloff
+        facing += 0.7 * light.sun * np.maximum(sunward, 0.0)
+    shine = cv2.pow(np.maximum(towards, 0.0), 40) * picture.optics[..., 0]
+    return picture.colour[..., 3] * facing + 0.5 * shine * falloff

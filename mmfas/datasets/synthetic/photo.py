@@ -11,6 +11,7 @@ from .head import build_head, to_surface
 from .head_shape import head_grid
 from .lighting import draw_light, shade_visible
 from .records import Pose, Subject
+from .shapes import unit_clip
 from .subject import draw_expression
 
 __all__ = ['PHOTO_MM', 'shoot_photo']
@@ -38,9 +39,9 @@ def shoot_photo(subject: Subject, rng: np.random.Generator, size: int) -> np.nda
     camera = Camera.framing(size, PHOTO_MM, _DISTANCE_MM - _FACE_DEPTH_MM)
     body = look(camera, build_body(subject, step), Pose(z_mm=_DISTANCE_MM))
     head = look(camera, to_surface(maps.grid, maps.height, maps.cover, maps.canvas), pose)
-    picture = compose(build_wall(rng, size, 1800.0), [body, head], size)
+    picture = compose(build_wall(rng, 64, 1800.0), [body, head], size)
     light = draw_light(rng, sun_rate=0.0, warmth=(0.9, 1.3), shadow=0.35)
     radiance = shade_visible(picture, light, step)
     centre = slice(size // 4, size - size // 4)
     exposed = radiance * np.float32(0.30 / max(float(radiance[centre, centre].mean()), 1e-4))
-    return np.clip(exposed, 0.0, 1.0)
+    return unit_clip(exposed)

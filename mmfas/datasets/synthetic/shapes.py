@@ -8,7 +8,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-__all__ = ['bump', 'ellipse_mask', 'noise_field', 'outer', 'smooth_interp', 'soft_step', 'streak_field']
+__all__ = [
+    'bump',
+    'ellipse_mask',
+    'noise_field',
+    'outer',
+    'smooth_interp',
+    'soft_step',
+    'streak_field',
+    'unit_clip',
+]
 
 
 def outer(column: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -40,9 +49,16 @@ def bump(
     return outer(column, row)
 
 
+def unit_clip(values: np.ndarray) -> np.ndarray:
+    """Limit a float array to 0..1; several times less overhead than `np.clip` on small pictures."""
+    return np.minimum(np.maximum(values, 0.0), 1.0)
+
+
 def soft_step(distance_mm: np.ndarray, width_mm: float) -> np.ndarray:
     """Turn a signed distance (positive = inside) into coverage 0..1 over a ramp of ``width_mm``."""
-    return np.clip(0.5 + distance_mm / np.float32(max(width_mm, 1e-3)), 0.0, 1.0).astype(np.float32)
+    coverage = np.asarray(distance_mm, np.float32) * np.float32(1.0 / max(width_mm, 1e-3))
+    coverage += np.float32(0.5)
+    return unit_clip(coverage)
 
 
 def ellipse_mask(
