@@ -14,7 +14,8 @@ size=${MMFAS_QUICKSTART_SIZE:-small}
 config=${MMFAS_QUICKSTART_CONFIG:-$root/configs/baselines/concat_mini-vit_1xb32-20e_synthfas-cps2w.py}
 data=data/synthfas_$size
 work=work_dirs/quickstart_$size
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} MPLBACKEND=Agg
+# Waiting threads sleep: with loaders or other programs on the same cores, spinning makes a step three times slower.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} MPLBACKEND=Agg
 
 stop() {
     printf '\n[mmfas] quick start stopped: %s\n' "$1" >&2
