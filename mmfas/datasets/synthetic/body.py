@@ -15,21 +15,22 @@ from .shapes import noise_field, soft_step
 __all__ = ['Wall', 'build_body', 'build_wall']
 
 
-def build_body(subject: Subject, step_mm: float, *, bare_stand: bool = False) -> Surface:
+def build_body(subject: Subject, step_mm: float, *, bare_stand: bool = False, reach_mm: float = 250.0) -> Surface:
     """Build neck and clothed shoulders in the head frame (they do not follow the rotation of the head).
 
     Args:
         subject: whose skin and clothes.
         step_mm: grid spacing; the body is sampled at twice this.
         bare_stand: True for a mannequin: a stand instead of shoulders.
+        reach_mm: how far to the sides it can be seen; nothing is built beyond.
 
     Returns:
         The surface.
     """
     step = 2.0 * step_mm
     grid = HeadGrid(
-        np.arange(-250.0, 250.0 + step, step, dtype=np.float32),
-        np.arange(30.0, 300.0 + step, step, dtype=np.float32),
+        np.arange(-reach_mm, reach_mm + step, step, dtype=np.float32),
+        np.arange(30.0, 30.0 + reach_mm + step, step, dtype=np.float32),
         step,
     )
     x, y = grid.x_mm[None, :], grid.y_mm[:, None]

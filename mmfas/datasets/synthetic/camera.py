@@ -99,10 +99,10 @@ def _search(
 def _window(camera: Camera, surface: Surface, pose: Pose, turn: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns that can see the box around a surface; at least two of each."""
     rows, columns = surface.shape.shape[:2]
-    heights = surface.shape[..., 0]
     xs = (surface.x0_mm, surface.x0_mm + (columns - 1) * surface.step_mm)
     ys = (surface.y0_mm, surface.y0_mm + (rows - 1) * surface.step_mm)
-    zs = (float(heights.min()), float(heights.max()))
+    # Noses and hair stand out of the relief, bent sheets fall behind it.
+    zs = (-20.0, surface.relief_mm + 50.0)
     corners = np.array([(x, y, z) for x in xs for y in ys for z in zs], np.float32) @ turn.T
     away = np.maximum(pose.z_mm - corners[:, 2], 1.0)
     centre = camera.size / 2

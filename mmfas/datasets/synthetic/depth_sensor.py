@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .shapes import sensor_noise
+
 __all__ = ['DepthSensor', 'degrade_depth', 'depth_sigma_mm', 'encode_depth', 'hole_probability']
 
 
@@ -71,16 +73,6 @@ def depth_sigma_mm(depth_mm: np.ndarray, nir: np.ndarray, sensor: DepthSensor) -
     return sensor.noise_floor_mm + sensor.noise_per_m2_mm * metres / np.sqrt(np.maximum(nir, 0.02))
 
 
-def _white(rng: np.random.Generator, shape: tuple[int, int], sigma_px: float) -> np.ndarray:
-    """Draw unit-variance noise with a Gaussian correlation of ``sigma_px``."""
-    noise = rng.standard_normal(shape, dtype=np.float32)
-    if sigma_px < 0.3:
-        return noise
-    kernel = cv2.getGaussianKernel(int(sigma_px * 6) | 1, sigma_px, cv2.CV_32F)
-    gain = float(np.sum(kernel**2))
-    return cv2.sepFilter2D(noise, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101) / np.float32(gain)
-
-
 def hole_probability(
     depth_mm: np.ndarray, nir: np.ndarray, fail: np.ndarray, sun: np.ndarray, sensor: DepthSensor
 ) -> np.ndarray:
@@ -109,10 +101,12 @@ def _edge_holes(depth_mm: np.ndarray, sensor: DepthSensor, focal_px: float) -> n
         nearest = float(depth_mm.min())
         disparity = sensor.baseline_mm * focal_px * (1.0 / nearest - 1.0 / np.maximum(depth_mm, nearest))
         reach = int(min(float(disparity.max()), 0.06 * depth_mm.shape[1]))
+        inverse = sensor.baseline_mm * focal_px / depth_mm
         for shift in range(1, reach + 1):
             moved = np.empty_like(depth_mm)
             moved[:, shift:], moved[:, :shift] = depth_mm[:, :-shift], depth_mm[:, :1]
-            gap = sensor.baseline_mm * focal_px * (1.0 / moved - 1.0 / depth_mm)
+            gap = np.zeros_like(depth_mm)
+            gap[:, shift:] = inverse[:, :-shift] - inverse[:, shift:]
             holes |= (gap > shift) & (depth_mm - moved > sensor.edge_mm)
     return holes
 
@@ -141,16 +135,22 @@ def degrade_depth(
     """
     shape = depth_mm.shape
     sigma_px = sensor.correlation_px * shape[1] / 224.0
-    noisy = depth_mm + depth_sigma_mm(depth_mm, nir, sensor) * _white(rng, shape, sigma_px)
+    noisy = depth_mm + depth_sigma_mm(depth_mm, nir, sensor) * sensor_noise(rng, shape, sigma_px)
     if sensor.quantum_per_m2_mm > 0:
         # Disparity is what is quantised, so the step in z grows with z^2.
         step = sensor.quantum_per_m2_mm * 1e-6
         noisy = 1.0 / (np.rint(1.0 / np.maximum(noisy, 1.0) / step) * step)
     # Holes come in blotches: a smooth uniform field is compared with the chance.
-    field = _white(rng, shape, max(1.6 * shape[1] / 112.0, 0.7))
+    field = sensor_noise(rng, shape, max(1.6 * shape[1] / 112.0, 0.7))
     uniform = 1.0 / (1.0 + np.exp(-1.702 * field))
     holes = (uniform < hole_chance) | _edge_holes(depth_mm, sensor, focal_px)
     return np.where(holes, 0.0, noisy).astype(np.float32)
+
+
+def _median(values: np.ndarray) -> float:
+    """Upper median; `np.median` costs more than the rest of the coding and loads `numpy.ma`."""
+    middle = values.size // 2
+    return float(np.partition(values, middle)[middle])
 
 
 def encode_depth(depth_mm: np.ndarray, sensor: DepthSensor, centre_mm: float) -> np.ndarray:
@@ -174,9 +174,9 @@ def encode_depth(depth_mm: np.ndarray, sensor: DepthSensor, centre_mm: float) ->
         side = depth_mm.shape[0] // 5
         core = depth_mm[side:-side, side:-side]
         core = core[core > 0]
-        middle, spread = (centre_mm, 1.0) if core.size == 0 else (np.median(core), 0.0)
+        middle, spread = (centre_mm, 1.0) if core.size == 0 else (_median(core), 0.0)
         if core.size:
-            spread = 1.4826 * float(np.median(np.abs(core - middle)))
+            spread = 1.4826 * _median(np.abs(core - middle))
         code = (np.float32(middle) - safe) / np.float32(6.0 * max(spread, sensor.window_mm / 60.0))
     else:
         raise ValueError(f"encoding must be 'window', 'inverse' or 'robust', got {sensor.encoding!r}.")

@@ -11,7 +11,7 @@ from .head_paint import hair_row, paint, paint_face
 from .head_shape import EYE_Y_MM, HeadGrid, face_radius, head_height
 from .materials import material
 from .records import Expression, Subject, Surface
-from .shapes import noise_field, soft_step, streak_field
+from .shapes import noise_field, soft_step, streak_field, unit_clip
 
 __all__ = ['HeadMaps', 'build_head', 'to_surface', 'wear_glasses', 'wear_hair']
 
@@ -70,7 +70,7 @@ def wear_hair(maps: HeadMaps, subject: Subject) -> None:
     grid = maps.grid
     cover, outer = _hair_regions(subject, grid)
     streaks = streak_field(rng, grid.shape, (22, 95))
-    fray = np.clip(1.5 * cover - 0.25 + 1.2 * streaks * cover * (1.0 - cover), 0.0, 1.0)
+    fray = unit_clip(1.5 * cover - 0.25 + 1.2 * streaks * cover * (1.0 - cover))
     thick = subject.hair_mm * (0.3 if subject.hair_style == 'buzz' else 0.75)
     envelope = (subject.depth_mm + thick) * np.sqrt(np.clip(1.0 - outer**2, 0.0, 1.0)) + 4.0
     if subject.hair_style == 'long':
@@ -79,8 +79,9 @@ def wear_hair(maps: HeadMaps, subject: Subject) -> None:
     height = np.maximum(maps.height + 0.4 * thick * fray, envelope * fray)
     height = cv2.GaussianBlur(height.astype(np.float32), (0, 0), 3.0 / grid.step_mm) + 0.7 * streaks * fray
     maps.height = np.where(fray > 0.05, height, maps.height).astype(np.float32)
-    row = np.broadcast_to(hair_row(subject), (*grid.shape, 6)).copy()
-    row[..., :4] *= np.clip(1.0 + 0.30 * streaks, 0.35, 2.0)[..., None]
+    row = hair_row(subject)
+    shine = np.minimum(np.maximum(1.0 + 0.30 * streaks, 0.35), 2.0)
+    row = cv2.merge([row[k] * shine if k < 4 else np.full_like(shine, row[k]) for k in range(6)])
     thin = 0.72 if subject.hair_style == 'buzz' else 1.0
     paint(maps.canvas, thin * fray, row)
     maps.cover = np.maximum(maps.cover, fray)
@@ -177,7 +178,7 @@ def to_surface(
     optics[..., :2] = canvas[..., 4:]
     if emission is not None:
         optics[..., 2] = emission
-    colour = np.ascontiguousarray(np.clip(canvas[..., :4], 0.004, 0.97))
+    colour = np.minimum(np.maximum(canvas[..., :4], 0.004), 0.97)
     return Surface(float(grid.x_mm[0]), float(grid.y_mm[0]), grid.step_mm, shape, colour, optics, relief_mm)
 
 

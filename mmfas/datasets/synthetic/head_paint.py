@@ -11,7 +11,7 @@ import numpy as np
 from .head_shape import EYE_Y_MM, HeadGrid, ear_mask, face_radius, mouth_y_mm
 from .materials import material, skin_colour
 from .records import Expression, Subject
-from .shapes import bump, ellipse_mask, noise_field, soft_step, streak_field
+from .shapes import bump, ellipse_mask, noise_field, soft_step, streak_field, unit_clip
 
 __all__ = ['eye_opening', 'hair_row', 'paint', 'paint_eyes', 'paint_face']
 
@@ -36,12 +36,8 @@ def paint(canvas: np.ndarray, coverage: np.ndarray, row: np.ndarray) -> None:
 
 def _window(coverage: np.ndarray) -> tuple[slice, slice] | None:
     """Return the smallest window (rows, columns) that holds all of a coverage, None if there is none."""
-    cover = np.asarray(coverage, np.float32)
-    rows = np.flatnonzero(cv2.reduce(cover, 1, cv2.REDUCE_MAX))
-    columns = np.flatnonzero(cv2.reduce(cover, 0, cv2.REDUCE_MAX))
-    if rows.size == 0:
-        return None
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    left, top, width, height = cv2.boundingRect((coverage > 0).view(np.uint8))
+    return (slice(top, top + height), slice(left, left + width)) if width else None
 
 
 def scale_rgb(canvas: np.ndarray, factor: np.ndarray, nir_share: float) -> None:
@@ -76,7 +72,7 @@ def paint_eyes(canvas: np.ndarray, subject: Subject, grid: HeadGrid, expression:
         opening = eye_opening(subject, grid, expression, side)
         centre = (side * subject.eye_dx_mm + expression.gaze[0], EYE_Y_MM + expression.gaze[1] - 0.6)
         closed = eye_opening(subject, grid, Expression(blink=-0.42), side)
-        lashes = np.clip(closed - opening, 0.0, 1.0) * (y < EYE_Y_MM + 1.0)[:, None]
+        lashes = unit_clip(closed - opening) * (y < EYE_Y_MM + 1.0)[:, None]
         paint(canvas, 0.72 * lashes, canvas * np.array([0.22, 0.2, 0.2, 0.55, 0.5, 1.0], np.float32))
         crease = bump(x, y, (side * subject.eye_dx_mm, EYE_Y_MM - 10.5), (12.0, 1.3))
         scale_rgb(canvas, 1.0 - 0.30 * crease, 0.4)
@@ -98,7 +94,7 @@ def _paint_brows(canvas: np.ndarray, subject: Subject, grid: HeadGrid, streaks: 
         thick = (3.9 - 1.9 * np.clip(u, -1, 1)) * np.clip(1.12 - u**2, 0.0, 1.0)
         inside = thick[None, :] - np.abs(grid.y_mm[:, None] - axis[None, :])
         cover = soft_step(inside, 2.0 + grid.step_mm) * (np.abs(u) < 1.06)
-        paint(canvas, subject.brow_density * cover * np.clip(0.85 + 0.2 * streaks, 0, 1), hair)
+        paint(canvas, subject.brow_density * cover * unit_clip(0.85 + 0.2 * streaks), hair)
 
 
 def _paint_mouth(canvas: np.ndarray, subject: Subject, grid: HeadGrid, expression: Expression) -> None:
@@ -153,7 +149,7 @@ def _paint_skin(canvas: np.ndarray, subject: Subject, grid: HeadGrid, rng: np.ra
         wave = row + 1.5 * np.sin(x / 17.0)
         line = np.exp(-0.5 * ((y[:, None] - wave[None, :]) / 1.5) ** 2) * np.exp(-0.5 * (x / 30.0) ** 2)[None, :]
         shade += 0.38 * max(subject.age - 0.35, 0.0) * line
-    scale_rgb(canvas, 1.0 - np.clip(shade, 0.0, 0.7), 0.35)
+    scale_rgb(canvas, 1.0 - np.minimum(shade, 0.7), 0.35)
 
 
 def _paint_beard(canvas: np.ndarray, subject: Subject, grid: HeadGrid, streaks: np.ndarray) -> None:
@@ -164,8 +160,8 @@ def _paint_beard(canvas: np.ndarray, subject: Subject, grid: HeadGrid, streaks: 
     jaw = soft_step(y - 12.0, 34.0)[:, None] * (1.0 - inner)
     lips = ellipse_mask(x, y, (0.0, line + 1.0), (subject.mouth_width_mm, 2.0 * subject.lip_mm), 3.0)
     lip_hair = bump(x, y, (0.0, line - 2.1 * subject.lip_mm), (17.0, 3.6))
-    cover = np.maximum(subject.beard * jaw, subject.moustache * np.clip(1.6 * lip_hair, 0, 1)) * (1.0 - lips)
-    cover = cover * np.clip(0.85 + 0.25 * streaks, 0.0, 1.0) * (face_radius(subject, grid) < 1.05)
+    cover = np.maximum(subject.beard * jaw, subject.moustache * np.minimum(1.6 * lip_hair, 1.0)) * (1.0 - lips)
+    cover = cover * unit_clip(0.85 + 0.25 * streaks) * (face_radius(subject, grid) < 1.05)
     paint(canvas, 0.92 * cover.astype(np.float32), hair_row(subject))
 
 

@@ -37,7 +37,7 @@ def shoot_photo(subject: Subject, rng: np.random.Generator, size: int) -> np.nda
     maps = build_head(subject, head_grid(step), draw_expression(rng))
     pose = Pose(float(rng.normal(0, 4)), float(rng.normal(0, 3)), float(rng.normal(0, 2)), 0.0, -4.0, _DISTANCE_MM)
     camera = Camera.framing(size, PHOTO_MM, _DISTANCE_MM - _FACE_DEPTH_MM)
-    body = look(camera, build_body(subject, step), Pose(z_mm=_DISTANCE_MM))
+    body = look(camera, build_body(subject, step, reach_mm=180.0), Pose(z_mm=_DISTANCE_MM))
     head = look(camera, to_surface(maps.grid, maps.height, maps.cover, maps.canvas), pose)
     picture = compose(build_wall(rng, 64, 1800.0), [body, head], size)
     light = draw_light(rng, sun_rate=0.0, warmth=(0.9, 1.3), shadow=0.35)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .shapes import sensor_noise, unit_clip
+
 __all__ = ['PhotoSensor', 'expose', 'expose_nir', 'resample', 'to_grey_levels']
 
 
@@ -90,13 +92,13 @@ def expose(
         noisy = _add_noise(exposed, sensor, gain, rng)
         # A soft shoulder instead of hard clipping keeps highlights on dark and light skin.
         shoulder = np.minimum(noisy, 0.7) + 0.3 * (1.0 - np.exp(np.minimum(0.7 - noisy, 0.0) / np.float32(0.3)))
-        planes.append(np.clip(shoulder, 0.0, 1.0) ** np.float32(sensor.gamma))
+        planes.append(cv2.pow(unit_clip(shoulder), sensor.gamma))
     return cv2.merge(planes)
 
 
 def _add_noise(exposed: np.ndarray, sensor: PhotoSensor, gain: float, rng: np.random.Generator) -> np.ndarray:
     """Add shot and read noise to an exposed plane (H, W); both grow with the gain."""
-    noise = rng.standard_normal(exposed.shape, dtype=np.float32)
+    noise = sensor_noise(rng, exposed.shape)
     variance = np.maximum(exposed, 0.0) * np.float32(sensor.shot_noise * gain)
     return exposed + np.sqrt(variance + np.float32((sensor.read_noise * gain) ** 2)) * noise
 
@@ -113,7 +115,7 @@ def expose_nir(
     gain = min(sensor.target * target_factor / max(_centre_mean(radiance), 1e-6), sensor.max_gain)
     gain *= 1.0 + 8.0 * overexposure**1.5
     exposed = radiance * np.float32(gain) + np.float32(0.25 * overexposure)
-    return np.clip(_add_noise(exposed, sensor, gain, rng), 0.0, 1.0) ** np.float32(sensor.gamma)
+    return cv2.pow(unit_clip(_add_noise(exposed, sensor, gain, rng)), sensor.gamma)
 
 
 def to_grey_levels(image: np.ndarray) -> np.ndarray:

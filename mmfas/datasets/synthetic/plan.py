@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,20 +18,29 @@ __all__ = ['SIZES', 'Setting', 'Size', 'VideoPlan', 'generator', 'plan_split', '
 
 @dataclass(frozen=True)
 class Size:
-    """How much is rendered: ``frames`` per domain in (train, val, test), picture side and supersampling."""
+    """How much is rendered.
+
+    Attributes:
+        name: name of the size.
+        pixels: side of the pictures.
+        supersample: how many times finer they are drawn.
+        frames: frames per domain in (train, val, test).
+        train_frames: most frames a training video has; 1 => as many presentations as pictures.
+    """
 
     name: str
     pixels: int
     supersample: int
     frames: tuple[int, int, int]
+    train_frames: int = 3
 
 
 SIZES: dict[str, Size] = {
     size.name: size
     for size in (
         Size('tiny', 48, 2, (21, 12, 21)),
-        Size('small', 64, 2, (300, 100, 600)),
-        Size('medium', 112, 1, (300, 100, 600)),
+        Size('small', 64, 2, (300, 100, 600), 1),
+        Size('medium', 112, 1, (300, 100, 600), 1),
         Size('full', 224, 1, (1500, 500, 1200)),
     )
 }
@@ -109,9 +119,15 @@ def generator(setting: Setting, domain: str, split: str, stream: str, *numbers: 
 
 def subject_of(setting: Setting, plan: VideoPlan, number: int) -> Subject:
     """Draw the subject ``number`` of the plan's split; same seed, same person."""
-    rng = generator(setting, plan.domain, plan.split, 'subject', number)
-    key = f'{plan.domain}{setting.seed}-{plan.split}-{number:03d}'
-    return draw_subject(rng, DOMAINS[plan.domain].subjects, key, darker=setting.stress.subject_tone)
+    return _subject(setting, plan.domain, plan.split, number)
+
+
+@lru_cache(maxsize=1024)
+def _subject(setting: Setting, domain: str, split: str, number: int) -> Subject:
+    """Draw a subject; people come back in many videos."""
+    rng = generator(setting, domain, split, 'subject', number)
+    key = f'{domain}{setting.seed}-{split}-{number:03d}'
+    return draw_subject(rng, DOMAINS[domain].subjects, key, darker=setting.stress.subject_tone)
 
 
 def _quota(weights: np.ndarray, total: int) -> np.ndarray:
@@ -162,9 +178,10 @@ def plan_split(setting: Setting, domain_key: str, split: str) -> list[VideoPlan]
     domain = DOMAINS[domain_key]
     frames = SIZES[setting.size].frames[SPLITS.index(split)]
     live = max(round(domain.live_share[SPLITS.index(split)] * frames), _MIN_LIVE)
-    lengths = _video_lengths(live, domain.frames)
+    per_video = min(domain.frames, SIZES[setting.size].train_frames) if split == 'train' else domain.frames
+    lengths = _video_lengths(live, per_video)
     names = ['live'] * len(lengths)
-    attack_lengths = _video_lengths(frames - live, domain.frames)
+    attack_lengths = _video_lengths(frames - live, per_video)
     names += _instruments(setting, domain, split, len(attack_lengths))
     num_subjects = max(len(lengths) // domain.live_per_subject, 2)
     takes: Counter[tuple[int, str]] = Counter()

@@ -16,7 +16,7 @@ from .photo_sensor import expose, expose_nir, resample, to_grey_levels
 from .plan import SIZES, Setting, VideoPlan, generator, subject_of
 from .records import Pose
 from .scene import Scene, build_scene
-from .shapes import soft_step
+from .shapes import soft_step, unit_clip
 from .stress import stressed_depth
 from .subject import jitter_pose
 
@@ -90,7 +90,7 @@ def _oval(size: int, draws: np.ndarray) -> np.ndarray:
 
 def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
     """Stretch a 0..1 picture around middle grey."""
-    return np.clip(0.45 + np.float32(factor) * (image - 0.45), 0.0, 1.0)
+    return unit_clip(np.float32(0.45 * (1.0 - factor)) + np.float32(factor) * image)
 
 
 def _shifted(image: np.ndarray, shift: np.ndarray, interpolation: int) -> np.ndarray:
@@ -180,7 +180,9 @@ def render_video(plan: VideoPlan, setting: Setting) -> list[Triple]:
     look_ = _draw_look(rng, domain, setting.stress.misregistration, dial_rng)
     side = size.pixels * size.supersample
     people = (subject_of(setting, plan, plan.subject), subject_of(setting, plan, plan.other))
-    scene = build_scene(plan, domain, people, rng, look_.crop_mm / side)
+    # Drawn finer than shown: the maps need not be finer than what is shown.
+    step_mm = look_.crop_mm / side * (1.0 if size.supersample == 1 else 1.4)
+    scene = build_scene(plan, domain, people, rng, step_mm)
     camera = Camera.framing(side, look_.crop_mm, scene.target_mm)
     # The crop follows the detected face, not the optical axis.
     centre_y = 24.0 * scene.head_pose.z_mm / scene.target_mm
