@@ -11,7 +11,7 @@ import numpy as np
 from .head_shape import EYE_Y_MM, HeadGrid, ear_mask, face_radius, mouth_y_mm
 from .materials import material, skin_colour
 from .records import Expression, Subject
-from .shapes import bump, ellipse_mask, noise_field, soft_step, streak_field, unit_clip
+from .shapes import bump, bump_sum, ellipse_mask, noise_field, soft_step, streak_field, unit_clip
 
 __all__ = ['eye_opening', 'hair_row', 'paint', 'paint_eyes', 'paint_face']
 
@@ -132,23 +132,25 @@ def _paint_skin(canvas: np.ndarray, subject: Subject, grid: HeadGrid, rng: np.ra
     mottle = 0.035 * noise_field(rng, grid.shape, (14, 11)) + 0.03 * noise_field(rng, grid.shape, (60, 45))
     freckles = np.maximum(noise_field(rng, grid.shape, (95, 70)) - 2.1, 0.0)
     scale_rgb(canvas, np.clip(1.0 + mottle - 0.22 * freckles, 0.4, 1.4), 0.35)
-    blood = sum(bump(x, y, (side * 40.0, 26.0), (17.0, 14.0)) for side in (-1.0, 1.0))
-    blood = blood + bump(x, y, (0.0, subject.nose_length_mm - 8.0), (11.0, 9.0)) + 0.6 * ear_mask(subject, grid)
-    canvas[..., 1] *= 1.0 - 0.20 * subject.redness * np.minimum(blood, 1.0)
-    canvas[..., 2] *= 1.0 - 0.22 * subject.redness * np.minimum(blood, 1.0)
-    shade = np.zeros(grid.shape, np.float32)
+    bumps = [(1.0, side * 40.0, 26.0, 17.0, 14.0) for side in (-1.0, 1.0)]
+    bumps.append((1.0, 0.0, subject.nose_length_mm - 8.0, 11.0, 9.0))
+    blood = np.minimum(bump_sum(x, y, bumps) + 0.6 * ear_mask(subject, grid), 1.0)
+    canvas[..., 1] *= 1.0 - 0.20 * subject.redness * blood
+    canvas[..., 2] *= 1.0 - 0.22 * subject.redness * blood
+    bumps = []
     for side in (-1.0, 1.0):
         dx = side * subject.eye_dx_mm
-        shade += (0.13 + 0.22 * subject.age) * bump(x, y, (dx - 2 * side, EYE_Y_MM + 10.0), (11.0, 3.2))
-        shade += 0.20 * bump(x, y, (dx - 4.0 * side, EYE_Y_MM - 6.0), (13.0, 7.0))
-        shade += 0.30 * bump(x, y, (side * (subject.half_width_mm + 1.0), 8.0), (4.0, 15.0))
+        bumps.append((0.13 + 0.22 * subject.age, dx - 2 * side, EYE_Y_MM + 10.0, 11.0, 3.2))
+        bumps.append((0.20, dx - 4.0 * side, EYE_Y_MM - 6.0, 13.0, 7.0))
+        bumps.append((0.30, side * (subject.half_width_mm + 1.0), 8.0, 4.0, 15.0))
         nostril = (side * 0.50 * subject.nose_width_mm, subject.nose_length_mm - 0.5)
         hole = bump(x, y, nostril, (3.0, 1.7))
         paint(canvas, 0.8 * hole, material('nostril'))
-    for row in (-62.0, -52.0, -43.0):
+    shade = bump_sum(x, y, bumps)
+    for row in (-62.0, -52.0, -43.0) if subject.age > 0.35 else ():
         wave = row + 1.5 * np.sin(x / 17.0)
         line = np.exp(-0.5 * ((y[:, None] - wave[None, :]) / 1.5) ** 2) * np.exp(-0.5 * (x / 30.0) ** 2)[None, :]
-        shade += 0.38 * max(subject.age - 0.35, 0.0) * line
+        shade += 0.38 * (subject.age - 0.35) * line
     scale_rgb(canvas, 1.0 - np.minimum(shade, 0.7), 0.35)
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from .records import Expression, Subject
-from .shapes import bump, ellipse_mask, outer, smooth_interp, soft_step
+from .shapes import bump_sum, ellipse_mask, outer, smooth_interp, soft_step
 
 __all__ = ['EYE_Y_MM', 'HeadGrid', 'face_radius', 'head_grid', 'head_height', 'mouth_y_mm']
 
@@ -86,14 +86,14 @@ def _skull(subject: Subject, grid: HeadGrid) -> np.ndarray:
 def _eyes(subject: Subject, grid: HeadGrid, expression: Expression) -> np.ndarray:
     """Brow ridge, sockets and eyeballs as offsets (H, W)."""
     x, y = grid.x_mm, grid.y_mm
-    out = subject.brow_mm * bump(x, y, (0.0, EYE_Y_MM - 19.0), (44.0, 6.5))
+    bumps = [(subject.brow_mm, 0.0, EYE_Y_MM - 19.0, 44.0, 6.5)]
     for side in (-1.0, 1.0):
         centre = side * subject.eye_dx_mm
-        out = out - 8.5 * bump(x, y, (centre - 3.0 * side, EYE_Y_MM - 1.0), (13.0, 9.0))
-        out += (6.0 + expression.blink) * bump(x, y, (centre, EYE_Y_MM), (9.0, 6.5))
-        out -= 1.6 * bump(x, y, (centre, EYE_Y_MM - 8.5), (12.0, 1.8))
-        out -= 1.0 * bump(x, y, (centre, EYE_Y_MM + 11.0), (11.0, 2.5))
-    return out
+        bumps.append((-8.5, centre - 3.0 * side, EYE_Y_MM - 1.0, 13.0, 9.0))
+        bumps.append((6.0 + expression.blink, centre, EYE_Y_MM, 9.0, 6.5))
+        bumps.append((-1.6, centre, EYE_Y_MM - 8.5, 12.0, 1.8))
+        bumps.append((-1.0, centre, EYE_Y_MM + 11.0, 11.0, 2.5))
+    return bump_sum(x, y, bumps)
 
 
 def _nose(subject: Subject, grid: HeadGrid) -> np.ndarray:
@@ -107,11 +107,10 @@ def _nose(subject: Subject, grid: HeadGrid) -> np.ndarray:
     out = (0.92 * subject.nose_height_mm * rise * drop + 3.0 * np.exp(-0.5 * ((y - top) / 9) ** 2))[
         :, None
     ] * ridge
-    out += 0.22 * subject.nose_height_mm * bump(x, y, (0.0, tip), (6.5, 5.5))
+    bumps = [(0.22 * subject.nose_height_mm, 0.0, tip, 6.5, 5.5)]
     for side in (-1.0, 1.0):
-        wing = (side * 0.92 * subject.nose_width_mm, subject.nose_length_mm - 4.0)
-        out += 8.0 * bump(x, y, wing, (4.6, 4.8))
-    return out.astype(np.float32)
+        bumps.append((8.0, side * 0.92 * subject.nose_width_mm, subject.nose_length_mm - 4.0, 4.6, 4.8))
+    return out.astype(np.float32) + bump_sum(x, y, bumps)
 
 
 def _mouth(subject: Subject, grid: HeadGrid, expression: Expression) -> np.ndarray:
@@ -119,19 +118,23 @@ def _mouth(subject: Subject, grid: HeadGrid, expression: Expression) -> np.ndarr
     x, y = grid.x_mm, grid.y_mm
     line, half = mouth_y_mm(subject), subject.mouth_width_mm
     drop = 7.0 * expression.mouth_open
-    out = 4.2 * bump(x, y, (0.0, line - 0.8 * subject.lip_mm), (0.62 * half, 0.75 * subject.lip_mm))
-    out += 4.6 * bump(x, y, (0.0, line + subject.lip_mm + drop), (0.55 * half, 0.85 * subject.lip_mm))
-    out -= 4.2 * bump(x, y, (0.0, line + 0.5 * drop), (0.75 * half, 1.3 + 0.6 * drop))
-    out -= 1.3 * bump(x, y, (0.0, line - 2.2 * subject.lip_mm), (2.6, 5.0))
-    out -= 3.2 * bump(x, y, (0.0, line + 2.7 * subject.lip_mm + drop), (17.0, 4.0))
-    out += 5.0 * bump(x, y, (0.0, subject.chin_mm - 15.0), (15.0, 9.0))
+    lip = subject.lip_mm
+    bumps = [
+        (4.2, 0.0, line - 0.8 * lip, 0.62 * half, 0.75 * lip),
+        (4.6, 0.0, line + lip + drop, 0.55 * half, 0.85 * lip),
+        (-4.2, 0.0, line + 0.5 * drop, 0.75 * half, 1.3 + 0.6 * drop),
+        (-1.3, 0.0, line - 2.2 * lip, 2.6, 5.0),
+        (-3.2, 0.0, line + 2.7 * lip + drop, 17.0, 4.0),
+        (5.0, 0.0, subject.chin_mm - 15.0, 15.0, 9.0),
+    ]
+    bumps += [(subject.cheek_mm, side * 40.0, 14.0 - 3.0 * expression.smile, 14.0, 13.0) for side in (-1.0, 1.0)]
+    out = bump_sum(x, y, bumps)
     fold = (0.8 + 1.6 * subject.age) * (1.0 + 0.6 * max(expression.smile, 0.0))
     for side in (-1.0, 1.0):
         # A fold runs from the wing of the nose to the corner of the mouth.
         axis = side * (subject.nose_width_mm + 5.0 + 0.40 * (y - subject.nose_length_mm + 6.0))
         along = np.exp(-0.5 * ((y - subject.nose_length_mm - 8.0) / 11.0) ** 2)
         out -= fold * along[:, None] * np.exp(-0.5 * ((x[None, :] - axis[:, None]) / 2.4) ** 2)
-        out += subject.cheek_mm * bump(x, y, (side * 40.0, 14.0 - 3.0 * expression.smile), (14.0, 13.0))
     return out.astype(np.float32)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 __all__ = [
     'bump',
+    'bump_sum',
     'ellipse_mask',
     'noise_field',
     'outer',
@@ -123,6 +124,23 @@ def noise_field(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[i
     matrix = np.array([[1 / scale_x, 0, 1.0], [0, 1 / scale_y, 1.0]], np.float32)
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     return 1.25 * cv2.warpAffine(coarse, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
+
+
+def bump_sum(x_mm: np.ndarray, y_mm: np.ndarray, bumps: list[tuple[float, ...]]) -> np.ndarray:
+    """Add up separable Gaussians with one matrix product.
+
+    Args:
+        x_mm: (W,) column coordinates.
+        y_mm: (H,) row coordinates.
+        bumps: rows of (height, centre x, centre y, sigma x, sigma y), lengths in mm.
+
+    Returns:
+        (H, W) float32 sum.
+    """
+    height, centre_x, centre_y, sigma_x, sigma_y = np.array(bumps, np.float32).T[:, :, None]
+    rows = np.exp(-0.5 * ((x_mm - centre_x) / sigma_x) ** 2)
+    columns = height * np.exp(-0.5 * ((y_mm - centre_y) / sigma_y) ** 2)
+    return cv2.gemm(columns, rows, 1.0, None, 0.0, flags=cv2.GEMM_1_T)
 
 
 @lru_cache(maxsize=64)
