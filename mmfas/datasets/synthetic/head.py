@@ -146,6 +146,14 @@ def build_head(
     return maps
 
 
+def _covered(cover: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns that a coverage needs, with a margin; what is cut off is never seen."""
+    left, top, width, height = cv2.boundingRect((cover > 0).view(np.uint8))
+    if width == 0:
+        return slice(None), slice(None)
+    return slice(max(top - 3, 0), top + height + 3), slice(max(left - 3, 0), left + width + 3)
+
+
 def to_surface(
     grid: HeadGrid,
     height: np.ndarray,
@@ -168,6 +176,9 @@ def to_surface(
     Returns:
         A surface whose slopes are limited to 75 degrees, as a real outline is.
     """
+    box = _covered(cover)
+    grid = HeadGrid(grid.x_mm[box[1]], grid.y_mm[box[0]], grid.step_mm)
+    height, cover, canvas = np.ascontiguousarray(height[box]), cover[box], canvas[box]
     shape = np.empty((*grid.shape, 4), np.float32)
     shape[..., 0], shape[..., 1] = height, cover
     limit = 3.7
@@ -177,7 +188,7 @@ def to_surface(
     optics = np.zeros((*grid.shape, 3), np.float32)
     optics[..., :2] = canvas[..., 4:]
     if emission is not None:
-        optics[..., 2] = emission
+        optics[..., 2] = emission[box]
     colour = np.minimum(np.maximum(canvas[..., :4], 0.004), 0.97)
     return Surface(float(grid.x_mm[0]), float(grid.y_mm[0]), grid.step_mm, shape, colour, optics, relief_mm)
 

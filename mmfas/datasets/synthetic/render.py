@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from .camera import Camera, look
+from .camera import Camera, View, look
 from .compose import Picture, compose
 from .depth_sensor import degrade_depth, encode_depth, hole_probability
 from .domains import DOMAINS, Domain
@@ -66,13 +66,19 @@ def _draw_look(rng: np.random.Generator, domain: Domain, dial: float, dial_rng: 
     )
 
 
-def _frame_views(scene: Scene, camera: Camera, rng: np.random.Generator) -> Picture:
-    """Move head and medium by one frame's motion and project everything."""
-    views = []
+def _still_views(scene: Scene, camera: Camera) -> list[View]:
+    """Project what does not move during a video: neck and shoulders."""
+    if scene.body is None:
+        return []
+    place = scene.head_pose
+    return [look(camera, scene.body, Pose(x_mm=place.x_mm, y_mm=place.y_mm, z_mm=place.z_mm))]
+
+
+def _frame_views(scene: Scene, still: list[View], camera: Camera, rng: np.random.Generator) -> Picture:
+    """Move head and medium by one frame's motion and put everything together."""
+    views = list(still)
     head_pose = jitter_pose(rng, scene.head_pose, 0.6)
     medium_pose = jitter_pose(rng, scene.medium_pose, 0.6)
-    if scene.body is not None:
-        views.append(look(camera, scene.body, Pose(x_mm=head_pose.x_mm, y_mm=head_pose.y_mm, z_mm=head_pose.z_mm)))
     if scene.head is not None:
         views.append(look(camera, scene.head, head_pose))
     if scene.medium is not None:
@@ -191,9 +197,9 @@ def render_video(plan: VideoPlan, setting: Setting) -> list[Triple]:
         head_pose=replace(scene.head_pose, y_mm=scene.head_pose.y_mm - centre_y),
         medium_pose=replace(scene.medium_pose, y_mm=scene.medium_pose.y_mm - 10.0),
     )
-    triples = []
+    still, triples = _still_views(scene, camera), []
     for frame in range(plan.num_frames):
         frame_rng = generator(setting, plan.domain, plan.split, 'frame', plan.index, frame)
-        picture = _frame_views(scene, camera, frame_rng)
+        picture = _frame_views(scene, still, camera, frame_rng)
         triples.append(_shoot(picture, scene, domain, look_, setting, frame_rng))
     return triples
