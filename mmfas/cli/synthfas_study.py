@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-BASELINE = 'configs/baselines/concat_mini-vit_1xb32-20e_synthfas-cps2w.py'
+BASELINE = 'configs/baselines/concat_mini-vit_1xb32-15e_synthfas-cps2w.py'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ model = dict(
             patch_size=16,
         ),
         per_modality=('patch', 'cls', 'pos'),
+        pooling='mean',
     ),
     neck=dict(type='ConcatNeck'),
     head=dict(type='LinearFASHead'),

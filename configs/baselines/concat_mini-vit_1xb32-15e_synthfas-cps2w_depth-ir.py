@@ -1,0 +1,4 @@
+# Depth and infrared.
+_base_ = './concat_mini-vit_1xb32-15e_synthfas-cps2w.py'
+
+model = dict(modalities=('depth', 'ir'))
