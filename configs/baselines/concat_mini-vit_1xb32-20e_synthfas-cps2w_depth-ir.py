@@ -1,4 +1,0 @@
-# Depth and infrared.
-_base_ = './concat_mini-vit_1xb32-20e_synthfas-cps2w.py'
-
-model = dict(modalities=('depth', 'ir'))

@@ -1,4 +1,0 @@
-# RGB and depth.
-_base_ = './concat_mini-vit_1xb32-20e_synthfas-cps2w.py'
-
-model = dict(modalities=('rgb', 'depth'))
