@@ -13,7 +13,7 @@ from .subject import SubjectMix
 __all__ = ['DOMAINS', 'RENDERER_VERSION', 'SPLITS', 'Domain']
 
 #: Raise with every change that alters a pixel or a list; the manifest carries it.
-RENDERER_VERSION = '0.3.0'
+RENDERER_VERSION = '1.0.0'
 
 _C = Domain(
     key='C',
@@ -34,8 +34,8 @@ _C = Domain(
     misregistration_px=2.0,
     rgb=PhotoSensor(
         target=0.22,
-        target_spread=0.3,
-        contrast_spread=0.3,
+        target_spread=0.4,
+        contrast_spread=0.38,
         max_gain=4.0,
         read_noise=0.006,
         shot_noise=0.0016,
@@ -47,8 +47,8 @@ _C = Domain(
     ),
     nir=PhotoSensor(
         target=0.26,
-        target_spread=0.45,
-        contrast_spread=0.45,
+        target_spread=0.55,
+        contrast_spread=0.55,
         max_gain=3.0,
         read_noise=0.008,
         shot_noise=0.002,
@@ -74,7 +74,7 @@ _C = Domain(
         encoding='window',
         near_bright=True,
         window_mm=330.0,
-        window_spread=0.4,
+        window_spread=0.8,
     ),
     frames=3,
     live_share=(0.25, 0.25, 0.25),
@@ -92,7 +92,7 @@ _C = Domain(
     sheet_crop=(0.44, 0.68),
     sheet_curvature=(0.0, 3.0),
     moire=(0.2, 1.0),
-    skin_like=(0.3, 0.9),
+    skin_like=(0.0, 0.3),
 )
 
 _P = Domain(
@@ -114,8 +114,8 @@ _P = Domain(
     misregistration_px=1.2,
     rgb=PhotoSensor(
         target=0.3,
-        target_spread=0.18,
-        contrast_spread=0.12,
+        target_spread=0.3,
+        contrast_spread=0.3,
         max_gain=6.0,
         read_noise=0.004,
         shot_noise=0.0008,
@@ -127,8 +127,8 @@ _P = Domain(
     ),
     nir=PhotoSensor(
         target=0.36,
-        target_spread=0.18,
-        contrast_spread=0.22,
+        target_spread=0.32,
+        contrast_spread=0.36,
         max_gain=4.0,
         read_noise=0.004,
         shot_noise=0.0008,
@@ -154,35 +154,35 @@ _P = Domain(
         encoding='inverse',
         near_bright=True,
         window_mm=420.0,
-        window_spread=0.25,
+        window_spread=0.5,
     ),
     frames=1,
     live_share=(0.55, 0.55, 0.545),
     live_per_subject=3,
     train_attacks=(
-        ('print', 0.8),
-        ('replay', 0.8),
-        ('partial', 0.9),
-        ('glasses', 0.9),
-        ('mask3d', 0.5),
-        ('silicone', 0.4),
-        ('fakehead', 0.4),
-    ),
-    test_attacks=(
-        ('print', 0.7),
-        ('replay', 0.7),
-        ('partial', 1.0),
-        ('glasses', 1.0),
+        ('print', 1.0),
+        ('replay', 1.0),
+        ('partial', 0.8),
+        ('glasses', 0.8),
         ('mask3d', 0.5),
         ('silicone', 0.6),
-        ('fakehead', 0.5),
+        ('fakehead', 0.6),
     ),
-    train_inks=(0.3, 0.5, 0.2),
-    test_inks=(0.3, 0.4, 0.3),
+    test_attacks=(
+        ('print', 1.0),
+        ('replay', 1.0),
+        ('partial', 0.8),
+        ('glasses', 0.7),
+        ('mask3d', 0.5),
+        ('silicone', 0.5),
+        ('fakehead', 0.4),
+    ),
+    train_inks=(0.55, 0.3, 0.15),
+    test_inks=(0.5, 0.3, 0.2),
     sheet_crop=(0.5, 0.85),
     sheet_curvature=(0.0, 2.0),
     moire=(0.1, 0.6),
-    skin_like=(0.4, 0.95),
+    skin_like=(0.0, 0.35),
 )
 
 _S = Domain(
@@ -270,7 +270,7 @@ _S = Domain(
     sheet_crop=(0.45, 0.75),
     sheet_curvature=(2.0, 7.5),
     moire=(0.2, 0.8),
-    skin_like=(0.4, 0.9),
+    skin_like=(0.0, 0.35),
 )
 
 _W = Domain(
@@ -359,7 +359,7 @@ _W = Domain(
     sheet_crop=(0.5, 0.9),
     sheet_curvature=(0.0, 3.0),
     moire=(0.1, 0.8),
-    skin_like=(0.3, 0.9),
+    skin_like=(0.0, 0.3),
 )
 
 DOMAINS: dict[str, Domain] = {domain.key: domain for domain in (_C, _P, _S, _W)}

@@ -95,8 +95,8 @@ def wear_rigid_mask(maps: HeadMaps, wearer: Subject, model: Subject, rng: np.ran
     canvas = _blur(face.canvas, 1.2, grid)
     resin = material('resin')
     # Paint covers the resin in the visible; in NIR mostly the bulk is seen.
-    canvas[..., :3] = 0.85 * canvas[..., :3] + 0.15 * resin[:3] * rng.uniform(0.7, 1.1)
-    canvas[..., 3] = 0.35 * canvas[..., 3] + 0.65 * resin[3] * rng.uniform(0.8, 1.05)
+    canvas[..., :3] = 0.78 * canvas[..., :3] + 0.22 * resin[:3] * rng.uniform(0.7, 1.1)
+    canvas[..., 3] = 0.08 * canvas[..., 3] + 0.92 * resin[3] * rng.uniform(0.9, 1.08)
     canvas[..., 4], canvas[..., 5] = resin[4] * rng.uniform(0.6, 1.5), resin[5]
     cover = _oval(wearer, grid, float(rng.uniform(-92, -66)), float(rng.uniform(0.93, 1.03)))
     cover = cover * (1.0 - _eye_holes(wearer, grid, (13.0, float(rng.uniform(5.5, 8.0)))))
@@ -122,7 +122,7 @@ def wear_silicone_mask(
     bulk = material('silicone')
     tint = skin_colour(model.melanin, 0.4)
     canvas[..., :3] = 0.75 * canvas[..., :3] + 0.25 * (0.6 * tint[:3] + 0.4 * bulk[:3])
-    plain = bulk[3] * float(rng.uniform(0.75, 1.15))
+    plain = bulk[3] * float(rng.uniform(0.92, 1.15))
     canvas[..., 3] = skin_like * canvas[..., 3] + (1.0 - skin_like) * (0.25 * canvas[..., 3] + 0.75 * plain)
     canvas[..., 4] = bulk[4] * rng.uniform(0.7, 1.8)
     cover = _oval(wearer, grid, -140.0, 1.08)
@@ -141,12 +141,12 @@ def wear_funny_glasses(maps: HeadMaps, wearer: Subject, rng: np.random.Generator
     kind = int(rng.integers(3))
     x, y = grid.x_mm, grid.y_mm
     frame = material('cardboard')
-    frame[:3] = rng.uniform(0.02, 0.7, 3)
+    frame[:3] = rng.uniform(0.1, 0.8, 3)
     cover = np.zeros(grid.shape, np.float32)
     for side in (-1.0, 1.0):
         centre = (side * (wearer.eye_dx_mm + 1.0), EYE_Y_MM)
-        outer_rim = ellipse_mask(x, y, centre, (27.0, 22.0), grid.step_mm)
-        inner_rim = ellipse_mask(x, y, centre, (20.0, 14.5), grid.step_mm)
+        outer_rim = ellipse_mask(x, y, centre, (31.0, 26.0), grid.step_mm)
+        inner_rim = ellipse_mask(x, y, centre, (18.0, 12.5), grid.step_mm)
         cover = np.maximum(cover, outer_rim if kind == 0 else outer_rim - 0.96 * inner_rim)
     bridge = soft_step(5.0 - np.abs(y - EYE_Y_MM), grid.step_mm)[:, None] * (np.abs(x) < 16.0)
     cover = np.maximum(cover, bridge.astype(np.float32))
@@ -157,7 +157,7 @@ def wear_funny_glasses(maps: HeadMaps, wearer: Subject, rng: np.random.Generator
     if kind == 0:
         for side in (-1.0, 1.0):
             centre = (side * (wearer.eye_dx_mm + 1.0), EYE_Y_MM)
-            paint(maps.canvas, ellipse_mask(x, y, centre, (21.0, 15.0), grid.step_mm), material('paper'))
+            paint(maps.canvas, ellipse_mask(x, y, centre, (25.0, 20.0), grid.step_mm), material('paper'))
             pupil = (centre[0] + float(rng.uniform(-5, 5)), centre[1] + float(rng.uniform(-4, 4)))
             paint(maps.canvas, ellipse_mask(x, y, pupil, (8.0, 8.0), grid.step_mm), material('frame_black'))
     if kind == 2:
@@ -220,13 +220,13 @@ def build_mannequin(model: Subject, grid: HeadGrid, rng: np.random.Generator) ->
     maps.height, maps.cover = _blur(height, 2.2, grid), cover
     plastic = material('plastic')
     painted = _blur(maps.canvas, 1.5, grid)
-    share = float(rng.uniform(0.35, 0.8))
+    share = float(rng.uniform(0.05, 0.25))
     tint = skin_colour(model.melanin * 0.6, 0.3)
     bulk = plastic.copy()
-    bulk[:3] = 0.5 * plastic[:3] + 0.5 * tint[:3]
+    bulk[:3] = 0.85 * plastic[:3] + 0.15 * tint[:3]
     maps.canvas = share * painted + (1.0 - share) * bulk
-    maps.canvas[..., 3] = 0.30 * painted[..., 3] + 0.70 * plastic[3] * float(rng.uniform(0.75, 1.05))
-    maps.canvas[..., 4] = plastic[4] * float(rng.uniform(0.5, 1.4))
+    maps.canvas[..., 3] = 0.03 * painted[..., 3] + 0.97 * plastic[3] * float(rng.uniform(0.85, 1.1))
+    maps.canvas[..., 4] = plastic[4] * float(rng.uniform(0.9, 1.6))
     maps.canvas[..., 5] = 0.02
     if rng.random() < 0.6:
         wear_hair(maps, model)

@@ -12,10 +12,10 @@ __all__ = ['MATERIALS', 'material', 'skin_colour']
 
 #: Diffuse linear reflectance of skin for melanin 0, 1/3, 2/3, 1 (visible falls five- to ninefold, NIR by a third).
 SKIN_TABLE: tuple[tuple[float, float, float, float], ...] = (
-    (0.66, 0.45, 0.36, 0.62),
-    (0.52, 0.325, 0.235, 0.58),
-    (0.30, 0.165, 0.105, 0.52),
-    (0.125, 0.066, 0.042, 0.43),
+    (0.66, 0.45, 0.36, 0.50),
+    (0.52, 0.325, 0.235, 0.47),
+    (0.30, 0.165, 0.105, 0.42),
+    (0.125, 0.066, 0.042, 0.35),
 )
 
 MATERIALS: dict[str, tuple[float, float, float, float, float, float]] = {
@@ -31,9 +31,9 @@ MATERIALS: dict[str, tuple[float, float, float, float, float, float]] = {
     'cardboard': (0.62, 0.56, 0.46, 0.76, 0.04, 0.0),
     'screen_glass': (0.015, 0.015, 0.018, 0.05, 0.75, 0.18),
     'bezel': (0.03, 0.03, 0.03, 0.09, 0.35, 0.12),
-    'resin': (0.66, 0.60, 0.50, 0.70, 0.30, 0.02),
-    'silicone': (0.55, 0.40, 0.32, 0.60, 0.18, 0.0),
-    'plastic': (0.62, 0.48, 0.38, 0.74, 0.42, 0.03),
+    'resin': (0.66, 0.60, 0.50, 0.86, 0.30, 0.02),
+    'silicone': (0.55, 0.40, 0.32, 0.80, 0.18, 0.0),
+    'plastic': (0.62, 0.48, 0.38, 0.86, 0.42, 0.03),
     'stand': (0.10, 0.10, 0.11, 0.30, 0.2, 0.0),
 }
 

@@ -40,7 +40,7 @@ SIZES: dict[str, Size] = {
     for size in (
         Size('tiny', 48, 2, (21, 12, 21)),
         Size('small', 64, 2, (300, 100, 600), 1),
-        Size('medium', 112, 1, (300, 100, 600), 1),
+        Size('medium', 112, 1, (300, 100, 600)),
         Size('full', 224, 1, (1500, 500, 1200)),
     )
 }
