@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -106,3 +108,15 @@ def test_pai_names_must_cover_all_samples() -> None:
 def test_impossible_counts_are_refused(errors: int, total: int) -> None:
     with pytest.raises(ValueError, match='0 <= errors <= total'):
         F.Rate(errors, total)
+
+
+@pytest.mark.parametrize('rate', [F.hter, F.bpcer, F.far])
+def test_a_threshold_that_is_no_number_is_no_perfect_score(rate: Callable[..., object]) -> None:
+    """Both `score < nan` and `score >= nan` are false, which would count as no error at all."""
+    with pytest.raises(ValueError, match='the threshold is NaN'):
+        rate(SCORES, IS_LIVE, threshold=np.nan)
+    with pytest.raises(ValueError, match='the threshold is NaN'):
+        F.apcer(SCORES, IS_LIVE, PAI, threshold=np.nan)
+    with pytest.raises(ValueError, match='the threshold is NaN'):
+        F.bootstrap_hter(SCORES, IS_LIVE, threshold=np.nan, rng=np.random.default_rng(0))
+    assert F.hter(SCORES, IS_LIVE, threshold=np.inf) == F.hter(SCORES, IS_LIVE, threshold=-np.inf) == 0.5

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmfas.evaluation.functional.checks import BoolArray, FloatArray, check_scores, require_classes
+from mmfas.evaluation.functional.checks import (
+    BoolArray,
+    FloatArray,
+    check_scores,
+    check_threshold,
+    require_classes,
+)
 from mmfas.evaluation.functional.intervals import Interval, check_confidence
 
 IntArray = NDArray[np.int64]
@@ -104,10 +110,11 @@ def bootstrap_hter(
         The interval of HTER.
 
     Raises:
-        ValueError: If a class has fewer than two clusters.
+        ValueError: If a class has fewer than two clusters, or the threshold is NaN.
     """
     values, labels = check_scores(scores, is_live)
     check_confidence(confidence)
+    threshold = check_threshold(threshold)
     live, spoof = _live_and_spoof(values, labels, cluster, num_replicates)
     hter_R = np.zeros(num_replicates)
     for clusters, errors_N in ((live, values[labels] < threshold), (spoof, values[~labels] >= threshold)):

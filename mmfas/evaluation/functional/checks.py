@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import isnan
+from typing import SupportsFloat
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -101,3 +104,23 @@ def check_fraction(value: float, name: str) -> float:
     if not 0.0 <= number <= 1.0:
         raise ValueError(f'{name} must be a rate in [0, 1], got {value}')
     return number
+
+
+def check_threshold(threshold: SupportsFloat) -> float:
+    """Return a decision threshold after checking that it is a number.
+
+    Every comparison with NaN is false, so a NaN would make no error at all and every rate a perfect 0.
+
+    Args:
+        threshold: Accept if score >= threshold; -inf accepts everything, inf nothing.
+
+    Returns:
+        The threshold as a float.
+
+    Raises:
+        ValueError: If it is NaN.
+    """
+    value = float(threshold)
+    if isnan(value):
+        raise ValueError('the threshold is NaN: no sample would count as an error; give a number')
+    return value

@@ -13,7 +13,12 @@ from typing import SupportsFloat
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmfas.evaluation.functional.checks import check_pai, check_scores, require_classes
+from mmfas.evaluation.functional.checks import (
+    check_pai,
+    check_scores,
+    check_threshold,
+    require_classes,
+)
 from mmfas.evaluation.functional.intervals import Interval, wilson_interval
 
 
@@ -114,7 +119,7 @@ def apcer(scores: ArrayLike, is_live: ArrayLike, pai: ArrayLike, *, threshold: S
         Rates per instrument, their maximum and the pooled rate.
 
     Raises:
-        ValueError: If there is no attack.
+        ValueError: If there is no attack, or the threshold is NaN.
 
     Example:
         >>> result = apcer([0.9, 0.2, 0.6, 0.1], [1, 0, 0, 0], ['live', 'print', 'mask3d', 'print'], threshold=0.5)
@@ -126,7 +131,7 @@ def apcer(scores: ArrayLike, is_live: ArrayLike, pai: ArrayLike, *, threshold: S
     require_classes(labels, live=False)
     unique, index = np.unique(names[~labels], return_inverse=True)
     totals = np.bincount(index.reshape(-1), minlength=unique.size)
-    accepted = values[~labels] >= float(threshold)
+    accepted = values[~labels] >= check_threshold(threshold)
     errors = np.bincount(index.reshape(-1)[accepted], minlength=unique.size)
     return ApcerResult({str(name): Rate(int(e), int(n)) for name, e, n in zip(unique, errors, totals)})
 
@@ -143,7 +148,7 @@ def bpcer(scores: ArrayLike, is_live: ArrayLike, *, threshold: SupportsFloat) ->
         Rejected bona fide presentations over all of them.
 
     Raises:
-        ValueError: If there is no live sample.
+        ValueError: If there is no live sample, or the threshold is NaN.
 
     Example:
         >>> str(bpcer([0.9, 0.3, 0.6], [1, 1, 0], threshold=0.5))
@@ -151,7 +156,7 @@ def bpcer(scores: ArrayLike, is_live: ArrayLike, *, threshold: SupportsFloat) ->
     """
     values, labels = check_scores(scores, is_live)
     require_classes(labels, spoof=False)
-    return Rate(int(np.sum(values[labels] < float(threshold))), int(labels.sum()))
+    return Rate(int(np.sum(values[labels] < check_threshold(threshold))), int(labels.sum()))
 
 
 def far(scores: ArrayLike, is_live: ArrayLike, *, threshold: SupportsFloat) -> Rate:
@@ -166,11 +171,11 @@ def far(scores: ArrayLike, is_live: ArrayLike, *, threshold: SupportsFloat) -> R
         Accepted attacks over all attacks.
 
     Raises:
-        ValueError: If there is no attack.
+        ValueError: If there is no attack, or the threshold is NaN.
     """
     values, labels = check_scores(scores, is_live)
     require_classes(labels, live=False)
-    return Rate(int(np.sum(values[~labels] >= float(threshold))), int(np.sum(~labels)))
+    return Rate(int(np.sum(values[~labels] >= check_threshold(threshold))), int(np.sum(~labels)))
 
 
 def hter(scores: ArrayLike, is_live: ArrayLike, *, threshold: SupportsFloat) -> float:
