@@ -145,7 +145,10 @@ class FASReport:
 
     def rows(self) -> list[Row]:
         """Return the rows of the report's table, columns as in `HEADER`."""
-        return [*self._operating_rows(), *self._curve_rows()]
+        operating = self._operating_rows()
+        if self.operating is not None and self.operating.threshold.is_oracle:
+            operating = [(f'{label} (oracle)', *cells) for label, *cells in operating]
+        return [*operating, *self._curve_rows()]
 
     def _operating_rows(self) -> list[Row]:
         if self.operating is None:

@@ -73,7 +73,7 @@ def evaluate_scores(
         how: `'mean'`, `'median'` or `'max'` of a video's frames.
         name: Name of the test set in tables.
         cluster: What the bootstrap draws: `'sample'`, `'video'`, `'subject'`, or `'auto'`: videos where every
-            sample names one.
+            sample names one and some have several frames.
         num_bootstrap: Number of bootstrap replicates of HTER and AUC; 0 for no intervals.
         seed: Seed of the bootstrap.
 
@@ -216,7 +216,10 @@ def _clusters(table: ScoreTable, level: str, cluster: str) -> tuple[np.ndarray |
     if cluster not in CLUSTERS:
         raise ValueError(f"cluster must be one of {', '.join(CLUSTERS)}, got '{cluster}'")
     if cluster == 'auto':
-        cluster = 'video' if level == 'frame' and np.all(table.video != '') else 'sample'
+        # Where every frame is a video of its own, nothing is known of videos: the interval is one over samples.
+        has_videos = level == 'frame' and np.all(table.video != '')
+        has_videos = has_videos and np.unique(table.group_ids('video')).size < len(table)
+        cluster = 'video' if has_videos else 'sample'
     if cluster == 'sample' or cluster == level:
         return None, 'sample' if level == 'frame' else level
     return table.group_ids(cluster), cluster
@@ -281,7 +284,10 @@ def _notes(
         notes.append(f'Too few {unit}s of one class for a bootstrap interval of HTER and AUC.')
     if intervals[0] is not None and intervals[0].low == intervals[0].high:
         notes.append('HTER is the same in every replicate: the interval of ACER pooled, from counts, says more.')
-    counts = zip(*np.unique(table.pai[~table.is_live], return_counts=True))
+    counts = list(zip(*np.unique(table.pai[~table.is_live], return_counts=True)))
+    unknown = sum(int(count) for name, count in counts if name == 'unknown')
+    if unknown:
+        notes.append(f'{unknown} attacks of unknown instrument count as one: APCER max may hide a worse one.')
     small = [f'{name} ({count})' for name, count in counts if count < SMALL_PAI]
     if small:
         notes.append(f'APCER from fewer than {SMALL_PAI} scores, read the interval: {", ".join(small)}.')

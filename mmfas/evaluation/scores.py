@@ -32,8 +32,8 @@ class ScoreTable:
     Args:
         sample_id: Name of each sample, shape (N,), unique within a domain.
         domain: Data set of each sample, shape (N,).
-        subject: Person, shape (N,); empty where unknown.
-        video: Presentation a frame belongs to, shape (N,); empty where unknown.
+        subject: Person, shape (N,); empty where unknown, which `'unknown'` becomes too.
+        video: Presentation a frame belongs to, shape (N,); likewise.
         pai: Attack instrument, shape (N,); `'live'` exactly for live samples.
         label: 1 live, 0 spoof, shape (N,).
         score: Liveness, shape (N,), finite, higher = live.
@@ -56,6 +56,9 @@ class ScoreTable:
         for name in COLUMNS:
             dtype = {'label': np.int64, 'score': np.float64}.get(name, np.str_)
             column = np.array(getattr(self, name), dtype=dtype)
+            if name in ('subject', 'video'):
+                # All unknown persons are not one person: no group of frames, no cluster may be made of them.
+                column[column == _UNKNOWN] = ''
             column.flags.writeable = False
             object.__setattr__(self, name, column)
         shapes = {name: getattr(self, name).shape for name in COLUMNS}

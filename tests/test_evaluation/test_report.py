@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmfas.evaluation import ScoreTable, Threshold, evaluate_scores, functional, summarise
+from mmfas.evaluation import FASMetric, ScoreTable, Threshold, evaluate_scores, functional, summarise
 
 from .tables import make_table
 
@@ -199,3 +199,29 @@ def test_summary_has_a_row_per_test_set_and_their_mean(dev: ScoreTable, test: Sc
     assert 'mean' not in summarise(reports[:1])
     with pytest.raises(ValueError, match='at least one report'):
         summarise([])
+
+
+def test_what_is_unknown_is_no_group(dev: ScoreTable, test: ScoreTable) -> None:
+    """A data set without ids says 'unknown' for persons and gives every frame a video of its own."""
+    rows = [{**row, 'subject': 'unknown', 'video': row['sample_id']} for row in test.to_records()]
+    rows = [{**row, 'pai': 'unknown' if row['pai'] == 'print' else row['pai']} for row in rows]
+    table, num_print = ScoreTable.from_records(rows), int((test.pai == 'print').sum())
+    report = evaluate_scores(table.take(np.arange(0, 600, 2)), dev=table.take(np.arange(1, 600, 2)))
+    assert not any('subjects are in both' in note for note in report.notes)
+    assert report.interval_unit == 'sample'
+    note = f'{num_print} attacks of unknown instrument count as one: APCER max may hide a worse one.'
+    assert note in evaluate_scores(table).notes
+    with pytest.raises(ValueError, match='has no subject id'):
+        evaluate_scores(table, level='subject')
+    with pytest.raises(ValueError, match='has no subject id'):
+        evaluate_scores(table, cluster='subject')
+
+
+def test_a_threshold_from_the_test_scores_marks_every_number(test: ScoreTable) -> None:
+    oracle = functional.select_threshold(test.score, test.is_live, test.pai, split='test')
+    rows = evaluate_scores(test, threshold=oracle).rows()
+    assert {'HTER (oracle)', 'BPCER (oracle)', 'ACER max (oracle)'} < {row[0] for row in rows}
+    assert all(row[0].endswith('(oracle)') and len(row) == 4 for row in rows if row[0] != 'AUC')
+    metrics = FASMetric.calculate_test(test, threshold=oracle)
+    assert metrics['hter_oracle'] == functional.hter(test.score, test.is_live, threshold=oracle)
+    assert [name for name in metrics if not name.endswith('_oracle')] == ['auc']

@@ -162,7 +162,8 @@ class FASMetric(BaseMetric):
 
         Returns:
             What is defined of `threshold`, `hter`, `bpcer`, `apcer_max`, `acer_max`, `acer_pooled`, `auc`,
-            `apcer_<pai>`, `eer_oracle` and `tpr_at_fpr_<target>_oracle`.
+            `apcer_<pai>`, `eer_oracle` and `tpr_at_fpr_<target>_oracle`; with a threshold that is an oracle, all
+            but `auc` end in `_oracle`.
 
         Raises:
             ValueError: If dev and test share samples, or dev lacks a class.
@@ -173,7 +174,11 @@ class FASMetric(BaseMetric):
         metrics = _flatten(report)
         if report.operating is not None and report.operating.apcer is not None:
             metrics.update({f'apcer_{pai}': rate.value for pai, rate in report.operating.apcer.per_pai.items()})
-        return metrics
+        if report.operating is None or not report.operating.threshold.is_oracle:
+            return metrics
+        return {
+            name if name == 'auc' else f'{name.removesuffix("_oracle")}_oracle': v for name, v in metrics.items()
+        }
 
 
 def _flatten(report: FASReport) -> dict[str, float]:
