@@ -6,6 +6,8 @@ import difflib
 import sys
 from importlib import import_module
 
+from mmfas.cli.errors import TRACEBACK_VARIABLE, reports_user_errors
+
 #: Name, module with `main(argv)`, what it does.
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ('train', 'mmfas.cli.train', 'train a model from a config'),
@@ -38,10 +40,18 @@ def usage() -> str:
     width = max(len(name) for name, _, _ in COMMANDS)
     rows = [f'  {name:<{width}}  {text}' for name, _, text in COMMANDS]
     return '\n'.join(
-        ('usage: mmfas COMMAND [ARGUMENTS]', '', *rows, '', '`mmfas COMMAND --help` explains one of them.')
+        (
+            'usage: mmfas COMMAND [ARGUMENTS]',
+            '',
+            *rows,
+            '',
+            '`mmfas COMMAND --help` explains one of them.',
+            f'{TRACEBACK_VARIABLE}=1 in the environment shows where an error comes from.',
+        )
     )
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run one command.
 

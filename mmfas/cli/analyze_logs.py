@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from mmfas.cli.errors import reports_user_errors
+
 if TYPE_CHECKING:
     from mmfas.apis.training_logs import TrainingLog
 
@@ -18,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', metavar='FILE.png', help='where to write the figure; without it, none is drawn')
 
 
+@reports_user_errors(2)
 def main(argv: list[str] | None = None) -> int:
     """Print the table and write the figure; returns 0, or 2 for wrong input."""
     parser = argparse.ArgumentParser(prog='mmfas analyze_logs', description=__doc__)

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmfas.cli.errors import read_config, reports_user_errors
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
@@ -22,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values')
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command.
 
@@ -38,14 +41,12 @@ def main(argv: list[str] | None = None) -> int:
         parser.error('--num and --rows must be at least 1')
     import mmcv
     import numpy as np
-    from mmengine.config import Config
 
     from mmfas.datasets.building import build_split
     from mmfas.datasets.contact_sheet import draw_contact_sheet
     from mmfas.datasets.randomness import set_dataset_epoch
 
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options or {})
+    config = read_config(args.config, args.cfg_options)
     datasets = build_split(config, args.split)
     if not datasets:
         print(f'{args.config}: there is no {args.split}_dataloader', file=sys.stderr)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from mmfas.cli.errors import ConfigError, read_config, report_error, reports_user_errors
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command.
@@ -19,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values: key=value')
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Print every problem of the given configs.
 
@@ -31,19 +34,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas check', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    from mmengine.config import Config
-
     from mmfas.apis.check import check_config
 
     status = 0
     for path in args.config:
         try:
-            cfg = Config.fromfile(path)
-        except Exception as error:  # a config is a program: it can fail in any way
-            print(f'{path}: cannot be read: {type(error).__name__}: {error}', file=sys.stderr)
-            status = 2
+            cfg = read_config(path, args.cfg_options)
+        except ConfigError as error:
+            status = report_error(error, 2)
             continue
-        cfg.merge_from_dict(args.cfg_options or {})
         problems = check_config(cfg, check_data=args.data)
         print(f'{path}: {len(problems)} problem(s)' if problems else f'{path}: ok')
         for problem in problems:

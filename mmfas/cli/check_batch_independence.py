@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from mmfas.cli.errors import read_config, report_problems, reports_user_errors
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
@@ -22,35 +24,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values')
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Check; returns 0 if scores are independent, 1 if not or if it could not be tried, 2 for a wrong config."""
     parser = argparse.ArgumentParser(prog='mmfas check_batch_independence', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
 
-    from mmengine.config import Config
-
     from mmfas.apis.batch_independence import check_batch_independence
     from mmfas.apis.check import check_config
-    from mmfas.cli.errors import USER_ERRORS, report_error, report_problems
 
-    try:
-        cfg = Config.fromfile(args.config)
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
-        problems = check_config(cfg)
-        if problems:
-            return report_problems(args.config, problems)
-        result = check_batch_independence(
-            cfg,
-            args.checkpoint,
-            batch_sizes=args.batch_sizes,
-            max_samples=args.max_samples,
-            double=args.double,
-            seed=args.seed,
-        )
-    except USER_ERRORS as error:
-        return report_error(error, 1)
+    cfg = read_config(args.config, args.cfg_options)
+    problems = check_config(cfg)
+    if problems:
+        return report_problems(args.config, problems)
+    result = check_batch_independence(
+        cfg,
+        args.checkpoint,
+        batch_sizes=args.batch_sizes,
+        max_samples=args.max_samples,
+        double=args.double,
+        seed=args.seed,
+    )
     tolerance = result.tolerance if args.tolerance is None else args.tolerance
     print(f'{result.num_samples} samples; largest difference to the score of a sample alone:')
     for what, difference in result.differences.items():

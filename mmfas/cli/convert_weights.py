@@ -6,6 +6,8 @@ import argparse
 import io
 import sys
 
+from mmfas.cli.errors import reports_user_errors
+
 SOURCES = ('torchvision', 'timm', 'openai_clip', 'hf_clip')
 
 
@@ -16,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('out', help='file to write; give it to `trunk.pretrained` of a config')
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Convert; returns 0, or 1 if the file cannot be used."""
     parser = argparse.ArgumentParser(prog='mmfas convert_weights', description=__doc__)
@@ -24,17 +27,13 @@ def main(argv: list[str] | None = None) -> int:
 
     import torch
 
-    from mmfas.cli.errors import USER_ERRORS, report_error
     from mmfas.models.converters import convert_vit
     from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
 
     content = io.BytesIO()
-    try:
-        converted = convert_vit(load_weights(args.file), args.source)
-        torch.save({'state_dict': converted}, content)
-        write_atomically(content.getvalue(), args.out)
-    except (*USER_ERRORS, ValueError) as error:
-        return report_error(error, 1)
+    converted = convert_vit(load_weights(args.file), args.source)
+    torch.save({'state_dict': converted}, content)
+    write_atomically(content.getvalue(), args.out)
     print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
     print(f'sha256 {sha256_of(args.out)}')
     return 0

@@ -2,13 +2,175 @@
 
 from __future__ import annotations
 
+import functools
+import linecache
+import os
+import re
+import select
 import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mmfas.apis.scoring import ScoreError
-from mmfas.utils.checkpoint import CheckpointError
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
-#: Errors whose message says all; anything else keeps its traceback.
-USER_ERRORS = (CheckpointError, ScoreError, FileNotFoundError, FloatingPointError)
+Main = Callable[[list[str] | None], int]
+
+#: Set to anything, every error shows where it comes from.
+TRACEBACK_VARIABLE = 'MMFAS_TRACEBACK'
+_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
+_FILE_ERRORS = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+
+class ConfigError(ValueError):
+    """A config that cannot be read, or an option that does not fit it; the message says which and why."""
+
+
+def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config and apply `--cfg-options`.
+
+    Args:
+        path: Config file.
+        options: Values by dotted key; None changes nothing.
+
+    Returns:
+        The config.
+
+    Raises:
+        ConfigError: If the file or one it inherits is missing or fails, or an option does not fit it.
+    """
+    from mmengine.config import Config
+
+    if not Path(path).is_file():
+        raise ConfigError(f"config '{path}' does not exist or is not a file; check the path")
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is a program: it can fail in any way
+        raise ConfigError(f"config '{path}' cannot be read: {_reason(error)}") from error
+    return merge_options(cfg, options)
+
+
+def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> Config:
+    """Apply `--cfg-options` to a config.
+
+    Args:
+        cfg: Config, changed in place.
+        options: Values by dotted key; None changes nothing.
+
+    Returns:
+        The same config.
+
+    Raises:
+        ConfigError: If an option does not fit the config.
+    """
+    try:
+        cfg.merge_from_dict(dict(options or {}))
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        told = ' '.join(f'{key}={value}' for key, value in (options or {}).items())
+        raise ConfigError(f'--cfg-options {told}: does not fit the config: {_reason(error)}') from error
+    return cfg
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line why a config cannot be read."""
+    if isinstance(error, ImportError):
+        # mmengine adds all of sys.path; the missing module is named by what it wraps.
+        cause = next((e for e in (error.__cause__, error.__context__) if isinstance(e, ImportError)), error)
+        first = str(cause).strip().splitlines()[0]
+        return f'{first} (from custom_imports or an import; its folder must be on PYTHONPATH)'
+    if isinstance(error, SyntaxError):
+        return f'line {error.lineno}: {error.msg}'
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"it inherits or needs '{error.filename}', which does not exist"
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return f'{type(error).__name__}: {text}'
+
+
+def user_message(error: Exception) -> str | None:
+    """Return the message of an error that is made for users.
+
+    That is one about a file, or one made by a `raise` statement of mmfas, in this process or in a worker of a data
+    loader. Anything else is a bug and needs its traceback.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        Kind and text; None for a bug.
+    """
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    kind = type(error).__name__
+    if 'Original Traceback' in text:
+        frames = re.findall(r'^ *File "(.+)", line (\d+), in', text, flags=re.MULTILINE)
+        said = re.findall(r'^([\w.]+(?:Error|Exception)): (.*)', text, flags=re.MULTILINE)
+        if not frames or not said:
+            return None
+        (place, line), (kind, text) = frames[-1], said[-1]
+        statement = linecache.getline(place, int(line))
+    else:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place, statement = last.filename, last.line or ''
+        if isinstance(error, _FILE_ERRORS) and error.filename:
+            text = f"{error.strerror}: '{error.filename}'"
+    is_raised_here = os.path.realpath(place).startswith(_PACKAGE) and statement.strip().startswith('raise')
+    return f'{kind}: {text}' if is_raised_here or isinstance(error, _FILE_ERRORS) else None
+
+
+def reports_user_errors(code: int = 1, *, on_interrupt: str = 'interrupted') -> Callable[[Main], Main]:
+    """Make a command end with one message, not a traceback, on what users can mend themselves.
+
+    Args:
+        code: Exit code then; a config that cannot be read always gives 2.
+        on_interrupt: What Ctrl-C prints.
+
+    Returns:
+        Decorator of a `main(argv)`.
+    """
+
+    def decorate(main: Main) -> Main:
+        @functools.wraps(main)
+        def reporting(argv: list[str] | None = None) -> int:
+            try:
+                try:
+                    return main(argv)
+                finally:
+                    sys.stdout.flush()
+            except KeyboardInterrupt:
+                print(f'\n{on_interrupt}', file=sys.stderr)
+                return 130
+            except BrokenPipeError:
+                # Another pipe, such as one to a worker process, is no matter of the reader.
+                if not _has_lost_its_reader():
+                    raise
+                return _end_quietly()
+            except Exception as error:
+                message = None if os.environ.get(TRACEBACK_VARIABLE) else user_message(error)
+                if message is None:
+                    raise
+                print(message, file=sys.stderr)
+                return 2 if isinstance(error, ConfigError) else code
+
+        return reporting
+
+    return decorate
+
+
+def _has_lost_its_reader() -> bool:
+    """Tell whether nobody reads standard output any more, as after `| head`."""
+    if not hasattr(select, 'poll'):
+        return True  # Windows cannot tell
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _end_quietly() -> int:
+    """Close standard output for good; returns the exit code of a program that a closed pipe ended."""
+    # The interpreter flushes once more when it ends, and would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 def report_error(error: Exception, code: int) -> int:

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmfas.cli.errors import reports_user_errors
+
 if TYPE_CHECKING:
     from mmfas.evaluation import FASReport, ScoreTable
 
@@ -70,6 +72,7 @@ def read_tables(args: argparse.Namespace) -> tuple[dict[str, ScoreTable], ScoreT
     return tables, dev
 
 
+@reports_user_errors(2)
 def main(argv: list[str] | None = None) -> int:
     """Print the report of one or several score files.
 

@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 
+from mmfas.cli.errors import read_config, report_problems, reports_user_errors
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command.
@@ -26,6 +28,7 @@ def image_size(size: list[int] | None) -> tuple[int, int] | None:
     return (size[0], size[-1]) if size else None
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Print the counts.
 
@@ -38,14 +41,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas get_flops', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    from mmengine.config import Config
-
     from mmfas.apis.check import check_config
     from mmfas.apis.complexity import build_model, measure_complexity
-    from mmfas.cli.errors import report_problems
 
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = read_config(args.config, args.cfg_options)
     problems = check_config(cfg)
     if problems:
         return report_problems(args.config, problems)

@@ -7,6 +7,8 @@ import inspect
 import sys
 from typing import TYPE_CHECKING
 
+from mmfas.cli.errors import reports_user_errors
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -45,6 +47,7 @@ def parts_by_kind() -> dict[str, dict[str, str]]:
     return table
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Print the parts.
 

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mmfas.cli.errors import read_config, reports_user_errors
+
 _EDGE = 256
 _NUM_FILES = 16
 
@@ -55,14 +57,13 @@ def _build(args: argparse.Namespace, folder: Path) -> Any:
     """Return the data set to measure, or None if the config has none."""
     if args.config is None:
         return write_example(folder)
-    from mmengine.config import Config
-
     from mmfas.datasets.building import build_split
 
-    datasets = build_split(Config.fromfile(args.config), args.split)
+    datasets = build_split(read_config(args.config), args.split)
     return datasets[0] if datasets else None
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Run the command.
 

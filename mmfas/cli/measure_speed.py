@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmfas.cli.errors import read_config, report_problems, reports_user_errors
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values: key=value')
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Print the table of times.
 
@@ -45,20 +48,17 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
     import torch
-    from mmengine.config import Config
 
     from mmfas.apis.check import check_config
     from mmfas.apis.complexity import build_model
     from mmfas.apis.speed import speed_candidates, time_side_by_side
-    from mmfas.cli.errors import report_problems
     from mmfas.cli.get_flops import image_size
 
     if args.threads:
         torch.set_num_threads(args.threads)
     candidates: dict[str, Callable[[], object]] = {}
     for path in args.config:
-        cfg = Config.fromfile(path)
-        cfg.merge_from_dict(args.cfg_options or {})
+        cfg = read_config(path, args.cfg_options)
         problems = check_config(cfg)
         if problems:
             return report_problems(path, problems)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from mmfas.cli.errors import reports_user_errors
 from mmfas.cli.eval_scores import add_score_arguments, read_tables
 
 
@@ -17,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', metavar='DIR', required=True, help='folder for the PNG files')
 
 
+@reports_user_errors(2)
 def main(argv: list[str] | None = None) -> int:
     """Write the figures and print their paths.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from mmfas.cli.errors import read_config, reports_user_errors
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command.
@@ -19,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', metavar='FILE', help='write it there (.py, .json or .yml) instead of printing')
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Print or write the merged config.
 
@@ -31,10 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas print_config', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    from mmengine.config import Config
-
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = read_config(args.config, args.cfg_options)
     if args.out:
         cfg.dump(args.out)
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from mmfas.cli.errors import reports_user_errors
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
@@ -18,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Publish; returns 0, or 1 if the file cannot be used."""
     parser = argparse.ArgumentParser(prog='mmfas publish_model', description=__doc__)
@@ -25,13 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     from mmfas.apis.publish import publish
-    from mmfas.cli.errors import USER_ERRORS, report_error
     from mmfas.utils.checkpoint import sha256_of
 
-    try:
-        path = publish(args.checkpoint, args.out, weights=args.weights)
-    except USER_ERRORS as error:
-        return report_error(error, 1)
+    path = publish(args.checkpoint, args.out, weights=args.weights)
     print(f'{path}\nsha256 {sha256_of(path)}')
     return 0
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mmfas.cli.errors import reports_user_errors
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command.
@@ -45,6 +47,7 @@ def closing_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Print the table; returns 0, or 1 without a report."""
     parser = argparse.ArgumentParser(prog='python -m mmfas.cli.quickstart_report', description=__doc__)

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from mmfas.cli.errors import reports_user_errors
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command.
@@ -62,6 +64,7 @@ def _draw(args: argparse.Namespace) -> None:
         print(f'statistics: {args.statistics}')
 
 
+@reports_user_errors(2, on_interrupt='interrupted; the same command continues')
 def main(argv: list[str] | None = None) -> int:
     """Render the asked lists; a second run finishes only what is missing.
 

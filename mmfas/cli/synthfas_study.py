@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-BASELINE = 'configs/baselines/concat_mini-vit_1xb32-15e_synthfas-cps2w.py'
+from mmfas.cli.errors import reports_user_errors
+
+BASELINE = 'configs/baselines/concat_mini-vit_1xb32-18e_synthfas-cps2w.py'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--jobs', type=int, default=2, help='processes, one thread each (default: 2)')
 
 
+@reports_user_errors(on_interrupt='interrupted; finished runs are kept as records')
 def main(argv: list[str] | None = None) -> int:
     """Run what has no record yet, then print the tables.
 
@@ -38,25 +41,21 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
     from mmfas.apis import synthfas_dials, synthfas_study, synthfas_tables
-    from mmfas.cli.errors import USER_ERRORS, report_error
 
-    try:
-        if args.study != 'table' and not Path(args.data_root, 'manifest.json').is_file():
-            raise FileNotFoundError(
-                f"'{args.data_root}' holds no SynthFAS; render it: mmfas render_synthfas {args.data_root}"
-            )
-        if args.study == 'hardness':
-            runs = [r for r in synthfas_study.hardness_runs(args.seeds) if _wanted(r.name, args.only)]
-            places = (args.config, args.data_root, args.work_dir, args.records)
-            synthfas_study.run_all(runs, *places, jobs=args.jobs, report=print)
-        elif args.study == 'dials':
-            sweeps = [s for s in synthfas_dials.dial_sweeps(args.seeds) if _wanted(s.file_name, args.only)]
-            places = (args.config, args.data_root, args.work_dir, args.records)
-            synthfas_dials.run_sweeps(sweeps, *places, jobs=args.jobs, report=print)
-        print(synthfas_tables.hardness_table(args.records))
-        print(synthfas_tables.dial_table(args.records))
-    except USER_ERRORS as error:
-        return report_error(error, 1)
+    if args.study != 'table' and not Path(args.data_root, 'manifest.json').is_file():
+        raise FileNotFoundError(
+            f"'{args.data_root}' holds no SynthFAS; render it: mmfas render_synthfas {args.data_root}"
+        )
+    if args.study == 'hardness':
+        runs = [r for r in synthfas_study.hardness_runs(args.seeds) if _wanted(r.name, args.only)]
+        places = (args.config, args.data_root, args.work_dir, args.records)
+        synthfas_study.run_all(runs, *places, jobs=args.jobs, report=print)
+    elif args.study == 'dials':
+        sweeps = [s for s in synthfas_dials.dial_sweeps(args.seeds) if _wanted(s.file_name, args.only)]
+        places = (args.config, args.data_root, args.work_dir, args.records)
+        synthfas_dials.run_sweeps(sweeps, *places, jobs=args.jobs, report=print)
+    print(synthfas_tables.hardness_table(args.records))
+    print(synthfas_tables.dial_table(args.records))
     return 0
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from mmfas.cli.errors import merge_options, read_config, report_problems, reports_user_errors
 from mmfas.cli.train import LAUNCHERS
 
 
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
+@reports_user_errors()
 def main(argv: list[str] | None = None) -> int:
     """Test; returns 0, 1 if it failed for a reason the message names, 2 if the config is wrong."""
     parser = argparse.ArgumentParser(prog='mmfas test', description=__doc__)
@@ -39,41 +41,34 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
-    from mmengine.config import Config
-
     from mmfas.apis.check import check_config
     from mmfas.apis.test import TestRules, test
-    from mmfas.cli.errors import USER_ERRORS, report_error, report_problems
     from mmfas.utils.compat import finish_distributed
 
-    try:
-        cfg = Config.fromfile(args.config)
-        cfg.launcher = args.launcher
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
-        problems = check_config(cfg)
-        if problems:
-            return report_problems(args.config, problems)
-        work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
-        rules = TestRules.from_config(
-            cfg,
-            criterion=args.criterion,
-            level=args.level,
-            how=args.how,
-            num_bootstrap=args.bootstrap,
-            allow_duplicates=args.allow_duplicates,
-        )
-        result = test(
-            cfg,
-            args.checkpoint,
-            args.out or Path(work_dir, 'test'),
-            dev_scores=args.dev_scores,
-            rules=rules,
-            plots=not args.no_plots,
-        )
-        finish_distributed()
-    except USER_ERRORS as error:
-        return report_error(error, 1)
+    cfg = read_config(args.config)
+    cfg.launcher = args.launcher
+    merge_options(cfg, args.cfg_options)
+    problems = check_config(cfg)
+    if problems:
+        return report_problems(args.config, problems)
+    work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
+    rules = TestRules.from_config(
+        cfg,
+        criterion=args.criterion,
+        level=args.level,
+        how=args.how,
+        num_bootstrap=args.bootstrap,
+        allow_duplicates=args.allow_duplicates,
+    )
+    result = test(
+        cfg,
+        args.checkpoint,
+        args.out or Path(work_dir, 'test'),
+        dev_scores=args.dev_scores,
+        rules=rules,
+        plots=not args.no_plots,
+    )
+    finish_distributed()
     if result is not None:
         for report in result.reports:
             print(report.table())

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmfas.cli.errors import merge_options, read_config, report_error, report_problems, reports_user_errors
+
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -53,13 +55,11 @@ def merge_arguments(args: argparse.Namespace) -> Config:
 
     Raises:
         ValueError: If an option does not fit the config.
-        FileNotFoundError: If the config or checkpoint does not exist.
+        FileNotFoundError: If the checkpoint does not exist.
     """
-    from mmengine.config import Config
-
     from mmfas.apis.train import resume_from, skip_validation, use_amp, use_scaled_lr
 
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
     if args.amp:
@@ -75,8 +75,7 @@ def merge_arguments(args: argparse.Namespace) -> Config:
     if args.deterministic:
         randomness['deterministic'] = True
     cfg.randomness = randomness
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     if args.resume is not None:
         resume_from(cfg, args.resume)
     return cfg
@@ -90,6 +89,7 @@ def _require_gpu() -> None:
         raise ValueError('--amp needs a GPU, and there is none; leave it out to train in float32')
 
 
+@reports_user_errors(on_interrupt='interrupted; --resume continues after the last saved epoch')
 def main(argv: list[str] | None = None) -> int:
     """Train; returns 0, 1 if the run failed for a reason the message names, 2 if the config is wrong."""
     parser = argparse.ArgumentParser(prog='mmfas train', description=__doc__)
@@ -99,7 +99,6 @@ def main(argv: list[str] | None = None) -> int:
 
     from mmfas.apis.check import check_config
     from mmfas.apis.train import train
-    from mmfas.cli.errors import USER_ERRORS, report_error, report_problems
     from mmfas.utils.compat import finish_distributed
 
     try:
@@ -109,11 +108,8 @@ def main(argv: list[str] | None = None) -> int:
     problems = check_config(cfg)
     if problems:
         return report_problems(args.config, problems)
-    try:
-        train(cfg)
-        finish_distributed()
-    except USER_ERRORS as error:
-        return report_error(error, 1)
+    train(cfg)
+    finish_distributed()
     return 0
 
 

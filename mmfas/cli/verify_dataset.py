@@ -7,6 +7,8 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from mmfas.cli.errors import read_config, reports_user_errors
+
 if TYPE_CHECKING:
     from mmfas.datasets.verification import Problem
 
@@ -25,15 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _build(args: argparse.Namespace) -> tuple[Splits, list[Problem]]:
     """Build the data sets of every split; what cannot be built is a problem too."""
-    from mmengine.config import Config
-
     from mmfas.datasets.building import build_split
     from mmfas.datasets.face_dataset import MultiModalFaceDataset
     from mmfas.datasets.verification import Problem, face_datasets_in
 
     splits: Splits = {}
     problems = []
-    config = Config.fromfile(args.config) if args.config else None
+    config = read_config(args.config) if args.config else None
     for name in args.lists or args.splits:
         try:
             if config is None:
@@ -62,6 +62,7 @@ def _report(problems: list[Problem], num_samples: int, show: int) -> str:
     return '\n'.join([*lines, f'{num_samples} samples checked: {verdict}'])
 
 
+@reports_user_errors(2)
 def main(argv: list[str] | None = None) -> int:
     """Run the command.
 
