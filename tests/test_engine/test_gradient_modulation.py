@@ -36,7 +36,8 @@ class _Model(nn.Module):
             name: ((self.heads[i](hidden)[:, 0].square() * present[:, i]).sum(), present[:, i].sum())
             for i, name in enumerate(MODALITIES)
         }
-        confidence = {name: torch.tensor(float(i)) for i, name in enumerate(MODALITIES)}
+        means = (x[:, 0, None] * present).sum(0) / present.sum(0).clamp(min=1)
+        confidence = dict(zip(MODALITIES, means.unbind(), strict=True))
         main = dict(fused=self.joint(hidden).sub(1).square().mean(), aux=0.1 * hidden.mean())
         return LossTerms(main=main, per_modality=per, confidence=confidence)
 
@@ -121,7 +122,8 @@ def test_what_a_rule_is_given() -> None:
     assert seen.modalities == MODALITIES
     assert seen.names == tuple(name for name, _ in fresh.named_parameters())
     assert seen.counts.tolist() == present.sum(0).tolist()
-    assert seen.confidence.tolist() == [0.0, 1.0, 2.0]
+    trust = [x[present[:, i] > 0, 0].mean().item() for i in (0, 1)]
+    assert seen.confidence.tolist() == pytest.approx([*trust, 0.0], abs=1e-6)
     for row, (name, (total, count)) in enumerate(fresh.terms(x, present).per_modality.items()):
         assert torch.allclose(seen.losses[row], total / count.clamp(min=1)), name
         mean, parameters = total / count.clamp(min=1), list(fresh.parameters())
@@ -130,6 +132,23 @@ def test_what_a_rule_is_given() -> None:
             expected = torch.zeros_like(seen.rows[row, where]) if grad is None else grad.flatten()
             assert torch.allclose(seen.rows[row, where], expected, atol=1e-7)
     assert not seen.rows[2].any()
+
+
+def test_a_rule_sees_the_whole_batch_of_an_accumulated_step() -> None:
+    """Losses and confidence are means over all samples that have a modality, however batches were cut."""
+    batches = _batches(num=4, size=4)
+    batches[0][1][:, 2] = 0
+    batches[1][1][1:, 1] = 0
+    joined = [tuple(torch.cat(part) for part in zip(*batches, strict=True))]
+    seen = []
+    for data in (batches, joined):
+        model, rule = _Model(), _Recorder()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        _fit(GradientModulationOptimWrapper(optimizer, rule, accumulative_counts=len(data)), model, data)
+        seen += rule.seen
+    assert len(seen) == 2
+    for name in ('rows', 'losses', 'counts', 'confidence'):
+        torch.testing.assert_close(getattr(seen[0], name), getattr(seen[1], name), rtol=1e-5, atol=1e-6)
 
 
 def test_state_of_the_rule_is_saved() -> None:

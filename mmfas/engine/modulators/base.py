@@ -23,7 +23,8 @@ class ModalityGradients:
         rows: Gradient of each modality's mean loss, shape (M, P).
         losses: Mean loss of each modality, shape (M,), without loss scale.
         counts: Samples that have the modality, shape (M,), float; where it is 0, row and loss are 0.
-        confidence: Trust in each modality, shape (M,), or None where the model has none.
+        confidence: Trust in each modality, mean over the samples that have it, shape (M,); 0 where none has; None
+            where the model has no such thing.
         slices: Where each parameter lies in P, in the order of the optimizer.
         names: Name of each parameter in the model.
     """

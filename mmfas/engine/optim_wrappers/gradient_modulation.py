@@ -129,8 +129,13 @@ class _GradientModulation(OptimWrapper):
         self._used = [a or b for a, b in zip(used, self._used or used, strict=True)]
         values = [total.detach().float() for total, _ in terms.per_modality.values()]
         counts = [count.detach().float() for _, count in terms.per_modality.values()]
-        trust = [terms.confidence[name].detach().float() for name in self._modalities if name in terms.confidence]
-        new = {'rows': torch.stack(rows), 'steps': rows[0].new_ones(1)}
+        # Weighted with the counts: a batch without a modality says nothing about the trust in it.
+        trust = [
+            terms.confidence[name].detach().float() * count
+            for name, count in zip(self._modalities, counts, strict=True)
+            if terms.confidence
+        ]
+        new = {'rows': torch.stack(rows)}
         for name, column in (('losses', values), ('counts', counts), ('confidence', trust)):
             new[name] = torch.stack(column) if column else rows[0].new_zeros(0)
         self._sums = {name: value + self._sums[name] if self._sums else value for name, value in new.items()}
@@ -152,7 +157,7 @@ class _GradientModulation(OptimWrapper):
                 rows=sums['rows'][:-1] / share[:, None],
                 losses=sums['losses'] / share,
                 counts=counts,
-                confidence=sums['confidence'] / sums['steps'] if sums['confidence'].numel() else None,
+                confidence=sums['confidence'] / share if sums['confidence'].numel() else None,
                 slices=slices,
                 names=tuple(self._names.get(id(parameter), '') for parameter in parameters),
             )
