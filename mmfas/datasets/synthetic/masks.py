@@ -221,13 +221,18 @@ def build_mannequin(model: Subject, grid: HeadGrid, rng: np.random.Generator) ->
     plastic = material('plastic')
     painted = _blur(maps.canvas, 1.5, grid)
     share = float(rng.uniform(0.05, 0.25))
-    tint = skin_colour(model.melanin * 0.6, 0.3)
     bulk = plastic.copy()
-    bulk[:3] = 0.85 * plastic[:3] + 0.15 * tint[:3]
+    kind = rng.random()
+    if kind < 0.5:  # white, as most display heads
+        bulk[:3] = 0.78 * rng.uniform(0.85, 1.1)
+    elif kind < 0.7:  # grey
+        bulk[:3] = rng.uniform(0.2, 0.45)
+    else:  # skin-coloured
+        bulk[:3] = 0.7 * plastic[:3] + 0.3 * skin_colour(model.melanin * 0.6, 0.3)[:3]
     maps.canvas = share * painted + (1.0 - share) * bulk
     maps.canvas[..., 3] = 0.03 * painted[..., 3] + 0.97 * plastic[3] * float(rng.uniform(0.85, 1.1))
     maps.canvas[..., 4] = plastic[4] * float(rng.uniform(0.9, 1.6))
     maps.canvas[..., 5] = 0.02
-    if rng.random() < 0.6:
+    if rng.random() < 0.4:
         wear_hair(maps, model)
     return maps
