@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,16 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
         )
     if 'TorchScript' in str(error):
         return CheckpointError(
-            f"'{path}' is a TorchScript archive, not a checkpoint; convert it with "
-            'tools/model_converters (or save the `state_dict()` of the loaded module) first'
+            f"'{path}' is a TorchScript archive (as OpenAI publishes CLIP), which holds code beside weights; "
+            'nothing of it was run. If you trust its origin, save its weights alone, '
+            "`torch.save({'state_dict': torch.jit.load(FILE, 'cpu').float().state_dict()}, 'weights.pth')`, "
+            'and use that file; for a trunk convert it next: '
+            '`mmfas convert_weights openai_clip weights.pth trunk.pth`'
         )
     size = path.stat().st_size
     reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+    if reason.startswith('Weights only load failed'):
+        reason = 'not readable as tensors'  # torch's line is about switching the protection off
     return CheckpointError(
         f"'{path}' ({size} bytes) is not a complete checkpoint: it is truncated, damaged or of another format "
         f'({reason}); copy or download it again, or use an earlier one'
@@ -82,7 +88,9 @@ def load_checkpoint(path: str | os.PathLike[str], *, map_location: Any = 'cpu') 
     if not file.is_file():
         raise FileNotFoundError(f"checkpoint '{file}' does not exist or is not a file; check the path")
     try:
-        content = torch.load(file, map_location=map_location, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', message='.*looks like a TorchScript archive')  # our error says more
+            content = torch.load(file, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError) as error:
         # The cause is kept out of the chain: torch's text ends in advice to switch the protection off.
         raise _refusal(file, error) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +142,29 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         write_atomically(b'new', path)
     assert path.read_bytes() == b'old'
     assert [p.name for p in tmp_path.iterdir()] == ['x.pth']
+
+
+def test_torchscript_archive_is_refused_with_a_way_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / 'clip.pt'
+    torch.jit.trace(nn.Linear(2, 3).half(), torch.zeros(1, 2).half()).save(str(path))
+    with pytest.raises(
+        CheckpointError, match="clip.pt' is a TorchScript archive .* nothing of it was run"
+    ) as caught:
+        load_checkpoint(path)
+    advice = re.search(r'`(torch\.save.*?)`', str(caught.value))
+    assert advice is not None
+    monkeypatch.chdir(tmp_path)
+    eval(advice[1], dict(torch=torch, FILE=path))  # what the message tells the user to run
+    assert {name: value.dtype for name, value in load_weights('weights.pth').items()} == {
+        'weight': torch.float32,
+        'bias': torch.float32,
+    }
+
+
+def test_the_reason_given_is_no_advice_of_torch(tmp_path: Path) -> None:
+    path = tmp_path / 'text.pth'
+    path.write_text('no weights at all\n' * 50)
+    with pytest.raises(CheckpointError, match=r'of another format \(not readable as tensors\)'):
+        load_checkpoint(path)
