@@ -16,6 +16,6 @@ case "$stack" in
 esac
 mmfas_environment "$venv" "$stack,tests"
 
-# More threads than cores per test only slow two cores down.
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} MPLBACKEND=Agg
+# More threads than cores per test only slow two cores down, and waiting ones must not spin on them.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} MPLBACKEND=Agg
 exec "$MMFAS_PYTHON" -m pytest "$@"

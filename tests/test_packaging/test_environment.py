@@ -55,16 +55,31 @@ def test_python_without_venv_names_its_debian_package(tmp_path: Path) -> None:
     assert 'apt-get install python3-venv' in done.stderr
 
 
-def test_a_finished_environment_is_left_alone(tmp_path: Path) -> None:
-    fake_python(tmp_path, 'exit 1')
-    stamp = 'cat "$root"/setup.py "$root"/requirements/*.txt "$root"/tools/lib/environment.sh | cksum'
+@pytest.mark.parametrize(
+    ('stamped', 'asked', 'sets_up'),
+    [
+        ('tests', 'tests', None),
+        ('onedl,tests', 'onedl', None),
+        ('onedl,tests', 'tests,onedl', None),
+        ('onedl', 'onedl,tests', 'onedl,onedl,tests'),
+        ('onedl-extra', 'onedl', 'onedl-extra,onedl'),
+    ],
+)
+def test_an_environment_with_all_extras_is_left_alone(
+    stamped: str, asked: str, sets_up: str | None, tmp_path: Path
+) -> None:
+    fake_python(tmp_path, 'exit 1')  # a set-up would fail at once
+    kept = 'cat "$root"/setup.py "$root"/requirements/*.txt "$root"/tools/lib/environment.sh | cksum'
     code = (
-        f'root=$(mmfas_root); printf "%s" "$root tests $({stamp})" > {tmp_path}/.mmfas-stamp; '
-        f'mmfas_environment {tmp_path} tests && echo $MMFAS_PYTHON'
+        f'root=$(mmfas_root); printf "%s\\n%s\\n" "$root $({kept})" {stamped} > {tmp_path}/.mmfas-stamp; '
+        f'mmfas_environment {tmp_path} {asked} && echo $MMFAS_PYTHON'
     )
     done = shell(code)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f'{tmp_path}/bin/python'
+    if sets_up is None:
+        assert (done.returncode, done.stderr) == (0, '')
+        assert done.stdout.strip() == f'{tmp_path}/bin/python'
+    else:
+        assert f'setting up {tmp_path} with [{sets_up}]' in done.stderr
 
 
 @pytest.mark.parametrize('script', [*sorted((REPO / 'tools').rglob('*.sh')), REPO / '.ci' / 'run'], ids=str)

@@ -3,7 +3,8 @@
 #   mmfas_environment VENV EXTRAS
 #
 # makes the virtual environment VENV with mmfas (editable) and its extras, such as `onedl,tests`, and sets
-# MMFAS_PYTHON to its interpreter. A stamp of everything that decides the contents makes the second call instant.
+# MMFAS_PYTHON to its interpreter. A stamp of everything that decides the contents makes the second call instant;
+# an environment with more extras than asked for serves too, one with fewer gets those it lacks.
 # It prints to standard error and returns non-zero with advice where the machine lacks something.
 
 mmfas_say() { printf '[mmfas] %s\n' "$*" >&2; }
@@ -37,14 +38,26 @@ mmfas_check_libraries() {
     return 1
 }
 
+# Whether the first of two lists of extras has all of the second.
+mmfas_has_extras() {
+    local extra
+    for extra in ${2//,/ }; do
+        case ",$1," in *",$extra,"*) ;; *) return 1 ;; esac
+    done
+}
+
 mmfas_environment() {
-    local venv=$1 extras=$2 root base stamp
+    local venv=$1 extras=$2 root base stamp found
     root=$(mmfas_root)
     MMFAS_PYTHON="$venv/bin/python"
-    stamp=$(cat "$root"/setup.py "$root"/requirements/*.txt "$root"/tools/lib/environment.sh | cksum)
-    stamp="$root $extras $stamp"
-    if [ -x "$MMFAS_PYTHON" ] && [ "$(cat "$venv/.mmfas-stamp" 2>/dev/null)" = "$stamp" ]; then
-        return 0
+    # The extras stand last and alone on their line: the rest must be equal, of them those asked for must be there.
+    stamp="$root $(cat "$root"/setup.py "$root"/requirements/*.txt "$root"/tools/lib/environment.sh | cksum)"
+    if [ -x "$MMFAS_PYTHON" ] && [ "$(head -n 1 "$venv/.mmfas-stamp" 2>/dev/null)" = "$stamp" ]; then
+        found=$(tail -n 1 "$venv/.mmfas-stamp")
+        if mmfas_has_extras "$found" "$extras"; then
+            return 0
+        fi
+        extras="$found,$extras"
     fi
     base=$(mmfas_base_python) || return 1
     mmfas_say "setting up $venv with [$extras] (a few minutes the first time)"
@@ -63,5 +76,5 @@ mmfas_environment() {
         return 1
     }
     mmfas_check_libraries || return 1
-    printf '%s' "$stamp" > "$venv/.mmfas-stamp"
+    printf '%s\n%s\n' "$stamp" "$extras" > "$venv/.mmfas-stamp"
 }
