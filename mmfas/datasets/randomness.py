@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmfas.utils.dataset_epoch import set_dataset_epoch
+
 __all__ = [
     'EpochClock',
     'current_rng',
@@ -156,23 +158,3 @@ def current_rng() -> np.random.Generator:
         A generator that shares its stream with the functions of `numpy.random`, which mmcv's transforms call.
     """
     return np.random.Generator(np.random.get_bit_generator())  # type: ignore[attr-defined]
-
-
-def set_dataset_epoch(dataset: Any, epoch: int, seed: int | None = None) -> int:
-    """Tell every data set inside `dataset` the epoch, through wrappers such as `ConcatDataset`.
-
-    Args:
-        dataset: A data set with `set_epoch(epoch, seed)`, or a wrapper with `dataset` or `datasets`.
-        epoch: Epoch, >= 0.
-        seed: Seed of the run, or None to keep the one that is set.
-
-    Returns:
-        How many data sets were told; 0 if none of them has `set_epoch`.
-    """
-    if hasattr(dataset, 'set_epoch'):
-        dataset.set_epoch(epoch, seed)
-        return 1
-    inner = list(getattr(dataset, 'datasets', []))
-    if hasattr(dataset, 'dataset'):
-        inner.append(dataset.dataset)
-    return sum(set_dataset_epoch(each, epoch, seed) for each in inner)

@@ -15,10 +15,11 @@ from torch.utils.data import ConcatDataset, Subset
 
 from mmfas.engine.hooks import LossGuardHook, ResumableEarlyStoppingHook, SafeCheckpointHook, SampleSeedHook
 from mmfas.engine.hooks.checkpoint import find_nonfinite
-from mmfas.engine.hooks.sample_seed import datasets_with_epoch, seed_process
+from mmfas.engine.hooks.sample_seed import seed_process
 from mmfas.registry import HOOKS
 from mmfas.structures import FASDataSample
 from mmfas.utils.checkpoint import CheckpointError
+from mmfas.utils.dataset_epoch import set_dataset_epoch
 
 pytestmark = pytest.mark.engine
 
@@ -50,14 +51,14 @@ def _draws() -> tuple[float, float, float]:
 def test_epoch_reaches_data_sets_through_wrappers() -> None:
     one, two = _Epochs(), _Epochs()
     wrapped = Subset(ConcatDataset([one, two]), [0, 1])
-    assert list(datasets_with_epoch(wrapped)) == [one, two]
-    assert list(datasets_with_epoch(torch.utils.data.TensorDataset(torch.ones(2)))) == []
+    assert set_dataset_epoch(wrapped, 1, 4) == 2
+    assert set_dataset_epoch(torch.utils.data.TensorDataset(torch.ones(2)), 1, 4) == 0
     loader = SimpleNamespace(dataset=wrapped, sampler=SimpleNamespace(seed=1), batch_sampler=None)
     runner = _runner(train_dataloader=loader)
     SampleSeedHook().before_train(runner)
     SampleSeedHook().before_train_epoch(runner)
     assert loader.sampler.seed == 5
-    assert one.calls == two.calls == [(2, 5)]
+    assert one.calls == two.calls == [(1, 4), (2, 5)]
 
 
 def test_draws_depend_on_seed_epoch_and_rank_alone() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,23 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmfas.registry import HOOKS
-
-
-def datasets_with_epoch(dataset: Any) -> Iterator[Any]:
-    """Find every data set that draws by epoch, through wrappers of any depth.
-
-    Args:
-        dataset: A data set, or a wrapper with `dataset` or `datasets`.
-
-    Yields:
-        Data sets with a method `set_epoch`; a wrapper that has one is trusted to pass it on.
-    """
-    if callable(getattr(dataset, 'set_epoch', None)):
-        yield dataset
-        return
-    inner = [dataset.dataset] if hasattr(dataset, 'dataset') else getattr(dataset, 'datasets', [])
-    for part in inner:
-        yield from datasets_with_epoch(part)
+from mmfas.utils.dataset_epoch import set_dataset_epoch
 
 
 def seed_process(*numbers: int) -> None:
@@ -64,8 +47,7 @@ class SampleSeedHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Announce the epoch to the data sets."""
         seed_process(base_seed(runner), runner.epoch, runner.rank)
-        for dataset in datasets_with_epoch(runner.train_dataloader.dataset):
-            dataset.set_epoch(runner.epoch, base_seed(runner))
+        set_dataset_epoch(runner.train_dataloader.dataset, runner.epoch, base_seed(runner))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed once more when the first batch is there.
