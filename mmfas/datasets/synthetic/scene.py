@@ -144,7 +144,7 @@ def build_scene(
     wall = build_wall(rng, 64, float(rng.uniform(*domain.wall_mm)))
     light = draw_light(rng, sun_rate=domain.sun_rate, warmth=domain.warmth, shadow=domain.shadow)
     pose = draw_pose(rng, domain.pose_deg, domain.distance_mm, domain.shift_mm)
-    held = plan.pai in ('print', 'replay') or (plan.pai == 'partial' and bool(plan.variant))
+    held = plan.pai in ('print', 'replay')
     front = subject.depth_mm
     medium_pose = replace(pose, yaw_deg=0.8 * pose.yaw_deg, z_mm=pose.z_mm - 30.0, y_mm=pose.y_mm - 2.0)
     if not held:
