@@ -11,7 +11,7 @@ from mmfas.cli.errors import read_config, reports_user_errors
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    from mmengine.config import DictAction
+    from mmfas.cli.options import ConfigOptions
 
     parser.add_argument('config', help='config file')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--tile', type=int, default=160, help='edge of one image in pixels (default: 160)')
     parser.add_argument('--epoch', type=int, default=0, help='epoch that random transforms draw for (default: 0)')
     parser.add_argument('--seed', type=int, default=0, help='seed of random transforms (default: 0)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values')
 
 
 @reports_user_errors()

@@ -14,11 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: Parser to extend.
     """
-    from mmengine.config import DictAction
+    from mmfas.cli.options import ConfigOptions
 
     parser.add_argument('config', nargs='+', help='config files')
     parser.add_argument('--data', action='store_true', help='also report data folders that are missing or empty')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values: key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values: key=value')
 
 
 @reports_user_errors()

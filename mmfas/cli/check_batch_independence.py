@@ -10,7 +10,7 @@ from mmfas.cli.errors import read_config, report_problems, reports_user_errors
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    from mmengine.config import DictAction
+    from mmfas.cli.options import ConfigOptions
 
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file (default: the initial weights)')
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--tolerance', type=float, help='largest difference allowed (default: 1e-5; 1e-9 in float64)'
     )
     parser.add_argument('--seed', type=int, default=0, help='seed of initial weights and shuffling')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values')
 
 
 @reports_user_errors()

@@ -15,12 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: Parser to extend.
     """
-    from mmengine.config import DictAction
+    from mmfas.cli.options import ConfigOptions
 
     parser.add_argument('config', help='config file')
     parser.add_argument('--size', type=int, nargs='+', metavar='PIXELS', help='rows and columns')
     parser.add_argument('--json', action='store_true', help='print JSON')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values: key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values: key=value')
 
 
 def image_size(size: list[int] | None) -> tuple[int, int] | None:

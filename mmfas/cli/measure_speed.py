@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: Parser to extend.
     """
-    from mmengine.config import DictAction
+    from mmfas.cli.options import ConfigOptions
 
     parser.add_argument('config', nargs='+', help='one config, or several to compare; the first is the reference')
     parser.add_argument('--train', action='store_true', help='time a step of training instead of scoring')
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--threads', type=int, help='CPU threads (default: those of torch)')
     parser.add_argument('--device', default='cpu', help='device (default: cpu)')
     parser.add_argument('--out', metavar='FILE.json', help='write the numbers as JSON')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values: key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values: key=value')
 
 
 @reports_user_errors()

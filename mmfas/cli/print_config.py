@@ -14,10 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: Parser to extend.
     """
-    from mmengine.config import DictAction
+    from mmfas.cli.options import ConfigOptions
 
     parser.add_argument('config', help='config file')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values: key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values: key=value')
     parser.add_argument('--out', metavar='FILE', help='write it there (.py, .json or .yml) instead of printing')
 
 

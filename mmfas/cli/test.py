@@ -13,7 +13,7 @@ from mmfas.cli.train import LAUNCHERS
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    from mmengine.config import DictAction
+    from mmfas.cli.options import ConfigOptions
 
     parser.add_argument('config', help='config file; it alone says which samples are dev and test')
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bootstrap', type=int, help='replicates of the intervals, 0 for none (default: 1000)')
     parser.add_argument('--allow-duplicates', action='store_true', help='accept repeated sample ids')
     parser.add_argument('--no-plots', action='store_true', help='write no figures')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how processes are started')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 

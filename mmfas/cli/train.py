@@ -18,7 +18,7 @@ LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    from mmengine.config import DictAction
+    from mmfas.cli.options import ConfigOptions
 
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         help='override config values, such as optim_wrapper.optimizer.lr=1e-4 "a.b=[1,2]"; applied last',
     )
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how processes are started')

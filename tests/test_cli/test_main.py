@@ -17,6 +17,7 @@ NO_COMMANDS = {
     '__init__': 'package',
     '__main__': 'the table itself',
     'errors': 'shared by the commands',
+    'options': 'shared by the commands',
     'quickstart_report': 'the last step of tools/quickstart.sh',
 }
 
