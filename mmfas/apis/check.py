@@ -247,6 +247,15 @@ def _constructor(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
             yield f'optim_wrapper.constructor: {problem}'
 
 
+def _loaders(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the options of loaders that only work with workers, where there are none."""
+    for key, loader in cfg.items():
+        if key.endswith('_dataloader') and isinstance(loader, Mapping) and not loader.get('num_workers'):
+            for option in ('persistent_workers', 'prefetch_factor', 'timeout'):
+                if loader.get(option):
+                    yield f'{key}.{option}: needs workers, but {key}.num_workers is 0; switch it off too'
+
+
 def _data_roots(path: str, value: Any) -> Iterator[str]:
     """Yield every data set folder that is missing or empty."""
     if isinstance(value, list | tuple):
@@ -287,6 +296,7 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
         if key in known:
             problems += _check(key, tree[key], None, scope)
     problems += _constructor(tree, scope)
+    problems += _loaders(tree)
     if check_data:
         problems += [line for key in known & set(tree) for line in _data_roots(key, tree[key])]
     return problems

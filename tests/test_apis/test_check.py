@@ -81,6 +81,10 @@ def test_a_good_config_has_no_problem() -> None:
         ),
         ({'train_dataloader__batch_siz': 1}, 'train_dataloader.batch_siz: unexpected'),
         (
+            {'train_dataloader__persistent_workers': True, 'train_dataloader__num_workers': 0},
+            'train_dataloader.persistent_workers: needs workers, but train_dataloader.num_workers is 0',
+        ),
+        (
             {'train_dataloader__sampler__shufle': 1},
             'train_dataloader.sampler.shufle: unexpected, did you mean shuffle?',
         ),
