@@ -147,7 +147,27 @@ def load_into(model: torch.nn.Module, path: str | os.PathLike[str]) -> None:
         CheckpointError: If the file is refused or does not fit the model; the message lists what is missing,
             left over or of another shape.
     """
-    weights, own = load_weights(path), model.state_dict()
+    weights = load_weights(path)
+    told = misfits(model, weights)
+    if told:
+        raise CheckpointError(f"'{path}' does not fit the model of this config; {told}")
+    model.load_state_dict(weights)
+
+
+def misfits(model: torch.nn.Module, weights: Mapping[str, Tensor]) -> str:
+    """Say which weights do not fit a model.
+
+    Args:
+        model: Module to be filled.
+        weights: Name -> tensor.
+
+    Returns:
+        Number and first names of what is missing, left over or of another shape; empty if all fits.
+
+    >>> misfits(torch.nn.Linear(2, 1), {'weight': torch.zeros(1, 3), 'scale': torch.ones(1)})
+    '1 missing: bias; 1 unexpected: scale; 1 of another shape: weight (1, 3) instead of (1, 2)'
+    """
+    own = model.state_dict()
     problems = {
         'missing': [name for name in own if name not in weights],
         'unexpected': [name for name in weights if name not in own],
@@ -157,10 +177,7 @@ def load_into(model: torch.nn.Module, path: str | os.PathLike[str]) -> None:
             if name in weights and weights[name].shape != value.shape
         ],
     }
-    told = [f'{len(names)} {what}: {", ".join(names[:3])}' for what, names in problems.items() if names]
-    if told:
-        raise CheckpointError(f"'{path}' does not fit the model of this config; {'; '.join(told)}")
-    model.load_state_dict(weights)
+    return '; '.join(f'{len(names)} {what}: {", ".join(names[:3])}' for what, names in problems.items() if names)
 
 
 def plain(value: Any) -> Any:

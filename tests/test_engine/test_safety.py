@@ -43,6 +43,18 @@ def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     assert "none.pth' does not exist" in text
 
 
+def test_checkpoint_of_another_model_is_not_resumed(tmp_path: Path) -> None:
+    work_dir, _ = train(tmp_path, 'run', '--cfg-options', 'train_cfg.max_epochs=1')
+    content = torch.load(work_dir / 'epoch_1.pth', weights_only=True)
+    name = next(iter(content['state_dict']))
+    content['state_dict'] = {'module.extra': torch.ones(1), **content['state_dict']}
+    del content['state_dict'][name]
+    torch.save(content, tmp_path / 'other.pth')
+    _, text = train(tmp_path, 'resumed', '--resume', tmp_path / 'other.pth', expect=1)
+    assert f"other.pth' does not fit the model of this config; 1 missing: {name}; 1 unexpected: extra" in text
+    assert 'Traceback' not in text
+
+
 def test_own_checkpoint_loads_with_stock_torch(tmp_path: Path) -> None:
     work_dir, _ = train(tmp_path, 'run', '--cfg-options', 'train_cfg.max_epochs=1')
     for path in work_dir.glob('*.pth'):

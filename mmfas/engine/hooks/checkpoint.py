@@ -10,10 +10,11 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmfas.registry import HOOKS
-from mmfas.utils.checkpoint import CheckpointError, plain, write_atomically
+from mmfas.utils.checkpoint import CheckpointError, misfits, plain, write_atomically
 from mmfas.utils.compat import plain_message_hub
 from mmfas.version import __version__
 
@@ -144,13 +145,20 @@ class SafeCheckpointHook(CheckpointHook):
             checkpoint[key] = plain(checkpoint[key])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume from a file without the state of the training."""
+        """Refuse to resume from a file of another model, or without the state of the training."""
         lacking = [key for key in ('meta', 'message_hub', 'optimizer') if key not in checkpoint]
         if runner._resume and lacking:
             raise CheckpointError(
                 f'cannot resume: the checkpoint lacks {", ".join(lacking)}. Files named best_* and published ones '
                 'hold weights only; resume from epoch_*.pth, or start a new run with '
                 '`--cfg-options load_from=FILE`'
+            )
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        weights = {name.removeprefix('module.'): value for name, value in checkpoint.get('state_dict', {}).items()}
+        if runner._resume and (told := misfits(model, weights)):
+            raise CheckpointError(
+                f"cannot resume: '{runner._load_from}' does not fit the model of this config; {told}. Resume "
+                'with the config it was trained with, or give another --work-dir'
             )
 
     def _is_due(self, runner: Runner, epoch: int) -> bool:
