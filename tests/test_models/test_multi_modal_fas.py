@@ -87,7 +87,17 @@ def test_predict_transfers_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, 'cpu', lambda self: moved.append(tuple(self.shape)) or to_cpu(self))
     monkeypatch.setattr(torch.Tensor, 'item', refuse)
     model(images(5), samples(5), mode='predict')
-    assert moved == [(5, 4)]
+    assert moved == [(5, 3)]
+
+
+def test_sure_scores_keep_their_ranks() -> None:
+    """Logits 20 and 30 apart both give 1.0 in single precision, and a tie decides TPR at a low FPR."""
+    model = build().eval()
+    margins = torch.tensor([-30.0, -20.0, 0.0, 20.0, 30.0])
+    model.head.forward = lambda features: torch.stack([-margins / 2, margins / 2], dim=1)
+    scores = [sample.pred_score for sample in model(images(5), mode='predict')]
+    assert scores == sorted(set(scores)) and len(scores) == 5
+    assert scores == pytest.approx((1 / (1 + torch.exp(-margins.double()))).tolist(), rel=1e-12)
 
 
 @pytest.mark.parametrize('neck', ['ConcatNeck', 'CrossAttentionNeck', 'AMANeck'])

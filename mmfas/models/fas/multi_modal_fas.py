@@ -146,13 +146,14 @@ class MultiModalFAS(BaseModel):
         logits = self.head(self.extract_feat(inputs))
         # half precision has three digits: too few to rank scores
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        scores = liveness(logits)
         present = inputs.get('present', torch.ones_like(logits, dtype=torch.bool))
         # one transfer for the whole batch: reading values one by one would stop the device each time
-        packed = torch.cat([logits, scores[:, None], present.any(1, keepdim=True).to(logits.dtype)], dim=1).cpu()
-        refuse_empty((packed[:, 3] == 0).tolist(), data_samples, self.modalities)
+        packed = torch.cat([logits, present.any(1, keepdim=True).to(logits.dtype)], dim=1).cpu()
+        refuse_empty((packed[:, 2] == 0).tolist(), data_samples, self.modalities)
+        # in single precision, every score with logits more than 17 apart is 1, and all of them tie
+        scores = liveness(packed[:, :2].double()).tolist()
         samples = [FASDataSample() for _ in packed] if data_samples is None else list(data_samples)
-        for sample, row, score in zip(samples, packed[:, :2].unbind(0), packed[:, 2].tolist(), strict=True):
+        for sample, row, score in zip(samples, packed[:, :2].unbind(0), scores, strict=True):
             sample.pred_score, sample.pred_logits = score, row
         return samples
 
