@@ -146,8 +146,10 @@ class SafeCheckpointHook(CheckpointHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Refuse to resume from a file of another model, or without the state of the training."""
+        if not runner._resume:
+            return
         lacking = [key for key in ('meta', 'message_hub', 'optimizer') if key not in checkpoint]
-        if runner._resume and lacking:
+        if lacking:
             raise CheckpointError(
                 f'cannot resume: the checkpoint lacks {", ".join(lacking)}. Files named best_* and published ones '
                 'hold weights only; resume from epoch_*.pth, or start a new run with '
@@ -155,7 +157,7 @@ class SafeCheckpointHook(CheckpointHook):
             )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         weights = {name.removeprefix('module.'): value for name, value in checkpoint.get('state_dict', {}).items()}
-        if runner._resume and (told := misfits(model, weights)):
+        if told := misfits(model, weights):
             raise CheckpointError(
                 f"cannot resume: '{runner._load_from}' does not fit the model of this config; {told}. Resume "
                 'with the config it was trained with, or give another --work-dir'
