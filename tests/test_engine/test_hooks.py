@@ -39,7 +39,13 @@ class _Epochs(torch.utils.data.Dataset):
 
 def _runner(**fields: Any) -> Any:
     base = dict(
-        epoch=2, iter=9, rank=0, seed=5, _randomness_cfg={}, logger=SimpleNamespace(info=lambda text: None)
+        cfg={},
+        epoch=2,
+        iter=9,
+        rank=0,
+        seed=5,
+        _randomness_cfg={},
+        logger=SimpleNamespace(info=lambda text: None),
     )
     return SimpleNamespace(**{**base, **fields})
 
@@ -59,6 +65,13 @@ def test_epoch_reaches_data_sets_through_wrappers() -> None:
     SampleSeedHook().before_train_epoch(runner)
     assert loader.sampler.seed == 5
     assert one.calls == two.calls == [(1, 4), (2, 5)]
+
+
+def test_a_sampler_keeps_the_seed_that_the_config_gives_it() -> None:
+    loader = SimpleNamespace(dataset=_Epochs(), sampler=SimpleNamespace(seed=1), batch_sampler=None)
+    cfg = dict(train_dataloader=dict(sampler=dict(type='DomainClassBalancedSampler', seed=1)))
+    SampleSeedHook().before_train(_runner(train_dataloader=loader, cfg=cfg))
+    assert loader.sampler.seed == 1
 
 
 def test_draws_depend_on_seed_epoch_and_rank_alone() -> None:

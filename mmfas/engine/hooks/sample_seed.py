@@ -38,7 +38,13 @@ class SampleSeedHook(Hook):
     priority = 'HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Give the sampler the run's seed: a resumed run without a fixed one learns it from the checkpoint."""
+        """Give the sampler the run's seed: a resumed run without a fixed one learns it from the checkpoint.
+
+        A seed that the config gives to the sampler itself stays.
+        """
+        loader_cfg = runner.cfg.get('train_dataloader') or {}
+        if (loader_cfg.get('sampler') or {}).get('seed') is not None:
+            return
         loader = runner.train_dataloader
         for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
             if sampler is not None and isinstance(getattr(sampler, 'seed', None), int):
