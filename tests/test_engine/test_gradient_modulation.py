@@ -151,6 +151,21 @@ def test_a_rule_sees_the_whole_batch_of_an_accumulated_step() -> None:
         torch.testing.assert_close(getattr(seen[0], name), getattr(seen[1], name), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('uses', [0.0, 1.0])
+def test_a_parameter_that_only_another_process_reaches_is_stepped(
+    monkeypatch: pytest.MonkeyPatch, uses: float
+) -> None:
+    """Else weight decay would pull the copies of a parameter apart; one that nobody reaches stays as it is."""
+    model, module = _Model(), 'mmfas.engine.optim_wrappers.gradient_modulation'
+    num_parameters = len(list(model.parameters()))
+    monkeypatch.setattr(f'{module}.get_world_size', lambda: 2)
+    monkeypatch.setattr(f'{module}.all_reduce', lambda packed: packed[-num_parameters:].add_(uses))
+    before = model.unused.weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.5)
+    _fit(GradientModulationOptimWrapper(optimizer, dict(type='Sum')), model, _batches(num=1))
+    torch.testing.assert_close(model.unused.weight, before * (1 - 0.1 * 0.5 * uses))
+
+
 def test_state_of_the_rule_is_saved() -> None:
     model, rule = _Model(), _Recorder()
     wrapper = GradientModulationOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), rule)
