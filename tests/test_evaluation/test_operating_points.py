@@ -93,3 +93,11 @@ def test_targets_outside_the_unit_interval_are_refused(function: object, target:
 def test_one_class_is_refused(function: object) -> None:
     with pytest.raises(ValueError, match='undefined without spoof samples'):
         function([0.1, 0.9], [1, 1])
+
+
+def test_of_two_equally_unequal_points_the_smaller_sum_is_the_eer() -> None:
+    """At 0.9 FAR is 1/4 and FRR 3/4, at 0.5 they are 2/4 and 0/4: both 1/2 apart."""
+    scores = [0.9, 0.5, 0.5, 0.5, 0.9, 0.5, 0.1, 0.1]
+    point = F.eer(scores, [1, 1, 1, 1, 0, 0, 0, 0])
+    assert (str(point.far), str(point.frr), point.value) == ('2/4', '0/4', 0.25)
+    assert point.threshold == 0.1 + (0.5 - 0.1) / 2
