@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from mmfas.evaluation import ScoreTable
 from mmfas.registry import MODELS, register_all_modules
 from mmfas.utils.checkpoint import load_into
-from mmfas.utils.compat import start_distributed
+from mmfas.utils.compat import start_distributed, unscope_functions
 
 _TEXT_KEYS = ('domain', 'subject', 'video', 'pai')
 
@@ -76,7 +76,9 @@ def build_loader(loader_cfg: dict[str, Any], **changes: Any) -> DataLoader:
     Returns:
         The loader; with several processes, the part of this one.
     """
-    return Runner.build_dataloader(Config({**loader_cfg, 'drop_last': False, **changes})._cfg_dict, seed=0)
+    return Runner.build_dataloader(
+        Config({**unscope_functions(loader_cfg), 'drop_last': False, **changes})._cfg_dict, seed=0
+    )
 
 
 @torch.no_grad()

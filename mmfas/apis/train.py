@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmfas.registry import register_all_modules
-from mmfas.utils.compat import start_distributed
+from mmfas.utils.compat import start_distributed, unscope_functions
 
 #: Optimizer wrapper -> the one that does the same in mixed precision.
 AMP_WRAPPERS = {
@@ -40,6 +41,9 @@ def train(cfg: Config) -> Runner:
     cfg = cfg.copy()
     start_distributed(cfg.get('launcher', 'none'))
     fit_to_device(cfg)
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if isinstance(cfg.get(key), Mapping):
+            cfg[key] = unscope_functions(cfg[key])
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()
     return runner

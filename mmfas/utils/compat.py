@@ -87,6 +87,29 @@ def _mend_original(config: Any) -> None:
     config_utils._is_builtin_module = config._is_builtin_module = is_builtin
 
 
+def unscope_functions(loader: dict[str, Any]) -> dict[str, Any]:
+    """Take the scope out of the functions of a loader.
+
+    Inheritance as in `mmfas::baselines/...` adds `_scope_` to everything with a type, and mmengine would hand it
+    to `collate_fn` and `worker_init_fn` as an argument.
+
+    Args:
+        loader: Config of a data loader.
+
+    Returns:
+        A shallow copy without it.
+
+    >>> unscope_functions(dict(batch_size=2, collate_fn=dict(type='default_collate', _scope_='mmfas')))
+    {'batch_size': 2, 'collate_fn': {'type': 'default_collate'}}
+    """
+    functions = {
+        key: {name: value for name, value in loader[key].items() if name != '_scope_'}
+        for key in ('collate_fn', 'worker_init_fn')
+        if isinstance(loader.get(key), Mapping)
+    }
+    return {**loader, **functions}
+
+
 def plain_message_hub(state: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the state of mmengine's message hub into plain numbers.
 

@@ -141,3 +141,14 @@ def test_batch_independence(tmp_path: Path, run: Path, mix: bool, code: int, ver
     assert run_command('mmfas.cli.check_batch_independence', arguments, log) == code, log.read_text()
     assert verdict in log.read_text()
     assert 'batch 16, shuffled' in log.read_text()
+
+
+def test_the_scope_of_inherited_functions_does_not_reach_them(tmp_path: Path) -> None:
+    """`mmfas::...` in `_base_` puts `_scope_` into `collate_fn`, as here."""
+    scoped = "dict(collate_fn=dict(type='default_collate', _scope_='mmfas'))"
+    changes = ''.join(f'{split}_dataloader = {scoped}\n' for split in ('train', 'val', 'test'))
+    work_dir, _ = train(tmp_path, 'run', '--cfg-options', 'train_cfg.max_epochs=1', changes=changes)
+    log = tmp_path / 'test.log'
+    config = write_config(tmp_path, 'config', changes)
+    options = ['--no-plots', '--bootstrap', 0, '--out', tmp_path / 'out']
+    assert run_command('mmfas.cli.test', [config, work_dir / 'epoch_1.pth', *options], log) == 0, log.read_text()
