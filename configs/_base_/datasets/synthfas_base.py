@@ -18,10 +18,12 @@ test_pipeline = [
     dict(type='PackFASInputs'),
 ]
 
+# Batches are stacked in the workers: three tensors travel instead of three per sample.
 train_dataloader = dict(
     batch_size=32,
     num_workers=2,
     persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
     sampler=dict(type='DomainClassBalancedSampler'),
     dataset=dict(type=dataset_type, data_root=data_root, meta_file=meta_file, pipeline=train_pipeline),
 )
@@ -30,6 +32,7 @@ val_dataloader = dict(
     batch_size=64,
     num_workers=2,
     persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type, data_root=data_root, meta_file=meta_file, pipeline=test_pipeline, test_mode=True
@@ -39,6 +42,7 @@ test_dataloader = dict(
     batch_size=64,
     num_workers=2,
     persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type, data_root=data_root, meta_file=meta_file, pipeline=test_pipeline, test_mode=True
