@@ -96,6 +96,7 @@ _OTHER_KEYS = {
     'tta_pipeline',
     'compile',
     'strategy',
+    'extra_test_dataloaders',
 }
 _HELPERS = {'train_pipeline', 'val_pipeline', 'test_pipeline', 'data_root', 'dataset_type'}
 _HOOK_KEYS = (
@@ -247,6 +248,13 @@ def _constructor(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
             yield f'optim_wrapper.constructor: {problem}'
 
 
+def _extra_test_loaders(loaders: Mapping[str, Any], scope: str) -> Iterator[str]:
+    """Yield the problems of the named loaders beside `test_dataloader`."""
+    for name, loader in loaders.items():
+        for problem in (*_check('test_dataloader', loader, None, scope), *_loaders({'test_dataloader': loader})):
+            yield problem.replace('test_dataloader', f'extra_test_dataloaders.{name}')
+
+
 def _loaders(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield the options of loaders that only work with workers, where there are none."""
     for key, loader in cfg.items():
@@ -292,8 +300,9 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     scope = tree.get('default_scope') or parts.SCOPE
     known = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | _OTHER_KEYS
     problems = list(_top_level(tree, known))
+    problems += _extra_test_loaders(tree.get('extra_test_dataloaders') or {}, scope)
     for key in tree:
-        if key in known:
+        if key in known and key != 'extra_test_dataloaders':
             problems += _check(key, tree[key], None, scope)
     problems += _constructor(tree, scope)
     problems += _loaders(tree)

@@ -85,6 +85,11 @@ def test_a_good_config_has_no_problem() -> None:
             'train_dataloader.persistent_workers: needs workers, but train_dataloader.num_workers is 0',
         ),
         (
+            {'extra_test_dataloaders': {'W': {**LOADER, 'sampler': dict(type='DefaltSampler')}}},
+            "extra_test_dataloaders.W.sampler.type: 'DefaltSampler' is not in the data sampler registry",
+        ),
+        ({'extra_test_dataloader': {}}, 'extra_test_dataloader: unexpected, did you mean extra_test_dataloaders?'),
+        (
             {'train_dataloader__sampler__shufle': 1},
             'train_dataloader.sampler.shufle: unexpected, did you mean shuffle?',
         ),
