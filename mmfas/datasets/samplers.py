@@ -10,6 +10,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
 from mmfas.registry import DATA_SAMPLERS
+from mmfas.structures import LIVE
 
 __all__ = ['DomainClassBalancedSampler', 'HasGroupKeys', 'group_keys_of']
 
@@ -82,6 +83,14 @@ class DomainClassBalancedSampler(Sampler):
             groups.setdefault(key, []).append(index)
         if not groups:
             raise ValueError('the data set is empty')
+        labels = {label for _, label in groups}
+        if len(labels) == 1:
+            kind = 'live faces' if labels == {LIVE} else 'attacks'
+            raise ValueError(
+                f'DomainClassBalancedSampler needs live faces and attacks, but all {len(dataset)} samples are '
+                f'{kind}: check the labels of ann_file (1 = live), or use a DefaultSampler to train on one class '
+                'on purpose'
+            )
         self._groups = {key: np.array(groups[key]) for key in sorted(groups)}
         num_samples = sum(len(members) for members in groups.values())
         self._rounds_per_rank = -(-num_samples // (len(groups) * self.world_size))

@@ -84,8 +84,8 @@ def test_epochs_differ_and_repeat_exactly(monkeypatch: pytest.MonkeyPatch) -> No
     assert list(DomainClassBalancedSampler(Toy(GROUPS), seed=2)) != runs[0]
 
 
-def test_one_class_and_one_domain() -> None:
-    assert sorted(DomainClassBalancedSampler(Toy({('C', 0): 5}), seed=0)) == [0, 1, 2, 3, 4]
+def test_one_domain_and_no_sample() -> None:
+    assert sorted(DomainClassBalancedSampler(Toy({('C', 0): 2, ('C', 1): 2}), seed=0)) == [0, 1, 2, 3]
     with pytest.raises(ValueError, match='the data set is empty'):
         DomainClassBalancedSampler(Toy({}), seed=0)
 
@@ -113,3 +113,9 @@ def test_built_like_the_runner_does() -> None:
     sampler = DATA_SAMPLERS.build(config, default_args={'dataset': Toy(GROUPS), 'seed': 4})
     assert isinstance(sampler, DomainClassBalancedSampler)
     assert isinstance(DomainClassBalancedSampler(Toy(GROUPS)).seed, int)
+
+
+@pytest.mark.parametrize(('label', 'kind'), [(1, 'live faces'), (0, 'attacks')])
+def test_one_class_is_refused(label: int, kind: str) -> None:
+    with pytest.raises(ValueError, match=f'all 5 samples are {kind}: check the labels of ann_file'):
+        DomainClassBalancedSampler(Toy({('C', label): 3, ('W', label): 2}), seed=0)
