@@ -146,6 +146,9 @@ def reports_user_errors(code: int = 1, *, on_interrupt: str = 'interrupted') -> 
                     raise
                 return _end_quietly()
             except Exception as error:
+                if _was_interrupted(error):
+                    print(f'\n{on_interrupt}', file=sys.stderr)
+                    return 130
                 message = None if os.environ.get(TRACEBACK_VARIABLE) else user_message(error)
                 if message is None:
                     raise
@@ -155,6 +158,13 @@ def reports_user_errors(code: int = 1, *, on_interrupt: str = 'interrupted') -> 
         return reporting
 
     return decorate
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind an error: mmengine formats configs under a bare `except`, which hides it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _has_lost_its_reader() -> bool:

@@ -24,7 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def image_size(size: list[int] | None) -> tuple[int, int] | None:
-    """Turn one or two numbers into rows and columns."""
+    """Turn one or two numbers into rows and columns.
+
+    Raises:
+        ValueError: If there are more, or one is not positive.
+    """
+    if size and (len(size) > 2 or min(size) < 1):
+        raise ValueError(f'--size takes one or two positive numbers of pixels, got {" ".join(map(str, size))}')
     return (size[0], size[-1]) if size else None
 
 

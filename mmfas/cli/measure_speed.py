@@ -54,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     from mmfas.apis.speed import speed_candidates, time_side_by_side
     from mmfas.cli.get_flops import image_size
 
+    if args.device.startswith('cuda') and not torch.cuda.is_available():
+        raise ValueError(f'--device {args.device} needs a GPU, and there is none; leave it out to time the CPU')
     if args.threads:
         torch.set_num_threads(args.threads)
     candidates: dict[str, Callable[[], object]] = {}

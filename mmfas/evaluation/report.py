@@ -85,6 +85,8 @@ def evaluate_scores(
     """
     if level not in LEVELS:
         raise ValueError(f"level must be one of {', '.join(LEVELS)}, got '{level}'")
+    if num_bootstrap < 0:
+        raise ValueError(f'num_bootstrap must be 0 (no intervals) or more, got {num_bootstrap}')
     fixed, notes = resolve_threshold(test, dev=dev, threshold=threshold, criterion=criterion, level=level, how=how)
     table = test if level == 'frame' else test.aggregate(level, how=how)
     groups, unit = _clusters(table, level, cluster)

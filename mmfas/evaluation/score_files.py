@@ -29,6 +29,17 @@ def read_records(path: str | PathLike[str], *, allow_duplicates: bool = False) -
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'score file {path} does not exist; a test run writes one')
+    try:
+        records = _read_rows(path, allow_duplicates=allow_duplicates)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f'{path} is no CSV file in UTF-8 ({error}); give a score file of a test run') from error
+    if not records:
+        raise ValueError(f'{path} has a header but no samples')
+    return records
+
+
+def _read_rows(path: str | PathLike[str], *, allow_duplicates: bool) -> list[dict[str, Any]]:
+    """Return the typed rows of a CSV file."""
     # utf-8-sig: spreadsheet programs put a byte order mark in front, which would become part of the first name.
     with open(path, encoding='utf-8-sig', newline='') as file:
         reader = csv.DictReader(file)
@@ -50,8 +61,6 @@ def read_records(path: str | PathLike[str], *, allow_duplicates: bool = False) -
                     'ids unique within a domain or pass allow_duplicates=True'
                 )
             first_line[key] = reader.line_num
-    if not records:
-        raise ValueError(f'{path} has a header but no samples')
     return records
 
 

@@ -119,6 +119,13 @@ def test_interrupt_bug_and_wanted_traceback(
     def interrupt() -> object:
         raise KeyboardInterrupt
 
+    def interrupt_mistaken_for_an_error() -> object:
+        try:
+            return interrupt()
+        except:  # noqa: E722
+            raise SyntaxError('failed to format') from None
+
+    assert run(interrupt_mistaken_for_an_error) == 130
     assert run(interrupt) == 130
     assert '--resume continues' in capsys.readouterr().err
     assert run(wrong_modality) == 3
@@ -142,3 +149,24 @@ def test_a_reader_that_leaves_hears_nothing(unbuffered: str) -> None:
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, '')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('get_flops', '--size', '0'), '--size takes one or two positive numbers of pixels, got 0'),
+        (('measure_speed', '--size', '8', '8', '8'), '--size takes one or two positive numbers'),
+        (('measure_speed', '--device', 'cuda'), '--device cuda needs a GPU, and there is none'),
+    ],
+)
+def test_impossible_numbers_are_refused(
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    command, *options = arguments
+    config = next((Path(__file__).parents[2] / 'configs' / 'baselines').glob('concat_mini-vit_*_rgb.py'))
+    assert mmfas([command, str(config), *options]) == 1
+    assert message in capsys.readouterr().err

@@ -108,3 +108,14 @@ def test_files_of_one_name_keep_their_folders(tmp_path: Path, capsys: pytest.Cap
         table.to_csv(path)
     assert eval_scores.main([*map(str, paths), '--markdown', '--bootstrap', '0']) == 0
     assert str(paths[1]) in capsys.readouterr().out
+
+
+def test_a_binary_file_and_a_negative_count_are_named(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    binary = tmp_path / 'weights.csv'
+    binary.write_bytes(bytes(range(256)))
+    assert eval_scores.main([str(binary)]) == 2
+    assert f'ValueError: {binary} is no CSV file in UTF-8' in capsys.readouterr().err
+    assert eval_scores.main([files['W'], '--bootstrap', '-3']) == 2
+    assert 'num_bootstrap must be 0 (no intervals) or more, got -3' in capsys.readouterr().err
