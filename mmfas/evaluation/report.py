@@ -219,8 +219,8 @@ def _clusters(table: ScoreTable, level: str, cluster: str) -> tuple[np.ndarray |
         raise ValueError(f"cluster must be one of {', '.join(CLUSTERS)}, got '{cluster}'")
     if cluster == 'auto':
         # Where every frame is a video of its own, nothing is known of videos: the interval is one over samples.
-        has_videos = level == 'frame' and np.all(table.video != '')
-        has_videos = has_videos and np.unique(table.group_ids('video')).size < len(table)
+        is_named = level == 'frame' and bool(np.all(table.video != ''))
+        has_videos = is_named and np.unique(table.group_ids('video')).size < len(table)
         cluster = 'video' if has_videos else 'sample'
     if cluster == 'sample' or cluster == level:
         return None, 'sample' if level == 'frame' else level
