@@ -11,12 +11,18 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-Main = Callable[[list[str] | None], int]
+
+class Main(Protocol):
+    """The `main` of a command."""
+
+    def __call__(self, argv: list[str] | None = None) -> int:
+        """Run the command; `argv` are its arguments, those of the process if None."""
+
 
 #: Set to anything, every error shows where it comes from.
 TRACEBACK_VARIABLE = 'MMFAS_TRACEBACK'
