@@ -9,6 +9,7 @@ os.environ.setdefault('MPLBACKEND', 'Agg')
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 
@@ -40,3 +41,16 @@ def _scope() -> Iterator[None]:
     yield
     DefaultScope._instance_dict.clear()
     DefaultScope._instance_dict.update(before)
+
+
+@pytest.fixture
+def small_and_quiet() -> Iterator[None]:
+    """One thread and a quiet log for tiny models: the work of a second thread costs more than it saves."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('WARNING')
+    yield
+    logger.setLevel(level)
+    torch.set_num_threads(threads)

@@ -1,21 +1,10 @@
-"""One thread and a quiet log for tiny models: the work of a second thread costs more than it saves."""
+"""Tiny models: every test of this folder runs on one thread with a quiet log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
-from mmengine.logging import MMLogger
 
 
 @pytest.fixture(autouse=True)
-def _small_and_quiet() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel('WARNING')
-    yield
-    logger.setLevel(level)
-    torch.set_num_threads(threads)
+def _small_and_quiet(small_and_quiet: None) -> None:
+    """Use the fixture of the whole suite without being asked."""
