@@ -13,7 +13,7 @@ from .subject import SubjectMix
 __all__ = ['DOMAINS', 'RENDERER_VERSION', 'SPLITS', 'Domain']
 
 #: Raise with every change that alters a pixel or a list; the manifest carries it.
-RENDERER_VERSION = '1.0.0'
+RENDERER_VERSION = '0.9.0'
 
 _C = Domain(
     key='C',
@@ -92,7 +92,7 @@ _C = Domain(
     sheet_crop=(0.44, 0.68),
     sheet_curvature=(0.0, 3.0),
     moire=(0.2, 1.0),
-    skin_like=(0.0, 0.3),
+    skin_like=(0.0, 0.2),
 )
 
 _P = Domain(
@@ -114,8 +114,8 @@ _P = Domain(
     misregistration_px=1.2,
     rgb=PhotoSensor(
         target=0.3,
-        target_spread=0.3,
-        contrast_spread=0.3,
+        target_spread=0.25,
+        contrast_spread=0.2,
         max_gain=6.0,
         read_noise=0.004,
         shot_noise=0.0008,
@@ -127,8 +127,8 @@ _P = Domain(
     ),
     nir=PhotoSensor(
         target=0.36,
-        target_spread=0.32,
-        contrast_spread=0.36,
+        target_spread=0.25,
+        contrast_spread=0.28,
         max_gain=4.0,
         read_noise=0.004,
         shot_noise=0.0008,
@@ -154,7 +154,7 @@ _P = Domain(
         encoding='inverse',
         near_bright=True,
         window_mm=420.0,
-        window_spread=0.5,
+        window_spread=0.4,
     ),
     frames=1,
     live_share=(0.55, 0.55, 0.545),
@@ -174,15 +174,15 @@ _P = Domain(
         ('partial', 0.8),
         ('glasses', 0.7),
         ('mask3d', 0.5),
-        ('silicone', 0.5),
-        ('fakehead', 0.4),
+        ('silicone', 0.45),
+        ('fakehead', 0.2),
     ),
     train_inks=(0.55, 0.3, 0.15),
     test_inks=(0.5, 0.3, 0.2),
     sheet_crop=(0.5, 0.85),
     sheet_curvature=(0.0, 2.0),
     moire=(0.1, 0.6),
-    skin_like=(0.0, 0.35),
+    skin_like=(0.0, 0.25),
 )
 
 _S = Domain(
@@ -270,7 +270,7 @@ _S = Domain(
     sheet_crop=(0.45, 0.75),
     sheet_curvature=(2.0, 7.5),
     moire=(0.2, 0.8),
-    skin_like=(0.0, 0.35),
+    skin_like=(0.0, 0.25),
 )
 
 _W = Domain(
@@ -349,7 +349,7 @@ _W = Domain(
         ('print', 1.0),
         ('replay', 0.8),
         ('glasses', 0.34),
-        ('fakehead', 0.4),
+        ('fakehead', 0.2),
         ('mask3d', 0.7),
         ('silicone', 0.6),
         ('papermask', 0.71),
@@ -359,7 +359,7 @@ _W = Domain(
     sheet_crop=(0.5, 0.9),
     sheet_curvature=(0.0, 3.0),
     moire=(0.1, 0.8),
-    skin_like=(0.0, 0.3),
+    skin_like=(0.0, 0.2),
 )
 
 DOMAINS: dict[str, Domain] = {domain.key: domain for domain in (_C, _P, _S, _W)}

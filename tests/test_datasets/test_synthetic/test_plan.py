@@ -33,7 +33,7 @@ def test_counts(size: str) -> None:
             plans = plan_split(Setting(size), domain, split)
             assert frames(plans) == SIZES[size].frames[number]
             assert frames(plans, 1) >= 6
-            assert len({plan.pai for plan in plans}) >= 3
+            assert len({plan.pai for plan in plans}) >= 2  # S has prints only, as CASIA-SURF
 
 
 def test_small_holds_the_promised_triples() -> None:
