@@ -188,7 +188,7 @@ def test_nonfinite_weights_are_found() -> None:
 
 def test_resume_needs_the_training_state() -> None:
     hook = SafeCheckpointHook()
-    hook.after_load_checkpoint(_runner(_resume=False), dict(state_dict={}))
+    hook.after_load_checkpoint(_runner(_resume=False, model=torch.nn.Module()), dict(state_dict={}))
     with pytest.raises(CheckpointError, match='lacks message_hub, optimizer'):
         hook.after_load_checkpoint(_runner(_resume=True), dict(state_dict={}, meta={}))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -53,6 +54,22 @@ def test_checkpoint_of_another_model_is_not_resumed(tmp_path: Path) -> None:
     _, text = train(tmp_path, 'resumed', '--resume', tmp_path / 'other.pth', expect=1)
     assert f"other.pth' does not fit the model of this config; 1 missing: {name}; 1 unexpected: extra" in text
     assert 'Traceback' not in text
+
+
+def test_foreign_weights_are_reported(tmp_path: Path) -> None:
+    work_dir, _ = train(tmp_path, 'run', '--cfg-options', 'train_cfg.max_epochs=1')
+    weights = torch.load(work_dir / 'epoch_1.pth', weights_only=True)['state_dict']
+    name = next(iter(weights))
+    torch.save({'state_dict': {**weights, name: torch.zeros(1, 2, 3)}}, tmp_path / 'part.pth')
+    torch.save({'state_dict': {'other': torch.zeros(1)}}, tmp_path / 'none.pth')
+    for file, expect, told in (
+        ('part.pth', 0, "part.pth' fits only in part; 1 of another shape: " + name),
+        ('none.pth', 1, "load_from: nothing of '.*none.pth' fits the model of this config"),
+    ):
+        options = f'load_from={tmp_path / file}', 'train_cfg.max_epochs=1'
+        _, text = train(tmp_path, file.removesuffix('.pth'), '--cfg-options', *options, expect=expect)
+        assert re.search(told, text)
+        assert 'Traceback' not in text
 
 
 def test_own_checkpoint_loads_with_stock_torch(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import Tensor
 
 from mmfas.registry import HOOKS
 from mmfas.utils.checkpoint import CheckpointError, misfits, plain, write_atomically
@@ -146,22 +147,35 @@ class SafeCheckpointHook(CheckpointHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Refuse to resume from a file of another model, or without the state of the training."""
-        if not runner._resume:
-            return
         lacking = [key for key in ('meta', 'message_hub', 'optimizer') if key not in checkpoint]
-        if lacking:
+        if runner._resume and lacking:
             raise CheckpointError(
                 f'cannot resume: the checkpoint lacks {", ".join(lacking)}. Files named best_* and published ones '
                 'hold weights only; resume from epoch_*.pth, or start a new run with '
                 '`--cfg-options load_from=FILE`'
             )
+        self._check_weights(runner, checkpoint.get('state_dict', checkpoint))
+
+    def _check_weights(self, runner: Runner, weights: dict[str, Any]) -> None:
+        """Say which weights do not fit; an error if training is to be resumed, or if none fits."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        weights = {name.removeprefix('module.'): value for name, value in checkpoint.get('state_dict', {}).items()}
-        if told := misfits(model, weights):
+        weights = {
+            name.removeprefix('module.'): value for name, value in weights.items() if isinstance(value, Tensor)
+        }
+        told = misfits(model, weights)
+        if not told:
+            return
+        if runner._resume:
             raise CheckpointError(
                 f"cannot resume: '{runner._load_from}' does not fit the model of this config; {told}. Resume "
                 'with the config it was trained with, or give another --work-dir'
             )
+        own = model.state_dict()
+        if not any(name in own and own[name].shape == value.shape for name, value in weights.items()):
+            raise CheckpointError(
+                f"load_from: nothing of '{runner._load_from}' fits the model of this config; {told}"
+            )
+        runner.logger.warning(f"load_from: '{runner._load_from}' fits only in part; {told}")
 
     def _is_due(self, runner: Runner, epoch: int) -> bool:
         """Tell whether the checkpoint of a finished epoch (counted from 1) is to be saved."""
