@@ -30,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas check_batch_independence', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
+    if min(args.batch_sizes) < 1:
+        raise ValueError(f'--batch-sizes must be at least 1, got {" ".join(map(str, args.batch_sizes))}')
 
     from mmfas.apis.batch_independence import check_batch_independence
     from mmfas.apis.check import check_config

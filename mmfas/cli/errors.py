@@ -30,6 +30,17 @@ _PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 _FILE_ERRORS = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
+#: Variables that a config file only uses while it is read, and where their values end up.
+_HELPERS = {
+    'data_root': 'train_dataloader.dataset.data_root (and val_, test_)',
+    'meta_file': 'train_dataloader.dataset.meta_file (and val_, test_)',
+    'dataset_type': 'train_dataloader.dataset.type (and val_, test_)',
+    'train_pipeline': 'train_dataloader.dataset.pipeline',
+    'val_pipeline': 'val_dataloader.dataset.pipeline',
+    'test_pipeline': 'val_dataloader.dataset.pipeline and test_dataloader.dataset.pipeline',
+}
+
+
 class ConfigError(ValueError):
     """A config that cannot be read, or an option that does not fit it; the message says which and why."""
 
@@ -71,6 +82,12 @@ def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> Config:
     Raises:
         ConfigError: If an option does not fit the config.
     """
+    for key in options or ():
+        place = _HELPERS.get(key.partition('.')[0])
+        if place is not None:
+            raise ConfigError(
+                f'--cfg-options {key}: the file was read before, so this changes nothing; set {place}'
+            )
     try:
         cfg.merge_from_dict(dict(options or {}))
     except (KeyError, TypeError, IndexError, AttributeError) as error:

@@ -76,6 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas measure_loading', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
+    if args.num < 1 or args.rounds < 1:
+        raise ValueError(f'--num and --rounds must be at least 1, got {args.num} and {args.rounds}')
     from mmfas.datasets.profiling import measure_loading
 
     with tempfile.TemporaryDirectory() as folder:

@@ -108,6 +108,8 @@ def test_an_option_that_does_not_fit_is_named(tmp_path: Path) -> None:
     assert read_config(str(path), {'model.neck.dim': 3}).model.neck.dim == 3
     with pytest.raises(ConfigError, match='--cfg-options model.neck.type.b=3: does not fit the config'):
         read_config(str(path), {'model.neck.type.b': 3})
+    with pytest.raises(ConfigError, match='data_root: .* changes nothing; set train_dataloader.dataset.data_root'):
+        read_config(str(path), {'data_root': '/data'})
 
 
 def test_interrupt_bug_and_wanted_traceback(
@@ -156,6 +158,8 @@ def test_a_reader_that_leaves_hears_nothing(unbuffered: str) -> None:
     [
         (('get_flops', '--size', '0'), '--size takes one or two positive numbers of pixels, got 0'),
         (('measure_speed', '--size', '8', '8', '8'), '--size takes one or two positive numbers'),
+        (('check_batch_independence', '--batch-sizes', '1', '0'), '--batch-sizes must be at least 1, got 1 0'),
+        (('measure_loading', '--num', '0'), '--num and --rounds must be at least 1'),
         (('measure_speed', '--device', 'cuda'), '--device cuda needs a GPU, and there is none'),
     ],
 )
