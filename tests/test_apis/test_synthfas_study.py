@@ -1,0 +1,73 @@
+"""The studies of SynthFAS: which runs there are, what their configs say, and tables made from records."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmfas.apis.synthfas_dials import STEPS, dial_sweeps
+from mmfas.apis.synthfas_study import DOMAINS, StudyRun, configure, hardness_runs, read_record, write_record
+from mmfas.apis.synthfas_tables import dial_table, hardness_table, mean_interval
+
+CONFIG = Path(__file__).parents[2] / 'configs/baselines/concat_mini-vit_1xb32-18e_synthfas-cps2w.py'
+
+
+def test_no_target_is_trained_on_in_leave_one_out() -> None:
+    runs = hardness_runs([0, 1])
+    assert len({run.file_name for run in runs}) == len(runs) == 42
+    for run in runs:
+        if run.name != 'in-domain':
+            assert not set(run.sources) & set(run.targets)
+            assert set(run.sources) | set(run.targets) == set(DOMAINS)
+
+
+def test_config_of_a_run_names_its_lists_and_modalities() -> None:
+    run = StudyRun('lodo-cpw2s_ir', ('C', 'P', 'W'), ('S',), ('ir',), random_labels=True, seed=3)
+    cfg = configure(Config.fromfile(str(CONFIG)), run, 'data/somewhere', 'work')
+    assert cfg.train_dataloader.dataset.ann_file == [f'protocols/{d}-train.txt' for d in 'CPW']
+    assert cfg.study_scoring.val_dataloader.dataset.ann_file == [f'protocols/{d}-val.txt' for d in 'CPW']
+    assert cfg.study_scoring.extra_test_dataloaders.S.dataset.ann_file == ['protocols/S-test.txt']
+    assert tuple(cfg.model.modalities) == ('ir',)
+    assert cfg.randomness.seed == 3
+    train_types = [step['type'] for step in cfg.train_dataloader.dataset.pipeline]
+    assert train_types[-2:] == ['RandomLabel', 'PackFASInputs']
+    tested = cfg.study_scoring.extra_test_dataloaders.S.dataset.pipeline
+    assert 'RandomLabel' not in [step['type'] for step in tested]
+    assert cfg.val_dataloader is None  # no look at dev or test on the way
+
+
+def test_record_counts_for_the_same_run_config_and_data_only(tmp_path: Path) -> None:
+    identity = dict(run=asdict(StudyRun('in-domain', DOMAINS, DOMAINS)), config='abc', data=dict(seed=0))
+    write_record(tmp_path / 'r.json', {**identity, 'reports': {}})
+    assert read_record(tmp_path / 'r.json', identity) == json.loads((tmp_path / 'r.json').read_text())
+    assert read_record(tmp_path / 'r.json', {**identity, 'config': 'other'}) is None
+    assert read_record(tmp_path / 'missing.json', identity) is None
+
+
+def test_hardness_table_means_over_seeds_and_says_what_was_not_run(tmp_path: Path) -> None:
+    for seed, area in enumerate((0.9, 0.8)):
+        run = StudyRun('in-domain', DOMAINS, DOMAINS, seed=seed)
+        reports = {d: {'auc': {'value': area}} for d in DOMAINS}
+        write_record(tmp_path / run.file_name, {'run': asdict(run), 'reports': reports})
+    rows = hardness_table(tmp_path).splitlines()
+    centre, half = mean_interval([0.9, 0.8])
+    assert centre == pytest.approx(0.85)
+    assert half == pytest.approx(12.7062 * 0.0707107 / 2**0.5, rel=1e-4)
+    assert f'{100 * centre:.2f} ± {100 * half:.2f}' in rows[2]
+    assert all('not run' in row for row in rows[3:])
+
+
+def test_dial_table_tells_a_working_dial_from_an_insensitive_one(tmp_path: Path) -> None:
+    for step in STEPS:
+        for dial, area in (('blur', 0.95 - 0.3 * step), ('dark_rgb', 0.9)):
+            auc = {str(s): dict.fromkeys(DOMAINS, area + 0.001 * s) for s in range(3)}
+            write_record(tmp_path / f'dial-{dial}-{step:.2f}.json', dict(dial=dial, step=step, auc=auc))
+    rows = {row.split('|')[1].strip(): row for row in dial_table(tmp_path).splitlines()[2:]}
+    assert 'works' in rows['blur']
+    assert '1.00' in rows['blur']
+    assert 'insensitive' in rows['dark_rgb']
+    assert len(dial_sweeps([0])) == 8 * len(STEPS)
