@@ -144,11 +144,12 @@ def _score(base_file: str, seed: int, data_root: str, work_dir: str) -> dict[str
     from mmfas.evaluation.functional import auc
 
     run = StudyRun('in-domain', DOMAINS, DOMAINS, seed=seed)
-    cfg = configure(Config.fromfile(base_file), run, data_root, str(run_folder(run, work_dir)))
+    folder = run_folder(run, work_dir)
+    cfg, scoring = configure(Config.fromfile(base_file), run, data_root, str(folder))
     prepare_scoring(cfg)
-    model = build_model(cfg, str(run_folder(run, work_dir) / f'epoch_{cfg.train_cfg.max_epochs}.pth'))
+    model = build_model(cfg, str(folder / f'epoch_{cfg.train_cfg.max_epochs}.pth'))
     areas = {}
-    for domain, loader in cfg.study_scoring.extra_test_dataloaders.items():
+    for domain, loader in scoring.extra_test_dataloaders.items():
         table = score_loader(model, build_loader(loader))
         areas[domain] = float(auc(table.score, table.is_live))
     return areas

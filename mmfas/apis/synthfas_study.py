@@ -19,6 +19,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmfas.structures import MODALITIES
+from mmfas.utils.checkpoint import write_atomically
 
 DOMAINS = ('C', 'P', 'S', 'W')
 
@@ -74,8 +75,8 @@ def hardness_runs(seeds: Iterable[int]) -> list[StudyRun]:
     return runs
 
 
-def configure(base: Config, run: StudyRun, data_root: str, work_dir: str) -> Config:
-    """Turn the baseline's config into that of one run.
+def configure(base: Config, run: StudyRun, data_root: str, work_dir: str) -> tuple[Config, Config]:
+    """Turn the baseline's config into those of one run.
 
     Args:
         base: Config of the baseline on some SynthFAS split.
@@ -84,7 +85,8 @@ def configure(base: Config, run: StudyRun, data_root: str, work_dir: str) -> Con
         work_dir: Folder for checkpoints and logs.
 
     Returns:
-        A new config; it is trained for its full length, without looking at dev or test on the way.
+        A config to train with, for the full length and without looking at dev or test on the way, and one to score
+        with, which has the dev and test lists.
     """
     from mmfas.apis.train import skip_validation
 
@@ -111,8 +113,7 @@ def configure(base: Config, run: StudyRun, data_root: str, work_dir: str) -> Con
     skip_validation(cfg)
     cfg.default_hooks.checkpoint.update(interval=cfg.train_cfg.max_epochs)
     cfg.test_cfg = cfg.test_evaluator = None
-    cfg.study_scoring = scoring
-    return cfg
+    return cfg, scoring
 
 
 def run_one(base_file: str, run: StudyRun, data_root: str, work_dir: str, records: str) -> dict[str, Any]:
@@ -170,8 +171,7 @@ def train_run(base_file: str, run: StudyRun, data_root: str, work_dir: str) -> t
     from mmfas.apis.train import resume_from, train
 
     folder = run_folder(run, work_dir)
-    cfg = configure(Config.fromfile(base_file), run, data_root, str(folder))
-    scoring = cfg.pop('study_scoring')
+    cfg, scoring = configure(Config.fromfile(base_file), run, data_root, str(folder))
     # A checkpoint counts for this very config and data only: the mark beside it says which it was made with.
     mark = json.dumps(dict(config=config_hash(base_file), data=data_identity(data_root), run=asdict(run)))
     checkpoint, made_with = folder / f'epoch_{cfg.train_cfg.max_epochs}.pth', folder / 'made_with.json'
@@ -214,10 +214,7 @@ def read_record(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write a record so that a stopped study never leaves half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + '\n', encoding='utf-8')
-    temporary.replace(path)
+    write_atomically((json.dumps(record, indent=1, allow_nan=False) + '\n').encode(), path)
 
 
 def run_all(

@@ -27,15 +27,15 @@ def test_no_target_is_trained_on_in_leave_one_out() -> None:
 
 def test_config_of_a_run_names_its_lists_and_modalities() -> None:
     run = StudyRun('lodo-cpw2s_ir', ('C', 'P', 'W'), ('S',), ('ir',), random_labels=True, seed=3)
-    cfg = configure(Config.fromfile(str(CONFIG)), run, 'data/somewhere', 'work')
+    cfg, scoring = configure(Config.fromfile(str(CONFIG)), run, 'data/somewhere', 'work')
     assert cfg.train_dataloader.dataset.ann_file == [f'protocols/{d}-train.txt' for d in 'CPW']
-    assert cfg.study_scoring.val_dataloader.dataset.ann_file == [f'protocols/{d}-val.txt' for d in 'CPW']
-    assert cfg.study_scoring.extra_test_dataloaders.S.dataset.ann_file == ['protocols/S-test.txt']
+    assert scoring.val_dataloader.dataset.ann_file == [f'protocols/{d}-val.txt' for d in 'CPW']
+    assert scoring.extra_test_dataloaders.S.dataset.ann_file == ['protocols/S-test.txt']
     assert tuple(cfg.model.modalities) == ('ir',)
     assert cfg.randomness.seed == 3
     train_types = [step['type'] for step in cfg.train_dataloader.dataset.pipeline]
     assert train_types[-2:] == ['RandomLabel', 'PackFASInputs']
-    tested = cfg.study_scoring.extra_test_dataloaders.S.dataset.pipeline
+    tested = scoring.extra_test_dataloaders.S.dataset.pipeline
     assert 'RandomLabel' not in [step['type'] for step in tested]
     assert cfg.val_dataloader is None  # no look at dev or test on the way
 
