@@ -7,13 +7,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .head_paint import hair_row, paint, paint_face
+from .head_paint import hair_row, paint, paint_face, primed
 from .head_shape import EYE_Y_MM, HeadGrid, face_radius, head_height
+from .head_texture import hair_texture
 from .materials import material
 from .records import Expression, Subject, Surface
-from .shapes import noise_field, soft_step, streak_field, unit_clip
+from .shapes import soft_step, unit_clip
 
 __all__ = ['HeadMaps', 'build_head', 'to_surface', 'wear_glasses', 'wear_hair']
+
+_SLOPE = np.array([[-0.5, 0.0, 0.5]], np.float32)
+_STEEPEST = np.float32(3.7)
 
 
 @dataclass
@@ -66,10 +70,9 @@ def wear_hair(maps: HeadMaps, subject: Subject) -> None:
     """Put the subject's hair on the maps, in place."""
     if subject.hair_style == 'bald':
         return
-    rng = np.random.default_rng((subject.texture_seed, 1))
     grid = maps.grid
     cover, outer = _hair_regions(subject, grid)
-    streaks = streak_field(rng, grid.shape, (22, 95))
+    streaks = hair_texture(subject, grid)
     fray = unit_clip(1.5 * cover - 0.25 + 1.2 * streaks * cover * (1.0 - cover))
     thick = subject.hair_mm * (0.3 if subject.hair_style == 'buzz' else 0.75)
     envelope = (subject.depth_mm + thick) * np.sqrt(np.clip(1.0 - outer**2, 0.0, 1.0)) + 4.0
@@ -79,17 +82,16 @@ def wear_hair(maps: HeadMaps, subject: Subject) -> None:
     height = np.maximum(maps.height + 0.4 * thick * fray, envelope * fray)
     height = cv2.GaussianBlur(height.astype(np.float32), (0, 0), 3.0 / grid.step_mm) + 0.7 * streaks * fray
     maps.height = np.where(fray > 0.05, height, maps.height).astype(np.float32)
-    row = hair_row(subject)
-    shine = np.minimum(np.maximum(1.0 + 0.30 * streaks, 0.35), 2.0)
-    row = cv2.merge([row[k] * shine if k < 4 else np.full_like(shine, row[k]) for k in range(6)])
+    locks = primed(hair_row(subject), grid.shape)
+    locks[..., :4] *= np.minimum(np.maximum(1.0 + 0.30 * streaks, 0.35), 2.0)[..., None]
     thin = 0.72 if subject.hair_style == 'buzz' else 1.0
-    paint(maps.canvas, thin * fray, row)
+    paint(maps.canvas, thin * fray, locks)
     maps.cover = np.maximum(maps.cover, fray)
 
 
-def _lens_distance(subject: Subject, grid: HeadGrid, side: float) -> np.ndarray:
-    """Signed distance (H, W) to the rim of one lens, positive inside."""
-    x = grid.x_mm - side * (subject.eye_dx_mm + 1.0)
+def _lens_distance(subject: Subject, grid: HeadGrid) -> np.ndarray:
+    """Signed distance (H, W) to the rim of the nearer lens, positive inside."""
+    x = np.abs(grid.x_mm) - (subject.eye_dx_mm + 1.0)
     y = grid.y_mm - (EYE_Y_MM + 1.0)
     if subject.glasses == 'square':
         box = np.maximum(np.abs(x)[None, :] - 17.0, np.abs(y)[:, None] - 11.0)
@@ -101,25 +103,23 @@ def wear_glasses(maps: HeadMaps, subject: Subject) -> None:
     """Put the subject's glasses on the maps, in place; does nothing for ``glasses='none'``."""
     if subject.glasses == 'none':
         return
-    grid = maps.grid
+    box, grid = maps.grid.window(200.0, EYE_Y_MM - 26.0, EYE_Y_MM + 28.0)
     x, y = grid.x_mm, grid.y_mm
-    rim = np.zeros(grid.shape, np.float32)
-    lens = np.zeros(grid.shape, np.float32)
-    for side in (-1.0, 1.0):
-        distance = _lens_distance(subject, grid, side)
-        lens = np.maximum(lens, soft_step(distance, grid.step_mm))
-        rim = np.maximum(rim, soft_step(1.7 - np.abs(distance), 0.8 * grid.step_mm))
+    distance = _lens_distance(subject, grid)
+    lens = soft_step(distance, grid.step_mm)
+    rim = soft_step(1.7 - np.abs(distance), 0.8 * grid.step_mm)
     bridge = soft_step(1.5 - np.abs(y - EYE_Y_MM + 3.0), grid.step_mm)[:, None] * (np.abs(x) < 12.0)
     arms = soft_step(1.7 - np.abs(y - EYE_Y_MM + 4.0), grid.step_mm)[:, None] * (
         np.abs(x) > subject.eye_dx_mm + 20
     )
     rim = np.maximum(rim, np.maximum(bridge, arms * (face_radius(subject, grid) < 1.03)))
     frame = material('frame_black' if subject.texture_seed % 3 else 'frame_metal')
-    maps.canvas[..., 4] += 0.25 * lens
-    maps.canvas[..., 5] += 0.35 * lens
-    maps.canvas[..., :3] *= (1.0 - 0.10 * lens)[..., None]
-    paint(maps.canvas, 0.95 * rim, frame)
-    maps.height = maps.height + rim * 7.0
+    canvas = maps.canvas[box]
+    canvas[..., 4] += 0.25 * lens
+    canvas[..., 5] += 0.35 * lens
+    canvas[..., :3] *= (1.0 - 0.10 * lens)[..., None]
+    paint(canvas, 0.95 * rim, frame)
+    maps.height[box] += rim * 7.0
 
 
 def build_head(
@@ -178,21 +178,16 @@ def to_surface(
     """
     box = _covered(cover)
     grid = HeadGrid(grid.x_mm[box[1]], grid.y_mm[box[0]], grid.step_mm)
-    height, cover, canvas = np.ascontiguousarray(height[box]), cover[box], canvas[box]
-    shape = np.empty((*grid.shape, 4), np.float32)
-    shape[..., 0], shape[..., 1] = height, cover
-    limit = 3.7
-    kernel = np.array([[-0.5, 0.0, 0.5]], np.float32) / grid.step_mm
-    shape[..., 2] = np.clip(cv2.filter2D(height, -1, kernel, borderType=cv2.BORDER_REPLICATE), -limit, limit)
-    shape[..., 3] = np.clip(cv2.filter2D(height, -1, kernel.T, borderType=cv2.BORDER_REPLICATE), -limit, limit)
-    optics = np.zeros((*grid.shape, 3), np.float32)
-    optics[..., :2] = canvas[..., 4:]
-    if emission is not None:
-        optics[..., 2] = emission[box]
-    colour = np.minimum(np.maximum(canvas[..., :4], 0.004), 0.97)
+    height = np.ascontiguousarray(height[box], np.float32)
+    slopes = []
+    for kernel in (_SLOPE, _SLOPE.T):
+        slope = cv2.filter2D(height, -1, kernel / np.float32(grid.step_mm), borderType=cv2.BORDER_REPLICATE)
+        slopes.append(np.minimum(np.maximum(slope, -_STEEPEST), _STEEPEST))
+    planes = [np.ascontiguousarray(canvas[box][..., k]) for k in range(6)]
+    shape = cv2.merge([height, np.ascontiguousarray(cover[box], np.float32), *slopes])
+    optics = cv2.merge(
+        [*planes[4:], np.zeros_like(height) if emission is None else np.ascontiguousarray(emission[box])]
+    )
+    colour = cv2.merge(planes[:4])
+    np.minimum(np.maximum(colour, 0.004, out=colour), 0.97, out=colour)
     return Surface(float(grid.x_mm[0]), float(grid.y_mm[0]), grid.step_mm, shape, colour, optics, relief_mm)
-
-
-def skin_grain(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Fine relief noise (H, W) of unit scale for papers and masks."""
-    return noise_field(rng, shape, (shape[0] // 6 + 1, shape[1] // 6 + 1))

@@ -12,9 +12,18 @@ import cv2
 import numpy as np
 
 from .records import Expression, Subject
-from .shapes import bump_sum, ellipse_mask, outer, smooth_interp, soft_step
+from .shapes import bump_sum, ellipse_mask, smooth_interp, soft_step
 
-__all__ = ['EYE_Y_MM', 'HeadGrid', 'face_radius', 'head_grid', 'head_height', 'mouth_y_mm']
+__all__ = [
+    'EYE_Y_MM',
+    'HeadGrid',
+    'ear_mask',
+    'face_radius',
+    'from_nearer_eye',
+    'head_grid',
+    'head_height',
+    'mouth_y_mm',
+]
 
 EYE_Y_MM = -6.0
 
@@ -32,12 +41,49 @@ class HeadGrid:
         """Rows and columns."""
         return len(self.y_mm), len(self.x_mm)
 
+    def window(self, reach_mm: float, top_mm: float, bottom_mm: float) -> tuple[tuple[slice, slice], HeadGrid]:
+        """Cut out a window around the midline, for what is too small to be worth the whole head.
 
-def head_grid(step_mm: float) -> HeadGrid:
-    """Cover a head with hair: x in +-112 mm, y from -150 to 150 mm."""
-    x_mm = np.arange(-112.0, 112.0 + step_mm, step_mm, dtype=np.float32)
-    y_mm = np.arange(-150.0, 150.0 + step_mm, step_mm, dtype=np.float32)
-    return HeadGrid(x_mm, y_mm, step_mm)
+        Args:
+            reach_mm: half width.
+            top_mm: first row.
+            bottom_mm: last row.
+
+        Returns:
+            Rows and columns of the window, and its grid.
+        """
+        left, right = np.searchsorted(self.x_mm, (-reach_mm, reach_mm)).tolist()
+        first, last = np.searchsorted(self.y_mm, (top_mm, bottom_mm)).tolist()
+        rows, columns = slice(first, last + 1), slice(left, right + 1)
+        return (rows, columns), HeadGrid(self.x_mm[columns], self.y_mm[rows], self.step_mm)
+
+
+def head_grid(step_mm: float, subject: Subject | None = None) -> HeadGrid:
+    """Cover a head with ears, hair and what may be worn on it.
+
+    Args:
+        step_mm: spacing.
+        subject: whose head, covered with little around it; None => any head.
+
+    Returns:
+        The grid, symmetric about the midline.
+    """
+    half_x, top, bottom = 112.0, -150.0, 150.0
+    if subject is not None:
+        half_x = subject.half_width_mm + max(subject.hair_mm, 12.0) + 6.0
+        top = -subject.crown_mm - subject.hair_mm - 6.0
+        # Long hair hangs below the chin.
+        bottom = bottom if subject.hair_style == 'long' else subject.chin_mm + 12.0
+    return HeadGrid(
+        np.arange(-half_x, half_x + step_mm, step_mm, dtype=np.float32),
+        np.arange(top, bottom + step_mm, step_mm, dtype=np.float32),
+        step_mm,
+    )
+
+
+def from_nearer_eye(subject: Subject, x_mm: np.ndarray) -> np.ndarray:
+    """Measure columns (W,) from the eye on their side: what both eyes share is drawn once for the two."""
+    return x_mm - np.copysign(np.float32(subject.eye_dx_mm), x_mm)
 
 
 def mouth_y_mm(subject: Subject) -> float:
@@ -58,12 +104,13 @@ def half_width(subject: Subject, y_mm: np.ndarray, grow_mm: float = 0.0) -> np.n
 def face_radius(subject: Subject, grid: HeadGrid, grow_mm: float = 0.0) -> np.ndarray:
     """Relative radius (H, W): 0 on the midline, 1 on the skull outline, > 1 outside."""
     width = half_width(subject, grid.y_mm, grow_mm)
-    radius = np.abs(grid.x_mm)[None, :] / np.maximum(width, 0.5)[:, None]
-    return radius + 2.0 * (width < 1.0)[:, None]
+    radius = np.abs(grid.x_mm)[None, :] * (1.0 / np.maximum(width, 0.5))[:, None]
+    radius[width < 1.0] += 2.0
+    return radius
 
 
-def _skull(subject: Subject, grid: HeadGrid) -> np.ndarray:
-    """Height (H, W) of the bare skull with cheeks and chin, before the features."""
+def _skull(subject: Subject, grid: HeadGrid, radius: np.ndarray) -> np.ndarray:
+    """Height (H, W) of the bare skull with cheeks and chin, before the features, from its `face_radius`."""
     depth, crown, chin = subject.depth_mm, subject.crown_mm, subject.chin_mm
     knots = (
         (-crown - 3, 0.0),
@@ -79,47 +126,35 @@ def _skull(subject: Subject, grid: HeadGrid) -> np.ndarray:
         (chin + 12, 0.30 * depth),
     )
     profile = smooth_interp(grid.y_mm, knots, 4.0 / grid.step_mm)
-    radius = np.minimum(face_radius(subject, grid), 1.0)
-    return profile[:, None] * (1.0 - radius**2.7) ** 0.5
+    return profile[:, None] * np.sqrt(1.0 - cv2.pow(np.minimum(radius, 1.0), 2.7))
 
 
-def _eyes(subject: Subject, grid: HeadGrid, expression: Expression) -> np.ndarray:
-    """Brow ridge, sockets and eyeballs as offsets (H, W)."""
-    x, y = grid.x_mm, grid.y_mm
-    bumps = [(subject.brow_mm, 0.0, EYE_Y_MM - 19.0, 44.0, 6.5)]
+def _eyes(subject: Subject, expression: Expression) -> list[tuple[float, ...]]:
+    """Brow ridge, sockets and eyeballs as bumps."""
+    bumps: list[tuple[float, ...]] = [(subject.brow_mm, 0.0, EYE_Y_MM - 19.0, 44.0, 6.5)]
     for side in (-1.0, 1.0):
         centre = side * subject.eye_dx_mm
         bumps.append((-8.5, centre - 3.0 * side, EYE_Y_MM - 1.0, 13.0, 9.0))
         bumps.append((6.0 + expression.blink, centre, EYE_Y_MM, 9.0, 6.5))
         bumps.append((-1.6, centre, EYE_Y_MM - 8.5, 12.0, 1.8))
         bumps.append((-1.0, centre, EYE_Y_MM + 11.0, 11.0, 2.5))
-    return bump_sum(x, y, bumps)
+    return bumps
 
 
-def _nose(subject: Subject, grid: HeadGrid) -> np.ndarray:
-    """Ridge, tip and wings of the nose as an offset (H, W)."""
-    x, y = grid.x_mm, grid.y_mm
-    top, tip = EYE_Y_MM - 10.0, subject.nose_length_mm - 7.0
-    rise = np.clip((y - top) / (tip - top), 0.0, 1.0) ** 1.25
-    drop = 1.0 / (1.0 + np.exp(np.clip((y - tip - 5.0) / 3.6, -30, 30)))
-    width = 5.0 + (0.45 * subject.nose_width_mm - 1.0) * np.clip((y - top) / (tip - top), 0.0, 1.0)
-    ridge = np.exp(-0.5 * (x[None, :] / width[:, None]) ** 2)
-    out = (0.92 * subject.nose_height_mm * rise * drop + 3.0 * np.exp(-0.5 * ((y - top) / 9) ** 2))[
-        :, None
-    ] * ridge
-    bumps = [(0.22 * subject.nose_height_mm, 0.0, tip, 6.5, 5.5)]
+def _nose(subject: Subject) -> list[tuple[float, ...]]:
+    """Tip and wings of the nose as bumps."""
+    bumps: list[tuple[float, ...]] = [(0.22 * subject.nose_height_mm, 0.0, subject.nose_length_mm - 7.0, 6.5, 5.5)]
     for side in (-1.0, 1.0):
         bumps.append((8.0, side * 0.92 * subject.nose_width_mm, subject.nose_length_mm - 4.0, 4.6, 4.8))
-    return out.astype(np.float32) + bump_sum(x, y, bumps)
+    return bumps
 
 
-def _mouth(subject: Subject, grid: HeadGrid, expression: Expression) -> np.ndarray:
-    """Lips, philtrum, chin groove and nasolabial folds as an offset (H, W)."""
-    x, y = grid.x_mm, grid.y_mm
+def _mouth(subject: Subject, expression: Expression) -> list[tuple[float, ...]]:
+    """Lips, philtrum, chin, its groove and the cheeks as bumps."""
     line, half = mouth_y_mm(subject), subject.mouth_width_mm
     drop = 7.0 * expression.mouth_open
     lip = subject.lip_mm
-    bumps = [
+    bumps: list[tuple[float, ...]] = [
         (4.2, 0.0, line - 0.8 * lip, 0.62 * half, 0.75 * lip),
         (4.6, 0.0, line + lip + drop, 0.55 * half, 0.85 * lip),
         (-4.2, 0.0, line + 0.5 * drop, 0.75 * half, 1.3 + 0.6 * drop),
@@ -128,23 +163,38 @@ def _mouth(subject: Subject, grid: HeadGrid, expression: Expression) -> np.ndarr
         (5.0, 0.0, subject.chin_mm - 15.0, 15.0, 9.0),
     ]
     bumps += [(subject.cheek_mm, side * 40.0, 14.0 - 3.0 * expression.smile, 14.0, 13.0) for side in (-1.0, 1.0)]
-    out = bump_sum(x, y, bumps)
-    fold = (0.8 + 1.6 * subject.age) * (1.0 + 0.6 * max(expression.smile, 0.0))
-    for side in (-1.0, 1.0):
-        # A fold runs from the wing of the nose to the corner of the mouth.
-        axis = side * (subject.nose_width_mm + 5.0 + 0.40 * (y - subject.nose_length_mm + 6.0))
-        along = np.exp(-0.5 * ((y - subject.nose_length_mm - 8.0) / 11.0) ** 2)
-        out -= fold * along[:, None] * np.exp(-0.5 * ((x[None, :] - axis[:, None]) / 2.4) ** 2)
-    return out.astype(np.float32)
+    return bumps
+
+
+def _add_ridge(height: np.ndarray, subject: Subject, grid: HeadGrid) -> None:
+    """Add the ridge of the nose to a height map (H, W) in place; it widens downwards."""
+    top, tip = EYE_Y_MM - 10.0, subject.nose_length_mm - 7.0
+    # Beyond the window nothing is left of it: 4.5 standard deviations, and 9 scales of the drop.
+    part, grid = grid.window(4.5 * (4.0 + 0.45 * subject.nose_width_mm), top - 36.0, tip + 38.0)
+    x, y = grid.x_mm, grid.y_mm
+    along = np.clip((y - top) / (tip - top), 0.0, 1.0)
+    drop = 1.0 / (1.0 + np.exp((y - tip - 5.0) / 3.6))
+    width = 5.0 + (0.45 * subject.nose_width_mm - 1.0) * along
+    crest = 0.92 * subject.nose_height_mm * along**1.25 * drop + 3.0 * np.exp(-0.5 * ((y - top) / 9) ** 2)
+    height[part] += crest[:, None] * np.exp(-0.5 * (x[None, :] / width[:, None]) ** 2)
+
+
+def _add_folds(height: np.ndarray, subject: Subject, grid: HeadGrid, expression: Expression) -> None:
+    """Press the folds from the wings of the nose to the corners of the mouth into a height map in place."""
+    middle = subject.nose_length_mm + 8.0
+    part, grid = grid.window(60.0, middle - 40.0, middle + 40.0)
+    y = grid.y_mm
+    axis = subject.nose_width_mm + 5.0 + 0.40 * (y - subject.nose_length_mm + 6.0)
+    depth = (0.8 + 1.6 * subject.age) * (1.0 + 0.6 * max(expression.smile, 0.0))
+    along = depth * np.exp(-0.5 * ((y - middle) / 11.0) ** 2)
+    height[part] -= along[:, None] * np.exp(-0.5 * ((np.abs(grid.x_mm)[None, :] - axis[:, None]) / 2.4) ** 2)
 
 
 def ear_mask(subject: Subject, grid: HeadGrid) -> np.ndarray:
     """Coverage (H, W) of the two ears, which stand out behind the cheeks."""
-    out = np.zeros(grid.shape, np.float32)
-    for side in (-1.0, 1.0):
-        centre = (side * (subject.half_width_mm + 2.0), 8.0)
-        out = np.maximum(out, ellipse_mask(grid.x_mm, grid.y_mm, centre, (9.5, 29.0), 1.5 * grid.step_mm))
-    return out
+    # The ears mirror each other: one ellipse over the distance from the midline draws both.
+    centre = (subject.half_width_mm + 2.0, 8.0)
+    return ellipse_mask(np.abs(grid.x_mm), grid.y_mm, centre, (9.5, 29.0), 1.5 * grid.step_mm)
 
 
 def head_height(subject: Subject, grid: HeadGrid, expression: Expression) -> tuple[np.ndarray, np.ndarray]:
@@ -160,10 +210,14 @@ def head_height(subject: Subject, grid: HeadGrid, expression: Expression) -> tup
     """
     radius = face_radius(subject, grid)
     inside = soft_step((1.0 - radius) * 40.0, 1.5 * grid.step_mm)
-    fade = np.clip((1.02 - radius) / 0.25, 0.0, 1.0)
-    features = _eyes(subject, grid, expression) + _nose(subject, grid) + _mouth(subject, grid, expression)
-    height = _skull(subject, grid) + features * fade
+    fade = soft_step(0.895 - radius, 0.25)
+    bumps = _eyes(subject, expression) + _nose(subject) + _mouth(subject, expression)
+    height = bump_sum(grid.x_mm, grid.y_mm, bumps)
+    _add_ridge(height, subject, grid)
+    _add_folds(height, subject, grid, expression)
+    height *= fade
+    height += _skull(subject, grid, radius)
     ears = ear_mask(subject, grid)
-    rim = 12.0 + 8.0 * outer(np.ones_like(grid.y_mm), np.abs(grid.x_mm) > subject.half_width_mm + 5.0)
-    height = np.maximum(height, ears * rim)
+    rim = np.where(np.abs(grid.x_mm) > subject.half_width_mm + 5.0, np.float32(20.0), np.float32(12.0))
+    height = np.maximum(height, ears * rim[None, :])
     return cv2.GaussianBlur(height, (0, 0), 0.8), np.maximum(inside, ears)

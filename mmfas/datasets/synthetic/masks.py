@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from .head import HeadMaps, build_head, wear_hair
-from .head_paint import paint
+from .head_paint import paint, primed
 from .head_shape import EYE_Y_MM, HeadGrid, face_radius, head_height, mouth_y_mm
 from .materials import material, skin_colour
 from .media import Sheet, _place, ink_reflectance
@@ -31,8 +31,14 @@ _NEUTRAL = Expression()
 
 
 def _blur(image: np.ndarray, sigma_mm: float, grid: HeadGrid) -> np.ndarray:
-    """Gaussian blur with a width in mm."""
-    return cv2.GaussianBlur(image, (0, 0), max(sigma_mm / grid.step_mm, 0.3))
+    """Gaussian blur of an (H, W) map or of the planes of an (H, W, 6) canvas, with a width in mm."""
+    sigma = max(sigma_mm / grid.step_mm, 0.3)
+    if image.ndim == 2:
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    blurred = np.empty_like(image)
+    for k in range(image.shape[2]):
+        blurred[..., k] = cv2.GaussianBlur(np.ascontiguousarray(image[..., k]), (0, 0), sigma)
+    return blurred
 
 
 def _eye_holes(subject: Subject, grid: HeadGrid, radii: tuple[float, float]) -> np.ndarray:
@@ -71,9 +77,8 @@ def wear_paper_mask(
         rng: creases and outline.
     """
     grid = maps.grid
-    canvas = np.empty((*grid.shape, 6), np.float32)
+    canvas = primed(material(sheet.paper), grid.shape)
     canvas[..., :4] = _place(ink_reflectance(photo, sheet), grid, PHOTO_MM * sheet.scale, 1.0)
-    canvas[..., 4:] = material(sheet.paper)[4:]
     cover = _oval(wearer, grid, float(rng.uniform(-95, -62)), float(rng.uniform(0.92, 1.04)))
     if 'e' in sheet.holes:
         cover = cover * (1.0 - _eye_holes(wearer, grid, (16.0, 8.5)))
@@ -171,9 +176,8 @@ def wear_funny_glasses(maps: HeadMaps, wearer: Subject, rng: np.random.Generator
 def wear_patch(maps: HeadMaps, wearer: Subject, photo: np.ndarray, sheet: Sheet, rng: np.random.Generator) -> None:
     """Hold a part of a printed face (eye strip, lower or one half) against the own face, in place."""
     grid = maps.grid
-    canvas = np.empty((*grid.shape, 6), np.float32)
+    canvas = primed(material(sheet.paper), grid.shape)
     canvas[..., :4] = _place(ink_reflectance(photo, sheet), grid, PHOTO_MM * sheet.scale, 1.0)
-    canvas[..., 4:] = material(sheet.paper)[4:]
     kind = int(rng.integers(3))
     x, y = grid.x_mm, grid.y_mm
     zero = np.zeros(grid.shape, np.float32)

@@ -167,7 +167,7 @@ def build_sheet(
     canvas = np.empty((*grid.shape, 6), np.float32)
     canvas[..., :4] = _place(ink, grid, width, sheet.crop)
     canvas[..., 4:] = material(sheet.paper)[4:]
-    phase = rng.uniform(0, 6.28, 2)
+    phase = rng.uniform(0, 6.28, 2).astype(np.float32)
     dots = np.sin(x * 2.4 + phase[0])[None, :] * np.sin(y * 2.4 + phase[1])[:, None]
     bands = np.sin(y * rng.uniform(0.15, 0.5))[:, None] * rng.uniform(0.0, 0.035)
     canvas[..., :3] *= (1.0 + 0.05 * dots + bands)[..., None]
@@ -220,7 +220,7 @@ def build_screen(
     shown = _place(photo, grid, width, crop)
     canvas[..., :3] = 0.02 + backlight * shown**0.95
     angle, freq = rng.uniform(0, 3.14), rng.uniform(0.35, 1.1)
-    wave = np.cos(angle) * x[None, :] * freq + np.sin(angle) * y[:, None] * freq
+    wave = (np.float32(np.cos(angle) * freq) * x)[None, :] + (np.float32(np.sin(angle) * freq) * y)[:, None]
     for k in range(3):
         canvas[..., k] *= 1.0 + 0.22 * moire * np.sin(wave + 2.1 * k)
     active = np.maximum(np.abs(x)[None, :] - width / 2, np.abs(y)[:, None] - width / 2 * 1.08)

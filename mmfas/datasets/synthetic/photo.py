@@ -34,7 +34,7 @@ def shoot_photo(subject: Subject, rng: np.random.Generator, size: int) -> np.nda
         (size, size, 3) linear R, G, B in 0..1, ``PHOTO_MM`` wide at the face.
     """
     step = PHOTO_MM / size
-    maps = build_head(subject, head_grid(step), draw_expression(rng))
+    maps = build_head(subject, head_grid(step, subject), draw_expression(rng))
     pose = Pose(float(rng.normal(0, 4)), float(rng.normal(0, 3)), float(rng.normal(0, 2)), 0.0, -4.0, _DISTANCE_MM)
     camera = Camera.framing(size, PHOTO_MM, _DISTANCE_MM - _FACE_DEPTH_MM)
     body = look(camera, build_body(subject, step, reach_mm=180.0), Pose(z_mm=_DISTANCE_MM))

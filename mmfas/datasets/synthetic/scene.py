@@ -149,7 +149,7 @@ def build_scene(
     medium_pose = replace(pose, yaw_deg=0.8 * pose.yaw_deg, z_mm=pose.z_mm - 30.0, y_mm=pose.y_mm - 2.0)
     if not held:
         expression = draw_expression(rng)
-        hair = build_head(subject, head_grid(step_mm), expression)
+        hair = build_head(subject, head_grid(step_mm, subject), expression)
         maps = _wear(hair, plan, domain, people, rng)
         head = to_surface(maps.grid, maps.height, maps.cover, maps.canvas, relief_mm=front)
         stand = plan.pai == 'fakehead' and bool(rng.random() < 0.6)
@@ -160,7 +160,7 @@ def build_scene(
     target = pose.z_mm - 0.85 * front
     medium_pose = replace(medium_pose, z_mm=target)
     if plan.variant and domain.key == 'S' or rng.random() < 0.7:
-        maps = build_head(other, head_grid(1.25 * step_mm), draw_expression(rng))
+        maps = build_head(other, head_grid(1.25 * step_mm, other), draw_expression(rng))
         head = to_surface(maps.grid, maps.height, maps.cover, maps.canvas, relief_mm=other.depth_mm)
         head_pose = replace(pose, z_mm=target + 1.2 * other.depth_mm + gap)
         return Scene(wall, light, head, build_body(other, step_mm), medium, head_pose, medium_pose, target)
