@@ -16,7 +16,9 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmfas import registry as parts
+from mmfas.apis.monitored import monitor_problems
 from mmfas.apis.signatures import binding_problems, near_match
+from mmfas.apis.value_types import value_problems
 from mmfas.registry import TypedView, load_plugins, resolve
 
 
@@ -85,6 +87,7 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     ('val_cfg', Slot(parts.LOOPS, default='ValLoop', injected=('runner', 'dataloader', 'evaluator'))),
     ('test_cfg', Slot(parts.LOOPS, default='TestLoop', injected=('runner', 'dataloader', 'evaluator'))),
     ('log_processor', Slot(parts.LOG_PROCESSORS, default='LogProcessor')),
+    ('randomness', Slot(None, default=Runner.set_randomness, injected=('self',))),
 )
 
 #: Top-level keys that mean something beside the arguments of Runner, and helper variables of most configs.
@@ -179,6 +182,27 @@ def _below(part: Any, slot: Slot) -> Slot | None:
     return Slot(registry, is_complete=is_ours and slot.is_complete)
 
 
+def _is_place(plain: str, pattern: str) -> bool:
+    """Tell whether a pattern of SLOTS means this very place, not one further down."""
+    is_same_depth = plain.count('.') == pattern.count('.') or pattern.startswith('*')
+    return is_same_depth and fnmatchcase(plain, pattern)
+
+
+def _not_a_part(path: str, value: Any, scope: str) -> str | None:
+    """Say what is wrong with a name or number where a part belongs; None where it may stand."""
+    plain = re.sub(r'\[\d+\]', '', path)
+    pattern, slot = next(((p, s) for p, s in SLOTS if _is_place(plain, p)), ('', Slot(None)))
+    if not pattern or not isinstance(value, str | int | float):
+        return None
+    is_part = slot.registry is not None and isinstance(value, str) and _find(slot, value, scope)[0] is not None
+    if not is_part and '*' in pattern.rpartition('.')[2][1:]:
+        return None  # `*loss*` also finds names of settings
+    if is_part:
+        return f'{path}: must be a dict, got {value!r}; write dict(type={value!r})'
+    needs_type = slot.registry is not None and slot.default is None
+    return f'{path}: must be a dict{" with a type" if needs_type else ""}, got {value!r}'
+
+
 def _check_part(path: str, value: Mapping[str, Any], slot: Slot, scope: str) -> Iterator[str]:
     """Yield the problems of one part and of everything inside it."""
     type_name = value.get('type', slot.default)
@@ -197,6 +221,8 @@ def _check_part(path: str, value: Mapping[str, Any], slot: Slot, scope: str) -> 
         for problem in binding_problems(part, names, path=path, injected=injected):
             if slot.is_complete or ': missing' not in problem:
                 yield problem
+        wrong = value_problems(part, {k: given[k] for k in names}, path=path)
+        yield from (told for k, told in wrong.items() if _not_a_part(f'{path}.{k}', given[k], scope) is None)
     if not slot.is_leaf:
         for key, inner in given.items():
             yield from _check(f'{path}.{key}', inner, _below(part, slot), scope)
@@ -206,10 +232,12 @@ def _check(path: str, value: Any, inherited: Slot | None, scope: str) -> Iterato
     """Yield the problems of one value of the tree and of everything inside it."""
     if isinstance(value, list | tuple):
         for i, item in enumerate(value):
-            if isinstance(item, Mapping | list | tuple):
-                yield from _check(f'{path}[{i}]', item, inherited, scope)
+            yield from _check(f'{path}[{i}]', item, inherited, scope)
         return
     if not isinstance(value, Mapping):
+        problem = _not_a_part(path, value, scope)
+        if problem is not None:
+            yield problem
         return
     slot = _slot(path, value, inherited)
     if slot is not None and (slot is not inherited or 'type' in value):
@@ -281,8 +309,10 @@ def _data_roots(path: str, value: Any) -> Iterator[str]:
 def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -> list[str]:
     """Find everything in a config that cannot be built, without building anything.
 
-    Every `type` is looked up where it belongs, and its arguments are bound to the signature of what it names. A
-    problem reads like `model.neck.dims: unexpected, did you mean dim?`.
+    Every `type` is looked up where it belongs, its arguments are bound to the signature of what it names, and
+    their values are held against its annotations where those are simple. Metrics that hooks and schedulers watch
+    must be among those that the evaluator gives. A problem reads like
+    `model.neck.dims: unexpected, did you mean dim?`.
 
     Args:
         cfg: A whole config as for Runner.
@@ -304,7 +334,10 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     for key in tree:
         if key in known and key != 'extra_test_dataloaders':
             problems += _check(key, tree[key], None, scope)
+    wrong = value_problems(Runner, tree, path='')
+    problems += [told for key, told in wrong.items() if _not_a_part(key, tree[key], scope) is None]
     problems += _constructor(tree, scope)
+    problems += monitor_problems(tree, scope)
     problems += _loaders(tree)
     if check_data:
         problems += [line for key in known & set(tree) for line in _data_roots(key, tree[key])]

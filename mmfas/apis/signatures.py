@@ -6,12 +6,25 @@ import ast
 import difflib
 import inspect
 import textwrap
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """Where a part declares an argument.
+
+    Args:
+        parameter: Default and annotation.
+        function: The function or `__init__` that has the parameter.
+    """
+
+    parameter: inspect.Parameter
+    function: Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -22,11 +35,13 @@ class Arguments:
         names: Every accepted name that is known.
         required: Those without a default.
         is_open: Whether other names may be accepted too, because `**kwargs` goes where it cannot be followed.
+        declared: Name -> its declaration; not for names that are only picked out of `**kwargs`.
     """
 
     names: frozenset[str]
     required: frozenset[str]
     is_open: bool = False
+    declared: Mapping[str, Declaration] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -81,7 +96,9 @@ def _of_class(cls: type) -> Arguments:
     names: set[str] = set()
     required: set[str] = set()
     supplied: set[str] = set()
+    declared: dict[str, Declaration] = {}
     num_positional = 0
+    is_open = False
     for owner in cls.__mro__:
         init = vars(owner).get('__init__')
         if init is None:
@@ -91,21 +108,24 @@ def _of_class(cls: type) -> Arguments:
         try:
             parameters = list(inspect.signature(init).parameters.values())[1:]
         except (TypeError, ValueError):
-            return Arguments(frozenset(names), frozenset(required), is_open=True)
+            is_open = True
+            break
         plain = [p for p in parameters if p.kind in _NAMED]
         supplied |= {p.name for p in plain[:num_positional]}
         required |= {p.name for p in plain if p.default is p.empty and p.name not in supplied | names}
+        declared |= {p.name: Declaration(p, init) for p in plain if p.name not in supplied | names}
         names |= {p.name for p in plain} - supplied
         rest = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
         if rest is None or owner.__module__ == 'torch.nn.modules.module':  # nn.Module refuses what it takes
             break
         forwarding = _forwarding(init, rest)
         if forwarding is None:
-            return Arguments(frozenset(names), frozenset(required), is_open=True)
+            is_open = True
+            break
         names |= forwarding.picked
         supplied |= forwarding.supplied | forwarding.picked
         num_positional = forwarding.num_positional
-    return Arguments(frozenset(names), frozenset(required))
+    return Arguments(frozenset(names), frozenset(required), is_open, declared)
 
 
 def _of_function(function: Callable[..., Any]) -> Arguments:
@@ -119,6 +139,7 @@ def _of_function(function: Callable[..., Any]) -> Arguments:
         frozenset(p.name for p in plain),
         frozenset(p.name for p in plain if p.default is p.empty),
         is_open=any(p.kind is p.VAR_KEYWORD for p in parameters),
+        declared={p.name: Declaration(p, function) for p in plain},
     )
 
 

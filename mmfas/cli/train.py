@@ -69,7 +69,7 @@ def merge_arguments(args: argparse.Namespace) -> Config:
         skip_validation(cfg)
     if args.auto_scale_lr:
         use_scaled_lr(cfg)
-    randomness = dict(cfg.get('randomness') or {})
+    randomness = {'seed': None, **(cfg.get('randomness') or {})}
     if args.seed is not None:
         randomness['seed'] = args.seed
     if args.deterministic:

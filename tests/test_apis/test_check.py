@@ -12,7 +12,8 @@ from mmengine.config import Config
 from mmfas.apis.check import check_config
 
 REPO = Path(__file__).resolve().parents[2]
-LEAVES = sorted(path for path in (REPO / 'configs').rglob('*.py') if '_base_' not in path.parts)
+CONFIGS = [*(REPO / 'configs').rglob('*.py'), *(REPO / 'projects').glob('*/configs/**/*.py')]
+LEAVES = sorted(path for path in CONFIGS if '_base_' not in path.parts)
 
 pytestmark = pytest.mark.engine
 
@@ -127,20 +128,110 @@ def test_a_good_config_has_no_problem() -> None:
         ({'train_dataloder': LOADER}, 'train_dataloder: unexpected, did you mean'),
         ({'val_dataloader': LOADER}, 'val_evaluator: missing, it goes together with val_dataloader'),
         ({'val_evaluator': dict(type='FASMetrc')}, 'did you mean FASMetric'),
+        (
+            {'model__neck': 'ConcatNeck'},
+            "model.neck: must be a dict, got 'ConcatNeck'; write dict(type='ConcatNeck')",
+        ),
+        ({'model__neck': 'ConcatNek'}, "model.neck: must be a dict with a type, got 'ConcatNek'"),
+        ({'model__head__loss': 'CrossEntropyLoss'}, "model.head.loss: must be a dict, got 'CrossEntropyLoss'; "),
+        ({'model__trunk__vit': 'VisionTransformer'}, "model.trunk.vit: must be a dict, got 'VisionTransformer'"),
+        ({'model__head__dropout': '0.1'}, "model.head.dropout: must be a number, got '0.1'"),
+        ({'model__modalities': 3}, 'model.modalities: must be a list of strings, got 3'),
+        ({'optim_wrapper__optimizer__lr': 'abc'}, "optim_wrapper.optimizer.lr: must be a number, got 'abc'"),
+        (
+            {'optim_wrapper__optimizer__betas': (0.9, 'a')},
+            "optim_wrapper.optimizer.betas: must be a list of 2 numbers, got (0.9, 'a')",
+        ),
+        ({'optim_wrapper__optimizer': 'AdamW'}, 'optim_wrapper.optimizer: must be a dict, got'),
+        ({'optim_wrapper__clip_grad': 1.0}, 'optim_wrapper.clip_grad: must be a dict, got 1.0'),
+        ({'param_scheduler__0__T_max': 'ten'}, 'param_scheduler[0].T_max: must be an integer or None, got'),
+        (
+            {'custom_hooks': ['EMAHook']},
+            "custom_hooks[0]: must be a dict, got 'EMAHook'; write dict(type='EMAHook')",
+        ),
+        ({'default_hooks__logger': 'LoggerHook'}, "default_hooks.logger: must be a dict, got 'LoggerHook'; "),
+        ({'default_hooks__logger__interval': 'often'}, 'default_hooks.logger.interval: must be an integer, got'),
+        (
+            {'train_dataloader__dataset__pipeline': ['PackFASInputs']},
+            "train_dataloader.dataset.pipeline[0]: must be a dict, got 'PackFASInputs'; ",
+        ),
+        ({'train_dataloader__num_workers': 1.5}, 'train_dataloader.num_workers: must be an integer, got 1.5'),
+        ({'train_cfg__max_epochs': 'ten'}, "train_cfg.max_epochs: must be an integer, got 'ten'"),
+        (
+            {'randomness': dict(seed=0, deterministic='yes')},
+            'randomness.deterministic: must be True or False, got',
+        ),
+        ({'randomness': dict(sed=0)}, 'randomness.sed: unexpected, did you mean seed?'),
+        ({'resume': 'last'}, "resume: must be True or False, got 'last'"),
+        ({'model': 'MultiModalFAS'}, "model: must be a dict, got 'MultiModalFAS'; "),
     ],
 )
 def test_one_slip_is_found(changes: dict[str, Any], expected: str) -> None:
     problems = check_config(broken(**changes))
-    assert any(expected in problem for problem in problems), problems
+    assert len([problem for problem in problems if expected in problem]) == 1, problems
+
+
+def _validated(evaluator: Any, **changes: Any) -> dict[str, Any]:
+    return broken(val_dataloader=LOADER, val_cfg={}, val_evaluator=evaluator, **changes)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        ({'default_hooks__checkpoint__save_best': 'dev/hter'}, []),
+        ({'default_hooks__checkpoint__save_best': ['dev/auc', 'auto']}, []),
+        (
+            {'default_hooks__checkpoint__save_best': 'hter'},
+            ["default_hooks.checkpoint.save_best: val_evaluator never gives 'hter', did you mean dev/hter?"],
+        ),
+        (
+            {'default_hooks__checkpoint__save_best': ['dev/eer', 'dev/bpce']},
+            ["default_hooks.checkpoint.save_best: val_evaluator never gives 'dev/bpce', did you mean dev/bpcer?"],
+        ),
+        (
+            {'custom_hooks': [dict(type='EMAHook'), dict(type='EarlyStoppingHook', monitor='accuracy/top1')]},
+            [
+                "custom_hooks[1].monitor: val_evaluator never gives 'accuracy/top1', it gives dev/threshold, "
+                'dev/hter, dev/bpcer, dev/apcer_max, dev/acer_max, dev/acer_pooled, dev/auc, dev/eer'
+            ],
+        ),
+        (
+            {'param_scheduler': dict(type='ReduceOnPlateauLR', monitor='dev/hters')},
+            ["param_scheduler.monitor: val_evaluator never gives 'dev/hters', did you mean dev/hter?"],
+        ),
+    ],
+)
+def test_watched_metrics_must_be_given(changes: dict[str, Any], expected: list[str]) -> None:
+    metric = dict(type='FASMetric')
+    for evaluator in (metric, [metric], dict(type='Evaluator', metrics=[metric])):
+        assert check_config(_validated(evaluator, **changes)) == expected
+
+
+def test_metrics_that_do_not_say_what_they_give_are_trusted() -> None:
+    best = {'default_hooks__checkpoint__save_best': 'accuracy/top1'}
+    assert check_config(broken(**best)) == []  # no validation: nothing is watched
+    evaluator = [dict(type='FASMetric'), dict(type='mmpretrain.Accuracy')]
+    assert check_config(_validated(evaluator, **best)) == []
+    assert check_config(_validated(dict(type='FASMetric', prefix='target'), **best)) != []
+    best = {'default_hooks__checkpoint__save_best': 'target/hter'}
+    assert check_config(_validated(dict(type='FASMetric', prefix='target'), **best)) == []
 
 
 def test_all_problems_are_reported_together_and_only_those() -> None:
     problems = check_config(
-        broken(model__head__drop_out=0.1, train_dataloader__sampler__shufle=True, custom_hooks__0__type='EMAHok')
+        broken(
+            model__head__drop_out=0.1,
+            model__neck='ConcatNeck',
+            train_dataloader__sampler__shufle=True,
+            optim_wrapper__optimizer__lr='abc',
+            custom_hooks__0__type='EMAHok',
+        )
     )
     assert [problem.partition(':')[0] for problem in problems] == [
+        'model.neck',
         'model.head.drop_out',
         'train_dataloader.sampler.shufle',
+        'optim_wrapper.optimizer.lr',
         'custom_hooks[0].type',
     ]
 
@@ -188,9 +279,12 @@ def test_models_of_other_toolkits_are_bound_too() -> None:
 
 
 @pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
-def test_shipped_configs_have_no_problem(path: Path) -> None:
+def test_shipped_configs_have_no_problem(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(REPO)  # projects are imported by their path
     assert check_config(Config.fromfile(path)) == []
 
 
 def test_shipped_configs_were_found() -> None:
-    assert len(LEAVES) == len(list((REPO / 'configs').glob('[!_]*/**/*.py'))) > 0
+    in_projects = [path for path in LEAVES if 'projects' in path.relative_to(REPO).parts]
+    assert len(LEAVES) == len(list((REPO / 'configs').glob('[!_]*/**/*.py'))) + len(in_projects)
+    assert len(in_projects) >= 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
 from mmfas.apis.train import find_latest, fit_to_device, resume_from, skip_validation, use_amp, use_scaled_lr
-from mmfas.cli.train import main
+from mmfas.cli.train import add_arguments, main, merge_arguments
 from mmfas.registry import OPTIM_WRAPPERS
 
 pytestmark = pytest.mark.engine
@@ -17,6 +18,15 @@ ROOT = Path(__file__).parents[2]
 
 def _cfg(**values: object) -> Config:
     return Config(dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1)), **values))
+
+
+def test_a_config_without_randomness_gets_a_random_seed(tmp_path: Path) -> None:
+    config = tmp_path / 'config.py'
+    config.write_text('model = dict()\n', encoding='utf-8')
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert merge_arguments(parser.parse_args([str(config)])).randomness == dict(seed=None)
+    assert merge_arguments(parser.parse_args([str(config), '--seed', '3'])).randomness == dict(seed=3)
 
 
 @pytest.mark.parametrize('prefix', ['', 'Amp'])

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,18 @@ def test_dev_metrics_equal_the_functions(tmp_path: Path) -> None:
     assert metrics == {f'dev/{name}': value for name, value in FASMetric.calculate_dev(table).items()}
     assert ScoreTable.from_csv(tmp_path / 'dev.csv').to_records() == records
     assert metric.results == []
+
+
+@pytest.mark.parametrize(
+    'options', [{}, {'prefix': 'val'}, {'split': 'test'}, {'split': 'test', 'threshold': 0.5}]
+)
+def test_announced_names_are_those_that_come(options: dict[str, Any]) -> None:
+    announced = FASMetric.names_given_by(options)
+    given = _run(FASMetric(**options), make_records(200, 0))
+    for name in given:
+        assert any(fnmatchcase(name, pattern) for pattern in announced), name
+    for pattern in announced:
+        assert any(fnmatchcase(name, pattern) for name in given), pattern
 
 
 def test_scores_may_be_tensors_and_offline_equals_online(tmp_path: Path) -> None:

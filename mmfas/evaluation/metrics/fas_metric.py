@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -13,6 +13,8 @@ from mmfas.evaluation.report import FASReport, dev_threshold, evaluate_scores
 from mmfas.evaluation.scores import ScoreTable
 from mmfas.registry import METRICS
 
+#: What a report says at its threshold, in the order of its table.
+_RATES = ('threshold', 'hter', 'bpcer', 'apcer_max', 'acer_max', 'acer_pooled', 'auc')
 _TEXT_KEYS = ('domain', 'subject', 'video', 'pai')
 
 
@@ -69,6 +71,28 @@ class FASMetric(BaseMetric):
         self.level = level
         self.how = how
         self.out_file = out_file
+
+    @classmethod
+    def names_given_by(cls, cfg: Mapping[str, Any]) -> tuple[str, ...]:
+        """List the metrics that a config of this class can give, so that what watches one can be checked early.
+
+        Args:
+            cfg: Arguments of this class; others are not read.
+
+        Returns:
+            Names with prefix; `*` stands for what only the samples decide, such as the kinds of attack.
+
+        >>> FASMetric.names_given_by(dict(split='test', prefix='W'))
+        ('W/auc', 'W/*_oracle')
+        """
+        split = cfg.get('split', 'dev')
+        if split == 'dev':
+            names: tuple[str, ...] = (*_RATES, 'eer')
+        elif cfg.get('threshold') is None and cfg.get('dev_scores') is None:
+            names = ('auc', '*_oracle')
+        else:
+            names = (*_RATES, 'apcer_*', '*_oracle')
+        return tuple(f'{cfg.get("prefix") or split}/{name}' for name in names)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Keep what the score file needs of one batch.
@@ -185,7 +209,7 @@ def _flatten(report: FASReport) -> dict[str, float]:
     """Return the numbers of a report that are defined, by name."""
     flat: dict[str, float] = {}
     values = report.to_dict()
-    for name in ('threshold', 'hter', 'bpcer', 'apcer_max', 'acer_max', 'acer_pooled', 'auc'):
+    for name in _RATES:
         value = values[name]
         if value is not None:
             flat[name] = value['value'] if isinstance(value, dict) else value
