@@ -80,19 +80,42 @@ def _sample(image: np.ndarray, u: np.ndarray, v: np.ndarray, border: int) -> np.
     return cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=border, borderValue=0)
 
 
-def _search(
-    surface: Surface, origin: np.ndarray, ray: list[np.ndarray], distance: np.ndarray, num_steps: int
-) -> np.ndarray:
-    """Shorten rays (three (H, W) components from ``origin``) by their gap to the surface, ``num_steps`` times."""
-    heights = np.ascontiguousarray(surface.shape[..., 0])
-    inverse = np.float32(1.0 / surface.step_mm)
-    # Half-hearted steps keep steep slopes from overshooting; on a plane the first step is exact.
-    rate = np.float32(0.75 if surface.relief_mm > 0 else 1.0) / ray[2]
+@dataclass(frozen=True)
+class _Rays:
+    """Rays of a window in the frame of a surface, in units of its grid.
+
+    Attributes:
+        u, v, z: (H, W) change of column, row and height per mm of distance.
+        start: column, row and height of the camera.
+    """
+
+    u: np.ndarray
+    v: np.ndarray
+    z: np.ndarray
+    start: tuple[np.float32, np.float32, np.float32]
+
+    def place(self, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return columns and rows (H, W) of the points at a distance (H, W)."""
+        u, v = distance * self.u, distance * self.v
+        u += self.start[0]
+        v += self.start[1]
+        return u, v
+
+    def every_second(self) -> _Rays:
+        """Return the rays of every second row and column."""
+        u, v, z = (np.ascontiguousarray(part[::2, ::2]) for part in (self.u, self.v, self.z))
+        return _Rays(u, v, z, self.start)
+
+
+def _search(heights: np.ndarray, rays: _Rays, distance: np.ndarray, rate: float, num_steps: int) -> np.ndarray:
+    """Shorten rays (H, W) by ``rate`` of their gap to the height field, ``num_steps`` times."""
+    # The gap is start + distance * z - height; a step of rate * gap / z keeps (1 - rate) of the distance.
+    per_height = np.float32(rate) / rays.z
     for _ in range(num_steps):
-        u = (origin[0] + distance * ray[0] - surface.x0_mm) * inverse
-        v = (origin[1] + distance * ray[1] - surface.y0_mm) * inverse
-        gap = origin[2] + distance * ray[2] - _sample(heights, u, v, cv2.BORDER_REPLICATE)
-        distance = distance - gap * rate
+        target = _sample(heights, *rays.place(distance), cv2.BORDER_REPLICATE)
+        target -= rays.start[2]
+        target *= per_height
+        distance = target if rate == 1.0 else cv2.scaleAdd(distance, 1.0 - rate, target)
     return distance
 
 
@@ -132,23 +155,29 @@ def look(camera: Camera, surface: Surface, pose: Pose) -> View:
     turn = rotation(pose)
     box = _window(camera, surface, pose, turn)
     ray_y, ray_x = (axis[part] for axis, part in zip(camera.rays()[::-1], box))
-    # Camera axes with z to the camera: the ray is (X, Y, -1) * distance.
-    d = [(ray_x * turn[0, k])[None, :] + (ray_y * turn[1, k] - turn[2, k])[:, None] for k in range(3)]
+    # Camera axes with z to the camera: the ray is (X, Y, -1) * distance; columns of ``turn`` lead to the surface.
+    unit = np.array((1.0 / surface.step_mm, 1.0 / surface.step_mm, 1.0), np.float32)
+    across, along, away = turn * unit
     origin = -(turn.T @ np.array([pose.x_mm, pose.y_mm, -pose.z_mm], np.float32))
-    inverse = np.float32(1.0 / surface.step_mm)
-    distance = ((0.7 * surface.relief_mm - origin[2]) / d[2]).astype(np.float32)
+    start = (origin - np.array((surface.x0_mm, surface.y0_mm, 0.0), np.float32)) * unit
+    u, v, z = ((ray_x * across[k])[None, :] + (ray_y * along[k] - away[k])[:, None] for k in range(3))
+    rays = _Rays(u, v, z, (start[0], start[1], start[2]))
+    heights = np.ascontiguousarray(surface.shape[..., 0])
+    distance = (np.float32(0.7 * surface.relief_mm) - start[2]) / rays.z
+    # Half-hearted steps keep steep slopes from overshooting; on a plane the first step is exact.
+    rate = 0.75 if surface.relief_mm > 0 else 1.0
     if surface.relief_mm > 0:
         # Most of the way on every second pixel, the rest on all.
-        coarse = [np.ascontiguousarray(part[::2, ::2]) for part in d]
-        found = _search(surface, origin, coarse, distance[::2, ::2], _COARSE_STEPS)
+        coarse = np.ascontiguousarray(distance[::2, ::2])
+        found = _search(heights, rays.every_second(), coarse, rate, _COARSE_STEPS)
         distance = cv2.resize(found, distance.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    distance = _search(surface, origin, d, distance, _FINE_STEPS if surface.relief_mm > 50 else 1)
-    u = (origin[0] + distance * d[0] - surface.x0_mm) * inverse
-    v = (origin[1] + distance * d[1] - surface.y0_mm) * inverse
+    distance = _search(heights, rays, distance, rate, _FINE_STEPS if surface.relief_mm > 50 else 1)
+    u, v = rays.place(distance)
     shape4 = _sample(surface.shape, u, v, cv2.BORDER_CONSTANT)
     colour = _sample(surface.colour, u, v, cv2.BORDER_REPLICATE)
     optics = _sample(surface.optics, u, v, cv2.BORDER_REPLICATE)
     _, alpha, slope_x, slope_y = cv2.split(shape4)
     scale = 1.0 / np.sqrt(1.0 + slope_x * slope_x + slope_y * slope_y)
-    normal = cv2.merge([(turn[k, 2] - turn[k, 0] * slope_x - turn[k, 1] * slope_y) * scale for k in range(3)])
-    return View(box, distance.astype(np.float32), alpha, normal, colour, optics)
+    # In the frame of the surface the normal is (-slope_x, -slope_y, 1).
+    upright = cv2.merge([slope_x * -scale, slope_y * -scale, scale])
+    return View(box, distance, alpha, cv2.transform(upright, turn), colour, optics)
