@@ -6,7 +6,7 @@ from mmfas.models.fas import FASDistributedDataParallel, MultiModalFAS, fas_trai
 from mmfas.models.heads import BaseFASHead, LinearFASHead
 from mmfas.models.layers import CentralDifferenceConv, StackedLinear
 from mmfas.models.losses import BaseLoss, CrossEntropyLoss, FocalLoss
-from mmfas.models.necks import AMANeck, BaseFusionNeck, ConcatNeck, CrossAttentionNeck
+from mmfas.models.necks import AMANeck, BaseFusionNeck, ConcatNeck, CrossAttentionNeck, UAdapterNeck
 from mmfas.models.specs import FeatureSpec, OwnedParameter, StreamSpec
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     'OwnedParameter',
     'StackedLinear',
     'StreamSpec',
+    'UAdapterNeck',
     'fas_train_step',
 ]

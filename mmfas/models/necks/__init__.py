@@ -4,13 +4,18 @@ from mmfas.models.necks.ama import AMANeck
 from mmfas.models.necks.base import BaseFusionNeck, State, concat_streams, grid_of, zero_absent
 from mmfas.models.necks.concat import ConcatNeck
 from mmfas.models.necks.cross_attention import CrossAttentionNeck
+from mmfas.models.necks.u_adapter import UAdapterNeck
+from mmfas.models.necks.u_adapter_parts import GroupedUAdapter, Uncertainty
 
 __all__ = [
     'AMANeck',
     'BaseFusionNeck',
     'ConcatNeck',
     'CrossAttentionNeck',
+    'GroupedUAdapter',
     'State',
+    'UAdapterNeck',
+    'Uncertainty',
     'concat_streams',
     'grid_of',
     'zero_absent',

@@ -1,0 +1,254 @@
+"""Pieces of the U-Adapter: how far a token is trusted, and the adapters of one block as one computation.
+
+Legend: M modalities (canonical order), E edges (own modality, partner), B batch, L tokens, C token width,
+r adapter width, H heads, h x w patch grid, S slots: the largest number of projections that one modality has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mmfas.models.layers.central_difference import CentralDifferenceConv
+from mmfas.models.layers.stacked import StackedLinear
+
+MODES = ('closed_form', 'sampled')
+SPREADS = ('std', 'variance')
+
+
+class Uncertainty(nn.Module):
+    """How far tokens are trusted: `exp(-rate * spread)` under dropout, 1 for sure and near 0 for unsure ones.
+
+    From MMDG (arXiv 2402.19298), uncertainty estimation module: the spread of `num_samples` dropped-out copies of
+    an activation x. Dropout scales what it keeps by 1 / (1 - p), so in expectation the variance is
+    `x^2 p / (1 - p)`: it measures the size of activations. The result carries no gradient.
+
+    The two modes are different estimators. `'sampled'` has the distribution of the released code: with k of n
+    copies kept, the unbiased variance of the copies is `x^2 k (n - k) / ((1 - p)^2 n (n - 1))`, so one binomial
+    number per element replaces the n copies. Its variance is right on average, but the mean of its exp is not the
+    exp of the closed form: 2.7 % more at |x| = 1, 10 % at 2. As released it draws anew in every pass, at test too;
+    then a score is not reproducible, and depends on the place in the batch.
+
+    Args:
+        mode: `'closed_form'` (deterministic) or `'sampled'`.
+        spread: `'std'` as released, or `'variance'` as the paper writes.
+        rate: Steepness, at least 0; 0 trusts everything fully.
+        dropout: Share p that is dropped, in (0, 1).
+        num_samples: Number n of copies of mode `'sampled'`, at least 2.
+        mean_first: Average the spread over the channels before the exp, which gives the paper's shape
+            (B, L, 1); else the exp is averaged, as released.
+
+    Raises:
+        ValueError: If an option is unknown or out of range.
+
+    >>> Uncertainty()(torch.zeros(2, 3, 4)).shape
+    torch.Size([2, 3])
+    """
+
+    cumulative: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        mode: str = 'closed_form',
+        *,
+        spread: str = 'std',
+        rate: float = 2.25,
+        dropout: float = 0.3,
+        num_samples: int = 20,
+        mean_first: bool = False,
+    ) -> None:
+        super().__init__()
+        if mode not in MODES or spread not in SPREADS:
+            raise ValueError(
+                f'mode must be one of {MODES} and spread of {SPREADS}, but got {mode!r} and {spread!r}'
+            )
+        if rate < 0 or not 0 < dropout < 1 or num_samples < 2:
+            raise ValueError(
+                'rate must be at least 0, dropout in (0, 1) and num_samples at least 2, but got '
+                f'{rate}, {dropout} and {num_samples}'
+            )
+        self.mode, self.spread, self.rate, self.mean_first = mode, spread, rate, mean_first
+        self.odds = dropout / (1 - dropout)
+        cumulative, deviation = _binomial_tables(num_samples, 1 - dropout)
+        self.register_buffer('cumulative', cumulative, persistent=False)
+        self.register_buffer('deviation', deviation, persistent=False)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Judge tokens (..., C); returns their trust (...), in (0, 1]."""
+        spread = self._spread(x)
+        if self.mean_first:
+            return spread.mean(-1).mul_(-self.rate).exp_()
+        return spread.mul_(-self.rate).exp_().mean(-1)
+
+    def _spread(self, x: Tensor) -> Tensor:
+        """Return standard deviation or variance of every element under dropout."""
+        scale: float | Tensor = math.sqrt(self.odds)
+        if self.mode == 'sampled':
+            draws = torch.rand(x.shape, dtype=self.cumulative.dtype, device=x.device)
+            scale = self.deviation[torch.bucketize(draws, self.cumulative, right=True, out_int32=True)]
+        std = x.abs() * scale
+        return std if self.spread == 'std' else std.square_()
+
+
+def _binomial_tables(num: int, keep: float) -> tuple[Tensor, Tensor]:
+    """Tabulate a binomial number k of `num`: P(K <= k) for k < num, and the deviation of an activation of 1."""
+    mass = [math.comb(num, k) * keep**k * (1 - keep) ** (num - k) for k in range(num + 1)]
+    deviation = [math.sqrt(k * (num - k) / (num * (num - 1))) / keep for k in range(num + 1)]
+    cumulative = torch.tensor(mass, dtype=torch.float64).cumsum(0)[:-1]
+    return cumulative.float(), torch.tensor(deviation)
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """Approximate GELU: `x * sigmoid(1.702 x)`, for any shape."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+class GroupedUAdapter(nn.Module):
+    """The U-Adapters of one block, one per edge, as one computation.
+
+    From MMDG (arXiv 2402.19298), Eq. 4 and Fig. 3. Edge (own, partner) adds to the stream of `own`
+
+        k = g(W1 x_own),  q = g(W2 x_partner),  a = proj(softmax(u_partner (Q q) (K k)^T / sqrt(r / H)) V k),
+        up(g(cdc(norm(a + k))))          with g the quick GELU and u the trust in the partner's tokens.
+
+    u multiplies a whole row of logits, hence the query: an untrusted token of the partner looks at all tokens of
+    `own` alike. Slice e of every parameter belongs to edge e.
+
+    Args:
+        edges: Pairs (own, partner) of stream numbers.
+        num_streams: Number of modalities M.
+        token_dims: Token width C.
+        adapter_dims: Width r.
+        num_heads: Number H of attention heads; divides r.
+        theta: Share of the central difference, in [0, 1].
+        dropout: Share dropped before the up projection while training, in [0, 1).
+        convolve_prefix: Send the class token through the convolution too, as a map of 1 x 1 (as released); else it
+            bypasses it (as the paper draws).
+    """
+
+    _partner: Tensor
+    _reads: Tensor
+    _places: Tensor
+    _writes: Tensor
+    _writers: Tensor
+
+    def __init__(
+        self,
+        edges: Sequence[tuple[int, int]],
+        *,
+        num_streams: int,
+        token_dims: int,
+        adapter_dims: int,
+        num_heads: int,
+        theta: float,
+        dropout: float,
+        convolve_prefix: bool,
+    ) -> None:
+        super().__init__()
+        if adapter_dims % num_heads:
+            raise ValueError(f'num_heads must divide adapter_dims {adapter_dims}, but got {num_heads}')
+        num, self.num_heads, self.convolve_prefix = len(edges), num_heads, convolve_prefix
+        self._streams = num_streams
+        self.down_own = StackedLinear(num, in_features=token_dims, out_features=adapter_dims)
+        self.down_partner = StackedLinear(num, in_features=token_dims, out_features=adapter_dims)
+        self.query = StackedLinear(num, in_features=adapter_dims, out_features=adapter_dims, bias=False)
+        self.key_value = StackedLinear(num, in_features=adapter_dims, out_features=2 * adapter_dims, bias=False)
+        self.project = StackedLinear(num, in_features=adapter_dims, out_features=adapter_dims)
+        self.norm_weight = nn.Parameter(torch.ones(num, adapter_dims))
+        self.norm_bias = nn.Parameter(torch.zeros(num, adapter_dims))
+        self.conv = CentralDifferenceConv(adapter_dims, adapter_dims, num_copies=num, theta=theta)
+        self.dropout = nn.Dropout(dropout)
+        self.up = StackedLinear(num, in_features=adapter_dims, out_features=token_dims).zero_()
+        bound = math.sqrt(6 / (token_dims + adapter_dims))  # Xavier, as released
+        for layer in (self.down_own, self.down_partner):
+            nn.init.uniform_(layer.weight, -bound, bound)
+            nn.init.zeros_(layer.bias)
+        self._make_tables(edges, num_streams)
+
+    def _make_tables(self, edges: Sequence[tuple[int, int]], num_streams: int) -> None:
+        """Tabulate which projections read and write which stream; short rows are padded."""
+        owns, partners = [own for own, _ in edges], [partner for _, partner in edges]
+        reads = _rows([*owns, *partners], num_streams)
+        width = len(reads[0])
+        place = {n: row * width + column for row, ns in enumerate(reads) for column, n in enumerate(ns) if n >= 0}
+        writes = _rows(owns, num_streams)
+        for name, value in (
+            ('partner', partners),
+            ('reads', [max(n, 0) for row in reads for n in row]),
+            ('places', [place[n] for n in range(2 * len(edges))]),
+            ('writes', [max(n, 0) for row in writes for n in row]),
+            # one past the end stands for a row of zeros
+            ('writers', [n % (len(edges) + 1) for row in writes for n in row]),
+        ):
+            self.register_buffer(f'_{name}', torch.tensor(value), persistent=False)
+
+    def forward(self, x: Tensor, trust: Tensor, *, present: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Adapt normalised tokens.
+
+        Args:
+            x: Tokens (M, B, L, C), patches last.
+            trust: Trust in every token (M, B, L).
+            present: Boolean mask (B, M): an edge from an absent partner adds nothing.
+            grid: Rows and columns of the patches.
+
+        Returns:
+            What to add to the streams (M, B, L, C).
+        """
+        own, partner = self._down(x).chunk(2)  # (E, B, L, r)
+        query = self.query(partner) * trust[self._partner, ..., None].to(partner.dtype)
+        attended = self._attend(query, *self.key_value(own).chunk(2, dim=-1))
+        z = functional.layer_norm(self.project(attended) + own, own.shape[-1:])
+        z = torch.addcmul(self.norm_bias[:, None, None], z, self.norm_weight[:, None, None])
+        z = self.dropout(quick_gelu(self._convolve(z, grid)))
+        return self._up(z, present.t()[self._partner])
+
+    def _down(self, x: Tensor) -> Tensor:
+        """Project tokens (M, B, L, C) to (2E, B, L, r), own ones first; each stream is read once."""
+        streams = x.shape[0]
+        weight = torch.cat([self.down_own.weight, self.down_partner.weight])[self._reads]  # (M*S, r, C)
+        bias = torch.cat([self.down_own.bias, self.down_partner.bias])[self._reads]
+        weight, bias = (p.unflatten(0, (streams, -1)).flatten(1, 2) for p in (weight, bias))
+        z = torch.baddbmm(bias[:, None], x.flatten(1, 2), weight.transpose(1, 2))
+        z = quick_gelu(z).view(*x.shape[:3], -1, self.up.weight.shape[-1])  # (M, B, L, S, r)
+        return z.permute(0, 3, 1, 2, 4).flatten(0, 1)[self._places]
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attend within every edge and sample: (E, B, L, r)."""
+        heads = (t.flatten(0, 1).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (query, key, value))
+        out = functional.scaled_dot_product_attention(*heads)
+        return out.transpose(1, 2).flatten(2).unflatten(0, query.shape[:2])
+
+    def _convolve(self, z: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Convolve the patch tokens of (E, B, L, r)."""
+        prefix, patches = z.split([z.shape[2] - grid[0] * grid[1], grid[0] * grid[1]], dim=2)
+        patches = self.conv(patches.transpose(2, 3).unflatten(3, grid)).flatten(3).transpose(2, 3)
+        if self.convolve_prefix:
+            prefix = self.conv(prefix.flatten(1, 2)[..., None, None]).view_as(prefix)
+        return torch.cat([prefix, patches], dim=2)
+
+    def _up(self, z: Tensor, is_there: Tensor) -> Tensor:
+        """Project (E, B, L, r) up and add the edges of each stream, where (E, B) says so: (M, B, L, C)."""
+        # the bias is one more input, so that it too vanishes with the partner and one product does it all
+        z = torch.cat([z, torch.ones_like(z[..., :1])], dim=-1) * is_there[..., None, None].to(z.dtype)
+        weight = functional.pad(
+            torch.cat([self.up.weight, self.up.bias.unsqueeze(-1)], dim=-1), (0, 0, 0, 0, 0, 1)
+        )
+        z, weight = (
+            t[table].unflatten(0, (self._streams, -1)) for t, table in ((z, self._writes), (weight, self._writers))
+        )
+        rows = z.permute(0, 2, 3, 1, 4).flatten(3)  # (M, B, L, S*(r+1))
+        out = torch.bmm(rows.flatten(1, 2), weight.transpose(2, 3).flatten(1, 2))
+        return out.unflatten(1, rows.shape[1:3])
+
+
+def _rows(streams: Sequence[int], num_streams: int) -> list[list[int]]:
+    """List for each stream which entries name it, padded with -1 to one length."""
+    rows = [[n for n, stream in enumerate(streams) if stream == m] for m in range(num_streams)]
+    width = max(len(row) for row in rows)
+    return [row + [-1] * (width - len(row)) for row in rows]
