@@ -251,7 +251,7 @@ def _top_level(cfg: Mapping[str, Any], known: set[str]) -> Iterator[str]:
     """Yield the problems of the top-level keys: near misses, and keys that only work together."""
     for key in cfg:
         # Text configs may hold helper variables, so only what looks like a slip is reported.
-        near = None if key in known | _HELPERS else near_match(key, known, cutoff=0.85)
+        near = None if key in known | _HELPERS else near_match(key, known, cutoff=0.8)
         if near is not None:
             yield f'{key}: unexpected, did you mean {near}?'
     if 'model' not in cfg:

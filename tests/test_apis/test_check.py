@@ -125,6 +125,7 @@ def test_a_good_config_has_no_problem() -> None:
         ),
         ({'visualizer__vis_backends__0__type': 'LocalVisBackendd'}, 'did you mean LocalVisBackend'),
         ({'log_processor__windowsize': 1}, 'log_processor.windowsize: unexpected, did you mean window_size?'),
+        ({'modle': {}}, 'modle: unexpected, did you mean model?'),
         ({'train_dataloder': LOADER}, 'train_dataloder: unexpected, did you mean'),
         ({'val_dataloader': LOADER}, 'val_evaluator: missing, it goes together with val_dataloader'),
         ({'val_evaluator': dict(type='FASMetrc')}, 'did you mean FASMetric'),
