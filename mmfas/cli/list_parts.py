@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,13 +20,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: Parser to extend.
     """
-    parser.add_argument('kind', nargs='*', help='only these kinds, such as backbone or "fusion neck"')
+    parser.add_argument('kind', nargs='*', help='only these kinds, such as backbone or neck')
 
 
 def summary(part: Callable[..., object]) -> str:
     """Return the first line of a part's docstring, without its full stop."""
     text = inspect.getdoc(part) or ''
     return text.strip().partition('\n')[0].rstrip('.')
+
+
+def _singular(word: str) -> str:
+    """Return a word without the ending of a plural (the kinds have regular ones)."""
+    return re.sub(r'(?<=ss)es$|(?<!s)s$', '', word)
+
+
+def _words_by_kind() -> dict[str, set[str]]:
+    """Return the words by which each kind can be asked for: those of its name, and its key in a config."""
+    from mmfas.registry import PART_REGISTRIES, TypedView
+
+    return {
+        kind: {*kind.split(), *([registry.key] if isinstance(registry, TypedView) else [])}
+        for kind, registry in PART_REGISTRIES.items()
+    }
+
+
+def find_kinds(wanted: str) -> list[str]:
+    """Return the kinds that a user means.
+
+    Args:
+        wanted: A kind or a part of its name, singular or plural, with spaces, dashes or underscores.
+
+    Returns:
+        The kind of this name, else all kinds with these words.
+
+    Raises:
+        KeyError: If there is none; the message has the nearest and all kinds.
+
+    >>> find_kinds('necks'), find_kinds('model'), find_kinds('wrapper')
+    (['fusion neck'], ['model'], ['optimizer wrapper', 'model wrapper'])
+    """
+    from mmfas.apis.signatures import near_match
+
+    table = _words_by_kind()
+    words = {_singular(word) for word in re.split(r'[\s_-]+', wanted.lower())}
+    exact = [kind for kind in table if words == set(kind.split())]
+    found = exact or [kind for kind, names in table.items() if words <= names]
+    if found:
+        return found
+    near = near_match(' '.join(sorted(words)), {*table, *(name for names in table.values() for name in names)})
+    meant = next((kind for kind, names in table.items() if near == kind or near in names), None)
+    hint = f'did you mean {meant}? ' if meant else ''
+    raise KeyError(f"there is no kind '{wanted}'; {hint}kinds: {', '.join(table)}")
 
 
 def parts_by_kind() -> dict[str, dict[str, str]]:
@@ -60,13 +105,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas list', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    table = parts_by_kind()
-    wanted = [kind.replace('_', ' ').replace('-', ' ') for kind in args.kind] or list(table)
-    unknown = [kind for kind in wanted if kind not in table]
-    if unknown:
-        print(f"mmfas list: there is no kind '{unknown[0]}'; kinds: {', '.join(table)}", file=sys.stderr)
+    try:
+        kinds = list(dict.fromkeys(kind for wanted in args.kind for kind in find_kinds(wanted)))
+    except KeyError as error:
+        print(f'mmfas list: {error.args[0]}', file=sys.stderr)
         return 2
-    for kind in wanted:
+    table = parts_by_kind()
+    for kind in kinds or table:
         rows = table[kind]
         print(f'{kind} ({len(rows)})')
         width = max((len(name) for name in rows), default=0)

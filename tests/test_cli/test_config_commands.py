@@ -56,8 +56,39 @@ def test_list_takes_kinds(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert 'ConcatNeck' in out
     assert 'MultiStreamViT' not in out
-    assert list_parts.main(['nekc']) == 2
-    assert "there is no kind 'nekc'; kinds: model, backbone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('words', 'kinds'),
+    [
+        (['neck'], ['fusion neck']),
+        (['fusion_necks'], ['fusion neck']),
+        (['fusion', 'neck'], ['fusion neck']),  # as typed without quotes
+        (['trunk', 'Losses'], ['backbone', 'loss']),
+        (['model'], ['model']),
+        (['wrapper', 'sampler'], ['optimizer wrapper', 'model wrapper', 'data sampler']),
+        (['wrapper model'], ['model wrapper']),
+    ],
+)
+def test_list_takes_parts_of_kinds(words: list[str], kinds: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert list_parts.main(words) == 0
+    heads = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(' ')]
+    assert [head.rpartition(' (')[0] for head in heads] == kinds
+
+
+@pytest.mark.parametrize(
+    ('word', 'hint'),
+    [
+        ('nekc', 'did you mean fusion neck? kinds: model, backbone'),
+        ('optimiser-wraper', 'did you mean optimizer wrapper? kinds: '),
+        ('xyz', 'kinds: model, '),
+    ],
+)
+def test_list_names_the_nearest_kind(word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert list_parts.main([word]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"mmfas list: there is no kind '{word}'; {hint}")
+    assert captured.out == ''
 
 
 def test_print_config_merges_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
