@@ -48,6 +48,32 @@ def wmca(root: Path, **kwargs: Any) -> MultiModalFaceDataset:
     return MultiModalFaceDataset('W-train.txt', str(root), **kwargs)
 
 
+def _presence(dataset: MultiModalFaceDataset, num_epochs: int) -> np.ndarray:
+    """Return which modalities every sample has in every epoch, (epochs * samples, M)."""
+    rows = []
+    for epoch in range(num_epochs):
+        dataset.set_epoch(epoch)
+        rows += [dataset[i]['data_samples'].present.numpy() for i in range(len(dataset))]
+    return np.stack(rows)
+
+
+def test_dropout_counts_what_the_data_set_loads(wmca_root: Path) -> None:
+    def two(prob: float, keep_at_least: int) -> MultiModalFaceDataset:
+        drop = {'type': 'RandomModalityDropout', 'prob': prob, 'keep_at_least': keep_at_least}
+        pipeline = [*LOAD, drop, {'type': 'PackFASInputs'}]
+        return wmca(wmca_root, modalities=('rgb', 'ir'), pipeline=pipeline)
+
+    present = _presence(two(0.5, 1), num_epochs=20)
+    assert not present[:, 1].any()  # depth is not loaded
+    assert present.any(axis=1).all()
+    assert {tuple(row) for row in present[:, [0, 2]].tolist()} == {(True, True), (True, False), (False, True)}
+    # One of two goes whatever the draw, and depth never counts as the one that stays.
+    assert (_presence(two(1.0, 1), num_epochs=5).sum(axis=1) == 1).all()
+    assert (_presence(two(1.0, 2), num_epochs=5)[:, [0, 2]]).all()
+    with pytest.raises(ValueError, match=r"keep_at_least=3, but the data set loads \('rgb', 'ir'\) only"):
+        two(0.5, 3)[0]
+
+
 def test_records_of_a_published_list(wmca_root: Path) -> None:
     dataset = wmca(wmca_root)
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]

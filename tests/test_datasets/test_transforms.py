@@ -163,6 +163,12 @@ def test_dropout_by_modality_and_of_absent_ones() -> None:
     assert kept == set(MODALITIES)
 
 
+def test_dropout_keeps_all_of_a_sample_that_has_no_more() -> None:
+    for index in range(20):
+        results = run(RandomModalityDropout(1.0, keep_at_least=2), sample(('depth',)), index)
+        assert results['present'] == {'rgb': True, 'depth': False, 'ir': True}
+
+
 def test_fixed_missing() -> None:
     before = sample(same=False)
     presence = before['present']

@@ -31,14 +31,18 @@ class RandomModalityDropout(BaseTransform):
     """Remove each modality at random, so that a model learns to do without.
 
     Required Keys:
-        rgb, depth, ir, present
+        rgb, depth, ir, present; modalities where the data set loads fewer than three
     Modified Keys:
         rgb, depth, ir, present
 
     Args:
         prob: Probability of removal, one for all modalities or one each as `{'depth': 0.3}`; unnamed ones stay.
-        keep_at_least: How many of the modalities a sample has stay in any case, at least 1. If the draws would
-            leave fewer, random ones of the removed are put back.
+        keep_at_least: How many of the modalities a sample has stay in any case, at least 1. Only those count that
+            the data set loads and the sample has; one that has no more keeps them all. If the draws would leave
+            fewer, random ones of the removed are put back.
+
+    Raises:
+        ValueError: If an argument is out of range, or more are to be kept than the data set loads.
     """
 
     def __init__(self, prob: float | Mapping[str, float] = 0.3, keep_at_least: int = 1) -> None:
@@ -74,6 +78,12 @@ class RandomModalityDropout(BaseTransform):
         Returns:
             The sample with fewer modalities.
         """
+        loaded = results.get('modalities', MODALITIES)
+        if self.keep_at_least > len(loaded):
+            raise ValueError(
+                f'RandomModalityDropout: keep_at_least={self.keep_at_least}, but the data set loads '
+                f'{tuple(loaded)} only, so nothing would ever be removed; keep at most {len(loaded)}'
+            )
         present = tuple(m for m in MODALITIES if results['present'][m])
         return _remove(results, self.draw_removed(present))
 
