@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from .head import to_surface
+from .head_paint import paint, primed
 from .head_shape import HeadGrid
 from .materials import material, skin_colour
 from .records import Subject, Surface
-from .shapes import noise_field, soft_step
+from .shapes import noise_field, soft_step, unit_clip
 
 __all__ = ['Wall', 'build_body', 'build_wall']
 
@@ -38,25 +40,20 @@ def build_body(subject: Subject, step_mm: float, *, bare_stand: bool = False, re
     shoulder = subject.chin_mm + 42.0 + 0.00125 * x**2 + 0.14 * np.abs(x)
     torso = soft_step(y - shoulder, 1.5 * step)
     neck = soft_step(neck_half - np.abs(x), 1.5 * step)
-    z_neck = 42.0 * np.sqrt(np.clip(1.0 - (x / (neck_half + 2.0)) ** 2, 0.0, 1.0))
-    z_torso = 18.0 + 34.0 * np.clip(1.0 - (x / 240.0) ** 2, 0.0, 1.0) * np.clip((y - shoulder) / 60.0, 0.0, 1.0)
-    canvas = np.broadcast_to(skin_colour(subject.melanin, subject.redness), (*grid.shape, 6)).astype(np.float32)
-    cover = np.maximum(neck, torso)
+    z_neck = 42.0 * np.sqrt(np.maximum(1.0 - (x / (neck_half + 2.0)) ** 2, 0.0))
+    z_torso = 18.0 + 34.0 * np.maximum(1.0 - (x / 240.0) ** 2, 0.0) * unit_clip((y - shoulder) / 60.0)
     if bare_stand:
-        canvas = np.broadcast_to(material('plastic'), (*grid.shape, 6)).astype(np.float32)
-        foot = soft_step(y - subject.chin_mm - 55.0, 2.0)
-        canvas = canvas + foot[..., None] * (material('stand') - canvas)
-        height = z_neck + 0 * z_torso
-        return to_surface(grid, height.astype(np.float32), neck, canvas, relief_mm=45.0)
-    stripes = 1.0 + 0.45 * subject.cloth_stripes * np.sign(np.sin(y / 6.5) + 0 * x)
-    cloth = np.empty((*grid.shape, 6), np.float32)
-    cloth[..., :3] = np.array(subject.cloth_rgb, np.float32) * stripes[..., None]
+        canvas = primed(material('plastic'), grid.shape)
+        canvas[grid.y_mm > subject.chin_mm + 55.0] = material('stand')
+        return to_surface(grid, z_neck, neck, canvas, relief_mm=45.0)
     # Dyes of textiles are mostly transparent in NIR: dark clothes look light there.
-    cloth[..., 3] = 0.35 + 0.4 * float(np.mean(subject.cloth_rgb))
-    cloth[..., 4:] = (0.03, 0.05)
-    canvas += torso[..., None] * (cloth - canvas)
+    nir = 0.35 + 0.4 * sum(subject.cloth_rgb) / 3.0
+    cloth = primed(np.array([*subject.cloth_rgb, nir, 0.03, 0.05], np.float32), grid.shape)
+    cloth[..., :3] *= (1.0 + 0.45 * subject.cloth_stripes * np.sign(np.sin(y / 6.5)))[..., None]
+    canvas = primed(skin_colour(subject.melanin, subject.redness), grid.shape)
+    paint(canvas, torso, cloth)
     height = np.maximum(z_neck * neck, z_torso * torso)
-    return to_surface(grid, height.astype(np.float32), cover, canvas, relief_mm=45.0)
+    return to_surface(grid, height, np.maximum(neck, torso), canvas, relief_mm=45.0)
 
 
 @dataclass(frozen=True)
@@ -76,9 +73,9 @@ class Wall:
     def depth(self, shape: tuple[int, int]) -> np.ndarray:
         """Return the distance map (H, W) in mm."""
         height, width = shape
-        u = np.linspace(-0.5, 0.5, width, dtype=np.float32)
-        v = np.linspace(-0.5, 0.5, height, dtype=np.float32)
-        return np.float32(self.distance_mm) + self.slope_mm[0] * u[None, :] + self.slope_mm[1] * v[:, None]
+        across = self.slope_mm[0] * np.linspace(-0.5, 0.5, width, dtype=np.float32)
+        down = self.slope_mm[1] * np.linspace(-0.5, 0.5, height, dtype=np.float32)
+        return (np.float32(self.distance_mm) + across)[None, :] + down[:, None]
 
 
 def build_wall(rng: np.random.Generator, size: int, distance_mm: float) -> Wall:
@@ -94,15 +91,15 @@ def build_wall(rng: np.random.Generator, size: int, distance_mm: float) -> Wall:
     """
     base = rng.uniform(0.06, 0.6) * rng.uniform(0.85, 1.15, 3)
     nir = rng.uniform(0.25, 0.75)
-    colour = np.empty((size, size, 4), np.float32)
-    colour[...] = np.append(base, nir).astype(np.float32)
+    colour = primed(np.array([*base, nir], np.float32), (size, size))
     colour *= (1.0 + 0.22 * noise_field(rng, (size, size), (2, 2)))[..., None]
     for _ in range(int(rng.integers(0, 6))):
         left, top = (rng.uniform(-0.3, 1.0, 2) * size).astype(int)
         width, height = (rng.uniform(0.08, 0.6, 2) * size).astype(int)
         tone = rng.uniform(0.04, 0.7) * (1.0 + 0.55 * rng.uniform(-1, 1, 3))
-        patch = np.append(tone, rng.uniform(0.15, 0.8)).astype(np.float32)
+        patch = (*tone, rng.uniform(0.15, 0.8))
         colour[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = patch
     colour *= (1.0 + 0.05 * noise_field(rng, (size, size), (24, 24)))[..., None]
     slope = rng.normal(0.0, 160.0, 2)
-    return Wall(np.clip(colour, 0.01, 0.95), distance_mm, (float(slope[0]), float(slope[1])))
+    planes = [unit_clip(colour[..., k]) for k in range(4)]
+    return Wall(cv2.merge(planes), distance_mm, (float(slope[0]), float(slope[1])))

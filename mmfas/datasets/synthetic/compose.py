@@ -22,14 +22,12 @@ class Picture:
         normal: (H, W, 3), z towards the camera.
         colour: (H, W, 4) linear R, G, B, NIR.
         optics: (H, W, 3) gloss, depth failure affinity, emission.
-        near: (H, W) coverage of everything but the wall.
     """
 
     depth_mm: np.ndarray
     normal: np.ndarray
     colour: np.ndarray
     optics: np.ndarray
-    near: np.ndarray
 
 
 def compose(wall: Wall, views: list[View], size: int) -> Picture:
@@ -48,13 +46,12 @@ def compose(wall: Wall, views: list[View], size: int) -> Picture:
     optics = np.zeros((size, size, 3), np.float32)
     normal = np.zeros((size, size, 3), np.float32)
     normal[..., 2] = 1.0
-    near = np.zeros((size, size), np.float32)
     for view in views:
         box = view.box
         alpha = view.alpha * (view.depth_mm < depth[box])
         rest = 1.0 - alpha
         for below, above in ((colour, view.colour), (optics, view.optics), (normal, view.normal)):
             below[box] = cv2.blendLinear(above, np.ascontiguousarray(below[box]), alpha, rest)
-        near[box] = np.maximum(near[box], alpha)
-        depth[box] = np.where(alpha > 0.5, view.depth_mm, depth[box])
-    return Picture(depth, normal, colour, optics, near)
+        solid = (alpha > 0.5).view(np.uint8)
+        depth[box] = cv2.copyTo(view.depth_mm, solid, np.ascontiguousarray(depth[box]))
+    return Picture(depth, normal, colour, optics)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .shapes import sensor_noise
+from .shapes import sensor_noise, unit_clip
 
 __all__ = ['DepthSensor', 'degrade_depth', 'depth_sigma_mm', 'encode_depth', 'hole_probability']
 
@@ -85,10 +85,10 @@ def hole_probability(
         sun: (H, W) sunlight on the surface 0..1.
         sensor: parameters.
     """
-    dark = np.clip(1.0 - nir / 0.16, 0.0, 1.0)
+    dark = unit_clip(1.0 - nir / 0.16)
     chance = sensor.dropout + sensor.dark_dropout * dark + sensor.shine_dropout * fail + sensor.sun_dropout * sun
     outside = (depth_mm < sensor.range_mm[0]) | (depth_mm > sensor.range_mm[1])
-    return np.where(outside, 1.0, np.clip(chance, 0.0, 1.0)).astype(np.float32)
+    return np.maximum(unit_clip(chance), outside).astype(np.float32)
 
 
 def _edge_holes(depth_mm: np.ndarray, sensor: DepthSensor, focal_px: float) -> np.ndarray:
@@ -103,11 +103,9 @@ def _edge_holes(depth_mm: np.ndarray, sensor: DepthSensor, focal_px: float) -> n
         reach = int(min(float(disparity.max()), 0.06 * depth_mm.shape[1]))
         inverse = sensor.baseline_mm * focal_px / depth_mm
         for shift in range(1, reach + 1):
-            moved = np.empty_like(depth_mm)
-            moved[:, shift:], moved[:, :shift] = depth_mm[:, :-shift], depth_mm[:, :1]
-            gap = np.zeros_like(depth_mm)
-            gap[:, shift:] = inverse[:, :-shift] - inverse[:, shift:]
-            holes |= (gap > shift) & (depth_mm - moved > sensor.edge_mm)
+            gap = inverse[:, :-shift] - inverse[:, shift:]
+            step = depth_mm[:, shift:] - depth_mm[:, :-shift]
+            holes[:, shift:] |= (gap > shift) & (step > sensor.edge_mm)
     return holes
 
 
@@ -142,9 +140,10 @@ def degrade_depth(
         noisy = 1.0 / (np.rint(1.0 / np.maximum(noisy, 1.0) / step) * step)
     # Holes come in blotches: a smooth uniform field is compared with the chance.
     field = sensor_noise(rng, shape, max(1.6 * shape[1] / 112.0, 0.7))
-    uniform = 1.0 / (1.0 + np.exp(-1.702 * field))
-    holes = (uniform < hole_chance) | _edge_holes(depth_mm, sensor, focal_px)
-    return np.where(holes, 0.0, noisy).astype(np.float32)
+    odds = cv2.exp(np.float32(-1.702) * field)
+    # The field as a share is 1 / (1 + odds), a logistic stand-in for the normal distribution.
+    holes = ((1.0 + odds) * hole_chance > 1.0) | _edge_holes(depth_mm, sensor, focal_px)
+    return (noisy * ~holes).astype(np.float32)
 
 
 def _median(values: np.ndarray) -> float:
@@ -165,7 +164,7 @@ def encode_depth(depth_mm: np.ndarray, sensor: DepthSensor, centre_mm: float) ->
         (H, W) uint8.
     """
     valid = depth_mm > 0
-    safe = np.where(valid, depth_mm, centre_mm).astype(np.float32)
+    safe = depth_mm + np.float32(centre_mm) * ~valid
     if sensor.encoding == 'window':
         code = (centre_mm - safe) / sensor.window_mm
     elif sensor.encoding == 'inverse':
@@ -181,5 +180,5 @@ def encode_depth(depth_mm: np.ndarray, sensor: DepthSensor, centre_mm: float) ->
     else:
         raise ValueError(f"encoding must be 'window', 'inverse' or 'robust', got {sensor.encoding!r}.")
     code = code if sensor.near_bright else -code
-    grey = np.clip(128.0 + 254.0 * code, 1.0, 255.0)
-    return np.where(valid, np.rint(grey), 0).astype(np.uint8)
+    grey = (128.0 + 254.0 * code).clip(1.0, 255.0)
+    return (np.rint(grey) * valid).astype(np.uint8)

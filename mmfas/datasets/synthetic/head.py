@@ -12,7 +12,7 @@ from .head_shape import EYE_Y_MM, HeadGrid, face_radius, head_height
 from .head_texture import hair_texture
 from .materials import material
 from .records import Expression, Subject, Surface
-from .shapes import soft_step, unit_clip
+from .shapes import positive, soft_step, unit_clip
 
 __all__ = ['HeadMaps', 'build_head', 'to_surface', 'wear_glasses', 'wear_hair']
 
@@ -43,10 +43,9 @@ def _hair_regions(subject: Subject, grid: HeadGrid) -> tuple[np.ndarray, np.ndar
     grow = {'buzz': 3.0, 'bald': 0.0}.get(subject.hair_style, subject.hair_mm)
     outer = face_radius(subject, grid, grow)
     # Rows above the crown have no outline: close the cap with a circle around the skull.
-    cap = np.hypot(
-        x[None, :] / (subject.half_width_mm + grow), np.minimum(y, 0)[:, None] / (subject.crown_mm + grow)
-    )
-    outer = np.where(y[:, None] < 0, cap, outer)
+    upper = y < 0
+    wide, high = x / (subject.half_width_mm + grow), y[upper] / (subject.crown_mm + grow)
+    outer[upper] = np.sqrt((wide**2)[None, :] + (high**2)[:, None])
     ax = np.abs(x)
     line = subject.hairline_mm + 0.004 * ax**2 * (1.0 + 0.3 * subject.age)
     side_x = subject.half_width_mm - 7.0
@@ -61,7 +60,8 @@ def _hair_regions(subject: Subject, grid: HeadGrid) -> tuple[np.ndarray, np.ndar
         curtain = np.minimum((ax - subject.half_width_mm + 13.0 + 0.00 * ax)[None, :], 148.0 - y[:, None])
         drop = (subject.half_width_mm + subject.hair_mm - ax)[None, :] + np.minimum(0.0, 40.0 - 0.2 * y)[:, None]
         region = np.maximum(region, curtain)
-        outer = np.where((y > 0)[:, None], 1.0 - drop / 60.0, outer)
+        lower = y > 0
+        outer[lower] = 1.0 - drop[lower] / 60.0
     inside = soft_step((1.0 - outer) * 60.0, 2.0 * grid.step_mm)
     return soft_step(region, 5.0 + grid.step_mm) * inside, outer
 
@@ -75,10 +75,10 @@ def wear_hair(maps: HeadMaps, subject: Subject) -> None:
     streaks = hair_texture(subject, grid)
     fray = unit_clip(1.5 * cover - 0.25 + 1.2 * streaks * cover * (1.0 - cover))
     thick = subject.hair_mm * (0.3 if subject.hair_style == 'buzz' else 0.75)
-    envelope = (subject.depth_mm + thick) * np.sqrt(np.clip(1.0 - outer**2, 0.0, 1.0)) + 4.0
+    envelope = (subject.depth_mm + thick) * cv2.sqrt(positive(1.0 - outer**2)) + 4.0
     if subject.hair_style == 'long':
         # Curtains fall beside the face, not in front of it.
-        envelope = np.where((grid.y_mm > 0)[:, None], 0.62 * envelope, envelope)
+        envelope[grid.y_mm > 0] *= 0.62
     height = np.maximum(maps.height + 0.4 * thick * fray, envelope * fray)
     height = cv2.GaussianBlur(height.astype(np.float32), (0, 0), 3.0 / grid.step_mm) + 0.7 * streaks * fray
     maps.height = np.where(fray > 0.05, height, maps.height).astype(np.float32)
@@ -96,7 +96,7 @@ def _lens_distance(subject: Subject, grid: HeadGrid) -> np.ndarray:
     if subject.glasses == 'square':
         box = np.maximum(np.abs(x)[None, :] - 17.0, np.abs(y)[:, None] - 11.0)
         return 7.0 - np.maximum(box, 0.0) - np.where(box > 0, 0.0, box)
-    return 21.5 - np.hypot(x[None, :], 1.12 * y[:, None])
+    return 21.5 - np.sqrt((x**2)[None, :] + ((1.12 * y) ** 2)[:, None])
 
 
 def wear_glasses(maps: HeadMaps, subject: Subject) -> None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from .records import Expression, Subject
-from .shapes import bump_sum, ellipse_mask, smooth_interp, soft_step
+from .shapes import bump_sum, ellipse_mask, smooth_interp, soft_step, unit_clip
 
 __all__ = [
     'EYE_Y_MM',
@@ -126,7 +126,7 @@ def _skull(subject: Subject, grid: HeadGrid, radius: np.ndarray) -> np.ndarray:
         (chin + 12, 0.30 * depth),
     )
     profile = smooth_interp(grid.y_mm, knots, 4.0 / grid.step_mm)
-    return profile[:, None] * np.sqrt(1.0 - cv2.pow(np.minimum(radius, 1.0), 2.7))
+    return profile[:, None] * cv2.sqrt(1.0 - cv2.pow(unit_clip(radius), 2.7))
 
 
 def _eyes(subject: Subject, expression: Expression) -> list[tuple[float, ...]]:

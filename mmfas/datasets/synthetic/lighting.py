@@ -7,7 +7,7 @@ import numpy as np
 
 from .compose import Picture
 from .records import Light
-from .shapes import unit_clip
+from .shapes import positive, unit_clip
 
 __all__ = ['cast_shadow', 'draw_light', 'occlusion', 'shade_nir', 'shade_visible']
 
@@ -77,7 +77,9 @@ def cast_shadow(depth_mm: np.ndarray, direction: tuple[float, float, float], mm_
         over = small - other
         over -= reach_mm * direction[2] / flat + 1.5
         # Things far in front (another object) shadow too, but not without limit.
-        shade = np.maximum(shade, np.minimum(over * (1.0 / (3.0 + 0.25 * reach_mm)), 1.0) * (over < 140.0))
+        shadow = unit_clip(over * (1.0 / (3.0 + 0.25 * reach_mm)))
+        shadow *= over < 140.0
+        shade = np.maximum(shade, shadow)
     return 1.0 - cv2.resize(shade, depth_mm.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
@@ -104,23 +106,32 @@ def shade_visible(picture: Picture, light: Light, mm_per_px: float) -> np.ndarra
         (H, W, 3) linear radiance in R, G, B order, not exposed.
     """
     direction = np.array(light.key_direction, np.float32)
-    lit = 1.0 - light.shadow * (1.0 - cast_shadow(picture.depth_mm, light.key_direction, mm_per_px))
+    # As 1 - shadow * (1 - cast), with one pass less.
+    lit = cast_shadow(picture.depth_mm, light.key_direction, mm_per_px)
+    lit *= light.shadow
+    lit += 1.0 - light.shadow
     half = direction + np.array((0, 0, 1), np.float32)
     half /= np.linalg.norm(half)
     axes = np.stack([direction, half, np.array((0, 1, 0), np.float32)])
     facing, mirror, down = cv2.split(cv2.transform(picture.normal, axes))
     gloss, _, emission = cv2.split(picture.optics)
-    shine = cv2.pow(np.maximum(mirror, 0.0), 24) * gloss * lit
+    shine = cv2.pow(positive(mirror), 24)
+    shine *= gloss
+    shine *= lit
     sky = (0.72 - 0.28 * down) * occlusion(picture.depth_mm, mm_per_px)
-    own, reflected = 1.15 * emission, 1.0 - 0.97 * emission
-    colours, planes = cv2.split(picture.colour), []
-    for k in range(3):
+    planes = cv2.split(picture.colour)[:3]
+    screen = bool(emission.any())
+    for k, seen in enumerate(planes):
         # Red scatters furthest in skin: its terminator is softer (wrap lighting).
         wrap = (0.22, 0.12, 0.08)[k]
-        arriving = np.maximum((facing + wrap) * (light.key_rgb[k] / (1.0 + wrap)), 0.0) * lit
+        arriving = positive((facing + wrap) * (light.key_rgb[k] / (1.0 + wrap)))
+        arriving *= lit
         arriving += light.ambient_rgb[k] * sky
-        seen = colours[k] * (arriving * reflected + own)
-        planes.append(seen + (0.42 * light.key_rgb[k]) * shine)
+        if screen:
+            arriving *= 1.0 - 0.97 * emission
+            arriving += 1.15 * emission
+        seen *= arriving
+        seen += (0.42 * light.key_rgb[k]) * shine
     return cv2.merge(planes)
 
 
@@ -143,8 +154,8 @@ def shade_nir(picture: Picture, light: Light, *, led_mm: tuple[float, float], ra
     towards, sunward = cv2.split(cv2.transform(picture.normal, axes))
     falloff = np.float32(range_mm) / depth
     falloff *= falloff
-    facing = np.maximum((towards + 0.25) * 0.8, 0.0) * falloff
+    facing = positive((towards + 0.25) * 0.8) * falloff
     if light.sun > 0:
-        facing += 0.7 * light.sun * np.maximum(sunward, 0.0)
-    shine = cv2.pow(np.maximum(towards, 0.0), 40) * picture.optics[..., 0]
-    return picture.colour[..., 3] * facing + 0.5 * shine * falloff
+        facing += 0.7 * light.sun * positive(sunward)
+    shine = cv2.pow(positive(towards), 40) * cv2.extractChannel(picture.optics, 0)
+    return cv2.extractChannel(picture.colour, 3) * facing + 0.5 * shine * falloff

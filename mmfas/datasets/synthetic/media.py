@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 
 from .head import to_surface
+from .head_paint import paint, primed
 from .head_shape import EYE_Y_MM, HeadGrid
 from .materials import material, skin_colour
 from .photo import PHOTO_MM
 from .records import Subject, Surface
-from .shapes import ellipse_mask, noise_field, soft_step
+from .shapes import ellipse_mask, noise_field, soft_step, unit_clip
 
 __all__ = ['INKS', 'Sheet', 'build_screen', 'build_sheet', 'ink_reflectance']
 
@@ -61,12 +62,13 @@ def ink_reflectance(photo: np.ndarray, sheet: Sheet) -> np.ndarray:
     paper = material(sheet.paper)
     out = np.empty((*photo.shape[:2], 4), np.float32)
     out[..., :3] = paper[:3] * (0.03 + 0.97 * photo)
-    bright = photo.max(-1)
-    darkness = 1.0 - np.sqrt(photo.mean(-1))
+    red, green, blue = cv2.split(photo)
+    darkness = 1.0 - np.sqrt((red + green + blue) / np.float32(3.0))
     if sheet.ink == 'dye':
         seen = 0.10 * darkness
     elif sheet.ink == 'carbon':
-        seen = 0.80 * np.clip(1.0 - np.sqrt(bright), 0.0, 1.0) ** 1.2
+        bright = np.maximum(np.maximum(red, green), blue)
+        seen = 0.80 * cv2.pow(unit_clip(1.0 - np.sqrt(bright)), 1.2)
     else:
         seen = 0.72 * darkness
     out[..., 3] = paper[3] * (1.0 - seen)
@@ -131,7 +133,7 @@ def _add_thumbs(
     for side in (-1.0, 1.0):
         centre = (side * (half_x - 4.0), 42.0)
         thumb = ellipse_mask(grid.x_mm, grid.y_mm, centre, (24.0, 9.0), 1.5 * grid.step_mm)
-        canvas += thumb[..., None] * (row - canvas)
+        paint(canvas, thumb, row)
         height += 9.0 * np.sqrt(thumb)
         cover = np.maximum(cover, thumb)
     return cover
@@ -164,15 +166,14 @@ def build_sheet(
     grid = _plane_grid(half, half * 1.06, step_mm)
     x, y = grid.x_mm, grid.y_mm
     ink = ink_reflectance(photo, sheet)
-    canvas = np.empty((*grid.shape, 6), np.float32)
+    canvas = primed(material(sheet.paper), grid.shape)
     canvas[..., :4] = _place(ink, grid, width, sheet.crop)
-    canvas[..., 4:] = material(sheet.paper)[4:]
     phase = rng.uniform(0, 6.28, 2).astype(np.float32)
     dots = np.sin(x * 2.4 + phase[0])[None, :] * np.sin(y * 2.4 + phase[1])[:, None]
     bands = np.sin(y * rng.uniform(0.15, 0.5))[:, None] * rng.uniform(0.0, 0.035)
     canvas[..., :3] *= (1.0 + 0.05 * dots + bands)[..., None]
     outside = np.maximum(np.abs(x)[None, :] - width / 2, np.abs(y)[:, None] - width / 2)
-    canvas += soft_step(outside, step_mm)[..., None] * (material(sheet.paper) - canvas)
+    paint(canvas, soft_step(outside, step_mm), material(sheet.paper))
     cover = soft_step(half - np.abs(x), step_mm)[None, :] * soft_step(half * 1.06 - np.abs(y), step_mm)[:, None]
     if sheet.holes:
         cover = cover * (1.0 - _holes(victim, grid, sheet))
@@ -214,18 +215,17 @@ def build_screen(
     half_x, half_y = width / 2 + bezel_mm, width / 2 * 1.08 + 1.4 * bezel_mm
     grid = _plane_grid(half_x, half_y, step_mm)
     x, y = grid.x_mm, grid.y_mm
-    canvas = np.empty((*grid.shape, 6), np.float32)
-    canvas[...] = material('screen_glass')
+    canvas = primed(material('screen_glass'), grid.shape)
     backlight = np.array([0.94, 1.0, 1.10], np.float32) * rng.uniform(0.85, 1.15)
     shown = _place(photo, grid, width, crop)
-    canvas[..., :3] = 0.02 + backlight * shown**0.95
+    canvas[..., :3] = 0.02 + backlight * cv2.pow(shown, 0.95)
     angle, freq = rng.uniform(0, 3.14), rng.uniform(0.35, 1.1)
     wave = (np.float32(np.cos(angle) * freq) * x)[None, :] + (np.float32(np.sin(angle) * freq) * y)[:, None]
     for k in range(3):
         canvas[..., k] *= 1.0 + 0.22 * moire * np.sin(wave + 2.1 * k)
     active = np.maximum(np.abs(x)[None, :] - width / 2, np.abs(y)[:, None] - width / 2 * 1.08)
     lit = soft_step(-active, step_mm)
-    canvas += (1.0 - lit)[..., None] * (material('bezel') - canvas)
+    paint(canvas, 1.0 - lit, material('bezel'))
     cover = soft_step(half_x - np.abs(x), step_mm)[None, :] * soft_step(half_y - np.abs(y), step_mm)[:, None]
     height = np.zeros(grid.shape, np.float32)
     emission = lit.copy()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .shapes import sensor_noise, unit_clip
+from .shapes import positive, sensor_noise, unit_clip
 
 __all__ = ['PhotoSensor', 'expose', 'expose_nir', 'resample', 'to_grey_levels']
 
@@ -90,17 +90,30 @@ def expose(
     for k, plane in enumerate(cv2.split(radiance)):
         exposed = plane * np.float32(gain * light_level * cast[k])
         noisy = _add_noise(exposed, sensor, gain, rng)
-        # A soft shoulder instead of hard clipping keeps highlights on dark and light skin.
-        shoulder = np.minimum(noisy, 0.7) + 0.3 * (1.0 - np.exp(np.minimum(0.7 - noisy, 0.0) / np.float32(0.3)))
-        planes.append(cv2.pow(unit_clip(shoulder), sensor.gamma))
+        planes.append(cv2.pow(unit_clip(_shoulder(noisy)), sensor.gamma))
     return cv2.merge(planes)
+
+
+def _shoulder(signal: np.ndarray) -> np.ndarray:
+    """Bend a plane (H, W) softly above 0.7, towards 1; hard clipping would cost light skin its highlights."""
+    over = positive(signal - np.float32(0.7))
+    bent = cv2.exp(over * np.float32(-1.0 / 0.3))
+    bent *= np.float32(-0.3)
+    bent += np.float32(0.3)
+    bent += signal
+    bent -= over
+    return bent
 
 
 def _add_noise(exposed: np.ndarray, sensor: PhotoSensor, gain: float, rng: np.random.Generator) -> np.ndarray:
     """Add shot and read noise to an exposed plane (H, W); both grow with the gain."""
-    noise = sensor_noise(rng, exposed.shape)
-    variance = np.maximum(exposed, 0.0) * np.float32(sensor.shot_noise * gain)
-    return exposed + np.sqrt(variance + np.float32((sensor.read_noise * gain) ** 2)) * noise
+    variance = positive(exposed)
+    variance *= np.float32(sensor.shot_noise * gain)
+    variance += np.float32((sensor.read_noise * gain) ** 2)
+    noisy = cv2.sqrt(variance)
+    noisy *= sensor_noise(rng, exposed.shape)
+    noisy += exposed
+    return noisy
 
 
 def expose_nir(

@@ -91,7 +91,7 @@ def _oval(size: int, draws: np.ndarray) -> np.ndarray:
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     x = (axis - 0.03 * draws[0]) / (0.40 + 0.03 * draws[2])
     y = (axis - 0.03 * draws[1]) / (0.48 + 0.03 * draws[3])
-    return soft_step(1.0 - np.hypot(x[None, :], y[:, None]), 0.02)
+    return soft_step(1.0 - np.sqrt((x**2)[None, :] + (y**2)[:, None]), 0.02)
 
 
 def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
@@ -161,11 +161,11 @@ def _measure_depth(
     sensor = stressed_depth(replace(domain.depth, dropout=domain.depth.dropout * hole_factor), setting.stress)
     pick = slice(every // 2, None, every)
     ideal = np.ascontiguousarray(picture.depth_mm[pick, pick])
-    nir = picture.colour[pick, pick, 3]
     # Grazing surfaces send little light back.
-    nir = nir * np.clip(picture.normal[pick, pick, 2], 0.1, 1.0)
+    nir = cv2.extractChannel(picture.colour, 3) * cv2.extractChannel(picture.normal, 2).clip(0.1, 1.0)
     sun = np.full_like(ideal, scene.light.sun)
-    chance = hole_probability(ideal, nir, picture.optics[pick, pick, 1], sun, sensor)
+    nir, fail = nir[pick, pick], cv2.extractChannel(picture.optics, 1)[pick, pick]
+    chance = hole_probability(ideal, nir, fail, sun, sensor)
     focal = ideal.shape[0] * scene.target_mm / domain.crop_mm
     return degrade_depth(ideal, nir, chance, sensor, rng, focal_px=focal)
 

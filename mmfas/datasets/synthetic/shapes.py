@@ -16,6 +16,7 @@ __all__ = [
     'ellipse_mask',
     'noise_field',
     'outer',
+    'positive',
     'sensor_noise',
     'smooth_interp',
     'soft_step',
@@ -54,15 +55,20 @@ def bump(
 
 
 def unit_clip(values: np.ndarray) -> np.ndarray:
-    """Limit a float array to 0..1; several times less overhead than `np.clip` on small pictures."""
-    return np.minimum(np.maximum(values, 0.0), 1.0)
+    """Limit a float array to 0..1; the method has less overhead than `np.clip` on small pictures."""
+    return values.clip(0.0, 1.0)
+
+
+def positive(values: np.ndarray) -> np.ndarray:
+    """Replace what is below 0 by 0; half the time of `np.maximum`, which is slow with a number."""
+    return values.clip(0.0, np.inf)
 
 
 def soft_step(distance_mm: np.ndarray, width_mm: float) -> np.ndarray:
     """Turn a signed distance (positive = inside) into coverage 0..1 over a ramp of ``width_mm``."""
     coverage = np.asarray(distance_mm, np.float32) * np.float32(1.0 / max(width_mm, 1e-3))
     coverage += np.float32(0.5)
-    return unit_clip(coverage)
+    return coverage.clip(0.0, 1.0, out=coverage)
 
 
 def ellipse_mask(
@@ -86,8 +92,8 @@ def ellipse_mask(
     """
     u = ((x_mm - centre[0]) / radii[0]).astype(np.float32) ** 2
     v = ((y_mm - centre[1]) / radii[1]).astype(np.float32) ** 2
-    radius = np.sqrt(u[None, :] + v[:, None])
-    return soft_step((1.0 - radius) * np.float32(min(radii)), width_mm)
+    inside = 1.0 - cv2.sqrt(u[None, :] + v[:, None])
+    return soft_step(inside, width_mm / min(radii))
 
 
 def smooth_interp(values: np.ndarray, knots: tuple[tuple[float, float], ...], sigma: float) -> np.ndarray:
@@ -158,7 +164,7 @@ def sensor_noise(rng: np.random.Generator, shape: tuple[int, int], sigma_px: flo
     """Cut unit-variance noise at a drawn place out of one large tile, several times faster than drawing it.
 
     Args:
-        rng: source of the place, the flips and so of the noise.
+        rng: source of the place, the flip and so of the noise.
         shape: (H, W) of the result.
         sigma_px: width of the Gaussian correlation; below 0.3 => white.
 
@@ -166,9 +172,10 @@ def sensor_noise(rng: np.random.Generator, shape: tuple[int, int], sigma_px: flo
         (H, W) noise, a read-only view.
     """
     tile = _noise_tile(max(shape) + 320, sigma_px)
-    top, left, flips = (int(n) for n in rng.integers((320, 320, 4)))
-    part = tile[top : top + shape[0], left : left + shape[1]]
-    return part[:: 1 - 2 * (flips & 1), :: 1 - (flips & 2)]
+    # One draw for row, column and flip; a flip of columns as well would slow down whatever uses the noise.
+    place = int(rng.integers(2 * 320 * 320))
+    top, left = place // 2 // 320, place // 2 % 320
+    return tile[top : top + shape[0], left : left + shape[1]][:: 1 - 2 * (place % 2)]
 
 
 def streak_field(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
