@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from mmfas import registry as parts
 from mmfas.apis.monitored import monitor_problems
+from mmfas.apis.needed_hooks import missing_hooks
 from mmfas.apis.signatures import binding_problems, near_match
 from mmfas.apis.value_types import value_problems
 from mmfas.registry import TypedView, load_plugins, resolve
@@ -311,8 +312,8 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
 
     Every `type` is looked up where it belongs, its arguments are bound to the signature of what it names, and
     their values are held against its annotations where those are simple. Metrics that hooks and schedulers watch
-    must be among those that the evaluator gives. A problem reads like
-    `model.neck.dims: unexpected, did you mean dim?`.
+    must be among those that the evaluator gives, and hooks that a part of the model needs must be there. A problem
+    reads like `model.neck.dims: unexpected, did you mean dim?`.
 
     Args:
         cfg: A whole config as for Runner.
@@ -338,6 +339,7 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     problems += [told for key, told in wrong.items() if _not_a_part(key, tree[key], scope) is None]
     problems += _constructor(tree, scope)
     problems += monitor_problems(tree, scope)
+    problems += missing_hooks(tree, scope)
     problems += _loaders(tree)
     if check_data:
         problems += [line for key in known & set(tree) for line in _data_roots(key, tree[key])]

@@ -3,7 +3,7 @@
 from mmfas.models.backbones import BaseTrunk, MultiStreamCNN, MultiStreamViT
 from mmfas.models.data_preprocessor import FASDataPreprocessor
 from mmfas.models.fas import FASDistributedDataParallel, MultiModalFAS, fas_train_step
-from mmfas.models.heads import BaseFASHead, LinearFASHead
+from mmfas.models.heads import BaseFASHead, LinearFASHead, PrototypeHead
 from mmfas.models.layers import CentralDifferenceConv, StackedLinear
 from mmfas.models.losses import BaseLoss, CrossEntropyLoss, FocalLoss
 from mmfas.models.necks import AMANeck, BaseFusionNeck, ConcatNeck, CrossAttentionNeck, UAdapterNeck
@@ -28,6 +28,7 @@ __all__ = [
     'MultiStreamCNN',
     'MultiStreamViT',
     'OwnedParameter',
+    'PrototypeHead',
     'StackedLinear',
     'StreamSpec',
     'UAdapterNeck',

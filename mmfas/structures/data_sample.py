@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -80,3 +81,16 @@ def domain_code(name: str) -> int:
     True
     """
     return zlib.crc32(name.encode())
+
+
+def targets_of(data_samples: Sequence[FASDataSample], device: torch.device) -> Tensor:
+    """Collect the labels (B,) of the samples, 1 live and 0 spoof."""
+    return torch.tensor([sample.gt_label for sample in data_samples], device=device)
+
+
+def domains_of(data_samples: Sequence[FASDataSample], device: torch.device) -> Tensor | None:
+    """Collect the domain codes (B,) of the samples, or None if one has no domain."""
+    names = [sample.get('domain') for sample in data_samples]
+    if any(name is None for name in names):
+        return None
+    return torch.tensor([domain_code(name) for name in names], device=device)

@@ -103,6 +103,10 @@ def test_a_good_config_has_no_problem() -> None:
             {'train_cfg': dict(by_epoch=True, max_epoch=1)},
             'train_cfg.max_epoch: unexpected, did you mean max_epochs?',
         ),
+        (
+            {'model__head': dict(type='mmfas.PrototypeHead', domains=('C',))},
+            "custom_hooks: mmfas.PrototypeHead of model.head needs dict(type='PrototypeRefreshHook')",
+        ),
         ({'train_cfg': dict(by_epoch=False)}, 'train_cfg.max_iters: missing, IterBasedTrainLoop needs it'),
         (
             {'optim_wrapper__optimizer__weight_deca': 0},

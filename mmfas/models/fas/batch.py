@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from mmfas.structures import MODALITIES, FASDataSample, domain_code
+from mmfas.structures import MODALITIES, FASDataSample
 
 
 def stack_inputs(inputs: Mapping[str, Tensor], modalities: tuple[str, ...]) -> tuple[Tensor, Tensor]:
@@ -69,16 +69,3 @@ def refuse_empty(
         f'samples without any of the modalities {modalities} cannot be scored: {", ".join(map(str, names))}; '
         'leave them out of the list or keep at least one modality'
     )
-
-
-def targets_of(data_samples: Sequence[FASDataSample], device: torch.device) -> Tensor:
-    """Collect the labels (B,) of the samples, 1 live and 0 spoof."""
-    return torch.tensor([sample.gt_label for sample in data_samples], device=device)
-
-
-def domains_of(data_samples: Sequence[FASDataSample], device: torch.device) -> Tensor | None:
-    """Collect the domain codes (B,) of the samples, or None if one has no domain."""
-    names = [sample.get('domain') for sample in data_samples]
-    if any(name is None for name in names):
-        return None
-    return torch.tensor([domain_code(name) for name in names], device=device)

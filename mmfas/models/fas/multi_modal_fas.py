@@ -15,13 +15,22 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from mmfas.models.backbones.base import BaseTrunk
-from mmfas.models.fas.batch import domains_of, refuse_empty, stack_inputs, targets_of
+from mmfas.models.fas.batch import refuse_empty, stack_inputs
 from mmfas.models.fas.train_step import fas_train_step
 from mmfas.models.heads.base import BaseFASHead, liveness
 from mmfas.models.necks.base import BaseFusionNeck
 from mmfas.models.specs import OwnedParameter
 from mmfas.registry import BACKBONES, FUSION_NECKS, HEADS, MODELS, SCOPE
-from mmfas.structures import MODALITIES, FASDataSample, FusedFeatures, FusionContext, LossTerms, check_modalities
+from mmfas.structures import (
+    MODALITIES,
+    FASDataSample,
+    FusedFeatures,
+    FusionContext,
+    LossTerms,
+    check_modalities,
+    domains_of,
+    targets_of,
+)
 
 MODES = ('tensor', 'loss', 'predict', 'loss_terms')
 
