@@ -1,23 +1,9 @@
 #!/usr/bin/env bash
 # Test on a Slurm cluster.
-# Usage: [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=5 SRUN_ARGS=...] tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options of tools/test.py]
+# Usage: tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options of tools/test.py]
+# Variables: GPUS (8), GPUS_PER_NODE (8, or all if fewer), CPUS_PER_TASK (5), SRUN_ARGS (more options), PYTHON.
 set -euo pipefail
-if [ "$#" -lt 4 ]; then
-    echo "usage: $0 PARTITION JOB_NAME CONFIG CHECKPOINT [options of tools/test.py]" >&2
-    exit 2
-fi
-PARTITION="$1"
-JOB_NAME="$2"
-CONFIG="$3"
-CHECKPOINT="$4"
-shift 4
-GPUS="${GPUS:-8}"
-GPUS_PER_NODE="${GPUS_PER_NODE:-$((GPUS < 8 ? GPUS : 8))}"
-ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-
-# SRUN_ARGS is split into words on purpose: it holds several options.
-# shellcheck disable=SC2086
-PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" srun -p "$PARTITION" --job-name "$JOB_NAME" \
-    --gres "gpu:$GPUS_PER_NODE" --ntasks "$GPUS" --ntasks-per-node "$GPUS_PER_NODE" \
-    --cpus-per-task "${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
-    "${PYTHON:-python}" -u "$ROOT/tools/test.py" "$CONFIG" "$CHECKPOINT" --launcher slurm "$@"
+source "$(dirname "${BASH_SOURCE[0]}")/lib/launch.sh"
+mmfas_need 4 'PARTITION JOB_NAME CONFIG CHECKPOINT [options of tools/test.py]' \
+    'gpu my-test configs/x.py work_dirs/x/epoch_20.pth' "$@"
+mmfas_srun "$1" "$2" test.py "${@:3}"

@@ -103,11 +103,3 @@ def test_two_processes_score_as_one(tmp_path: Path) -> None:
     for name in ('dev.csv', 'test.csv', 'test-other.csv'):
         assert (tmp_path / 'one' / name).read_text() == (tmp_path / 'two' / name).read_text()
     assert len((tmp_path / 'two' / 'test.csv').read_text().splitlines()) == 15
-
-
-@pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh'])
-def test_scripts_say_how_they_are_used(script: str) -> None:
-    result = subprocess.run(['bash', str(ROOT / 'tools' / script)], capture_output=True, text=True)
-    assert result.returncode == 2
-    assert 'usage: ' in result.stderr
-    subprocess.run(['bash', '-n', str(ROOT / 'tools' / script)], check=True)
