@@ -58,8 +58,8 @@ def _oval(subject: Subject, grid: HeadGrid, top_mm: float, side: float) -> np.nd
 
 
 def _lay(maps: HeadMaps, cover: np.ndarray, height: np.ndarray, canvas: np.ndarray) -> None:
-    """Lay a shell over the head in place: materials by coverage, height where it covers."""
-    maps.canvas += cover[..., None] * (canvas - maps.canvas)
+    """Lay a shell over the head in place: materials (6,) or (H, W, 6) by coverage, height where it covers."""
+    paint(maps.canvas, cover, canvas)
     maps.height = np.where(cover > 0.5, height, maps.height).astype(np.float32)
     maps.cover = np.maximum(maps.cover, cover)
 
@@ -156,9 +156,7 @@ def wear_funny_glasses(maps: HeadMaps, wearer: Subject, rng: np.random.Generator
     bridge = soft_step(5.0 - np.abs(y - EYE_Y_MM), grid.step_mm)[:, None] * (np.abs(x) < 16.0)
     cover = np.maximum(cover, bridge.astype(np.float32))
     plane = wearer.depth_mm + 8.0 - 0.0035 * x[None, :] ** 2
-    _lay(
-        maps, cover, (np.maximum(plane, maps.height + 2.0) + 0 * cover).astype(np.float32), frame + 0 * maps.canvas
-    )
+    _lay(maps, cover, np.maximum(plane, maps.height + 2.0), frame)
     if kind == 0:
         for side in (-1.0, 1.0):
             centre = (side * (wearer.eye_dx_mm + 1.0), EYE_Y_MM)
@@ -170,7 +168,7 @@ def wear_funny_glasses(maps: HeadMaps, wearer: Subject, rng: np.random.Generator
         shell = _blur(maps.height, 5.0, grid) + 14.0 * bump(
             x, y, (0.0, wearer.nose_length_mm - 14.0), (14.0, 18.0)
         )
-        _lay(maps, nose, shell, material('plastic') + 0 * maps.canvas)
+        _lay(maps, nose, shell, material('plastic'))
 
 
 def wear_patch(maps: HeadMaps, wearer: Subject, photo: np.ndarray, sheet: Sheet, rng: np.random.Generator) -> None:
@@ -213,7 +211,7 @@ def wear_prosthetics(maps: HeadMaps, wearer: Subject, model: Subject, rng: np.ra
     canvas[..., :3] = 0.4 * canvas[..., :3] + 0.6 * skin[:3]
     canvas[..., 3] = 0.6 * canvas[..., 3] + 0.4 * material('silicone')[3] * float(rng.uniform(0.8, 1.1))
     height = maps.height + cover * np.clip(_blur(face.height, 2.0, grid) - maps.height + 2.5, 0.0, 7.0)
-    maps.canvas += cover[..., None] * (canvas - maps.canvas)
+    paint(maps.canvas, cover, canvas)
     maps.height = height.astype(np.float32)
 
 

@@ -58,7 +58,8 @@ def resample(image: np.ndarray, sensor: PhotoSensor, extra_blur: float) -> np.nd
 def _centre_mean(image: np.ndarray) -> float:
     """Mean of the middle, where an exposure meter looks."""
     side = image.shape[0] // 5
-    return float(image[side:-side, side:-side].mean())
+    channels = cv2.mean(image[side:-side, side:-side])
+    return sum(channels) / (1 if image.ndim == 2 else image.shape[2])
 
 
 def expose(

@@ -43,7 +43,7 @@ class SubjectMix:
 
 def _normal(rng: np.random.Generator, mean: float, spread: float) -> float:
     """Draw one normal number cut at two standard deviations."""
-    return float(mean + spread * np.clip(rng.standard_normal(), -2.0, 2.0))
+    return mean + spread * min(max(rng.standard_normal(), -2.0), 2.0)
 
 
 def _head_shape(rng: np.random.Generator) -> dict[str, float]:
