@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
@@ -12,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import urldefrag, urlparse
 
 ONEDL_COMMAND = "pip install 'mmfas[onedl]'"
 OPENMMLAB_COMMAND = "pip install 'mmfas[openmmlab]'"
@@ -166,6 +168,47 @@ def load_from_file(filename: str, map_location: Any = None) -> dict[str, Any]:
     return checkpoint
 
 
+def cached_path(url: str) -> Path:
+    """Return where the file of an address is kept: one folder per address, for many files have one name.
+
+    Args:
+        url: Address; its query counts, its fragment does not.
+
+    Returns:
+        `<torch's hub folder>/checkpoints/<16 digits of the address's SHA-256>/<file name>`.
+    """
+    from torch import hub
+
+    address = urldefrag(url).url
+    digest = hashlib.sha256(address.encode()).hexdigest()[:16]
+    return Path(hub.get_dir(), 'checkpoints', digest, Path(urlparse(address).path).name or 'checkpoint')
+
+
+def _announced_hash(name: str) -> str | None:
+    """Return the start of the SHA-256 that a name such as `vit-02b8425a.pth` ends in; None for a date."""
+    found = re.search(r'-([0-9a-f]{8,64})\.\w+$', name)
+    return found[1] if found and not found[1].isdigit() else None
+
+
+def _download(url: str, target: Path) -> None:
+    """Fetch a file, completely or not at all.
+
+    Raises:
+        CheckpointError: If it cannot be fetched, or is not the one its name announces.
+    """
+    from torch import hub
+
+    from mmfas.utils.checkpoint import CheckpointError
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        hub.download_url_to_file(url, str(target), _announced_hash(target.name), progress=sys.stderr.isatty())
+    except (OSError, RuntimeError) as error:  # no connection or refused; a wrong hash
+        raise CheckpointError(
+            f"cannot download '{url}': {error}; check the address, or download it yourself and give the path"
+        ) from error
+
+
 def load_from_url(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Download a checkpoint (once, on the main process of each machine) and load it strictly.
 
@@ -175,14 +218,16 @@ def load_from_url(filename: str, map_location: Any = None) -> dict[str, Any]:
 
     Returns:
         The checkpoint.
+
+    Raises:
+        CheckpointError: If the file cannot be fetched, its name ends in a hash (`-<8 or more digits>.pth`) that is
+            not its own, or it is refused.
     """
     from mmengine.dist import barrier, get_local_rank
-    from torch import hub
 
-    target = Path(hub.get_dir(), 'checkpoints', Path(urlparse(filename).path).name)
+    target = cached_path(filename)
     if get_local_rank() == 0 and not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        hub.download_url_to_file(filename, str(target), progress=sys.stderr.isatty())
+        _download(filename, target)
     barrier()
     return load_from_file(str(target), map_location)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +24,7 @@ from mmengine.utils import get_installed_path, is_installed
 from torch import nn
 
 from mmfas.utils import compat
-from mmfas.utils.checkpoint import CheckpointError
+from mmfas.utils.checkpoint import CheckpointError, sha256_of
 
 pytestmark = pytest.mark.engine
 
@@ -79,19 +84,82 @@ def test_other_addresses_are_refused(address: str) -> None:
         CheckpointLoader.load_checkpoint(address)
 
 
-def test_url_is_fetched_once_and_loaded_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class _Site(ThreadingHTTPServer):
+    """The files of a folder over HTTP, with a note of every request."""
+
+    def __init__(self, folder: Path) -> None:
+        self.requests: list[str] = []
+        super().__init__(('127.0.0.1', 0), partial(_Handler, directory=str(folder)))
+        self.address = f'http://127.0.0.1:{self.server_port}'
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.requests.append(self.path)  # type: ignore[attr-defined]
+        super().do_GET()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Site]:
+    """A site with two files of one name, `old/x.pth` (0) and `new/x.pth` (1); downloads go to `tmp_path`."""
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
     monkeypatch.setattr('torch.hub.get_dir', lambda: str(tmp_path / 'hub'))
-    calls = []
+    for value, name in enumerate(('old', 'new')):
+        (tmp_path / 'site' / name).mkdir(parents=True)
+        torch.save(dict(state_dict=dict(a=torch.tensor([float(value)]))), tmp_path / 'site' / name / 'x.pth')
+    with _Site(tmp_path / 'site') as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
-    def download(url: str, target: str, progress: bool) -> None:
-        calls.append(url)
-        torch.save(dict(state_dict=dict(a=torch.ones(1))), target)
 
-    monkeypatch.setattr('torch.hub.download_url_to_file', download)
-    for _ in range(2):
-        loaded = CheckpointLoader.load_checkpoint('https://example.org/w/x.pth?download=1')
-    assert torch.equal(loaded['state_dict']['a'], torch.ones(1))
-    assert calls == ['https://example.org/w/x.pth?download=1']
+def _load(address: str) -> float:
+    return CheckpointLoader.load_checkpoint(address)['state_dict']['a'].item()
+
+
+def test_a_file_is_fetched_once_per_address(site: _Site) -> None:
+    addresses = [f'{site.address}/{path}' for path in ('old/x.pth', 'new/x.pth', 'new/x.pth?download=1')]
+    assert [_load(address) for address in (*addresses, *reversed(addresses))] == [0, 1, 1, 1, 1, 0]
+    assert _load(f'{addresses[1]}#weights') == 1
+    assert site.requests == ['/old/x.pth', '/new/x.pth', '/new/x.pth?download=1']
+    paths = {compat.cached_path(address) for address in addresses}
+    assert len(paths) == 3 and {path.name for path in paths} == {'x.pth'}
+    assert all(path.is_file() for path in paths)
+
+
+def test_a_fetched_file_is_loaded_strictly(site: _Site, tmp_path: Path) -> None:
+    write_malicious(tmp_path / 'site' / 'bad.pth', tmp_path / 'proof')
+    with pytest.raises(CheckpointError, match='was refused: it asks to load'):
+        _load(f'{site.address}/bad.pth')
+    assert not (tmp_path / 'proof').exists()
+
+
+def test_the_hash_in_a_name_is_checked(site: _Site, tmp_path: Path) -> None:
+    source = tmp_path / 'site' / 'new' / 'x.pth'
+    digest = sha256_of(source)
+    source.rename(source.with_name(f'right-{digest[:8]}.pth'))
+    shutil.copy(source.with_name(f'right-{digest[:8]}.pth'), source.with_name('wrong-0123abcd.pth'))
+    shutil.copy(source.with_name(f'right-{digest[:8]}.pth'), source.with_name('date-20240131.pth'))
+    wrong = f'{site.address}/new/wrong-0123abcd.pth'
+    for _ in range(2):  # nothing of the first attempt is kept
+        with pytest.raises(CheckpointError, match=rf"cannot download '{wrong}': invalid hash value .*0123abcd"):
+            _load(wrong)
+    assert not compat.cached_path(wrong).exists()
+    assert _load(f'{site.address}/new/date-20240131.pth') == 1
+    assert _load(f'{site.address}/new/right-{digest[:8]}.pth') == 1
+
+
+def test_what_cannot_be_fetched_is_named(site: _Site) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"cannot download '.*/nothing\.pth': HTTP Error 404.*check the address"
+    ):
+        _load(f'{site.address}/nothing.pth')
+    assert compat.cached_path('https://example.org/').name == 'checkpoint'
 
 
 def test_message_hub_survives_as_plain_numbers(tmp_path: Path) -> None:
