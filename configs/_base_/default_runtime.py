@@ -10,6 +10,8 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sample_seed=dict(type='SampleSeedHook'),
     loss_guard=dict(type='LossGuardHook', interval=10),
+    # Curves of gradient norms, cosines and fast modalities; does nothing without gradient modulation.
+    modulation_log=dict(type='ModulationLogHook'),
 )
 # `custom_hooks` is left free; `_base_/ema_early_stopping.py` has the two that people add most.
 

@@ -23,7 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmfas.cli.options import ConfigOptions
 
     parser.add_argument('config', nargs='+', help='one config, or several to compare; the first is the reference')
-    parser.add_argument('--train', action='store_true', help='time a step of training instead of scoring')
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument('--train', action='store_true', help='time a step of training instead of scoring')
+    what.add_argument(
+        '--gradients',
+        action='store_true',
+        help='time the modulated gradients of a step beside a plain trunk with as many backward passes',
+    )
     parser.add_argument('--batch-size', type=int, default=8, help='samples in a batch (default: 8)')
     parser.add_argument('--size', type=int, nargs='+', metavar='PIXELS', help='rows and columns')
     parser.add_argument('--rounds', type=int, default=30, help='timed rounds (default: 30)')
@@ -51,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from mmfas.apis.check import check_config
     from mmfas.apis.complexity import build_model
+    from mmfas.apis.gradient_speed import gradient_candidates, peak_bytes
     from mmfas.apis.speed import speed_candidates, time_side_by_side
     from mmfas.cli.get_flops import image_size
 
@@ -64,25 +71,34 @@ def main(argv: list[str] | None = None) -> int:
         problems = check_config(cfg)
         if problems:
             return report_problems(path, problems)
-        candidates |= speed_candidates(
-            Path(path).stem,
-            build_model(cfg).to(args.device),
-            batch_size=args.batch_size,
-            is_training=args.train,
-            image_size=image_size(args.size),
-        )
+        options = dict(batch_size=args.batch_size, image_size=image_size(args.size))
+        model, name = build_model(cfg).to(args.device), Path(path).stem
+        if args.gradients:
+            candidates |= gradient_candidates(name, model, cfg, **options)
+        else:
+            candidates |= speed_candidates(name, model, is_training=args.train, **options)
     timings = time_side_by_side(candidates, num_rounds=args.rounds, num_warm_up=args.warm_up)
-    what = 'training step' if args.train else 'scoring'
+    peaks = {}
+    if args.gradients:
+        peaks = {name: peak_bytes(run, torch.device(args.device)) / 2**20 for name, run in candidates.items()}
+    what = 'gradients of a step' if args.gradients else 'training step' if args.train else 'scoring'
     print(
         f'{what}, batch {args.batch_size}, {args.device}, {torch.get_num_threads()} threads, {args.rounds} rounds'
     )
     width = max(len(timing.name) for timing in timings)
     for timing in timings:
-        print(f'  {timing.name:<{width}}  {timing.median_ms:9.2f} ms   {timing.ratio:6.3f} x')
+        times = f'{timing.median_ms:9.2f} ms   {timing.ratio:6.3f} x'
+        print(f'  {timing.name:<{width}}  {times}{_peak(peaks, timing.name)}')
     if args.out:
         report = {'what': what, 'batch_size': args.batch_size, 'timings': [t.to_dict() for t in timings]}
+        report |= {'peak_mib': peaks} if peaks else {}
         Path(args.out).write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
     return 0
+
+
+def _peak(peaks: dict[str, float], name: str) -> str:
+    """Show a peak of memory and its ratio to the first one; nothing where none was measured."""
+    return f'   {peaks[name]:9.1f} MiB  {peaks[name] / next(iter(peaks.values())):6.3f} x' if peaks else ''
 
 
 if __name__ == '__main__':

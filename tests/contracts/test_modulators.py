@@ -8,12 +8,12 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmfas.engine.modulators.base import BaseModulator, ModalityGradients
+from mmfas.engine.modulators import BaseModulator, ModalityGradients, Segments
 from mmfas.registry import GRADIENT_MODULATORS
 from mmfas.structures import MODALITIES
 
 #: How many modulators there were when this list was last looked at; raise it when one is added.
-NUM_MODULATORS = 1
+NUM_MODULATORS = 4
 
 GRADIENT_MODULATORS.import_from_location()
 NAMES = sorted(n for n, cls in GRADIENT_MODULATORS.module_dict.items() if cls.__module__.startswith('mmfas.'))
@@ -33,9 +33,11 @@ def gradients(counts: tuple[int, ...] = (4, 2, 4)) -> ModalityGradients:
     return ModalityGradients(
         modalities=MODALITIES,
         rows=rows,
+        main=torch.randn(10, generator=generator, dtype=torch.float64),
         losses=losses,
         counts=torch.tensor(counts).double(),
         confidence=torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64),
+        segments=Segments.of((2, 2, 2), (0, 1, 2)),
         slices=(slice(0, 6), slice(6, 10)),
         names=('a', 'b'),
     )
@@ -68,7 +70,7 @@ def test_one_direction_for_any_subset_without_changing_the_rows(name: str, count
 @each_modulator
 def test_homogeneous_for_the_loss_scale(name: str) -> None:
     given = gradients()
-    scaled = replace(given, rows=given.rows * 1024)
+    scaled = replace(given, rows=given.rows * 1024, main=given.main * 1024)
     torch.testing.assert_close(build(name).modulate(scaled), 1024 * build(name).modulate(given))
 
 

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmfas.apis.complexity import example_inputs, example_samples, image_size_of, measure_complexity
+from mmfas.apis.gradient_speed import gradient_candidates, peak_bytes
 from mmfas.apis.speed import time_side_by_side
+from mmfas.registry import MODELS, register_all_modules
 from mmfas.structures import LIVE, SPOOF
 
 
@@ -82,3 +85,65 @@ def test_ratio_of_two_sleepers() -> None:
 def test_nothing_to_time_is_refused() -> None:
     with pytest.raises(ValueError, match='expected candidates and at least one round'):
         time_side_by_side({})
+
+
+def test_peak_memory_is_that_of_the_hand() -> None:
+    def run() -> None:
+        first, second = torch.zeros(1 << 20), torch.zeros(1 << 20)
+        del first
+        third = torch.ones(1 << 20)
+        third + second
+
+    assert peak_bytes(run, torch.device('cpu')) == 3 * 4 * 2**20
+
+
+TINY = dict(
+    type='mmfas.MultiModalFAS',
+    trunk=dict(
+        type='MultiStreamViT',
+        vit=dict(
+            type='mmpretrain.VisionTransformer',
+            arch=dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32),
+            img_size=32,
+            patch_size=8,
+        ),
+        per_modality=('cls', 'pos'),
+    ),
+    neck=dict(type='AMANeck', adapter_dims=4),
+)
+REGRAD = dict(
+    type='mmfas.GradientModulationOptimWrapper',
+    modulator=dict(type='ReGrad'),
+    optimizer=dict(type='SGD', lr=0.1),
+)
+
+
+@pytest.mark.engine
+def test_gradients_are_measured_beside_a_floor() -> None:
+    """One forward and M + 1 backward passes each; the weights stay, and no gradient is left behind."""
+    register_all_modules()
+    model = MODELS.build(dict(TINY, head=dict(type='LinearFASHead', modality_loss_weight=0.3)))
+    candidates = gradient_candidates('tiny', model, Config(dict(optim_wrapper=REGRAD)), batch_size=2)
+    assert list(candidates) == ['tiny: floor', 'tiny: step']
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    passes: list[str] = []
+    layer = model.trunk.vit.layers[0].ln1
+    layer.register_forward_hook(lambda *_: passes.append('forward'))
+    layer.register_full_backward_hook(lambda *_: passes.append('backward'))
+    for run in candidates.values():
+        passes.clear()
+        run()
+        assert passes == ['forward'] + ['backward'] * 4
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.engine
+def test_gradients_that_are_not_modulated_are_refused() -> None:
+    register_all_modules()
+    stock = Config(dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))))
+    model = MODELS.build(dict(TINY, head=dict(type='LinearFASHead')))
+    with pytest.raises(ValueError, match='OptimWrapper, which modulates nothing; .*set optim_wrapper.type='):
+        gradient_candidates('tiny', model, stock, batch_size=2)
+    with pytest.raises(ValueError, match='no losses per modality to modulate'):
+        gradient_candidates('tiny', model, Config(dict(optim_wrapper=REGRAD)), batch_size=2)

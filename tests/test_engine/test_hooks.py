@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmengine.hooks import LoggerHook
 from mmengine.logging import MessageHub
 from torch.utils.data import ConcatDataset, Subset
 
-from mmfas.engine.hooks import LossGuardHook, ResumableEarlyStoppingHook, SafeCheckpointHook, SampleSeedHook
+from mmfas.engine.hooks import (
+    LossGuardHook,
+    ModulationLogHook,
+    ResumableEarlyStoppingHook,
+    SafeCheckpointHook,
+    SampleSeedHook,
+)
 from mmfas.engine.hooks.checkpoint import find_nonfinite
 from mmfas.engine.hooks.sample_seed import seed_process
 from mmfas.registry import HOOKS
@@ -211,3 +218,29 @@ def test_old_checkpoints_go_only_after_the_new_one_is_there(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_3.pth']
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_3.pth')
     assert hub.get_info('keep_ckpt_ids') == [3]
+
+
+def test_modulation_log_writes_means_when_the_logger_does() -> None:
+    hook, hub = ModulationLogHook(), MessageHub('modulation_log')
+    logger = LoggerHook(interval=3)
+    wrapper = SimpleNamespace(statistics={})
+    runner = _runner(hooks=[hook, logger], message_hub=hub, optim_wrapper=wrapper, train_dataloader=range(5))
+    assert hook.priority == 'NORMAL' and logger.priority == 'BELOW_NORMAL'
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0)
+    assert not hub.log_scalars
+    values = [1.0, 0.0, float('inf'), 0.25, 0.75]
+    for batch_idx, value in enumerate(values):
+        wrapper.statistics = dict(fast_rgb=torch.tensor(value), grad_norm_rgb=torch.tensor(value + 1))
+        hook.after_train_iter(runner, batch_idx)
+        if batch_idx < 2:
+            assert not hub.log_scalars
+    # after iteration 3 without the infinite one, and at the end of the epoch
+    assert hub.get_scalar('train/fast_rgb').data[0].tolist() == [0.5, 0.5]
+    assert hub.get_scalar('train/grad_norm_rgb').data[0].tolist() == [1.5, 1.5]
+    wrapper.statistics = dict(fast_rgb=torch.tensor(float('nan')))
+    for batch_idx in range(3):
+        hook.after_train_iter(runner, batch_idx)
+    assert np.isnan(hub.get_scalar('train/fast_rgb').current())
+    with pytest.raises(ValueError, match='at least 1 iteration'):
+        ModulationLogHook(interval=0)

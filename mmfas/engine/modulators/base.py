@@ -1,6 +1,7 @@
 """What a rule that modulates gradients is given, and what it must give back.
 
-Legend: M modalities that have a loss of their own, P entries of all trainable parameters, flattened and joined.
+Legend: M modalities that have a loss of their own, P entries of all trainable parameters, flattened and joined,
+S segments.
 """
 
 from __future__ import annotations
@@ -11,29 +12,35 @@ from typing import Any
 
 from torch import Tensor
 
+from mmfas.engine.modulators.segments import Segments
+
 
 @dataclass(frozen=True)
 class ModalityGradients:
     """The gradients of one step, equal on every process.
 
-    With mixed precision all rows carry the same unknown positive factor (the loss scale).
+    With mixed precision `rows` and `main` carry the same unknown positive factor (the loss scale).
 
     Args:
         modalities: Names of the modalities, canonical order.
         rows: Gradient of each modality's mean loss, shape (M, P).
+        main: Gradient of the main losses, shape (P,); it is added to what the rule returns.
         losses: Mean loss of each modality, shape (M,), without loss scale.
         counts: Samples that have the modality, shape (M,), float; where it is 0, row and loss are 0.
         confidence: Trust in each modality, mean over the samples that have it, shape (M,); 0 where none has; None
             where the model has no such thing.
-        slices: Where each parameter lies in P, in the order of the optimizer.
+        segments: Which entries belong to one modality, as the modules declare.
+        slices: Where each parameter lies in P.
         names: Name of each parameter in the model.
     """
 
     modalities: tuple[str, ...]
     rows: Tensor
+    main: Tensor
     losses: Tensor
     counts: Tensor
     confidence: Tensor | None
+    segments: Segments
     slices: tuple[slice, ...]
     names: tuple[str, ...]
 
@@ -41,9 +48,10 @@ class ModalityGradients:
 class BaseModulator(ABC):
     """A rule that turns the gradients of several modalities into one direction.
 
-    A rule must be positively homogeneous, `f(s * rows) = s * f(rows)` for s > 0, because of the loss scale:
-    compare rows with each other, never with an absolute number. It must let NaN and infinity through, which the
-    loss scaler looks for; and it must not read values on the host (`.item()`), which would stop the device.
+    A rule must be positively homogeneous, `f(s * rows, s * main) = s * f(rows, main)` for s > 0, because of the
+    loss scale: compare gradients with each other, never with an absolute number. It must let NaN and infinity
+    through, which the loss scaler looks for; and it must not read values on the host (`.item()`), which would
+    stop the device.
     """
 
     @abstractmethod
@@ -56,6 +64,17 @@ class BaseModulator(ABC):
         Returns:
             Direction (P,) to which the gradient of the main losses is added.
         """
+
+    def describe(self, gradients: ModalityGradients) -> dict[str, Tensor]:
+        """Return scalars worth a curve, such as which modality was fast; nothing by default.
+
+        Args:
+            gradients: What `modulate` was given.
+
+        Returns:
+            Name -> scalar tensor, left on its device.
+        """
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs, as tensors and plain values; nothing by default."""

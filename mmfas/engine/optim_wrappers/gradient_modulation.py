@@ -5,23 +5,91 @@ Legend: M modalities, P entries of all trainable parameters, N parameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
+from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import Tensor, nn
 
 from mmfas.engine.modulators import BaseModulator, ModalityGradients
+from mmfas.engine.modulators.segments import inner_products, ratio
+from mmfas.engine.optim_wrappers.layout import GradientLayout, Pieces, owned_pieces
 from mmfas.registry import GRADIENT_MODULATORS, OPTIM_WRAPPERS
 from mmfas.structures import LossTerms
 
 
-def _flat(parameter: Tensor, grad: Tensor | None) -> Tensor:
-    """Return a gradient as a float32 vector; zeros where there is none."""
-    return (parameter.new_zeros(parameter.numel()) if grad is None else grad.flatten()).float()
+class _Sums:
+    """What the batches since the last step have added up to: one flat buffer, so that one message reduces it.
+
+    `rows` (M+1, P) are the gradients of the summed losses of the modalities and of the main losses; `losses`,
+    `counts` and `confidence` are (M,), the last one weighted with the counts; `used` (N,) counts gradients.
+    """
+
+    def __init__(self, layout: GradientLayout, modalities: Sequence[str]) -> None:
+        num, entries = len(modalities), layout.num_entries
+        sizes = [(num + 1) * entries, num, num, num, len(layout.parameters)]
+        device = layout.parameters[0].device
+        self.packed = torch.zeros(sum(sizes), dtype=torch.float32, device=device)
+        rows, self.losses, self.counts, self.confidence, self.used = self.packed.split(sizes)
+        self.rows = rows.view(num + 1, entries)
+        self.layout = layout
+        self.modalities = tuple(modalities)
+        self.is_used = [False] * len(layout.parameters)
+        self.has_confidence = False
+        self.num_batches = 0
+
+    def add_gradients(self, index: int, grads: Sequence[Tensor | None]) -> None:
+        """Add the gradients of one loss to its row."""
+        self.is_used = [was or grad is not None for was, grad in zip(self.is_used, grads, strict=True)]
+        if self.num_batches == 0:
+            self.layout.join(grads, out=self.rows[index])
+            return
+        row = torch.empty_like(self.rows[index])
+        self.layout.join(grads, out=row)
+        self.rows[index] += row
+
+    def add_terms(self, terms: LossTerms) -> None:
+        """Add losses, counts and confidence of one batch."""
+        self.num_batches += 1
+        if not self.modalities:
+            return
+        totals, counts = (torch.stack(pair).detach() for pair in zip(*terms.per_modality.values()))
+        self.losses += totals
+        self.counts += counts
+        if terms.confidence:
+            # Weighted with the counts: a batch without a modality says nothing about the trust in it.
+            trust = torch.stack([terms.confidence[name] for name in self.modalities])
+            self.confidence += trust.detach() * counts
+            self.has_confidence = True
+
+    def reduce(self) -> list[bool]:
+        """Sum everything over the processes; tell which parameters have a gradient anywhere."""
+        if get_world_size() == 1:
+            return self.is_used
+        self.used.copy_(torch.tensor(self.is_used))
+        all_reduce(self.packed)
+        # The host waits for the mask only on a process that lacks a gradient itself.
+        return self.is_used if all(self.is_used) else (self.used > 0).tolist()
+
+    def gradients(self) -> ModalityGradients:
+        """Turn the sums into means."""
+        share = self.counts.clamp(min=1)
+        return ModalityGradients(
+            modalities=self.modalities,
+            rows=self.rows[:-1].div_(share[:, None]),
+            main=self.rows[-1].div_(get_world_size()),
+            losses=self.losses / share,
+            counts=self.counts,
+            confidence=self.confidence / share if self.has_confidence else None,
+            segments=self.layout.segments,
+            slices=self.layout.slices,
+            names=self.layout.names,
+        )
 
 
 class _GradientModulation(OptimWrapper):
@@ -35,13 +103,17 @@ class _GradientModulation(OptimWrapper):
     #: Tells the training step to hand over the separate loss terms.
     needs_loss_terms = True
     modulator: BaseModulator
+    #: Scalars of the last step, left on their device: `grad_norm_<m>`, `grad_cos_<m>_<n>` and what the rule adds.
+    statistics: dict[str, Tensor]
 
     def _set_up(self, modulator: dict[str, Any] | BaseModulator) -> None:
         self.modulator = GRADIENT_MODULATORS.build(modulator) if isinstance(modulator, dict) else modulator
+        self.statistics = {}
         self._names: dict[int, str] = {}
-        self._sums: dict[str, Tensor] = {}
-        self._modalities: tuple[str, ...] = ()
-        self._used: list[bool] = []
+        self._pieces: Pieces = {}
+        self._layouts: dict[tuple[Any, ...], GradientLayout] = {}
+        self._sums: _Sums | None = None
+        self._is_checked = False
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -49,16 +121,29 @@ class _GradientModulation(OptimWrapper):
 
         Args:
             model: Model or its wrapper.
+
+        Raises:
+            ValueError: If the wrapper runs with `static_graph`, or two modalities own the same entries.
         """
         if not self._names:
-            core: nn.Module = getattr(model, 'module', model)
-            self._names = {id(parameter): name for name, parameter in core.named_parameters()}
+            self._meet(model)
         with ExitStack() as stack:
             no_sync: Any = getattr(model, 'no_sync', None)
             if no_sync is not None:
                 stack.enter_context(no_sync())
             stack.enter_context(super().optim_context(model))
             yield
+
+    def _meet(self, model: nn.Module) -> None:
+        """Learn names and owners of the parameters."""
+        if getattr(model, 'static_graph', False):
+            raise ValueError(
+                f'{type(self).__name__} goes through the graph once per loss, which static_graph forbids; take '
+                'static_graph out of model_wrapper_cfg'
+            )
+        core: nn.Module = getattr(model, 'module', model)
+        self._pieces = owned_pieces(core)
+        self._names = {id(parameter): name for name, parameter in core.named_parameters()}
 
     def update_params(
         self,
@@ -87,12 +172,50 @@ class _GradientModulation(OptimWrapper):
                 )
             super().update_params(loss, step_kwargs, zero_kwargs)
             return
-        self._accumulate(loss_terms)
+        self.accumulate_gradients(loss_terms)
         self._inner_count += 1
         if self.should_update():
-            self._write_gradients()
+            self.write_gradients()
             self.step(**(step_kwargs or {}))
             self.zero_grad(**(zero_kwargs or {}))
+
+    def accumulate_gradients(self, terms: LossTerms) -> None:
+        """Add gradients, counts and losses of a batch to those since the last step.
+
+        Args:
+            terms: Losses of the batch, with their graph, which is freed.
+        """
+        modalities = tuple(terms.per_modality)
+        if self._sums is None:
+            self._sums = _Sums(self._layout(modalities), modalities)
+        sums = self._sums
+        # The main losses come last: their graph is the largest, and the last pass may free it.
+        losses = [total for total, _ in terms.per_modality.values()]
+        losses.append(self.scale_loss(torch.stack(list(terms.main.values())).sum()))
+        parameters = sums.layout.parameters
+        for index, loss in enumerate(losses):
+            keep = index < len(losses) - 1
+            grads = torch.autograd.grad(self._scaled(loss), parameters, retain_graph=keep, allow_unused=True)
+            sums.add_gradients(index, grads)
+        sums.add_terms(terms)
+
+    def write_gradients(self) -> None:
+        """Reduce what was accumulated, modulate it and write it where the optimizer looks."""
+        sums, self._sums = self._sums, None
+        if sums is None:
+            raise RuntimeError('there are no gradients to write: call accumulate_gradients first')
+        is_used = sums.reduce()
+        self._check_reach(sums.layout, is_used)
+        gradients = sums.gradients()
+        flat = gradients.main
+        if sums.modalities:
+            flat = self.modulator.modulate(gradients) + flat
+            self.statistics = {**self._measure(gradients), **self.modulator.describe(gradients)}
+        for parameter, where, has_gradient in zip(
+            sums.layout.parameters, sums.layout.slices, is_used, strict=True
+        ):
+            # A parameter without any gradient keeps none, or weight decay would move it.
+            parameter.grad = flat[where].view_as(parameter).to(parameter.dtype) if has_gradient else None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of optimizer and modulator."""
@@ -108,77 +231,40 @@ class _GradientModulation(OptimWrapper):
         """Apply the loss scale of mixed precision; none here."""
         return loss
 
-    def _parameters(self) -> list[nn.Parameter]:
+    def _layout(self, modalities: tuple[str, ...]) -> GradientLayout:
+        """Return the layout of what is trainable now."""
         groups = self.optimizer.param_groups
-        return [parameter for group in groups for parameter in group['params'] if parameter.requires_grad]
+        trainable = [parameter for group in groups for parameter in group['params'] if parameter.requires_grad]
+        key = (modalities, *map(id, trainable))
+        if key not in self._layouts:
+            layout = GradientLayout.of(trainable, pieces=self._pieces, names=self._names, modalities=modalities)
+            self._layouts = {key: layout}
+        return self._layouts[key]
 
-    def _accumulate(self, terms: LossTerms) -> None:
-        """Add gradients, counts and losses of a batch to those since the last step."""
-        parameters = self._parameters()
-        self._modalities = tuple(terms.per_modality)
-        # The main losses come last: their graph is the largest, and the last pass may free it.
-        losses = [total for total, _ in terms.per_modality.values()]
-        losses.append(self.scale_loss(torch.stack(list(terms.main.values())).sum()))
-        rows = []
-        used = [False] * len(parameters)
-        for index, loss in enumerate(losses):
-            keep = index < len(losses) - 1
-            grads = torch.autograd.grad(self._scaled(loss), parameters, retain_graph=keep, allow_unused=True)
-            used = [was or grad is not None for was, grad in zip(used, grads, strict=True)]
-            rows.append(torch.cat([_flat(p, grad) for p, grad in zip(parameters, grads, strict=True)]))
-        self._used = [a or b for a, b in zip(used, self._used or used, strict=True)]
-        values = [total.detach().float() for total, _ in terms.per_modality.values()]
-        counts = [count.detach().float() for _, count in terms.per_modality.values()]
-        # Weighted with the counts: a batch without a modality says nothing about the trust in it.
-        trust = [
-            terms.confidence[name].detach().float() * count
-            for name, count in zip(self._modalities, counts, strict=True)
-            if terms.confidence
-        ]
-        new = {'rows': torch.stack(rows)}
-        for name, column in (('losses', values), ('counts', counts), ('confidence', trust)):
-            new[name] = torch.stack(column) if column else rows[0].new_zeros(0)
-        self._sums = {name: value + self._sums[name] if self._sums else value for name, value in new.items()}
+    def _measure(self, gradients: ModalityGradients) -> dict[str, Tensor]:
+        """Return norm and cosines of the gradients of the modalities, without loss scale."""
+        products = inner_products(gradients.rows)
+        norms = products.diagonal().sqrt()
+        cosines = ratio(products, norms[:, None] * norms)
+        unit = self._scaled(torch.ones((), device=norms.device))
+        names = list(enumerate(gradients.modalities))
+        found = {f'grad_norm_{name}': norms[i] / unit for i, name in names}
+        return found | {f'grad_cos_{a}_{b}': cosines[i, j] for i, a in names for j, b in names[i + 1 :]}
 
-    def _write_gradients(self) -> None:
-        """Reduce what was accumulated, modulate it and write it where the optimizer looks."""
-        parameters = self._parameters()
-        sums, used = self._reduce(len(parameters))
-        world = get_world_size()
-        counts = sums['counts']
-        share = counts.clamp(min=1)
-        sizes = [parameter.numel() for parameter in parameters]
-        ends = torch.tensor(sizes).cumsum(0).tolist()
-        slices = tuple(slice(end - size, end) for end, size in zip(ends, sizes, strict=True))
-        flat = sums['rows'][-1] / world
-        if self._modalities:
-            gradients = ModalityGradients(
-                modalities=self._modalities,
-                rows=sums['rows'][:-1] / share[:, None],
-                losses=sums['losses'] / share,
-                counts=counts,
-                confidence=sums['confidence'] / share if sums['confidence'].numel() else None,
-                slices=slices,
-                names=tuple(self._names.get(id(parameter), '') for parameter in parameters),
+    def _check_reach(self, layout: GradientLayout, is_used: list[bool]) -> None:
+        """Warn once of parameters that no loss reaches."""
+        if self._is_checked:
+            return
+        self._is_checked = True
+        lost = [name for name, has_gradient in zip(layout.names, is_used, strict=True) if not has_gradient]
+        if lost:
+            print_log(
+                f'{len(lost)} trainable parameters get no gradient from any loss, first {", ".join(lost[:3])}. '
+                'That is harmless where nobody reads what they compute; with activation checkpointing it means '
+                'that the reentrant kind is on: set use_reentrant=False',
+                logger='current',
+                level=logging.WARNING,
             )
-            flat = flat + self.modulator.modulate(gradients)
-        for parameter, where, is_used in zip(parameters, slices, used, strict=True):
-            # A parameter without any gradient keeps none, or weight decay would move it.
-            parameter.grad = flat[where].view_as(parameter).to(parameter.dtype) if is_used else None
-        self._sums, self._used = {}, []
-
-    def _reduce(self, num_parameters: int) -> tuple[dict[str, Tensor], list[bool]]:
-        """Sum everything over the processes in one message; tell which parameters have a gradient anywhere."""
-        if get_world_size() == 1:
-            return self._sums, self._used
-        rows = self._sums['rows']
-        mask = torch.tensor(self._used, dtype=rows.dtype, device=rows.device)
-        packed = torch.cat([*(value.flatten() for value in self._sums.values()), mask])
-        all_reduce(packed)
-        *parts, mask = packed.split([*(value.numel() for value in self._sums.values()), num_parameters])
-        sums = {name: part.view_as(old) for part, (name, old) in zip(parts, self._sums.items(), strict=True)}
-        # The host waits for the mask only on a process that lacks a gradient itself.
-        return sums, self._used if all(self._used) else (mask > 0).tolist()
 
 
 @OPTIM_WRAPPERS.register_module()

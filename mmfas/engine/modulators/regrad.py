@@ -1,0 +1,179 @@
+"""ReGrad: the modality that learns fastest must not decide how the others' adapters move.
+
+Legend: M modalities, S segments (tensors that one modality owns), P entries of all trainable parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmfas.engine.modulators.base import BaseModulator, ModalityGradients
+from mmfas.engine.modulators.segments import ratio
+from mmfas.registry import GRADIENT_MODULATORS
+
+
+@GRADIENT_MODULATORS.register_module()
+class ReGrad(BaseModulator):
+    r"""Rebalance the gradients of the modalities in every tensor that one modality owns.
+
+    From "Suppress and Rebalance: Towards Generalized Multi-Modal Face Anti-Spoofing" (arXiv 2402.19298), Eq. 5.
+    The modality with the smallest loss in the step is *fast*, the others are *slow*. With :math:`g_m` the gradient
+    of loss m in one tensor, :math:`U_m` the confidence in modality m, and
+
+    .. math:: r(a \mid b) = \frac{a \cdot b}{b \cdot b} b \;\text{ if } a \cdot b > 0, \qquad
+        a - \frac{a \cdot b}{b \cdot b} b \;\text{ else,}
+
+    a tensor of modality k moves along
+
+    .. math:: g_k + \sum_{j \ne k} r(g_j \mid g_k) U_j \;\text{ if k is slow,} \qquad
+        s + r(g_k \mid s) U_k, \; s = \sum_{j \ne k} g_j \;\text{ if k is fast.}
+
+    Where gradients agree only the part along the other remains, where they are in conflict only the part across
+    it. Parameters that no modality owns take the plain sum. A modality that no sample of the step has is never
+    fast, and its gradient is zero.
+
+    Args:
+        pairwise: The paper's rule for two modalities in every pair, instead of the released rule above: with i
+            owning the tensor, j gives :math:`r(g_j \mid g_i) U_j` beside :math:`g_i` where j is the faster of the
+            two, else :math:`g_j` beside :math:`r(g_i \mid g_j) U_i`; what the pairs make of :math:`g_i` is
+            averaged over the other modalities that samples have. With two modalities both rules are one.
+        use_confidence: Weight with the confidence of the neck; 1 where it has none or if False.
+        reach: Starts of names of the parameters that take gradients of modalities; all others move along the main
+            gradient only. All parameters if None. The released code reaches
+            `('trunk.embedding.cls_token', 'trunk.embedding.pos_embed')` once its crash is mended.
+
+    Differs from the released code: every owned tensor is reached; tensors without a gradient count as zero
+    instead of a crash; no 1e-8 in divisions, as rows carry the loss scale; NaN is kept, so that the loss scaler
+    sees it. The paper gives no rule for three modalities; this one is that of the code.
+
+    >>> GRADIENT_MODULATORS.build(ReGrad.example_cfg()).pairwise
+    False
+    """
+
+    def __init__(
+        self, *, pairwise: bool = False, use_confidence: bool = True, reach: Sequence[str] | None = None
+    ) -> None:
+        if isinstance(reach, str) or (reach is not None and not reach):
+            raise ValueError(
+                f"reach must list starts of parameter names, such as ('neck',), or be None; got {reach!r}"
+            )
+        self.pairwise = pairwise
+        self.use_confidence = use_confidence
+        self.reach = None if reach is None else tuple(reach)
+
+    @classmethod
+    def example_cfg(cls) -> dict[str, Any]:
+        """Return a config that builds this rule."""
+        return {'type': 'ReGrad', 'pairwise': False}
+
+    def modulate(self, gradients: ModalityGradients) -> Tensor:
+        """Return the rebalanced direction, shape (P,)."""
+        segments, rows = gradients.segments, gradients.rows
+        products = segments.inner_products(rows)
+        trust = self._trust(gradients).to(products.dtype)
+        if self.pairwise:
+            weights = pairwise_weights(products, segments.owners, trust, gradients)
+        else:
+            weights = released_weights(products, segments.owners, trust, fastest(gradients))
+        shared = (segments.owners < 0)[:, None]
+        direction = segments.combine(rows, torch.where(shared, torch.ones_like(weights), weights))
+        for where, name in zip(gradients.slices, gradients.names, strict=True):
+            if self.reach is not None and not name.startswith(self.reach):
+                direction[where] = 0
+        return direction
+
+    def describe(self, gradients: ModalityGradients) -> dict[str, Tensor]:
+        """Return `fast_<modality>`, 1 for the fast one and 0 for the others: over steps, its share."""
+        fast = fastest(gradients)
+        return {f'fast_{name}': (fast == i).float() for i, name in enumerate(gradients.modalities)}
+
+    def _trust(self, gradients: ModalityGradients) -> Tensor:
+        if self.use_confidence and gradients.confidence is not None:
+            return gradients.confidence
+        return torch.ones_like(gradients.losses)
+
+
+def fastest(gradients: ModalityGradients) -> Tensor:
+    """Return the number of the modality with the smallest loss, of those that samples have; scalar, integer."""
+    return _comparable(gradients).argmin()
+
+
+def _comparable(gradients: ModalityGradients) -> Tensor:
+    """Return the losses (M,), infinite where no sample has the modality."""
+    return gradients.losses.masked_fill(gradients.counts == 0, torch.inf)
+
+
+def released_weights(products: Tensor, owners: Tensor, trust: Tensor, fast: Tensor) -> Tensor:
+    """Say how much of each modality's gradient is in the released direction.
+
+    Args:
+        products: Inner products (S, M, M).
+        owners: Modality k of each segment (S,); rows of unowned ones mean nothing.
+        trust: Confidence U in each modality (M,).
+        fast: Number of the fast modality, scalar.
+
+    Returns:
+        Weights (S, M).
+    """
+    own = torch.nn.functional.one_hot(owners.clamp(min=0), len(trust)).to(products.dtype)  # (S, M)
+    others = 1 - own
+    with_own = torch.einsum('sm,smn->sn', own, products)  # g_k . g_j
+    square = (with_own * own).sum(1, keepdim=True)
+    # slow: what the others have along or across g_k
+    part = ratio(with_own, square.expand_as(with_own))
+    agrees = with_own > 0
+    kept = others * trust * (~agrees)
+    along = (others * trust * torch.where(agrees, part, -part)).sum(1, keepdim=True)
+    slow_weights = own * (1 + along) + kept
+    # fast: what g_k has along or across the sum s of the others
+    with_sum = (with_own * others).sum(1, keepdim=True)  # g_k . s
+    sum_square = torch.einsum('sm,smn,sn->s', others, products, others)[:, None]
+    part = ratio(with_sum, sum_square)
+    agrees = with_sum > 0
+    own_trust = (own * trust).sum(1, keepdim=True)
+    fast_weights = others * (1 + own_trust * torch.where(agrees, part, -part)) + own * own_trust * (~agrees)
+    return torch.where((owners == fast)[:, None], fast_weights, slow_weights)
+
+
+def pairwise_weights(products: Tensor, owners: Tensor, trust: Tensor, gradients: ModalityGradients) -> Tensor:
+    """Say how much of each modality's gradient is in the direction of the paper's rule, pair by pair.
+
+    Args:
+        products: Inner products (S, M, M).
+        owners: Modality i of each segment (S,); rows of unowned ones mean nothing.
+        trust: Confidence U in each modality (M,).
+        gradients: Losses and counts of the step.
+
+    Returns:
+        Weights (S, M).
+    """
+    number = owners.clamp(min=0)
+    own = torch.nn.functional.one_hot(number, len(trust)).to(products.dtype)
+    there = (gradients.counts > 0).to(products.dtype)
+    others = (1 - own) * there
+    with_own = torch.einsum('sm,smn->sn', own, products)  # g_i . g_j
+    own_square = (with_own * own).sum(1, keepdim=True).expand_as(with_own)
+    squares = products.diagonal(dim1=1, dim2=2)
+    agrees = with_own > 0
+    sign = torch.where(agrees, 1.0, -1.0).to(products.dtype)
+    across = (~agrees).to(products.dtype)
+    own_trust = (own * trust).sum(1, keepdim=True)
+    # j faster: g_i + r(g_j | g_i) U_j;  else: r(g_i | g_j) U_i + g_j;  of equal ones the first is the faster, as
+    # in `fastest`, or each of the two would think so of itself
+    rank = _comparable(gradients).argsort(stable=True).argsort()
+    other_is_faster = rank < rank[number][:, None]
+    on_own = torch.where(other_is_faster, torch.ones_like(across), own_trust * across)
+    on_other = own_trust * sign * ratio(with_own, squares)  # of r(g_i | g_j)
+    along_own = trust * sign * ratio(with_own, own_square)  # of r(g_j | g_i)
+    # what the pairs make of g_i counts once, on average; what they make of the others is added
+    num_others = others.sum(1, keepdim=True)
+    mean = others / num_others.clamp(min=1)
+    alone = (num_others == 0).to(products.dtype)
+    total_own = alone + (mean * on_own + others * along_own.where(other_is_faster, along_own.new_zeros(()))).sum(
+        1, keepdim=True
+    )
+    return own * total_own + torch.where(other_is_faster, others * trust * across, others + mean * on_other)
