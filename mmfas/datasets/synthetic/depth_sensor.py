@@ -176,7 +176,8 @@ def encode_depth(depth_mm: np.ndarray, sensor: DepthSensor, centre_mm: float) ->
         middle, spread = (centre_mm, 1.0) if core.size == 0 else (_median(core), 0.0)
         if core.size:
             spread = 1.4826 * _median(np.abs(core - middle))
-        code = (np.float32(middle) - safe) / np.float32(6.0 * max(spread, sensor.window_mm / 60.0))
+        # The window stretches the code as it does elsewhere, so that a stretched code has no constant contrast.
+        code = (np.float32(middle) - safe) / np.float32(0.03 * sensor.window_mm * max(spread, 3.3))
     else:
         raise ValueError(f"encoding must be 'window', 'inverse' or 'robust', got {sensor.encoding!r}.")
     code = code if sensor.near_bright else -code

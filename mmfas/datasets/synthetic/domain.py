@@ -46,6 +46,7 @@ class Domain:
         sheet_curvature: (low, high) inverse bending radius of bent sheets per metre.
         moire: (low, high) contrast of the beat of screens.
         skin_like: (low, high) NIR likeness of silicone to skin.
+        polymer_nir: (low, high) NIR reflectance of resin, silicone and plastic: pigments make it dark or bright.
     """
 
     key: str
@@ -76,3 +77,4 @@ class Domain:
     sheet_curvature: tuple[float, float]
     moire: tuple[float, float]
     skin_like: tuple[float, float]
+    polymer_nir: tuple[float, float]

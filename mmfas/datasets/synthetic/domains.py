@@ -13,7 +13,7 @@ from .subject import SubjectMix
 __all__ = ['DOMAINS', 'RENDERER_VERSION', 'SPLITS', 'Domain']
 
 #: Raise with every change that alters a pixel or a list; the manifest carries it.
-RENDERER_VERSION = '0.9.0'
+RENDERER_VERSION = '0.10.0'
 
 _C = Domain(
     key='C',
@@ -34,8 +34,8 @@ _C = Domain(
     misregistration_px=2.0,
     rgb=PhotoSensor(
         target=0.22,
-        target_spread=0.4,
-        contrast_spread=0.38,
+        target_spread=0.46,
+        contrast_spread=0.4,
         max_gain=4.0,
         read_noise=0.006,
         shot_noise=0.0016,
@@ -84,7 +84,7 @@ _C = Domain(
         ('print:indoor', 0.8),
         ('print:outdoor', 0.8),
         ('replay', 0.8),
-        ('mask3d', 1.0),
+        ('mask3d', 0.9),
         ('silicone', 0.25),
     ),
     train_inks=(0.5, 0.3, 0.2),
@@ -93,6 +93,7 @@ _C = Domain(
     sheet_curvature=(0.0, 3.0),
     moire=(0.2, 1.0),
     skin_like=(0.0, 0.2),
+    polymer_nir=(0.65, 0.9),
 )
 
 _P = Domain(
@@ -160,13 +161,13 @@ _P = Domain(
     live_share=(0.55, 0.55, 0.545),
     live_per_subject=3,
     train_attacks=(
-        ('print', 1.0),
-        ('replay', 1.0),
-        ('partial', 0.8),
-        ('glasses', 0.8),
-        ('mask3d', 0.5),
-        ('silicone', 0.6),
-        ('fakehead', 0.6),
+        ('print', 0.5),
+        ('replay', 0.5),
+        ('partial', 1.0),
+        ('glasses', 1.0),
+        ('mask3d', 0.9),
+        ('silicone', 1.1),
+        ('fakehead', 0.8),
     ),
     test_attacks=(
         ('print', 1.0),
@@ -182,7 +183,8 @@ _P = Domain(
     sheet_crop=(0.5, 0.85),
     sheet_curvature=(0.0, 2.0),
     moire=(0.1, 0.6),
-    skin_like=(0.0, 0.25),
+    skin_like=(0.0, 0.15),
+    polymer_nir=(0.14, 0.3),
 )
 
 _S = Domain(
@@ -205,7 +207,7 @@ _S = Domain(
     rgb=PhotoSensor(
         target=0.2,
         target_spread=0.25,
-        contrast_spread=0.18,
+        contrast_spread=0.22,
         max_gain=4.0,
         read_noise=0.008,
         shot_noise=0.0024,
@@ -242,9 +244,9 @@ _S = Domain(
         baseline_mm=26.0,
         range_mm=(200.0, 1200.0),
         encoding='window',
-        near_bright=False,
+        near_bright=True,
         window_mm=260.0,
-        window_spread=0.5,
+        window_spread=0.9,
     ),
     frames=3,
     live_share=(0.15, 0.15, 0.25),
@@ -271,6 +273,7 @@ _S = Domain(
     sheet_curvature=(2.0, 7.5),
     moire=(0.2, 0.8),
     skin_like=(0.0, 0.25),
+    polymer_nir=(0.5, 0.8),
 )
 
 _W = Domain(
@@ -306,7 +309,7 @@ _W = Domain(
     nir=PhotoSensor(
         target=0.3,
         target_spread=0.3,
-        contrast_spread=0.22,
+        contrast_spread=0.32,
         max_gain=3.0,
         read_noise=0.006,
         shot_noise=0.0014,
@@ -330,20 +333,20 @@ _W = Domain(
         baseline_mm=26.0,
         range_mm=(200.0, 1500.0),
         encoding='robust',
-        near_bright=False,
+        near_bright=True,
         window_mm=200.0,
-        window_spread=0.3,
+        window_spread=0.6,
     ),
     frames=3,
     live_share=(0.22, 0.22, 0.25),
     live_per_subject=2,
     train_attacks=(
-        ('print', 0.9),
-        ('replay', 1.3),
-        ('glasses', 0.41),
-        ('fakehead', 0.6),
-        ('mask3d', 0.7),
-        ('silicone', 0.65),
+        ('print', 0.5),
+        ('replay', 0.7),
+        ('glasses', 0.8),
+        ('fakehead', 0.9),
+        ('mask3d', 1.0),
+        ('silicone', 1.1),
     ),
     test_attacks=(
         ('print', 1.0),
@@ -360,6 +363,7 @@ _W = Domain(
     sheet_curvature=(0.0, 3.0),
     moire=(0.1, 0.8),
     skin_like=(0.0, 0.2),
+    polymer_nir=(0.7, 0.9),
 )
 
 DOMAINS: dict[str, Domain] = {domain.key: domain for domain in (_C, _P, _S, _W)}

@@ -93,24 +93,29 @@ def wear_paper_mask(
     _lay(maps, cover, height.astype(np.float32), canvas)
 
 
-def wear_rigid_mask(maps: HeadMaps, wearer: Subject, model: Subject, rng: np.random.Generator) -> None:
-    """Put a painted resin mask of ``model`` on the head, in place; the wearer's eyes show through the holes."""
+def wear_rigid_mask(
+    maps: HeadMaps, wearer: Subject, model: Subject, rng: np.random.Generator, *, nir: float
+) -> None:
+    """Put a painted resin mask of ``model`` on the head, in place; the wearer's eyes show through the holes.
+
+    ``nir`` is the NIR reflectance of the resin, 0..1.
+    """
     grid = maps.grid
     face = build_head(model, grid, _NEUTRAL, hair=False, glasses=False)
     canvas = _blur(face.canvas, 1.2, grid)
     resin = material('resin')
     # Paint covers the resin in the visible; in NIR mostly the bulk is seen.
-    canvas[..., :3] = 0.78 * canvas[..., :3] + 0.22 * resin[:3] * rng.uniform(0.7, 1.1)
-    canvas[..., 3] = 0.08 * canvas[..., 3] + 0.92 * resin[3] * rng.uniform(0.9, 1.08)
+    canvas[..., :3] = 0.42 * canvas[..., :3] + 0.58 * resin[:3] * rng.uniform(0.8, 1.15)
+    canvas[..., 3] = 0.08 * canvas[..., 3] + 0.92 * nir
     canvas[..., 4], canvas[..., 5] = resin[4] * rng.uniform(0.6, 1.5), resin[5]
     cover = _oval(wearer, grid, float(rng.uniform(-92, -66)), float(rng.uniform(0.93, 1.03)))
-    cover = cover * (1.0 - _eye_holes(wearer, grid, (13.0, float(rng.uniform(5.5, 8.0)))))
-    height = _blur(face.height, 1.8, grid) + float(rng.uniform(5.0, 9.0))
+    cover = cover * (1.0 - _eye_holes(wearer, grid, (15.0, float(rng.uniform(7.0, 10.0)))))
+    height = _blur(face.height, 2.5, grid) + float(rng.uniform(9.0, 16.0))
     _lay(maps, cover, height, canvas)
 
 
 def wear_silicone_mask(
-    maps: HeadMaps, wearer: Subject, model: Subject, rng: np.random.Generator, *, skin_like: float
+    maps: HeadMaps, wearer: Subject, model: Subject, rng: np.random.Generator, *, skin_like: float, nir: float
 ) -> None:
     """Pull a flexible mask of ``model`` over the head, in place.
 
@@ -120,21 +125,21 @@ def wear_silicone_mask(
         model: whose looks the mask has.
         rng: pigment and thickness.
         skin_like: 0..1, how closely the pigmented silicone matches skin in NIR.
+        nir: NIR reflectance of the silicone where it is not skin-like, 0..1.
     """
     grid = maps.grid
     face = build_head(model, grid, _NEUTRAL, hair=False, glasses=False)
     canvas = _blur(face.canvas, 0.8, grid)
     bulk = material('silicone')
     tint = skin_colour(model.melanin, 0.4)
-    canvas[..., :3] = 0.6 * canvas[..., :3] + 0.4 * (0.5 * tint[:3] + 0.5 * bulk[:3])
-    plain = bulk[3] * float(rng.uniform(0.92, 1.15))
-    canvas[..., 3] = skin_like * canvas[..., 3] + (1.0 - skin_like) * (0.08 * canvas[..., 3] + 0.92 * plain)
+    canvas[..., :3] = 0.36 * canvas[..., :3] + 0.64 * (0.3 * tint[:3] + 0.7 * bulk[:3])
+    canvas[..., 3] = skin_like * canvas[..., 3] + (1.0 - skin_like) * (0.08 * canvas[..., 3] + 0.92 * nir)
     canvas[..., 4] = bulk[4] * rng.uniform(0.7, 1.8)
     cover = _oval(wearer, grid, -140.0, 1.08)
     cover = cover * (1.0 - _eye_holes(wearer, grid, (12.5, 5.2)))
     inner = ellipse_mask(grid.x_mm, grid.y_mm, (0.0, mouth_y_mm(wearer)), (20.0, 2.4), grid.step_mm)
     cover = cover * (1.0 - 0.8 * inner)
-    height = 0.7 * _blur(face.height, 2.2, grid) + 0.3 * maps.height + float(rng.uniform(2.0, 5.0))
+    height = 0.8 * _blur(face.height, 3.5, grid) + 0.2 * maps.height + float(rng.uniform(4.0, 9.0))
     _lay(maps, cover, height.astype(np.float32), canvas)
     if rng.random() < 0.5:
         wear_hair(maps, model)
@@ -146,21 +151,21 @@ def wear_funny_glasses(maps: HeadMaps, wearer: Subject, rng: np.random.Generator
     kind = int(rng.integers(3))
     x, y = grid.x_mm, grid.y_mm
     frame = material('cardboard')
-    frame[:3] = rng.uniform(0.1, 0.8, 3)
+    frame[:3] = rng.permutation((rng.uniform(0.5, 0.85), rng.uniform(0.02, 0.15), rng.uniform(0.02, 0.85)))
     cover = np.zeros(grid.shape, np.float32)
     for side in (-1.0, 1.0):
         centre = (side * (wearer.eye_dx_mm + 1.0), EYE_Y_MM)
-        outer_rim = ellipse_mask(x, y, centre, (31.0, 26.0), grid.step_mm)
+        outer_rim = ellipse_mask(x, y, centre, (34.0, 30.0), grid.step_mm)
         inner_rim = ellipse_mask(x, y, centre, (18.0, 12.5), grid.step_mm)
         cover = np.maximum(cover, outer_rim if kind == 0 else outer_rim - 0.96 * inner_rim)
     bridge = soft_step(5.0 - np.abs(y - EYE_Y_MM), grid.step_mm)[:, None] * (np.abs(x) < 16.0)
     cover = np.maximum(cover, bridge.astype(np.float32))
-    plane = wearer.depth_mm + 8.0 - 0.0035 * x[None, :] ** 2
+    plane = wearer.depth_mm + 12.0 - 0.0035 * x[None, :] ** 2
     _lay(maps, cover, np.maximum(plane, maps.height + 2.0), frame)
     if kind == 0:
         for side in (-1.0, 1.0):
             centre = (side * (wearer.eye_dx_mm + 1.0), EYE_Y_MM)
-            paint(maps.canvas, ellipse_mask(x, y, centre, (25.0, 20.0), grid.step_mm), material('paper'))
+            paint(maps.canvas, ellipse_mask(x, y, centre, (27.0, 23.0), grid.step_mm), material('paper'))
             pupil = (centre[0] + float(rng.uniform(-5, 5)), centre[1] + float(rng.uniform(-4, 4)))
             paint(maps.canvas, ellipse_mask(x, y, pupil, (8.0, 8.0), grid.step_mm), material('frame_black'))
     if kind == 2:
@@ -180,16 +185,18 @@ def wear_patch(maps: HeadMaps, wearer: Subject, photo: np.ndarray, sheet: Sheet,
     x, y = grid.x_mm, grid.y_mm
     zero = np.zeros(grid.shape, np.float32)
     if kind == 0:
-        distance = np.minimum(26.0 - np.abs(y - EYE_Y_MM - 4)[:, None], 68.0 - np.abs(x)[None, :]) + zero
+        distance = np.minimum(32.0 - np.abs(y - EYE_Y_MM - 4)[:, None], 72.0 - np.abs(x)[None, :]) + zero
     elif kind == 1:
-        distance = np.minimum((y - 12.0)[:, None], 62.0 - np.abs(x)[None, :]) + zero
+        distance = np.minimum((y - 8.0)[:, None], 66.0 - np.abs(x)[None, :]) + zero
     else:
         side = float(rng.choice((-1.0, 1.0)))
         distance = np.minimum((side * x - 4.0)[None, :], (60.0 - np.abs(y - 18.0) + 25.0)[:, None]) + zero
+    # The strip is cut with a white margin.
+    paint(canvas, soft_step(7.0 - distance, grid.step_mm), material(sheet.paper))
     cover = soft_step(distance, 1.3 * grid.step_mm) * soft_step(
         (1.02 - face_radius(wearer, grid)) * 70.0, 1.3 * grid.step_mm
     )
-    plane = wearer.depth_mm + 10.0 - 0.004 * x[None, :] ** 2 + float(rng.normal(0, 0.05)) * y[:, None]
+    plane = wearer.depth_mm + 14.0 - 0.004 * x[None, :] ** 2 + float(rng.normal(0, 0.05)) * y[:, None]
     height = 0.6 * plane + 0.4 * _blur(maps.height, 12.0, grid) + 4.0
     _lay(maps, cover, height.astype(np.float32), canvas)
 
@@ -215,26 +222,26 @@ def wear_prosthetics(maps: HeadMaps, wearer: Subject, model: Subject, rng: np.ra
     maps.height = height.astype(np.float32)
 
 
-def build_mannequin(model: Subject, grid: HeadGrid, rng: np.random.Generator) -> HeadMaps:
-    """Build a fake head: smoothed geometry, painted eyes, plastic all over, with or without a wig."""
+def build_mannequin(model: Subject, grid: HeadGrid, rng: np.random.Generator, *, nir: float) -> HeadMaps:
+    """Build a fake head: smoothed geometry, painted eyes, plastic of NIR reflectance ``nir``, maybe a wig."""
     maps = build_head(model, grid, _NEUTRAL, hair=False, glasses=False)
     height, cover = head_height(model, grid, _NEUTRAL)
-    maps.height, maps.cover = _blur(height, 2.2, grid), cover
+    maps.height, maps.cover = _blur(height, 3.5, grid), cover
     plastic = material('plastic')
     painted = _blur(maps.canvas, 1.5, grid)
     share = float(rng.uniform(0.05, 0.25))
     bulk = plastic.copy()
     kind = rng.random()
-    if kind < 0.5:  # white, as most display heads
+    if kind < 0.6:  # white, as most display heads
         bulk[:3] = 0.78 * rng.uniform(0.85, 1.1)
-    elif kind < 0.7:  # grey
+    elif kind < 0.8:  # grey
         bulk[:3] = rng.uniform(0.2, 0.45)
     else:  # skin-coloured
         bulk[:3] = 0.7 * plastic[:3] + 0.3 * skin_colour(model.melanin * 0.6, 0.3)[:3]
     maps.canvas = share * painted + (1.0 - share) * bulk
-    maps.canvas[..., 3] = 0.03 * painted[..., 3] + 0.97 * plastic[3] * float(rng.uniform(0.85, 1.1))
+    maps.canvas[..., 3] = 0.03 * painted[..., 3] + 0.97 * nir
     maps.canvas[..., 4] = plastic[4] * float(rng.uniform(0.9, 1.6))
     maps.canvas[..., 5] = 0.02
-    if rng.random() < 0.4:
+    if rng.random() < 0.25:
         wear_hair(maps, model)
     return maps

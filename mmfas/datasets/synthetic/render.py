@@ -57,7 +57,7 @@ def _draw_look(rng: np.random.Generator, domain: Domain, dial: float, dial_rng: 
     cast = np.exp(rng.standard_normal(3) * domain.rgb.white_balance)
     contrast = np.exp(rng.standard_normal(2) * (domain.rgb.contrast_spread, domain.nir.contrast_spread))
     window = float(np.exp(np.clip(rng.standard_normal(), -2, 2) * domain.depth.window_spread))
-    depth_range = np.array((window, rng.uniform(-0.22, 0.22) * domain.depth.window_mm, rng.uniform(0.0, 2.0) ** 2))
+    depth_range = np.array((window, rng.uniform(-0.26, 0.26) * domain.depth.window_mm, rng.uniform(0.0, 2.0) ** 2))
     shift = np.clip(rng.standard_normal(2), -2, 2) * domain.misregistration_px / 224.0
     angle = dial_rng.uniform(0, 2 * np.pi)
     shift = shift + 0.12 * dial * np.array((np.cos(angle), np.sin(angle)))
@@ -89,8 +89,8 @@ def _frame_views(scene: Scene, still: list[View], camera: Camera, rng: np.random
 def _oval(size: int, draws: np.ndarray) -> np.ndarray:
     """Coverage (size, size) of the face oval that a cropped data set keeps; (4,) draws move it."""
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
-    x = (axis - 0.03 * draws[0]) / (0.40 + 0.03 * draws[2])
-    y = (axis - 0.03 * draws[1]) / (0.48 + 0.03 * draws[3])
+    x = (axis - 0.03 * draws[0]) / (0.35 + 0.03 * draws[2])
+    y = (axis - 0.03 * draws[1]) / (0.45 + 0.03 * draws[3])
     return soft_step(1.0 - np.sqrt((x**2)[None, :] + (y**2)[:, None]), 0.02)
 
 

@@ -81,10 +81,12 @@ def _wear(
     """Apply the worn attack of the plan to a head, if any."""
     wearer, other = people
     if plan.pai == 'mask3d':
-        masks.wear_rigid_mask(maps, wearer, other, rng)
+        masks.wear_rigid_mask(maps, wearer, other, rng, nir=float(rng.uniform(*domain.polymer_nir)))
     elif plan.pai == 'silicone':
         skin_like = float(rng.uniform(*domain.skin_like))
-        masks.wear_silicone_mask(maps, wearer, other, rng, skin_like=skin_like)
+        masks.wear_silicone_mask(
+            maps, wearer, other, rng, skin_like=skin_like, nir=float(rng.uniform(*domain.polymer_nir))
+        )
     elif plan.pai == 'prosthetic':
         masks.wear_prosthetics(maps, wearer, other, rng)
     elif plan.pai == 'glasses':
@@ -96,7 +98,7 @@ def _wear(
         wear = masks.wear_paper_mask if plan.pai == 'papermask' else masks.wear_patch
         wear(maps, wearer, photo, sheet, rng)
     elif plan.pai == 'fakehead':
-        return masks.build_mannequin(wearer, maps.grid, rng)
+        return masks.build_mannequin(wearer, maps.grid, rng, nir=float(rng.uniform(*domain.polymer_nir)))
     return maps
 
 
