@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmfas.cli.errors import reports_user_errors
 
-BASELINE = 'configs/baselines/concat_mini-vit_1xb32-18e_synthfas-cps2w.py'
+BASELINE = 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

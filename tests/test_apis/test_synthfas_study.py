@@ -13,7 +13,7 @@ from mmfas.apis.synthfas_dials import STEPS, dial_sweeps
 from mmfas.apis.synthfas_study import DOMAINS, StudyRun, configure, hardness_runs, read_record, write_record
 from mmfas.apis.synthfas_tables import dial_table, hardness_table, mean_interval
 
-CONFIG = Path(__file__).parents[2] / 'configs/baselines/concat_mini-vit_1xb32-18e_synthfas-cps2w.py'
+CONFIG = Path(__file__).parents[2] / 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
 
 
 def test_no_target_is_trained_on_in_leave_one_out() -> None:

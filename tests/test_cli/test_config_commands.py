@@ -11,7 +11,7 @@ from mmfas.cli import check, get_flops, list_parts, measure_speed, print_config
 from mmfas.registry import PART_REGISTRIES, TypedView
 
 REPO = Path(__file__).resolve().parents[2]
-CONFIG = str(REPO / 'configs' / 'baselines' / 'concat_mini-vit_1xb32-18e_synthfas-cps2w.py')
+CONFIG = str(REPO / 'configs' / 'baselines' / 'concat_mini-vit_1xb32-12e_synthfas-cps2w.py')
 
 pytestmark = pytest.mark.engine
 

@@ -14,7 +14,7 @@ from mmfas.cli.errors import TRACEBACK_VARIABLE
 from mmfas.utils.compat import cached_path
 
 FAQ = (Path(__file__).parents[2] / 'docs' / 'en' / 'faq.md').read_text(encoding='utf-8')
-BASE = "_base_ = 'mmfas::baselines/concat_mini-vit_1xb32-18e_synthfas-cps2w.py'\n"
+BASE = "_base_ = 'mmfas::baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'\n"
 
 pytestmark = pytest.mark.engine
 

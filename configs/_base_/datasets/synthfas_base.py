@@ -7,9 +7,10 @@ meta_file = 'protocols/records.csv'
 
 train_pipeline = [
     dict(type='LoadMultiModalImages'),
-    dict(type='ResizeModalities', scale=(64, 64)),
+    dict(type='RandomResizedCropModalities', scale=(64, 64), area_range=(0.8, 1.0), ratio_range=(0.95, 1.05)),
     dict(type='RandomFlipModalities', prob=0.5),
-    dict(type='PhotometricModalities', brightness=(-40, 40), gamma=(0.5, 1.5)),
+    # Milder than the published +-40 and 0.5..1.5: the renderer draws exposure and contrast per video already.
+    dict(type='PhotometricModalities', brightness=(-15, 15), gamma=(0.75, 1.33)),
     dict(type='PackFASInputs'),
 ]
 test_pipeline = [

@@ -1,5 +1,5 @@
-# AdamW for 18 epochs: linear warm-up, then a cosine down to 1 % of the rate; both follow iterations.
-train_cfg = dict(by_epoch=True, max_epochs=18, val_interval=1)
+# AdamW for 12 epochs: linear warm-up, then a cosine down to 1 % of the rate; both follow iterations.
+train_cfg = dict(by_epoch=True, max_epochs=12, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
@@ -11,7 +11,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=True, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, begin=1, end=18, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, begin=1, end=12, convert_to_iter_based=True),
 ]
 
 # --auto-scale-lr scales the rate by (batch size of all processes) / base_batch_size.

@@ -1,4 +1,4 @@
 # RGB and depth.
-_base_ = './concat_mini-vit_1xb32-18e_synthfas-cps2w.py'
+_base_ = './concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
 
 model = dict(modalities=('rgb', 'depth'))

@@ -1,4 +1,0 @@
-# Infrared alone.
-_base_ = './concat_mini-vit_1xb32-18e_synthfas-cps2w.py'
-
-model = dict(modalities=('ir',))
