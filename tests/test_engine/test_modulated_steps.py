@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_process import run_command, run_ranks
+from engine_process import run_command, run_ranks, train
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from modulated_step import Keeper, batches, fit, tiny_model
 from modulation_oracles import regrad_tensor
 from torch import Tensor, nn
 
+from mmfas.apis.training_logs import TrainingLog
 from mmfas.engine.optim_wrappers import AmpGradientModulationOptimWrapper, GradientModulationOptimWrapper
 from mmfas.engine.optim_wrappers.layout import GradientLayout, owned_pieces
 from mmfas.models import FASDistributedDataParallel
@@ -287,3 +288,34 @@ def test_statistics_are_norms_and_cosines() -> None:
         expected = cosine(rows[a], rows[b], dim=0).item()
         assert found[f'grad_cos_{MODALITIES[a]}_{MODALITIES[b]}'] == pytest.approx(expected, abs=1e-4)
     assert sum(found[f'fast_{m}'] for m in MODALITIES) == 1
+
+
+_LOGGED = """
+train_dataloader = dict(dataset=dict(absent_ir=(1, 3, 5)))
+train_cfg = dict(max_epochs=2)
+default_hooks = dict(logger=dict(type='LoggerHook', interval=2, ignore_last=False))
+optim_wrapper = dict(
+    _delete_=True,
+    type='GradientModulationOptimWrapper',
+    modulator=dict(type='ReGrad'),
+    optimizer=dict(type='SGD', lr=0.1),
+)
+"""
+
+
+def test_curves_of_a_run_show_what_the_rule_did(tmp_path: Path) -> None:
+    work_dir, _ = train(tmp_path, 'logged', '--no-validate', changes=_LOGGED)
+    log = TrainingLog.read(work_dir)
+    names = [f'{kind}_{m}' for kind in ('loss', 'grad_norm', 'fast') for m in MODALITIES]
+    pairs = ['grad_cos_rgb_depth', 'grad_cos_rgb_ir', 'grad_cos_depth_ir']
+    curves = {name: log.curve(name) for name in [*names, *pairs]}
+    assert all(len(values) == 4 for _, values in curves.values())
+    shares = [sum(curves[f'fast_{m}'][1][i] for m in MODALITIES) for i in range(4)]
+    assert shares == pytest.approx([1.0] * 4)
+    assert all(min(curves[f'grad_norm_{m}'][1]) > 0 for m in MODALITIES)
+    # the streams of this model share nothing but the joint layer, which no loss of a modality reaches
+    assert all(abs(value) < 1e-6 for name in pairs for value in curves[name][1])
+    figure = tmp_path / 'fast.png'
+    keys = ['--keys', 'fast_rgb', 'fast_depth', 'fast_ir', 'grad_norm_rgb']
+    assert run_command('mmfas.cli.analyze_logs', [work_dir, *keys, '--out', figure], tmp_path / 'plot.log') == 0
+    assert figure.stat().st_size > 5000
