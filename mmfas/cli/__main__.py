@@ -32,6 +32,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ),
     ('publish_model', 'mmfas.cli.publish_model', 'strip a checkpoint and name it by its hash'),
     ('convert_weights', 'mmfas.cli.convert_weights', 'convert torchvision, timm or CLIP weights for a trunk'),
+    (
+        'released_mmdg_to_mmfas',
+        'mmfas.cli.released_mmdg_to_mmfas',
+        'convert weights of the released MMDG, or back',
+    ),
 )
 
 

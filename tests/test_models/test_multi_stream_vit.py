@@ -199,6 +199,22 @@ def test_pretrained_file_is_read_by_init_weights(tmp_path: Path) -> None:
     torch.testing.assert_close(run(trunk.train(False), images), expected)
 
 
+@pytest.mark.parametrize(('fresh', 'kept'), [((), ()), (('pos',), ('pos_embed',)), (('cls',), ('cls_token',))])
+def test_fresh_embeddings_keep_their_start(tmp_path: Path, fresh: tuple[str, ...], kept: tuple[str, ...]) -> None:
+    vit = plain()
+    torch.save(vit.state_dict(), tmp_path / 'vit.pth')
+    trunk = BACKBONES.build(
+        dict(type='MultiStreamViT', vit=VIT, fresh=fresh, pretrained=str(tmp_path / 'vit.pth'))
+    )
+    trunk.init_weights()
+    for name in ('pos_embed', 'cls_token'):
+        is_read = torch.equal(getattr(trunk.embedding, name), getattr(vit, name))
+        assert is_read is (name not in kept)
+    assert torch.equal(trunk.vit.layers[0].attn.qkv.weight, vit.layers[0].attn.qkv.weight)
+    with pytest.raises(ValueError, match="fresh may hold .* but got .'norm'."):
+        BACKBONES.build(dict(type='MultiStreamViT', vit=VIT, fresh=('norm',)))
+
+
 def test_pretrained_positions_are_interpolated() -> None:
     vit = plain()
     trunk = BACKBONES.build(dict(type='MultiStreamViT', vit={**VIT, 'img_size': 48}))

@@ -36,6 +36,7 @@ class MultiStreamViT(BaseTrunk):
             `'blocks:0-10'` (both ends), `'norm'`, `'projection'`, `'all'`.
         pretrained: File of weights, in mmpretrain's names (see `mmfas convert_weights`) or of an mmfas model;
             read by `init_weights`.
+        fresh: Which of `'patch'`, `'cls'`, `'pos'` keep their random start when that file is read.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
@@ -59,15 +60,18 @@ class MultiStreamViT(BaseTrunk):
         proj_dims: int | None = None,
         frozen: Sequence[str] = (),
         pretrained: str | None = None,
+        fresh: Sequence[str] = (),
         init_cfg: Any = None,
     ) -> None:
         super().__init__(modalities=modalities, init_cfg=init_cfg)
         self.pooling = pooling
         self.pretrained = pretrained
         self.vit: Any = _build_vit(vit, pooling)
-        unknown = sorted(set(per_modality) - set(EMBEDDINGS))
-        if unknown:
-            raise ValueError(f'per_modality may hold {EMBEDDINGS}, but got {unknown}')
+        self.fresh = tuple(fresh)
+        for option, names in (('per_modality', per_modality), ('fresh', fresh)):
+            unknown = sorted(set(names) - set(EMBEDDINGS))
+            if unknown:
+                raise ValueError(f'{option} may hold {EMBEDDINGS}, but got {unknown}')
         self.embedding = StreamEmbedding(self.vit, num_streams=len(self.modalities), per_modality=per_modality)
         # the embedding holds copies: the originals would be trainable tensors that no gradient reaches
         self.vit.patch_embed = self.vit.cls_token = self.vit.pos_embed = None
@@ -141,7 +145,11 @@ class MultiStreamViT(BaseTrunk):
         if self.pretrained is not None:
             from mmfas.utils.checkpoint import load_weights
 
+            parts = [item for name in self.fresh for item in self.parts()[name]]
+            kept = [(p, p.detach().clone()) for p in parts if isinstance(p, nn.Parameter)]
             self.load_pretrained(load_weights(self.pretrained))
+            for parameter, start in kept:
+                parameter.data.copy_(start)
 
     def load_pretrained(self, state_dict: Mapping[str, Tensor]) -> None:
         """Fill the trunk from weights in mmpretrain's names or from an mmfas model.
