@@ -1,0 +1,7 @@
+# Readouts of a fine-tuned ViT-B/16 side by side, on the real benchmark: PSW -> C.
+_base_ = [
+    '../_base_/models/vit_base_p16.py',
+    '../_base_/datasets/cpsw_p1_psw2c.py',
+    '../_base_/schedules/adamw_100e_finetune.py',
+    '../_base_/default_runtime.py',
+]
