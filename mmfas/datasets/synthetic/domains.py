@@ -13,7 +13,7 @@ from .subject import SubjectMix
 __all__ = ['DOMAINS', 'RENDERER_VERSION', 'SPLITS', 'Domain']
 
 #: Raise with every change that alters a pixel or a list; the manifest carries it.
-RENDERER_VERSION = '0.10.0'
+RENDERER_VERSION = '1.0.0'
 
 _C = Domain(
     key='C',
