@@ -2,6 +2,6 @@
 _base_ = [
     '../_base_/models/vit_base_p16.py',
     '../_base_/datasets/cpsw_p1_csw2p.py',
-    '../_base_/schedules/adamw_100e_finetune.py',
+    '../_base_/schedules/adamw_finetune_100e.py',
     '../_base_/default_runtime.py',
 ]
