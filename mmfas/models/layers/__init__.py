@@ -1,6 +1,30 @@
 """Layers that two methods share."""
 
+from mmfas.models.layers.activations import quick_gelu
 from mmfas.models.layers.central_difference import CentralDifferenceConv, central_difference_kernel
+from mmfas.models.layers.product_key_experts import (
+    ExpertTable,
+    ProductKeyExperts,
+    ProductKeyRouter,
+    Routing,
+    balance_loss,
+    expert_usage,
+    router_z_loss,
+    usage_entropy,
+)
 from mmfas.models.layers.stacked import StackedLinear
 
-__all__ = ['CentralDifferenceConv', 'StackedLinear', 'central_difference_kernel']
+__all__ = [
+    'CentralDifferenceConv',
+    'ExpertTable',
+    'ProductKeyExperts',
+    'ProductKeyRouter',
+    'Routing',
+    'StackedLinear',
+    'balance_loss',
+    'central_difference_kernel',
+    'expert_usage',
+    'quick_gelu',
+    'router_z_loss',
+    'usage_entropy',
+]

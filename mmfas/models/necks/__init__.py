@@ -4,15 +4,29 @@ from mmfas.models.necks.ama import AMANeck
 from mmfas.models.necks.base import BaseFusionNeck, State, concat_streams, grid_of, zero_absent
 from mmfas.models.necks.concat import ConcatNeck
 from mmfas.models.necks.cross_attention import CrossAttentionNeck
+from mmfas.models.necks.isolated_gating_moe import IsolatedGatingMoENeck
+from mmfas.models.necks.isolated_gating_parts import (
+    BlockArithmetic,
+    IsolatedGatingAdapter,
+    PromptBypass,
+    PromptGenerator,
+    PromptOptions,
+)
 from mmfas.models.necks.u_adapter import UAdapterNeck
 from mmfas.models.necks.u_adapter_parts import GroupedUAdapter, Uncertainty
 
 __all__ = [
     'AMANeck',
     'BaseFusionNeck',
+    'BlockArithmetic',
     'ConcatNeck',
     'CrossAttentionNeck',
     'GroupedUAdapter',
+    'IsolatedGatingAdapter',
+    'IsolatedGatingMoENeck',
+    'PromptBypass',
+    'PromptGenerator',
+    'PromptOptions',
     'State',
     'UAdapterNeck',
     'Uncertainty',

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmfas.models.layers.activations import quick_gelu
 from mmfas.models.layers.central_difference import CentralDifferenceConv
 from mmfas.models.layers.stacked import StackedLinear
 
@@ -102,11 +103,6 @@ def _binomial_tables(num: int, keep: float) -> tuple[Tensor, Tensor]:
     deviation = [math.sqrt(k * (num - k) / (num * (num - 1))) / keep for k in range(num + 1)]
     cumulative = torch.tensor(mass, dtype=torch.float64).cumsum(0)[:-1]
     return cumulative.float(), torch.tensor(deviation)
-
-
-def quick_gelu(x: Tensor) -> Tensor:
-    """Approximate GELU: `x * sigmoid(1.702 x)`, for any shape."""
-    return x * torch.sigmoid(1.702 * x)
 
 
 class GroupedUAdapter(nn.Module):
