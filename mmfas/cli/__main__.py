@@ -37,6 +37,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
         'mmfas.cli.released_mmdg_to_mmfas',
         'convert weights of the released MMDG, or back',
     ),
+    (
+        'released_big_moe_to_mmfas',
+        'mmfas.cli.released_big_moe_to_mmfas',
+        'convert weights of the released BIG-MoE, or back',
+    ),
 )
 
 

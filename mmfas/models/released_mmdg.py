@@ -5,23 +5,16 @@ Legend: M = 3 modalities (rgb, depth, ir), N blocks.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mmfas.models.released_names import BLOCK_NAMES, check_names, count_names
+
 #: The adapters of the release, in the order of our edges: own branch, partner; 1 rgb, 2 depth, 3 ir.
 _ADAPTERS = ('adapter_1_2_2', 'adapter_1_3_2', 'adapter_2_1_2', 'adapter_3_1_2')
-_BLOCK = {
-    'ln1.': 'ln_1.',
-    'ln2.': 'ln_2.',
-    'attn.qkv.': 'self_attention.in_proj_',
-    'attn.proj.': 'self_attention.out_proj.',
-    'ffn.layers.0.0.': 'mlp.0.',
-    'ffn.layers.1.': 'mlp.3.',
-}
 _ADAPTER = {
     'down_own.weight': ('adapter_down_1.weight',),
     'down_own.bias': ('adapter_down_1.bias',),
@@ -68,7 +61,7 @@ def _entries(num_blocks: int) -> Iterator[_Entry]:
         yield _Entry(f'trunk.embedding.{ours}', tuple((theirs.format(m),) for m in (1, 2, 3)), join)
     for kind in ('weight', 'bias'):
         for i in range(num_blocks):
-            for ours, theirs in _BLOCK.items():
+            for ours, theirs in BLOCK_NAMES.items():
                 # their list starts with a dropout, so block i has number i + 1
                 yield _Entry(f'trunk.vit.layers.{i}.{ours}{kind}', ((f'ViT_Encoder.{i + 1}.{theirs}{kind}',),))
         yield _Entry(f'trunk.vit.ln1.{kind}', ((f'ViT_Encoder.{num_blocks + 1}.{kind}',),))
@@ -96,8 +89,8 @@ def released_mmdg_to_mmfas(state_dict: Mapping[str, Tensor], *, num_domains: int
     Raises:
         ValueError: If names are missing or left over.
     """
-    entries = list(_entries(_count(state_dict, r'ViT_Encoder\.(\d+)\.ln_1\.weight')))
-    _check_names(state_dict, {name for e in entries for names in e.theirs for name in names}, 'released MMDG')
+    entries = list(_entries(count_names(state_dict, r'ViT_Encoder\.(\d+)\.ln_1\.weight')))
+    check_names(state_dict, {name for e in entries for names in e.theirs for name in names}, 'released MMDG')
     ours = {e.ours: _joined(e, state_dict) for e in entries}
     classes = (3, 1 + num_domains)
     cls_token = ours['trunk.embedding.cls_token']
@@ -118,14 +111,9 @@ def mmfas_to_released_mmdg(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor
     Raises:
         ValueError: If names are missing or left over.
     """
-    entries = list(_entries(_count(state_dict, r'trunk\.vit\.layers\.(\d+)\.ln1\.weight')))
-    _check_names(state_dict, {e.ours for e in entries}, 'MMDG of mmfas', ignored=_PROTOTYPES)
+    entries = list(_entries(count_names(state_dict, r'trunk\.vit\.layers\.(\d+)\.ln1\.weight')))
+    check_names(state_dict, {e.ours for e in entries}, 'MMDG of mmfas', ignored=_PROTOTYPES)
     return {name: value for e in entries for name, value in _split(e, state_dict[e.ours]).items()}
-
-
-def _count(state_dict: Mapping[str, Tensor], pattern: str) -> int:
-    """Count the names that match."""
-    return sum(re.fullmatch(pattern, name) is not None for name in state_dict)
 
 
 def _joined(entry: _Entry, state_dict: Mapping[str, Tensor]) -> Tensor:
@@ -147,15 +135,3 @@ def _split(entry: _Entry, value: Tensor) -> dict[str, Tensor]:
         # clones: a file would otherwise hold the whole stack once per slice
         theirs.update({n: v.clone() for n, v in zip(names, part.chunk(len(names)), strict=True)})
     return theirs
-
-
-def _check_names(
-    given: Mapping[str, Tensor], wanted: set[str], what: str, *, ignored: tuple[str, ...] = ()
-) -> None:
-    """Refuse a state dict with other names."""
-    missing, left = sorted(wanted - set(given)), sorted(set(given) - wanted - set(ignored))
-    if missing or left:
-        raise ValueError(
-            f'this is no state dict of {what}: {len(missing)} names are missing, such as {missing[:3]}, '
-            f'{len(left)} are left over, such as {left[:3]}; is it the whole model, and is the direction right?'
-        )

@@ -1,0 +1,42 @@
+"""Convert weights of the released BIG-MoE code to mmfas, or back."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+
+from mmfas.cli.errors import reports_user_errors
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument('file', help='state dict of the whole model, as saved by torch.save')
+    parser.add_argument('out', help='file to write')
+    parser.add_argument('--reverse', action='store_true', help='from mmfas to the names of the release')
+
+
+@reports_user_errors()
+def main(argv: list[str] | None = None) -> int:
+    """Convert; returns 0, or 1 if the file cannot be used."""
+    parser = argparse.ArgumentParser(prog='mmfas released_big_moe_to_mmfas', description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+
+    import torch
+
+    from mmfas.models.released_big_moe import mmfas_to_released_big_moe, released_big_moe_to_mmfas
+    from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
+
+    weights = load_weights(args.file)
+    converted = mmfas_to_released_big_moe(weights) if args.reverse else released_big_moe_to_mmfas(weights)
+    content = io.BytesIO()
+    torch.save(converted if args.reverse else {'state_dict': converted}, content)
+    write_atomically(content.getvalue(), args.out)
+    print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
+    print(f'sha256 {sha256_of(args.out)}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
