@@ -5,20 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from mmfas.datasets.synthetic import DIALS, DOMAINS, Setting, Stress, plan_split, render_dataset, render_video
+from mmfas.datasets.synthetic.compose import Picture
 from mmfas.datasets.synthetic.contact_sheet import contact_sheet, draw_contact_sheet
+from mmfas.datasets.synthetic.head_shape import head_grid
+from mmfas.datasets.synthetic.lighting import shade_nir
+from mmfas.datasets.synthetic.masks import build_mannequin
 from mmfas.datasets.synthetic.materials import MATERIALS, skin_colour
-from mmfas.datasets.synthetic.photo_sensor import expose
-from mmfas.datasets.synthetic.plan import SIZES, Size, VideoPlan
+from mmfas.datasets.synthetic.media import INKS, Sheet, ink_reflectance
+from mmfas.datasets.synthetic.photo_sensor import expose, expose_nir
+from mmfas.datasets.synthetic.plan import SIZES, Size, VideoPlan, subject_of
+from mmfas.datasets.synthetic.records import Light
 from mmfas.datasets.synthetic.statistics import (
     FolderStatistics,
     linear_probe_auc,
     plot_statistics,
     read_statistics,
 )
+from mmfas.datasets.synthetic.stress import stressed_depth
 
 TINY = Setting('tiny', 1)
 
@@ -90,6 +98,71 @@ def test_every_dial_changes_its_own_modalities_alone(name: str) -> None:
     }[name]
     assert expected <= changed
     assert name == 'subject_tone' or changed == expected
+
+
+def test_full_dials_are_as_strong_as_documented() -> None:
+    plain = DOMAINS['W'].depth
+    worst = stressed_depth(plain, Stress(depth_noise=1.0, depth_dropout=1.0))
+    assert worst.noise_per_m2_mm == pytest.approx(16 * plain.noise_per_m2_mm)
+    assert worst.noise_floor_mm == pytest.approx(16 * plain.noise_floor_mm)
+    assert worst.dropout == pytest.approx(plain.dropout + 0.85)
+    assert stressed_depth(plain, Stress(blur=1.0)) is plain
+    camera = replace(DOMAINS['P'].nir, read_noise=0.0, shot_noise=0.0, gamma=1.0, target=0.02, max_gain=100.0)
+    flat = np.full((32, 32), 0.5, np.float32)
+    right, over = (
+        expose_nir(flat, camera, np.random.default_rng(0), target_factor=1.0, overexposure=value).mean()
+        for value in (0.0, 1.0)
+    )
+    assert over == pytest.approx(4 * right + 0.12, rel=1e-4)
+
+
+def test_dialled_misregistration_moves_depth_and_nir_by_its_share_of_the_width() -> None:
+    plan = first('P', 'live')
+    plain, dialled = (
+        render_video(plan, replace(TINY, stress=Stress(misregistration=value)))[0].ir.astype(np.float32)
+        for value in (0.0, 1.0)
+    )
+    window = np.outer(np.hanning(48), np.hanning(48)).astype(np.float32)
+    (dx, dy), _ = cv2.phaseCorrelate(plain, dialled, window)
+    assert np.hypot(dx, dy) == pytest.approx(0.12 * 48, abs=1.0)
+
+
+def test_nir_falls_with_the_square_of_the_distance() -> None:
+    away = Light((0.0, -0.6, 0.8), (1.0, 1.0, 1.0), (0.4, 0.4, 0.4), 0.5, sun=0.0)
+    normal = np.zeros((8, 8, 3), np.float32)
+    normal[..., 2] = 1.0
+    colour, optics = np.full((8, 8, 4), 0.5, np.float32), np.zeros((8, 8, 3), np.float32)
+    near, far = (
+        shade_nir(
+            Picture(np.full((8, 8), distance, np.float32), normal, colour, optics),
+            away,
+            led_mm=(30.0, 0.0),
+            range_mm=500.0,
+        )
+        for distance in (400.0, 1200.0)
+    )
+    np.testing.assert_allclose(near, 9 * far, rtol=1e-5)
+
+
+def test_inks_differ_in_nir_as_documented() -> None:
+    black = np.full((2, 2, 3), 0.01, np.float32)
+    sheet = Sheet('dye', 'paper', 1.0, 0.0, 0.0, True, '', 0.0, 1.0)
+    dye, carbon, pigment = (ink_reflectance(black, replace(sheet, ink=ink))[0, 0] for ink in INKS)
+    assert dye[:3].max() < 0.05 < 0.75 < dye[3]
+    assert max(carbon[3], pigment[3]) < 0.35
+    red = np.array([[[0.6, 0.05, 0.05]]], np.float32)
+    _, carbon, pigment = (ink_reflectance(red, replace(sheet, ink=ink))[0, 0] for ink in INKS)
+    assert carbon[3] > pigment[3] + 0.1  # a red has little black in it
+
+
+def test_polymers_are_as_dark_or_bright_in_nir_as_the_domain_says() -> None:
+    def brightness(nir: float) -> float:
+        subject = subject_of(TINY, plan_split(TINY, 'W', 'test')[0], 0)
+        maps = build_mannequin(subject, head_grid(4.0, subject), np.random.default_rng(0), nir=nir)
+        return float(np.median(maps.canvas[..., 3]))
+
+    assert brightness(0.2) == pytest.approx(0.2, abs=0.03)
+    assert brightness(0.9) == pytest.approx(0.9, abs=0.03)
 
 
 def test_dials_are_monotone() -> None:
