@@ -3,15 +3,22 @@
 from mmfas.models.backbones import BaseTrunk, MultiStreamCNN, MultiStreamViT
 from mmfas.models.data_preprocessor import FASDataPreprocessor
 from mmfas.models.fas import FASDistributedDataParallel, MultiModalFAS, fas_train_step
-from mmfas.models.heads import BaseFASHead, LinearFASHead, PrototypeHead
-from mmfas.models.layers import CentralDifferenceConv, ProductKeyExperts, StackedLinear
-from mmfas.models.losses import BaseLoss, CrossEntropyLoss, FocalLoss
+from mmfas.models.heads import BaseFASHead, LinearFASHead, PrototypeHead, TextAlignHead
+from mmfas.models.layers import (
+    CentralDifferenceConv,
+    DifferentialAttention,
+    ExpertMixture,
+    ProductKeyExperts,
+    StackedLinear,
+)
+from mmfas.models.losses import BaseLoss, CrossEntropyLoss, FocalLoss, UnnormalizedSmoothingLoss
 from mmfas.models.necks import (
     AMANeck,
     BaseFusionNeck,
     ConcatNeck,
     CrossAttentionNeck,
     IsolatedGatingMoENeck,
+    MD2ANeck,
     UAdapterNeck,
 )
 from mmfas.models.specs import FeatureSpec, OwnedParameter, StreamSpec
@@ -26,12 +33,15 @@ __all__ = [
     'ConcatNeck',
     'CrossAttentionNeck',
     'CrossEntropyLoss',
+    'DifferentialAttention',
+    'ExpertMixture',
     'FASDataPreprocessor',
     'FASDistributedDataParallel',
     'FeatureSpec',
     'FocalLoss',
     'IsolatedGatingMoENeck',
     'LinearFASHead',
+    'MD2ANeck',
     'MultiModalFAS',
     'MultiStreamCNN',
     'MultiStreamViT',
@@ -40,6 +50,8 @@ __all__ = [
     'PrototypeHead',
     'StackedLinear',
     'StreamSpec',
+    'TextAlignHead',
     'UAdapterNeck',
+    'UnnormalizedSmoothingLoss',
     'fas_train_step',
 ]

@@ -10,7 +10,7 @@ from contracts.cases import LOSS_NAMES, example
 from mmfas.registry import LOSSES
 
 #: How many losses there were when this list was last looked at; raise it when one is added.
-NUM_LOSSES = 2
+NUM_LOSSES = 3
 
 pytestmark = pytest.mark.engine
 each_loss = pytest.mark.parametrize('name', LOSS_NAMES)

@@ -3,12 +3,22 @@
 from mmfas.models.heads.base import BaseFASHead, liveness, sum_and_count
 from mmfas.models.heads.linear import LinearFASHead
 from mmfas.models.heads.prototype import PrototypeHead, single_side_prototypical_loss
+from mmfas.models.heads.text_align import TextAlignHead, closest_anchor_logits
+from mmfas.models.heads.text_anchors import MMDA_PROMPTS, TextAnchors, read_prompts
+from mmfas.models.heads.u_dsa import UDSA, States
 
 __all__ = [
+    'MMDA_PROMPTS',
+    'UDSA',
     'BaseFASHead',
     'LinearFASHead',
     'PrototypeHead',
+    'States',
+    'TextAlignHead',
+    'TextAnchors',
+    'closest_anchor_logits',
     'liveness',
+    'read_prompts',
     'single_side_prototypical_loss',
     'sum_and_count',
 ]

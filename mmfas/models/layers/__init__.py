@@ -2,6 +2,8 @@
 
 from mmfas.models.layers.activations import quick_gelu
 from mmfas.models.layers.central_difference import CentralDifferenceConv, central_difference_kernel
+from mmfas.models.layers.differential_attention import LAMBDA_INIT, Denoised, DifferentialAttention
+from mmfas.models.layers.experts import ExpertMixture, GatedExperts, Routed
 from mmfas.models.layers.product_key_experts import (
     ExpertTable,
     ProductKeyExperts,
@@ -15,10 +17,16 @@ from mmfas.models.layers.product_key_experts import (
 from mmfas.models.layers.stacked import StackedLinear
 
 __all__ = [
+    'LAMBDA_INIT',
     'CentralDifferenceConv',
+    'Denoised',
+    'DifferentialAttention',
+    'ExpertMixture',
     'ExpertTable',
+    'GatedExperts',
     'ProductKeyExperts',
     'ProductKeyRouter',
+    'Routed',
     'Routing',
     'StackedLinear',
     'balance_loss',

@@ -1,4 +1,4 @@
-"""Cross entropy and its focal form."""
+"""Cross entropy, its focal form and the one of the released MMDA."""
 
 from __future__ import annotations
 
@@ -75,3 +75,37 @@ class FocalLoss(BaseLoss):
         # 1 - p from the log keeps its digits when p is near 1; at 0 a power below 1 has no finite slope
         wrong = (-torch.expm1(log_p)).clamp(min=torch.finfo(logits.dtype).tiny)
         return -(wrong**self.gamma) * log_p
+
+
+@LOSSES.register_module()
+class UnnormalizedSmoothingLoss(BaseLoss):
+    """Cross entropy with the smoothed targets of the released MMDA: `(1 - s) onehot + s`, which sum to 1 + s.
+
+    For comparison only: beside the plain cross entropy it adds a pull towards even logits, s for each class, that
+    is not balanced by less weight on the right one. `CrossEntropyLoss(label_smoothing)` has targets that sum to 1.
+
+    Args:
+        smoothing: Value s of the wrong classes, in [0, 1).
+
+    >>> loss = UnnormalizedSmoothingLoss(0.1)(torch.zeros(1, 2), torch.tensor([1]))
+    >>> loss.allclose(1.1 * torch.tensor(2.0).log())
+    True
+    """
+
+    def __init__(self, smoothing: float = 0.1) -> None:
+        super().__init__()
+        if not 0 <= smoothing < 1:
+            raise ValueError(f'smoothing must lie in [0, 1), but got {smoothing}')
+        self.smoothing = smoothing
+
+    @classmethod
+    def example_cfg(cls) -> dict[str, Any]:
+        """Return a config that builds this loss."""
+        return dict(type='UnnormalizedSmoothingLoss', smoothing=0.1)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compute the losses (N,) of logits (N, K) for targets (N,)."""
+        onehot = functional.one_hot(targets, logits.shape[1])
+        return functional.cross_entropy(
+            logits, (1 - self.smoothing) * onehot.to(logits.dtype) + self.smoothing, reduction='none'
+        )

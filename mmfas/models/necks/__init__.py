@@ -12,6 +12,7 @@ from mmfas.models.necks.isolated_gating_parts import (
     PromptGenerator,
     PromptOptions,
 )
+from mmfas.models.necks.md2a import MD2ANeck
 from mmfas.models.necks.u_adapter import UAdapterNeck
 from mmfas.models.necks.u_adapter_parts import GroupedUAdapter, Uncertainty
 
@@ -24,6 +25,7 @@ __all__ = [
     'GroupedUAdapter',
     'IsolatedGatingAdapter',
     'IsolatedGatingMoENeck',
+    'MD2ANeck',
     'PromptBypass',
     'PromptGenerator',
     'PromptOptions',

@@ -1,0 +1,110 @@
+"""Attention minus attention: what the reference attends to as well is taken for noise.
+
+Legend: B batch, L tokens, C width, A heads.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+#: Start of lambda in the last of twelve layers of the Differential Transformer: 0.8 - 0.6 exp(-0.3 * 12).
+LAMBDA_INIT = 0.8 - 0.6 * math.exp(-0.3 * 12)
+
+
+class Denoised(NamedTuple):
+    """Result of differential attention.
+
+    Args:
+        out: Tokens (B, L, C).
+        maps: Attention in the sample and in its reference, (2, B, A, L, L).
+        noise_weight: The lambda that weighs the second map, scalar.
+    """
+
+    out: Tensor
+    maps: Tensor
+    noise_weight: Tensor
+
+
+class DifferentialAttention(nn.Module):
+    """Attend as the sample does, minus lambda times as a reference of its domain does (MD2A).
+
+    From "Denoising and Alignment" (arXiv 2505.09484): `(softmax(Q K' / t) - lambda softmax(Q_r K_r' / t)) V`, Q,
+    K, V from the sample, Q_r and K_r from the reference, `t = sqrt(C)`; then a root mean square norm over all
+    heads and the factor `1 - lambda_0`. Lambda is learned as in the Differential Transformer (arXiv 2410.05258),
+    Eq. 2: `exp(q1 . k1) - exp(q2 . k2) + lambda_0`, `lambda_0 = 0.784`. Both maps are one product.
+
+    Differs from the paper, as released: the reference has projections of its own (`shared_projections`). With
+    shared ones, a sample that is its own reference has twice the same map.
+
+    Args:
+        dims: Width C.
+        num_heads: Number A of heads; divides C.
+        dropout: Share of either map dropped while training, in [0, 1).
+        fixed_lambda: Value of lambda that is not learned, or None.
+        shared_projections: Use one projection for sample and reference.
+
+    Raises:
+        ValueError: If `num_heads` does not divide the width.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        *,
+        num_heads: int = 16,
+        dropout: float = 0.1,
+        fixed_lambda: float | None = None,
+        shared_projections: bool = False,
+    ) -> None:
+        super().__init__()
+        if dims % num_heads:
+            raise ValueError(f'num_heads must divide the width {dims}, but got {num_heads}')
+        self.num_heads = num_heads
+        self.fixed_lambda = fixed_lambda
+        self.query_key = nn.Linear(dims, 2 * dims, bias=False)
+        self.value = nn.Linear(dims, dims, bias=False)
+        self.reference_query_key = None if shared_projections else nn.Linear(dims, 2 * dims, bias=False)
+        #: Rows q1, k1, q2, k2.
+        self.lambdas = nn.Parameter(0.1 * torch.randn(4, dims)) if fixed_lambda is None else None
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.RMSNorm(dims, eps=1e-5)
+
+    @property
+    def noise_weight(self) -> Tensor:
+        """The lambda that weighs the map of the reference, scalar."""
+        if self.lambdas is None:
+            return self.value.weight.new_tensor(self.fixed_lambda)
+        q1, k1, q2, k2 = self.lambdas.unbind(0)
+        return (q1 @ k1).exp() - (q2 @ k2).exp() + LAMBDA_INIT
+
+    def forward(self, x: Tensor, reference: Tensor, key_mask: Tensor | None = None) -> Denoised:
+        """Attend within each sample.
+
+        Args:
+            x: Normalised tokens (B, L, C).
+            reference: Normalised tokens of the references (B, L, C).
+            key_mask: Boolean mask (B, L), True where a token may be attended to, one per sample at least; None for
+                all. It holds in both maps.
+
+        Returns:
+            Tokens, maps and lambda.
+        """
+        of_reference = self.query_key if self.reference_query_key is None else self.reference_query_key
+        pairs = torch.stack([self.query_key(x), of_reference(reference)])  # (2, B, L, 2C)
+        query, key = (self._heads(part) for part in pairs.chunk(2, dim=-1))
+        logits = query @ key.transpose(-1, -2) / math.sqrt(x.shape[-1])
+        if key_mask is not None:
+            logits = logits.masked_fill(~key_mask[:, None, None], -torch.inf)
+        maps = self.dropout(logits.softmax(-1))
+        noise_weight = self.noise_weight
+        out = (maps[0] - noise_weight * maps[1]) @ self._heads(self.value(x))
+        out = self.norm(out.transpose(1, 2).flatten(2)) * (1 - LAMBDA_INIT)
+        return Denoised(out, maps, noise_weight)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """Split (*, L, C) into heads (*, A, L, C/A)."""
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(-2, -3)
