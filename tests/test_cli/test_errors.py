@@ -26,6 +26,7 @@ CONFIG_COMMANDS = (
     'measure_speed',
     'measure_loading',
     'check_batch_independence',
+    'vis_experts',
 )
 BROKEN_CONFIGS = {
     'model = dict(\n': "line 1: '[(]' was never closed",

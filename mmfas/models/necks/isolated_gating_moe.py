@@ -125,6 +125,11 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
         """Width D = C of the joint feature."""
         return self.spec.embed_dims
 
+    @property
+    def num_experts(self) -> int:
+        """Number E of experts in each block; `maps['expert_index']` holds numbers below it."""
+        return len(self.adapters[0].experts.table.up)
+
     def begin(self, streams: Tensor, ctx: FusionContext) -> tuple[Tensor, State]:
         """Join the streams (M, B, p + P, C) to one sequence (1, B, L', C) and make the prompt.
 
