@@ -167,6 +167,11 @@ def test_balance_loss_is_one_for_even_use_and_k_for_one_key() -> None:
     assert (lopsided.grad[..., 0] > 0).all() and (lopsided.grad[..., 1:] < 0).all()
 
 
+def test_balance_loss_counts_in_half_precision() -> None:
+    scores = torch.tensor([50.0, 0, 0, 0], dtype=torch.bfloat16).expand(4096, 2, 1, -1)
+    torch.testing.assert_close(balance_loss(routing_of(scores)), torch.tensor(4.0))
+
+
 def test_balance_loss_equals_a_loop() -> None:
     experts = ProductKeyExperts(6, num_experts=25, top_k=3)
     _, routing = experts(torch.randn(4, 5, 6))

@@ -184,6 +184,7 @@ def balance_loss(routing: Routing) -> Tensor:
         Scalar with gradient to the scores.
     """
     scores, index = routing.scores.flatten(0, -4), routing.index.flatten(0, -3)  # (N, 2, H, K), (N, H, T)
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # half precision cannot count beyond 256
     num_keys = scores.shape[-1]
     keys = torch.stack([index // num_keys, index % num_keys])  # (2, N, H, T)
     keys = keys.transpose(1, 2).flatten(2)  # (2, H, N*T)
