@@ -10,7 +10,16 @@ import pytest
 from mmengine.config import Config
 
 from mmfas.apis.synthfas_dials import STEPS, dial_sweeps
-from mmfas.apis.synthfas_study import DOMAINS, StudyRun, configure, hardness_runs, read_record, write_record
+from mmfas.apis.synthfas_study import (
+    DOMAINS,
+    StudyRun,
+    config_hash,
+    configure,
+    data_identity,
+    hardness_runs,
+    read_record,
+    write_record,
+)
 from mmfas.apis.synthfas_tables import dial_table, hardness_table, mean_interval
 
 CONFIG = Path(__file__).parents[2] / 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
@@ -45,7 +54,28 @@ def test_record_counts_for_the_same_run_config_and_data_only(tmp_path: Path) -> 
     write_record(tmp_path / 'r.json', {**identity, 'reports': {}})
     assert read_record(tmp_path / 'r.json', identity) == json.loads((tmp_path / 'r.json').read_text())
     assert read_record(tmp_path / 'r.json', {**identity, 'config': 'other'}) is None
+    assert read_record(tmp_path / 'r.json', {**identity, 'data': dict(seed=1)}) is None
+    assert read_record(tmp_path / 'r.json', {**identity, 'run': {**identity['run'], 'seed': 1}}) is None
     assert read_record(tmp_path / 'missing.json', identity) is None
+
+
+def test_record_of_another_renderer_size_seed_or_dials_does_not_count(tmp_path: Path) -> None:
+    header = dict(renderer_version='1.0.0', size='small', seed=0, stress={})
+    (tmp_path / 'manifest.json').write_text(json.dumps({**header, 'chunks': {}}))
+    identity = dict(data=data_identity(str(tmp_path)))
+    write_record(tmp_path / 'r.json', identity)
+    assert read_record(tmp_path / 'r.json', identity) is not None
+    for change in (dict(renderer_version='0.9.0'), dict(size='full'), dict(seed=1), dict(stress={'blur': 0.5})):
+        (tmp_path / 'manifest.json').write_text(json.dumps({**header, **change, 'chunks': {}}))
+        assert read_record(tmp_path / 'r.json', dict(data=data_identity(str(tmp_path)))) is None, change
+
+
+def test_config_hash_is_of_what_a_config_says(tmp_path: Path) -> None:
+    (tmp_path / 'a.py').write_text('lr = 0.1\n')
+    (tmp_path / 'b.py').write_text("_base_ = './a.py'\n")
+    (tmp_path / 'c.py').write_text("_base_ = './a.py'\nlr = 0.2\n")
+    one, same, other = (config_hash(str(tmp_path / f'{name}.py')) for name in 'abc')
+    assert one == same != other
 
 
 def test_hardness_table_means_over_seeds_and_says_what_was_not_run(tmp_path: Path) -> None:
@@ -71,3 +101,34 @@ def test_dial_table_tells_a_working_dial_from_an_insensitive_one(tmp_path: Path)
     assert '1.00' in rows['blur']
     assert 'insensitive' in rows['dark_rgb']
     assert len(dial_sweeps([0])) == 8 * len(STEPS)
+
+
+@pytest.mark.parametrize(
+    ('areas', 'spread', 'verdict'),
+    [
+        ((0.95, 0.93, 0.90, 0.86, 0.80), 0.002, 'works'),
+        ((0.95, 0.93, 0.94, 0.86, 0.80), 0.002, 'works'),  # one neighbour swapped: rank correlation 0.9
+        ((0.95, 0.80, 0.93, 0.86, 0.90), 0.002, 'insensitive'),  # falls, but not step by step
+        ((0.80, 0.86, 0.90, 0.93, 0.95), 0.002, 'insensitive'),  # rises
+        ((0.95, 0.93, 0.90, 0.86, 0.80), 0.060, 'insensitive'),  # the intervals of the ends meet
+        ((0.95, 0.93, 0.90, 0.86), 0.002, 'not run'),  # the last step is missing
+    ],
+)
+def test_verdict_of_a_dial(tmp_path: Path, areas: tuple[float, ...], spread: float, verdict: str) -> None:
+    for step, area in zip(STEPS, areas):
+        auc = {str(seed): dict.fromkeys(DOMAINS, area + spread * (seed - 1)) for seed in range(3)}
+        write_record(tmp_path / f'dial-blur-{step:.2f}.json', dict(dial='blur', step=step, auc=auc))
+    cells = [cell.strip() for cell in dial_table(tmp_path).splitlines()[2].split('|')]
+    assert cells[-2] == verdict
+
+
+def test_mean_of_a_row_takes_only_seeds_with_all_domains(tmp_path: Path) -> None:
+    for seed, targets in ((0, DOMAINS), (1, DOMAINS[:2])):
+        for target in targets:
+            run = StudyRun(f'lodo-rest2{target.lower()}', ('C',), (target,), seed=seed)
+            reports = {target: {'auc': {'value': 0.9 - 0.1 * seed}}}
+            write_record(tmp_path / run.file_name, {'run': asdict(run), 'reports': reports})
+    row = next(row for row in hardness_table(tmp_path).splitlines() if row.startswith('| the other three |'))
+    cells = [cell.strip() for cell in row.split('|')[2:-1]]
+    assert cells[0].startswith('85.00 ± ')
+    assert cells[2:] == ['90.00', '90.00', '90.00', '1']

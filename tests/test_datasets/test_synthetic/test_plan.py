@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import asdict
 from itertools import combinations
 
 import pytest
@@ -84,6 +86,37 @@ def test_no_two_seeds_share_a_subject() -> None:
             people += [subject_of(setting, plan, plan.subject) for plan in plans if plan.label]
     assert len({person.key for person in people}) == len(people)
     assert len({(person.half_width_mm, person.texture_seed) for person in people}) == len(people)
+
+
+def test_no_two_splits_domains_or_seeds_share_a_face() -> None:
+    faces: dict[tuple[object, ...], tuple[int, str, str, int]] = {}
+    for seed in (0, 1):
+        setting = Setting('small', seed)
+        for domain in DOMAINS:
+            for split in SPLITS:
+                plans = plan_split(setting, domain, split)
+                people = {number: plan for plan in plans for number in (plan.subject, plan.other)}
+                for number, plan in people.items():
+                    drawn = asdict(subject_of(setting, plan, number))
+                    # What is drawn, not the key: keys name their split and would differ for the same face.
+                    face = tuple(value for name, value in drawn.items() if name.endswith('_mm'))
+                    assert face not in faces, (faces.get(face), (seed, domain, split, number))
+                    faces[face] = (seed, domain, split, number)
+    assert len(faces) > 900
+
+
+@pytest.mark.parametrize(
+    ('domain', 'pattern'), [('C', r'/[12]_(\d{3})_'), ('S', r'CLKJ_[A-H]S(\d{4})/'), ('W', r'/(\d{3})_\d\d_')]
+)
+def test_subject_numbers_in_the_folders_of_splits_differ(domain: str, pattern: str) -> None:
+    setting = Setting('full')
+    numbers = []
+    for split in SPLITS:
+        lines = [list_line(setting, plan, 0) for plan in plan_split(setting, domain, split)]
+        numbers.append({match[1] for line in lines if (match := re.search(pattern, line))})
+        assert all(re.search(pattern, line) for line in lines)
+    for one, other in combinations(numbers, 2):
+        assert not one & other
 
 
 def test_the_same_seed_draws_the_same_person() -> None:

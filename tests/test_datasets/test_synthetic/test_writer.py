@@ -11,8 +11,19 @@ import cv2
 import numpy as np
 import pytest
 
-from mmfas.datasets.synthetic import DOMAINS, SPLITS, Setting, Stress, parse_stress, plan_split, render_dataset
+from mmfas.datasets.synthetic import (
+    DIALS,
+    DOMAINS,
+    SPLITS,
+    Setting,
+    Stress,
+    parse_stress,
+    plan_split,
+    render_dataset,
+)
+from mmfas.datasets.synthetic import manifest as manifest_module
 from mmfas.datasets.synthetic import writer as writer_module
+from mmfas.datasets.synthetic.layout import sample_id, subject_key, video_key
 from mmfas.datasets.synthetic.writer import RECORD_COLUMNS, plan_chunks
 
 TINY = Setting('tiny', 3)
@@ -76,6 +87,14 @@ def test_records_join_every_list(folder: Path) -> None:
             row = known[line.split()[0]]
             assert (row['domain'], row['split'], row['label']) == (domain, 'test', line.split()[-1])
             assert (row['pai'] == 'live') == (row['label'] == '1')
+    subjects: dict[str, str] = {}
+    for domain in DOMAINS:
+        for split in SPLITS:
+            for plan in plan_split(TINY, domain, split):
+                row = known[sample_id(TINY, plan, 0)]
+                said = (row['subject'], row['video'], row['pai'])
+                assert said == (subject_key(TINY, plan), video_key(TINY, plan), plan.pai)
+                assert subjects.setdefault(row['subject'], f'{domain} {split}') == f'{domain} {split}'
 
 
 def test_same_seed_same_bytes_in_one_or_two_processes(
@@ -89,6 +108,8 @@ def test_same_seed_same_bytes_in_one_or_two_processes(
         for name, data in contents(tmp_path / root).items():
             if name not in ('manifest.json', 'protocols/records.csv'):
                 assert data == expected[name], name
+        chunks = json.loads((tmp_path / root / 'manifest.json').read_text())['chunks']
+        assert chunks == {name: json.loads(expected['manifest.json'])['chunks'][name] for name in chunks}
 
 
 def test_another_seed_gives_other_pictures(folder: Path, tmp_path: Path) -> None:
@@ -98,13 +119,17 @@ def test_another_seed_gives_other_pictures(folder: Path, tmp_path: Path) -> None
 
 
 def test_dials_at_zero_are_the_undialled_data(tmp_path: Path, folder: Path) -> None:
-    zero = parse_stress(['blur=0', 'depth_noise=0.0', 'unseen_pai=0'])
+    zero = parse_stress([f'{name}=0.0' for name in DIALS])
     report = render_dataset(tmp_path, Setting('tiny', 3, zero), domains=('W',), splits=('val',))
     assert report.num_triples == 12
     expected = contents(folder)
     for name, data in contents(tmp_path).items():
         if name not in ('manifest.json', 'protocols/records.csv'):
             assert data == expected[name], name
+    header, undialled = (json.loads((root / 'manifest.json').read_text()) for root in (tmp_path, folder))
+    chunks = header.pop('chunks')
+    assert header == {key: value for key, value in undialled.items() if key != 'chunks'}
+    assert chunks == {name: undialled['chunks'][name] for name in chunks}
 
 
 def test_resume_renders_only_what_is_missing(tmp_path: Path) -> None:
@@ -124,7 +149,7 @@ def test_resume_renders_only_what_is_missing(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-def test_an_interrupted_run_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_is_finished(tmp_path: Path, folder: Path) -> None:
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
@@ -132,6 +157,10 @@ def test_an_interrupted_run_is_finished(tmp_path: Path, monkeypatch: pytest.Monk
         render_dataset(tmp_path, TINY, domains=('C',), splits=('test', 'val'), progress=stop)
     report = render_dataset(tmp_path, TINY, domains=('C',), splits=('test', 'val'))
     assert report.num_triples == 33
+    expected = contents(folder)
+    for name, data in contents(tmp_path).items():
+        if name not in ('manifest.json', 'protocols/records.csv'):
+            assert data == expected[name], name
     assert (tmp_path / 'protocols/C-test.txt').is_file()
 
 
@@ -143,6 +172,37 @@ def test_verify_notices_a_changed_picture(tmp_path: Path) -> None:
     assert render_dataset(tmp_path, TINY, domains=('P',), splits=('val',)).num_rendered == 0
     assert render_dataset(tmp_path, TINY, domains=('P',), splits=('val',), verify=True).num_rendered > 0
     assert path.read_bytes() == good
+
+
+def test_a_chunk_that_comes_out_otherwise_is_refused(tmp_path: Path) -> None:
+    render_dataset(tmp_path, TINY, domains=('W',), splits=('val',))
+    manifest = json.loads((tmp_path / 'manifest.json').read_text())
+    manifest['chunks']['W-val-0000']['sha256'] = 64 * '0'  # as another OpenCV would have left it
+    (tmp_path / 'manifest.json').write_text(json.dumps(manifest))
+    next(tmp_path.rglob('*.jpg')).unlink()
+    with pytest.raises(ValueError, match='chunk W-val-0000 was rendered again and differs from the manifest'):
+        render_dataset(tmp_path, TINY, domains=('W',), splits=('val',))
+
+
+def test_data_of_another_renderer_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    render_dataset(tmp_path, TINY, domains=('W',), splits=('val',))
+    monkeypatch.setattr(manifest_module, 'RENDERER_VERSION', '99.0.0')
+    with pytest.raises(ValueError, match="renderer_version = '.+', this run has '99.0.0'; give another folder"):
+        render_dataset(tmp_path, TINY, domains=('W',), splits=('val',))
+
+
+def test_parts_added_one_by_one_make_the_whole(tmp_path: Path, folder: Path) -> None:
+    for domain, split in (('W', 'val'), ('C', 'test')):
+        render_dataset(tmp_path, TINY, domains=(domain,), splits=(split,))
+    report = render_dataset(tmp_path, TINY, domains=('C', 'W'), splits=('val', 'test'))
+    assert (report.num_triples, report.num_kept) == (66, 2)
+    expected = contents(folder)
+    for name, data in contents(tmp_path).items():
+        if name not in ('manifest.json', 'protocols/records.csv'):
+            assert data == expected[name], name
+    assert {path.name for path in (tmp_path / 'protocols').glob('*.txt')} == {
+        f'{domain}-{split}.txt' for domain in 'CW' for split in ('val', 'test')
+    }
 
 
 def test_domains_can_be_added_later(tmp_path: Path) -> None:
