@@ -33,6 +33,12 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ),
     ('publish_model', 'mmfas.cli.publish_model', 'strip a checkpoint and name it by its hash'),
     ('convert_weights', 'mmfas.cli.convert_weights', 'convert torchvision, timm or CLIP weights for a trunk'),
+    ('encode_prompts', 'mmfas.cli.encode_prompts', 'encode prompts with the text tower of CLIP, once'),
+    (
+        'released_mmda_to_mmfas',
+        'mmfas.cli.released_mmda_to_mmfas',
+        'convert weights of the released MMDA adaptor, or back',
+    ),
     (
         'released_mmdg_to_mmfas',
         'mmfas.cli.released_mmdg_to_mmfas',
