@@ -16,10 +16,10 @@ class Stress:
     Attributes:
         depth_noise: range noise, up to 16 times.
         depth_dropout: additional holes, up to 85 % of the surface.
-        ir_overexposure: NIR gain, up to two stops (4 times), plus a haze.
+        ir_overexposure: NIR gain, up to 9 times, plus a haze.
         misregistration: shift of depth and NIR against RGB, up to 12 % of the width, in a direction per video.
         dark_rgb: visible light, down to 1 %, with the domain's limited gain.
-        blur: defocus of RGB and NIR, up to 12 % of the width.
+        blur: defocus of RGB and NIR, up to 4 % of the width.
         unseen_pai: share of attack videos whose instrument no train list has (thin prosthetics).
         subject_tone: moves every subject's skin towards the darkest.
     """
