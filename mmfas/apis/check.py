@@ -102,7 +102,7 @@ _OTHER_KEYS = {
     'strategy',
     'extra_test_dataloaders',
 }
-_HELPERS = {'train_pipeline', 'val_pipeline', 'test_pipeline', 'data_root', 'dataset_type'}
+_HELPERS = {'data_root', 'dataset_type'}
 _HOOK_KEYS = (
     'runtime_info',
     'timer',
@@ -252,7 +252,8 @@ def _top_level(cfg: Mapping[str, Any], known: set[str]) -> Iterator[str]:
     """Yield the problems of the top-level keys: near misses, and keys that only work together."""
     for key in cfg:
         # Text configs may hold helper variables, so only what looks like a slip is reported.
-        near = None if key in known | _HELPERS else near_match(key, known, cutoff=0.8)
+        is_helper = key in _HELPERS or key.endswith('pipeline')  # only tta_pipeline is known, and like them all
+        near = None if key in known or is_helper else near_match(key, known, cutoff=0.8)
         if near is not None:
             yield f'{key}: unexpected, did you mean {near}?'
     if 'model' not in cfg:

@@ -126,13 +126,14 @@ def find_latest(work_dir: str | Path) -> Path | None:
 
     Returns:
         The file that `last_checkpoint` names if it is there, else the newest `epoch_N.pth` or `iter_N.pth`, else
-        None. The folder may have been moved.
+        None. The folder may have been moved or copied.
     """
     folder = Path(work_dir)
     pointer = folder / 'last_checkpoint'
     if pointer.is_file():
         named = Path(pointer.read_text(encoding='utf-8').strip())
-        for candidate in (named, folder / named.name):
+        # Its own file first: in a copy of a run, the pointer still names the original.
+        for candidate in (folder / named.name, named):
             if named.name and candidate.is_file():
                 return candidate
     numbered = {

@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 2 for wrong input.
     """
-    parser = argparse.ArgumentParser(prog='eval_scores', description=__doc__)
+    parser = argparse.ArgumentParser(prog='mmfas eval_scores', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
     from mmfas.evaluation import evaluate_scores

@@ -16,10 +16,13 @@ _NUM_FILES = 16
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
+    from mmfas.cli.options import ConfigOptions
+
     parser.add_argument('config', nargs='?', help='config; without one, 256 px JPEGs and the published recipe')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
     parser.add_argument('--num', type=int, default=200, help='samples per round (default: 200)')
     parser.add_argument('--rounds', type=int, default=3, help='rounds; each is one line (default: 3)')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values')
 
 
 def write_example(folder: Path, edge: int = _EDGE, num_files: int = _NUM_FILES) -> Any:
@@ -59,7 +62,7 @@ def _build(args: argparse.Namespace, folder: Path) -> Any:
         return write_example(folder)
     from mmfas.datasets.building import build_split
 
-    datasets = build_split(read_config(args.config), args.split)
+    datasets = build_split(read_config(args.config, args.cfg_options), args.split)
     return datasets[0] if datasets else None
 
 
@@ -76,6 +79,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas measure_loading', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
+    if args.cfg_options and args.config is None:
+        parser.error('--cfg-options goes with a config')
     if args.num < 1 or args.rounds < 1:
         raise ValueError(f'--num and --rounds must be at least 1, got {args.num} and {args.rounds}')
     from mmfas.datasets.profiling import measure_loading

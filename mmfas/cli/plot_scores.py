@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 2 for wrong input.
     """
-    parser = argparse.ArgumentParser(prog='plot_scores', description=__doc__)
+    parser = argparse.ArgumentParser(prog='mmfas plot_scores', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
     from mmfas.visualization import save_score_plots

@@ -17,11 +17,14 @@ Splits = dict[str, list[Any]]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
+    from mmfas.cli.options import ConfigOptions
+
     parser.add_argument('config', nargs='?', help='config whose data sets are checked')
     parser.add_argument('--lists', nargs='+', metavar='FILE', help='annotation files instead; one split each')
-    parser.add_argument('--data-root', default='', help='folder of the data, for --lists')
+    parser.add_argument('--data-root', default='', help='folder of the data and of --lists')
     parser.add_argument('--splits', nargs='+', choices=('train', 'val', 'test'), default=['train', 'val', 'test'])
     parser.add_argument('--threads', type=int, default=4, help='threads that decode (default: 4)')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values')
     parser.add_argument('--show', type=int, default=20, help='problems printed per kind; 0 for all (default: 20)')
 
 
@@ -33,7 +36,7 @@ def _build(args: argparse.Namespace) -> tuple[Splits, list[Problem]]:
 
     splits: Splits = {}
     problems = []
-    config = read_config(args.config) if args.config else None
+    config = read_config(args.config, args.cfg_options) if args.config else None
     for name in args.lists or args.splits:
         try:
             if config is None:
@@ -77,6 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if bool(args.config) == bool(args.lists):
         parser.error('give either a config or --lists')
+    if args.lists and args.cfg_options:
+        parser.error('--cfg-options goes with a config')
     from mmengine.utils import ProgressBar
 
     from mmfas.datasets.verification import verify_datasets

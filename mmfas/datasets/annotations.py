@@ -10,6 +10,7 @@ import csv
 import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,17 @@ def _collect(rows: Iterable[tuple[Any, str]], parse: Callable[[Any, str], dict[s
     return records
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Give the errors of codec and CSV reader, which know no file, its name and the mend."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: is no UTF-8 text ({error.reason}); save it as UTF-8') from error
+    except csv.Error as error:
+        raise ValueError(f'{path}: cannot be read as CSV: {error}') from error
+
+
 def _list_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield every line that is not empty with its place; LF or CRLF, the last one with or without a newline."""
     with path.open(encoding='utf-8-sig') as file:
@@ -79,13 +91,17 @@ def _read_list(path: Path) -> list[dict[str, Any]]:
 
 
 def _check_columns(names: Iterable[Any], allowed: tuple[str, ...], needed: tuple[str, ...], place: str) -> None:
-    """Refuse unknown columns, with near matches, and missing needed ones."""
+    """Refuse unknown columns, with near matches, repeated ones, and missing needed ones."""
     present = [str(name) for name in names]
     for name in present:
         if name not in allowed:
             near = difflib.get_close_matches(name, allowed, n=1)
             hint = f'did you mean {near[0]!r}?' if near else f'known are {", ".join(allowed)}'
+            if ';' in name or '\t' in name:
+                hint = 'commas separate the columns'
             raise ValueError(f'{place}: unknown column {name!r}; {hint}')
+        if present.count(name) > 1:
+            raise ValueError(f'{place}: column {name!r} is there {present.count(name)} times; keep one')
     missing = [name for name in needed if name not in present]
     if missing:
         raise ValueError(f'{place}: column {missing[0]!r} is missing; got {", ".join(present) or "none"}')
@@ -159,15 +175,16 @@ def read_annotations(path: str | Path) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the suffix is unknown, lines are malformed (the message names file, line and the expected
-            format of each), or the file holds no sample.
+        ValueError: If the suffix is unknown, the file is no UTF-8 text, lines are malformed (the message names
+            file, line and the expected format of each), or the file holds no sample.
     """
     path = Path(path)
     if path.suffix not in _READERS:
         raise ValueError(f'{path}: an annotation file ends in {", ".join(_READERS)}, not in {path.suffix!r}')
     if not path.is_file():
         raise FileNotFoundError(f'annotation file {path} does not exist; check data_root and ann_file')
-    records = _READERS[path.suffix](path)
+    with _named(path):
+        records = _READERS[path.suffix](path)
     if not records:
         raise ValueError(f'{path}: holds no samples')
     return records
@@ -184,13 +201,16 @@ def read_meta(path: str | Path) -> dict[str, dict[str, str]]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If a column is unknown, or two rows of one sample contradict each other.
+        ValueError: If the file is no UTF-8 text, a column is unknown or repeated, or two rows of one sample
+            contradict each other.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'side-car file {path} does not exist; check data_root and meta_file')
     meta: dict[str, dict[str, str]] = {}
-    for row, place in _csv_rows(path, META_COLUMNS, ('sample_id',)):
+    with _named(path):
+        rows = list(_csv_rows(path, META_COLUMNS, ('sample_id',)))
+    for row, place in rows:
         values = {key: row[key].strip() for key in ('label', *PROVENANCE_KEYS) if (row.get(key) or '').strip()}
         sample_id = row['sample_id'].strip()
         if meta.setdefault(sample_id, values) != values:

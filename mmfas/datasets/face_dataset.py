@@ -66,6 +66,8 @@ class MultiModalFaceDataset(BaseDataset):
     ) -> None:
         if live_label not in (0, 1):
             raise ValueError(f'live_label must be 0 or 1, but got {live_label!r}')
+        if not _as_list(ann_file):
+            raise ValueError('ann_file names no file; give one or more')
         unknown = set(data_prefix or {}) - set(_PREFIXES)
         if unknown:
             raise ValueError(f'data_prefix knows the keys {sorted(_PREFIXES)}, but got {sorted(unknown)}')

@@ -61,6 +61,7 @@ def broken(**changes: Any) -> dict[str, Any]:
 def test_a_good_config_has_no_problem() -> None:
     assert check_config(GOOD) == []
     assert check_config(Config(GOOD)) == []
+    assert check_config(broken(pipeline=[], dev_pipeline=[], data_root='data')) == []  # variables of the file
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit) as caught:
         main([name, '--help'])
     assert caught.value.code == 0
-    assert capsys.readouterr().out.startswith('usage: ')
+    assert capsys.readouterr().out.startswith(f'usage: mmfas {name} ')
 
 
 @pytest.mark.parametrize('module', [module for _, module, _ in COMMANDS])

@@ -104,6 +104,11 @@ def test_latest_checkpoint(tmp_path: Path) -> None:
     assert find_latest(tmp_path) == tmp_path / 'epoch_2.pth'
     pointer.write_text('/moved/away/epoch_2.pth')
     assert find_latest(tmp_path) == tmp_path / 'epoch_2.pth'
+    copied = tmp_path / 'copy'
+    copied.mkdir()
+    (copied / 'epoch_2.pth').touch()
+    (copied / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
+    assert find_latest(copied) == copied / 'epoch_2.pth'
     for broken in ('', '/gone/epoch_5.pth'):
         pointer.write_text(broken)
         assert find_latest(tmp_path) == tmp_path / 'epoch_10.pth'

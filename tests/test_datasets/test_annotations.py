@@ -54,6 +54,9 @@ def test_padisi_list(tmp_path: Path) -> None:
         ('l.csv', 'rgb,npz,label\na.png,b.npz,1\n', r'l\.csv:2: give either npz or image files'),
         ('l.csv', 'rgb,label\na.png,\n', r"l\.csv:2: the label must be 0 or 1, but is ''"),
         ('l.csv', 'rgb,label\n', r'l\.csv: holds no samples'),
+        ('l.csv', 'rgb,rgb,label\na.png,b.png,1\n', r"l\.csv:1: column 'rgb' is there 2 times; keep one"),
+        ('l.csv', 'rgb;label\na.png;1\n', r"l\.csv:1: unknown column 'rgb;label'; commas separate the columns"),
+        ('l.csv', f'rgb,label\n{"a" * 200_000},1\n', r'l\.csv: cannot be read as CSV: field larger than'),
         ('l.json', '{', r'l\.json:1: not valid JSON'),
         ('l.json', '{"samples": []}', r"l\.json: expected a list of objects, or an object with 'data_list'"),
         ('l.json', '[1]', r'l\.json:\[0\]: expected an object, but got int'),
@@ -72,6 +75,16 @@ def test_all_malformed_lines_are_named_at_once(tmp_path: Path) -> None:
     lines = str(caught.value).splitlines()
     assert [line.split(':')[1] for line in lines[:4]] == ['1', '2', '3', '5']
     assert (len(lines), lines[-1]) == (21, '... and 4 more')
+
+
+@pytest.mark.parametrize('name', ['l.txt', 'l.csv', 'l.json'])
+def test_another_encoding_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes('rgb,label\nJosé.png,1\n'.encode('latin-1'))
+    with pytest.raises(ValueError, match=rf'{name}: is no UTF-8 text .*; save it as UTF-8'):
+        read_annotations(path)
+    with pytest.raises(ValueError, match=rf'{name}: is no UTF-8 text'):
+        read_meta(path)
 
 
 def test_missing_files(tmp_path: Path) -> None:

@@ -43,6 +43,12 @@ def test_sound_data_set(config: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert '8 samples checked: no problems' in capsys.readouterr().out
 
 
+def test_options_change_what_is_verified(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    option = 'train_dataloader.dataset.ann_file=none.txt'
+    assert verify_dataset.main([str(config), '--splits', 'train', '--cfg-options', option]) == 1
+    assert 'none.txt does not exist' in capsys.readouterr().out
+
+
 def test_all_problems_at_once(config: Path, wmca_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     videos = wmca_root / 'WMCA-Image/R_CDIT'
     (videos / '001_01_000_0_00/depth/0012.jpg').unlink()
@@ -90,9 +96,11 @@ def test_long_reports_are_cut(wmca_root: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_wrong_usage(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], [str(config), '--lists', 'x.txt']):
+    for arguments in ([], [str(config), '--lists', 'x.txt'], ['--lists', 'x.txt', '--cfg-options', 'a=1']):
         with pytest.raises(SystemExit):
             verify_dataset.main(arguments)
+    with pytest.raises(SystemExit):
+        measure_loading.main(['--cfg-options', 'a=1'])
     assert verify_dataset.main([str(config), '--splits', 'test']) == 2
     assert browse_dataset.main([str(config), '--split', 'test']) == 2
     assert measure_loading.main([str(config), '--split', 'test']) == 2

@@ -172,6 +172,8 @@ def test_bad_arguments(wmca_root: Path, kwargs: dict[str, Any], message: str) ->
 
 
 def test_missing_list_and_broken_image(wmca_root: Path) -> None:
+    with pytest.raises(ValueError, match='ann_file names no file'):
+        MultiModalFaceDataset([], str(wmca_root))
     with pytest.raises(FileNotFoundError, match=r'no\.txt does not exist; check data_root'):
         MultiModalFaceDataset('no.txt', str(wmca_root))
     dataset = wmca(wmca_root, pipeline=LOAD)

@@ -16,6 +16,8 @@ from mmfas.registry import BACKBONES, MODELS
 from mmfas.structures import MODALITIES
 
 POOLINGS = {'cls': 'cls_token', 'mean': 'avg_featmap'}
+#: Keys of an architecture of one's own.
+ARCH_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 
 
 @BACKBONES.register_module()
@@ -40,7 +42,8 @@ class MultiStreamViT(BaseTrunk):
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
-        ValueError: If an argument of `vit` is governed by one of the trunk, or an option is unknown.
+        ValueError: If an argument of `vit` is governed by one of the trunk, its `arch` cannot be built, or an
+            option is unknown.
 
     Differs from mmpretrain: freezing is per part and holds after `.train()`; `frozen_stages` and `out_type` are
     refused; the embeddings live in `embedding`, stacked over modalities.
@@ -173,11 +176,27 @@ def _build_vit(vit: Mapping[str, Any], pooling: str) -> Any:
     for name in governed.keys() & vit.keys():
         hint = f'use `{governed[name]}` of the trunk' if governed[name] else 'the trunk yields every block'
         raise ValueError(f'`vit.{name}` is not used here: {hint}')
+    _check_arch(vit.get('arch'))
     cfg = {'type': 'mmpretrain.VisionTransformer', **vit, 'out_type': POOLINGS[pooling]}
-    model = MODELS.build(cfg)
+    try:
+        model = MODELS.build(cfg)
+    except AssertionError as error:  # how mmpretrain refuses what a user wrote
+        raise ValueError(f'`vit` cannot be built: {error}') from error
     lacking = [name for name in ('ln1', 'attn', 'ln2', 'ffn') if not hasattr(model.layers[0], name)]
     if lacking:
         raise ValueError(
             f'{cfg["type"]} has layers without {lacking}; use mmpretrain.VisionTransformer or a subclass'
         )
     return model
+
+
+def _check_arch(arch: Any) -> None:
+    """Refuse keys of a custom architecture that mmpretrain would ignore, and heads that do not share the width."""
+    if not isinstance(arch, Mapping):
+        return
+    unknown = sorted(set(arch) - set(ARCH_KEYS))
+    if unknown:
+        raise ValueError(f'`vit.arch` may hold {ARCH_KEYS}, but got {unknown}')
+    dims, heads = arch.get('embed_dims', 0), arch.get('num_heads', 1)
+    if heads < 1 or dims % heads:
+        raise ValueError(f'`vit.arch`: embed_dims {dims} is no multiple of num_heads {heads}')
