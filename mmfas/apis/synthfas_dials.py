@@ -105,8 +105,15 @@ def run_sweep(base_file: str, sweep: DialSweep, data_root: str, work_dir: str, r
     Returns:
         The record: dial, step and, per seed and domain, the AUC of all test scores.
     """
+    from mmfas.datasets.synthetic import DIALS_VERSION
+
     file = Path(records, sweep.file_name)
-    identity = dict(**asdict(sweep), config=config_hash(base_file), data=data_identity(data_root))
+    identity = dict(
+        **asdict(sweep),
+        dials_version=DIALS_VERSION,
+        config=config_hash(base_file),
+        data=data_identity(data_root),
+    )
     done = read_record(file, identity)
     if done is not None:
         return done
@@ -126,12 +133,20 @@ def render_dialled(sweep: DialSweep, data_root: str) -> str:
 
     Returns:
         Folder of the test lists.
-    """
-    from mmfas.datasets.synthetic import Setting, parse_stress, render_dataset
 
+    Raises:
+        ValueError: If the base is dialled already, or of another renderer than the one that would dial it.
+    """
+    from mmfas.datasets.synthetic import RENDERER_VERSION, Setting, parse_stress, render_dataset
+
+    base = data_identity(data_root)
+    if base['stress'] or base['renderer_version'] != RENDERER_VERSION:
+        raise ValueError(
+            f'{data_root} holds data of renderer {base["renderer_version"]} with the dials {base["stress"]}, but '
+            f'a sweep starts from undialled data of {RENDERER_VERSION}; render them into another folder'
+        )
     if sweep.step == 0:
         return data_root
-    base = data_identity(data_root)
     stress = parse_stress([f'{sweep.dial}={sweep.step}'])
     folder = f'{data_root.rstrip("/")}_{sweep.dial}-{sweep.step:.2f}'
     render_dataset(folder, Setting(base['size'], base['seed'], stress), splits=('test',))

@@ -16,6 +16,8 @@ from mmfas.structures import MODALITIES
 NOT_RUN = 'not run'
 #: Spearman rank correlation of dial and AUC from which on a dial counts as working.
 MIN_RANK_CORRELATION = 0.8
+#: Seeds from which on an interval says something.
+MIN_SEEDS = 3
 
 
 def read_records(folder: str | Path, pattern: str) -> list[dict[str, Any]]:
@@ -44,6 +46,18 @@ def percent_cell(values: Sequence[float]) -> str:
     return f'{100 * centre:.2f} ± {100 * half:.2f}' if len(values) > 1 else f'{100 * centre:.2f}'
 
 
+def _of_one_setting(records: list[dict[str, Any]], folder: str | Path) -> list[dict[str, Any]]:
+    """Return the records, or refuse those of different configs or data: their mean would mean nothing."""
+    keys = ('config', 'data', 'dials_version')
+    settings = {json.dumps({key: r.get(key) for key in keys}, sort_keys=True) for r in records}
+    if len(settings) > 1:
+        raise ValueError(
+            f'{folder} holds records of {len(settings)} different settings, which no table may mix: '
+            f'{"; ".join(sorted(settings))}. Run all of them again, or give each a folder of its own by --records'
+        )
+    return records
+
+
 def hardness_table(folder: str | Path, measure: str = 'auc') -> str:
     """Tabulate the hardness study: rows are kinds of runs, columns the domain tested on and their mean.
 
@@ -53,8 +67,11 @@ def hardness_table(folder: str | Path, measure: str = 'auc') -> str:
 
     Returns:
         A Markdown table in percent: mean over the seeds and its 95 % interval.
+
+    Raises:
+        ValueError: If the records are not all of one config and one data set.
     """
-    found = [r for r in read_records(folder, '*_s*.json') if 'reports' in r]
+    found = _of_one_setting([r for r in read_records(folder, '*_s*.json') if 'reports' in r], folder)
     rows = []
     for title, is_wanted in _row_filters():
         chosen = [r for r in found if is_wanted(r['run'])]
@@ -101,9 +118,12 @@ def dial_table(folder: str | Path) -> str:
 
     Returns:
         A Markdown table in percent: mean over the seeds and its 95 % interval. A dial works if the AUC falls with
-        a rank correlation of at least 0.8 and the intervals of its two ends do not meet.
+        a rank correlation of at least 0.8 and the intervals of its two ends do not meet; that takes three seeds.
+
+    Raises:
+        ValueError: If the records are not all of one config, one data set and one version of the dials.
     """
-    records = read_records(folder, 'dial-*.json')
+    records = _of_one_setting(read_records(folder, 'dial-*.json'), folder)
     rows = []
     for dial in sorted({record['dial'] for record in records}):
         steps = {r['step']: [mean(a.values()) for a in r['auc'].values()] for r in records if r['dial'] == dial}
@@ -118,7 +138,11 @@ def _judge(steps: dict[float, list[float]]) -> tuple[str, str]:
 
     if set(steps) != set(STEPS):
         return NOT_RUN, NOT_RUN
-    fall = -float(spearmanr(STEPS, [mean(steps[step]) for step in STEPS]).statistic)
+    if min(map(len, steps.values())) < MIN_SEEDS:
+        return NOT_RUN, f'fewer than {MIN_SEEDS} seeds'
+    means = [mean(steps[step]) for step in STEPS]
+    # A dial that changes nothing at all has no ranks to correlate.
+    fall = -float(spearmanr(STEPS, means).statistic) if len(set(means)) > 1 else 0.0
     (first, first_half), (last, last_half) = mean_interval(steps[STEPS[0]]), mean_interval(steps[STEPS[-1]])
     works = fall >= MIN_RANK_CORRELATION and first - first_half > last + last_half
     return f'{fall:.2f}', 'works' if works else 'insensitive'

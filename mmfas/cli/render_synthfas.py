@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--verify', action='store_true', help='compare checksums of pictures that are already there'
     )
-    parser.add_argument('--contact-sheet', type=Path, metavar='PNG', help='draw live and every attack, then stop')
+    parser.add_argument('--contact-sheet', type=Path, metavar='PNG', help='draw live and every attack; no folder')
     parser.add_argument('--statistics', type=Path, metavar='PNG', help='plot statistics of the rendered folder')
 
 
@@ -79,10 +79,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.out is None and args.contact_sheet is None:
         parser.error('give the folder to render into, or --contact-sheet PNG')
+    if args.contact_sheet is not None and (args.out is not None or args.statistics is not None):
+        parser.error('--contact-sheet draws and renders no folder; leave the folder and --statistics away')
     from mmfas.datasets.synthetic import Setting, parse_stress, render_dataset
 
     try:
-        if args.out is not None and args.contact_sheet is None:
+        if args.out is not None:
             start = time.monotonic()
             report = render_dataset(
                 args.out,

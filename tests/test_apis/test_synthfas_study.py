@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mmengine.config import Config
 
-from mmfas.apis.synthfas_dials import STEPS, dial_sweeps
+from mmfas.apis.synthfas_dials import STEPS, DialSweep, dial_sweeps, render_dialled
 from mmfas.apis.synthfas_study import (
     DOMAINS,
     StudyRun,
@@ -120,6 +121,39 @@ def test_verdict_of_a_dial(tmp_path: Path, areas: tuple[float, ...], spread: flo
         write_record(tmp_path / f'dial-blur-{step:.2f}.json', dict(dial='blur', step=step, auc=auc))
     cells = [cell.strip() for cell in dial_table(tmp_path).splitlines()[2].split('|')]
     assert cells[-2] == verdict
+
+
+def test_a_dial_takes_three_seeds(tmp_path: Path) -> None:
+    for step in STEPS:
+        auc = {str(seed): dict.fromkeys(DOMAINS, 0.95 - 0.1 * step) for seed in range(2 if step == 0.5 else 3)}
+        write_record(tmp_path / f'dial-blur-{step:.2f}.json', dict(dial='blur', step=step, auc=auc))
+    assert 'fewer than 3 seeds' in dial_table(tmp_path)
+
+
+@pytest.mark.parametrize('other', [dict(config='b'), dict(data=dict(seed=1)), dict(dials_version=1)])
+def test_records_of_different_settings_are_not_mixed(tmp_path: Path, other: dict[str, Any]) -> None:
+    setting = dict(config='a', data=dict(seed=0), dials_version=2)
+    for step, change in ((0.0, {}), (0.25, other)):
+        record = dict(setting, **change, dial='blur', step=step, auc={'0': dict.fromkeys(DOMAINS, 0.9)})
+        write_record(tmp_path / f'dial-blur-{step:.2f}.json', record)
+    with pytest.raises(ValueError, match='records of 2 different settings, which no table may mix'):
+        dial_table(tmp_path)
+    for name, change in (('lodo-a', {}), ('lodo-b', other)):
+        run = StudyRun(name, ('C',), ('W',))
+        record = dict(setting, **change, run=asdict(run), reports={'W': {'auc': {'value': 0.9}}})
+        write_record(tmp_path / run.file_name, record)
+    with pytest.raises(ValueError, match='records of 2 different settings'):
+        hardness_table(tmp_path)
+
+
+def test_sweeps_start_from_undialled_data_of_this_renderer(tmp_path: Path) -> None:
+    from mmfas.datasets.synthetic import RENDERER_VERSION
+
+    header = dict(renderer_version=RENDERER_VERSION, size='tiny', seed=0, stress={})
+    for change in (dict(renderer_version='0.9.0'), dict(stress={'blur': 0.5})):
+        (tmp_path / 'manifest.json').write_text(json.dumps({**header, **change, 'chunks': {}}))
+        with pytest.raises(ValueError, match='a sweep starts from undialled data of .*; render them into another'):
+            render_dialled(DialSweep('blur', 0.25, (0,)), str(tmp_path))
 
 
 def test_mean_of_a_row_takes_only_seeds_with_all_domains(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ Nothing in here imports torch or mmengine; see ``docs/en/synthfas.md`` for the p
 from .domains import DOMAINS, RENDERER_VERSION, SPLITS, Domain
 from .plan import SIZES, Setting, Size, VideoPlan, plan_split
 from .render import Triple, render_video
-from .stress import DIALS, Stress, parse_stress
+from .stress import DIALS, DIALS_VERSION, Stress, parse_stress
 from .writer import RenderReport, render_dataset
 
 __all__ = [
     'DIALS',
+    'DIALS_VERSION',
     'DOMAINS',
     'RENDERER_VERSION',
     'SIZES',

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from .domains import DOMAINS, SPLITS
+from .files import write_atomic
 from .plan import Setting, VideoPlan, plan_split
 from .render import Triple, render_video
 
@@ -65,7 +66,13 @@ def contact_sheet(
 
     Returns:
         (rows, columns, 3) uint8 in B, G, R order; instruments that no shown domain has are left out.
+
+    Raises:
+        ValueError: if a domain is unknown.
     """
+    for domain in domains:
+        if domain not in DOMAINS:
+            raise ValueError(f'unknown domain {domain!r}; choose from {", ".join(DOMAINS)}.')
     rows, names = [], []
     for pai in SHOWN:
         plans = {domain: _find(setting, domain, pai, num_examples) for domain in domains}
@@ -92,6 +99,14 @@ def contact_sheet(
 def draw_contact_sheet(
     path: str | Path, setting: Setting, *, domains: tuple[str, ...] = tuple(DOMAINS), num_examples: int = 1
 ) -> None:
-    """Draw a contact sheet into a PNG file; arguments as for `contact_sheet`."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), contact_sheet(setting, domains=domains, num_examples=num_examples))
+    """Draw a contact sheet into a PNG file; arguments as for `contact_sheet`.
+
+    Raises:
+        ValueError: if the file name does not end in ``.png``, or a domain is unknown.
+    """
+    path = Path(path)
+    if path.suffix != '.png':
+        raise ValueError(f'{path}: a contact sheet is a PNG; let its name end in .png.')
+    picture = cv2.imencode('.png', contact_sheet(setting, domains=domains, num_examples=num_examples))[1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, picture.tobytes())

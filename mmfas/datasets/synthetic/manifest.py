@@ -9,6 +9,7 @@ from pathlib import Path
 from .domains import RENDERER_VERSION
 from .files import write_atomic
 from .plan import Setting
+from .stress import DIALS_VERSION
 
 __all__ = ['ChunkEntry', 'Manifest', 'load_manifest']
 
@@ -33,11 +34,13 @@ class Manifest:
 
     def header(self) -> dict[str, object]:
         """Return what must agree between two runs in the same folder."""
+        stress = self.setting.stress.as_dict()
         return {
             'renderer_version': RENDERER_VERSION,
             'size': self.setting.size,
             'seed': self.setting.seed,
-            'stress': self.setting.stress.as_dict(),
+            'stress': stress,
+            **({'dials_version': DIALS_VERSION} if stress else {}),  # 0 is the undialled data, manifest included
         }
 
     def save(self, root: Path) -> None:
@@ -58,7 +61,8 @@ def load_manifest(root: Path, setting: Setting) -> Manifest:
         The manifest with the finished chunks.
 
     Raises:
-        ValueError: if the folder holds data of another version, size, seed or other dials, or other files.
+        ValueError: if the folder holds data of another version, size, seed or other dials, other files, or a
+            broken manifest.
     """
     fresh = Manifest(setting)
     path = root / MANIFEST_NAME
@@ -66,12 +70,15 @@ def load_manifest(root: Path, setting: Setting) -> Manifest:
         if root.is_dir() and any(not child.name.startswith('.') for child in root.iterdir()):
             raise ValueError(f'{root} is not empty and has no {MANIFEST_NAME}; give an empty or a new folder.')
         return fresh
-    found = json.loads(path.read_text())
+    try:
+        found = json.loads(path.read_text())
+        chunks = {name: ChunkEntry(**entry) for name, entry in found['chunks'].items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f'{path} is broken ({error}); delete the folder and render it again.') from error
     for key, wanted in fresh.header().items():
         if found.get(key) != wanted:
             raise ValueError(
                 f'{root} holds SynthFAS data with {key} = {found.get(key)!r}, this run has {wanted!r}; '
                 'give another folder, or delete this one.'
             )
-    chunks = {name: ChunkEntry(**entry) for name, entry in found['chunks'].items()}
     return Manifest(setting, chunks)

@@ -127,7 +127,7 @@ def expose_nir(
 ) -> np.ndarray:
     """Expose an NIR picture (H, W); ``overexposure`` 0..1 drives the gain up to nine times too high."""
     gain = min(sensor.target * target_factor / max(_centre_mean(radiance), 1e-6), sensor.max_gain)
-    gain *= 1.0 + 8.0 * overexposure**1.5
+    gain *= 9.0**overexposure
     exposed = radiance * np.float32(gain) + np.float32(0.25 * overexposure)
     return cv2.pow(unit_clip(_add_noise(exposed, sensor, gain, rng)), sensor.gamma)
 

@@ -119,7 +119,7 @@ def _shoot(
     if every > 1:
         rgb = cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA)
         nir = cv2.resize(nir, (size, size), interpolation=cv2.INTER_AREA)
-    blur = 0.04 * stress.blur
+    blur = 0.12 * stress.blur
     colour = expose(
         resample(rgb, domain.rgb, blur),
         domain.rgb,

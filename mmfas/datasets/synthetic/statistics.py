@@ -129,13 +129,15 @@ def plot_statistics(path: str | Path, root: str | Path, *, split: str = 'test') 
         split: which lists are read.
 
     Raises:
-        ValueError: if the folder has no list of the split.
+        ValueError: if the folder has no list of the split, or the file name does not end in ``.png``.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from .domains import DOMAINS
 
+    if Path(path).suffix != '.png':
+        raise ValueError(f'{path}: the plot is a PNG; let its name end in .png.')
     domains = [domain for domain in DOMAINS if (Path(root) / list_name(domain, split)).is_file()]
     if not domains:
         raise ValueError(f'{root} has no list of the split {split!r}; render it first.')

@@ -70,7 +70,6 @@ def _head_shape(rng: np.random.Generator) -> dict[str, float]:
 def _head_look(rng: np.random.Generator, mix: SubjectMix, darker: float) -> dict[str, object]:
     """Draw colours and accessories of one head."""
     melanin = float(np.clip(_normal(rng, *mix.melanin), 0.02, 1.0))
-    melanin += darker * (1.0 - melanin)
     age = float(rng.uniform(*mix.age))
     grey = rng.random() < 0.8 * max(age - 0.45, 0.0) * 2
     light_hair = rng.choice(4, p=(0.25, 0.3, 0.25, 0.2))
@@ -81,7 +80,7 @@ def _head_look(rng: np.random.Generator, mix: SubjectMix, darker: float) -> dict
     iris = int(rng.choice(4, p=(0.2, 0.35, 0.2, 0.25))) if melanin < 0.35 else int(rng.integers(0, 2))
     glasses = str(rng.choice(('round', 'square'))) if rng.random() < mix.glasses_rate else 'none'
     return dict(
-        melanin=melanin,
+        melanin=melanin + darker * (1.0 - melanin),  # hair and eyes above follow the tone the dial began from
         redness=float(rng.uniform(0.2, 0.9)),
         age=age,
         iris_rgb=IRIS_COLOURS[iris],

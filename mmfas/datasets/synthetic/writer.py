@@ -146,12 +146,20 @@ def _results(tasks: list[tuple[Chunk, str]], num_processes: int) -> Iterator[tup
         yield from pool.imap_unordered(render_chunk, tasks)
 
 
+def _complete_splits(setting: Setting, manifest: Manifest) -> list[Chunk]:
+    """Return the chunks of every list that is rendered to its end; half a list would pass for a whole one."""
+    lists = [plan_chunks(setting, (domain,), (split,)) for domain in DOMAINS for split in SPLITS]
+    return [chunk for each in lists if all(c.name in manifest.chunks for c in each) for chunk in each]
+
+
 def _check_names(domains: tuple[str, ...], splits: tuple[str, ...]) -> None:
     """Check the asked domains and splits."""
     for given, known, word in ((domains, tuple(DOMAINS), 'domain'), (splits, SPLITS, 'split')):
         for name in given:
             if name not in known:
                 raise ValueError(f'unknown {word} {name!r}; choose from {", ".join(known)}.')
+        if len(set(given)) < len(given):
+            raise ValueError(f'{word}s are there twice: {" ".join(given)}; name each once.')
 
 
 def render_dataset(
@@ -195,15 +203,16 @@ def render_dataset(
     total = sum(weight.values())
     done = total - sum(weight[chunk.name] for chunk in todo)
     manifest.save(root)
-    for number, (name, entry) in enumerate(_results([(chunk, str(root)) for chunk in todo], num_processes)):
-        _check_repeat(name, manifest.chunks.get(name), entry)
-        manifest.chunks[name] = entry
-        done += weight[name]
-        if number % 16 == 15:
-            manifest.save(root)
-        if progress is not None:
-            progress(done, total)
-    manifest.save(root)
-    every = plan_chunks(setting, tuple(DOMAINS), SPLITS)
-    write_lists(setting, [chunk for chunk in every if chunk.name in manifest.chunks], root)
+    try:
+        for number, (name, entry) in enumerate(_results([(chunk, str(root)) for chunk in todo], num_processes)):
+            _check_repeat(name, manifest.chunks.get(name), entry)
+            manifest.chunks[name] = entry
+            done += weight[name]
+            if number % 16 == 15:
+                manifest.save(root)
+            if progress is not None:
+                progress(done, total)
+    finally:  # a stopped run keeps every chunk it finished
+        manifest.save(root)
+    write_lists(setting, _complete_splits(setting, manifest), root)
     return RenderReport(total, len(todo), len(chunks) - len(todo))

@@ -103,16 +103,17 @@ def test_every_dial_changes_its_own_modalities_alone(name: str) -> None:
 def test_full_dials_are_as_strong_as_documented() -> None:
     plain = DOMAINS['W'].depth
     worst = stressed_depth(plain, Stress(depth_noise=1.0, depth_dropout=1.0))
-    assert worst.noise_per_m2_mm == pytest.approx(16 * plain.noise_per_m2_mm)
-    assert worst.noise_floor_mm == pytest.approx(16 * plain.noise_floor_mm)
+    assert worst.noise_per_m2_mm == pytest.approx(64 * plain.noise_per_m2_mm)
+    assert worst.noise_floor_mm == pytest.approx(64 * plain.noise_floor_mm)
     assert worst.dropout == pytest.approx(plain.dropout + 0.85)
     assert stressed_depth(plain, Stress(blur=1.0)) is plain
     camera = replace(DOMAINS['P'].nir, read_noise=0.0, shot_noise=0.0, gamma=1.0, target=0.02, max_gain=100.0)
     flat = np.full((32, 32), 0.5, np.float32)
-    right, over = (
+    right, half, over = (
         expose_nir(flat, camera, np.random.default_rng(0), target_factor=1.0, overexposure=value).mean()
-        for value in (0.0, 1.0)
+        for value in (0.0, 0.5, 1.0)
     )
+    assert half == pytest.approx(3 * right + 0.125, rel=1e-4)  # half of the stops
     assert over == pytest.approx(9 * right + 0.25, rel=1e-4)
 
 

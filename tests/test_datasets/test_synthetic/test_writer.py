@@ -149,14 +149,22 @@ def test_resume_renders_only_what_is_missing(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-def test_an_interrupted_run_is_finished(tmp_path: Path, folder: Path) -> None:
+def test_an_interrupted_run_is_finished(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, '_VIDEOS_PER_CHUNK', 2)
+
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         render_dataset(tmp_path, TINY, domains=('C',), splits=('test', 'val'), progress=stop)
+    kept = json.loads((tmp_path / 'manifest.json').read_text())['chunks']
+    assert list(kept) == ['C-test-0000']
+    render_dataset(tmp_path, TINY, domains=('W',), splits=('val',))
+    # Half of C's test list is there: no list says that it is whole.
+    assert {path.name for path in (tmp_path / 'protocols').glob('*.txt')} == {'W-val.txt'}
     report = render_dataset(tmp_path, TINY, domains=('C',), splits=('test', 'val'))
     assert report.num_triples == 33
+    assert report.num_kept == 1
     expected = contents(folder)
     for name, data in contents(tmp_path).items():
         if name not in ('manifest.json', 'protocols/records.csv'):
@@ -234,6 +242,23 @@ def test_foreign_folders_and_names_are_refused(tmp_path: Path) -> None:
         render_dataset(tmp_path / 'new', TINY, domains=('X',))
     with pytest.raises(ValueError, match="unknown split 'dev'; choose from train, val, test"):
         render_dataset(tmp_path / 'new', TINY, splits=('dev',))
+    with pytest.raises(ValueError, match='domains are there twice: C C; name each once'):
+        render_dataset(tmp_path / 'new', TINY, domains=('C', 'C'))
+
+
+@pytest.mark.parametrize('text', ['{', '[]', '{"chunks": {"C-val-0000": {"size": 1}}}'])
+def test_a_broken_manifest_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / 'manifest.json').write_text(text)
+    with pytest.raises(ValueError, match=r'manifest\.json is broken .*; delete the folder and render it again'):
+        render_dataset(tmp_path, TINY)
+
+
+def test_data_of_other_dials_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dialled = Setting('tiny', 3, Stress(blur=0.5))
+    render_dataset(tmp_path, dialled, domains=('W',), splits=('val',))
+    monkeypatch.setattr(manifest_module, 'DIALS_VERSION', 99)
+    with pytest.raises(ValueError, match='dials_version = 2, this run has 99'):
+        render_dataset(tmp_path, dialled, domains=('W',), splits=('val',))
 
 
 def test_chunks_hold_every_video_once() -> None:
