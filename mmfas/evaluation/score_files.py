@@ -1,14 +1,18 @@
-"""Read and write score files (CSV), with errors that name file, line and column."""
+"""Read and write score files (CSV, or CSV.gz), with errors that name file, line and column."""
 
 from __future__ import annotations
 
 import csv
-import os
+import gzip
+import io
+import zlib
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from mmfas.utils.checkpoint import write_atomically
 
 COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai', 'label', 'score')
 
@@ -17,7 +21,8 @@ def read_records(path: str | PathLike[str], *, allow_duplicates: bool = False) -
     """Read the rows of a score file and check every value.
 
     Args:
-        path: CSV file with the columns of `COLUMNS` in any order; further columns are not read.
+        path: CSV file with the columns of `COLUMNS` in any order; further columns are not read; `.gz` is
+            unpacked.
         allow_duplicates: Accept repeated sample ids.
 
     Returns:
@@ -31,6 +36,8 @@ def read_records(path: str | PathLike[str], *, allow_duplicates: bool = False) -
         raise FileNotFoundError(f'score file {path} does not exist; a test run writes one')
     try:
         records = _read_rows(path, allow_duplicates=allow_duplicates)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f'{path} is no complete gzip file ({error}); copy it again or write it anew') from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f'{path} is no CSV file in UTF-8 ({error}); give a score file of a test run') from error
     if not records:
@@ -41,7 +48,7 @@ def read_records(path: str | PathLike[str], *, allow_duplicates: bool = False) -
 def _read_rows(path: str | PathLike[str], *, allow_duplicates: bool) -> list[dict[str, Any]]:
     """Return the typed rows of a CSV file."""
     # utf-8-sig: spreadsheet programs put a byte order mark in front, which would become part of the first name.
-    with open(path, encoding='utf-8-sig', newline='') as file:
+    with _open_text(path) as file:
         reader = csv.DictReader(file)
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
@@ -62,6 +69,13 @@ def _read_rows(path: str | PathLike[str], *, allow_duplicates: bool) -> list[dic
                 )
             first_line[key] = reader.line_num
     return records
+
+
+def _open_text(path: str | PathLike[str]) -> TextIO:
+    """Open a score file for reading, unpacked."""
+    if Path(path).suffix == '.gz':
+        return io.TextIOWrapper(gzip.open(path), encoding='utf-8-sig', newline='')
+    return open(path, encoding='utf-8-sig', newline='')
 
 
 def _parse(row: Mapping[str | None, Any], where: str) -> dict[str, Any]:
@@ -89,17 +103,19 @@ def write_records(path: str | PathLike[str], records: Iterable[Mapping[str, Any]
     """Write a score file; an older file of this name is replaced only once the new one is complete.
 
     Args:
-        path: Where to write; missing folders are made.
+        path: Where to write; missing folders are made. A name that ends in `.gz` is packed, the same scores always
+            to the same bytes.
         records: One mapping per sample with the keys of `COLUMNS`.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'{target.name}.{os.getpid()}.part')
-    with open(partial, 'w', encoding='utf-8', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(COLUMNS)
-        for record in records:
-            # repr of a float is the shortest text that reads back as the same float.
-            score = repr(float(record['score']))
-            writer.writerow([*(record[name] for name in COLUMNS[:-1]), score])
-    os.replace(partial, target)
+    text = io.StringIO(newline='')
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(COLUMNS)
+    for record in records:
+        # repr of a float is the shortest text that reads back as the same float.
+        score = repr(float(record['score']))
+        writer.writerow([*(record[name] for name in COLUMNS[:-1]), score])
+    content = text.getvalue().encode()
+    # No time stamp inside, so that a run made again leaves no changed file behind.
+    write_atomically(gzip.compress(content, mtime=0) if target.suffix == '.gz' else content, target)

@@ -1,0 +1,1 @@
+"""The benchmark runner: from protocols, splits and seeds to trainings, records of their scores, and tables."""

@@ -1,0 +1,153 @@
+"""From what a user types to a method: its config, its entry in a metafile, and a hash of what the config says."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mmengine.config import Config
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+#: Keys of a config that say where and how a run is done, not what comes out; and variables of config files, whose
+#: values are in the loaders.
+_WITHOUT_EFFECT = frozenset(
+    ('work_dir', 'log_level', 'log_processor', 'visualizer', 'launcher', 'resume', 'experiment_name', 'env_cfg')
+    + ('model_wrapper_cfg', 'val_cfg', 'test_cfg', 'test_evaluator', 'extra_test_dataloaders')
+    + ('dataset_type', 'data_root', 'meta_file', 'train_pipeline', 'val_pipeline', 'test_pipeline')
+)
+
+
+class MethodError(ValueError):
+    """A method that cannot be found or cannot be run over splits; the message says how to mend it."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A config that is run over splits and seeds.
+
+    Args:
+        name: Name in its metafile.
+        collection: What its metafile collects it in, such as `'MMDG'`.
+        config: Config file, as the metafile names it.
+        path: Where the config file lies.
+        options: Values that replace those of the config, by dotted key.
+    """
+
+    name: str
+    collection: str
+    config: str
+    path: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Config:
+        """Read the config and apply the options."""
+        cfg = Config.fromfile(self.path)
+        cfg.merge_from_dict(dict(self.options))
+        return cfg
+
+
+def configs_folder() -> Path:
+    """Return the folder of the configs: that of the checkout, else the copy in an installed package.
+
+    Raises:
+        FileNotFoundError: If the package has none.
+    """
+    for folder in (_PACKAGE.parent / 'configs', _PACKAGE / '.mim' / 'configs'):
+        if (folder / '_base_' / 'datasets').is_dir():
+            return folder
+    raise FileNotFoundError('mmfas was installed without its configs; install it from a wheel or a checkout')
+
+
+def find_method(text: str, options: Mapping[str, Any] | None = None) -> Method:
+    """Find a method by config file or by its name in a metafile.
+
+    Args:
+        text: Path of a config, beside which lies a `metafile.yml` that names it; or the name of a model of any
+            metafile of mmfas.
+        options: Values that replace those of the config.
+
+    Returns:
+        The method.
+
+    Raises:
+        MethodError: If there is none, or no metafile names it.
+    """
+    given = dict(options or {})
+    if text.endswith('.py') or Path(text).is_file():
+        file = Path(text)
+        if not file.is_file():
+            raise MethodError(f"config '{text}' does not exist or is not a file; check the path")
+        entry = next((e for e in _models(file.with_name('metafile.yml')) if e['Name'] == file.stem), None)
+        if entry is None:
+            raise MethodError(
+                f"config '{text}' is in no metafile, so its results would have no name: add to "
+                f"'{file.with_name('metafile.yml')}' below Models: "
+                f"'- {{Name: {file.stem}, In Collection: NAME OF THE METHOD, Config: {text}}}'"
+            )
+        return Method(file.stem, entry['In Collection'], entry['Config'], str(file), given)
+    known = {e['Name']: (e, meta) for meta in configs_folder().glob('*/metafile.yml') for e in _models(meta)}
+    if text not in known:
+        near = difflib.get_close_matches(text, known, n=3, cutoff=0.3)
+        raise MethodError(f"no metafile has a model '{text}'; near: {', '.join(near) or 'none'}; or give a config")
+    entry, metafile = known[text]
+    path = metafile.parent / Path(entry['Config']).name
+    return Method(text, entry['In Collection'], entry['Config'], str(path), given)
+
+
+def _models(metafile: Path) -> Iterator[dict[str, Any]]:
+    """Yield the models of a metafile that have the keys needed here; nothing if there is no such file."""
+    if not metafile.is_file():
+        return
+    try:
+        content = yaml.safe_load(metafile.read_text(encoding='utf-8')) or {}
+    except yaml.YAMLError as error:
+        raise MethodError(f"'{metafile}' is no YAML: {str(error).splitlines()[0]}") from error
+    for model in content.get('Models') or ():
+        missing = [key for key in ('Name', 'In Collection', 'Config') if key not in model]
+        if missing:
+            raise MethodError(f"'{metafile}': model {model.get('Name', '?')} lacks {', '.join(missing)}")
+        yield model
+
+
+def config_hash(cfg: Config) -> str:
+    """Return a hash of everything in a config that decides on results, but the split and the seed.
+
+    Where data lie, which lists are read, the work dir, logging and the number of workers are left out: the record
+    of a cell says split, seed and data itself.
+
+    Args:
+        cfg: Config of a method.
+
+    Returns:
+        12 hexadecimal digits.
+    """
+    content = json.loads(json.dumps(cfg.to_dict(), default=str))
+    for key in _WITHOUT_EFFECT:
+        content.pop(key, None)
+    for name in _LOADERS:
+        loader = content.get(name) or {}
+        for key in ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor'):
+            loader.pop(key, None)
+        for key in ('data_root', 'ann_file'):
+            (loader.get('dataset') or {}).pop(key, None)
+    for key in ('timer', 'logger', 'checkpoint', 'loss_guard', 'modulation_log'):
+        (content.get('default_hooks') or {}).pop(key, None)
+    (content.get('randomness') or {}).pop('seed', None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def short_name(name: str) -> str:
+    """Return the name of a model without schedule and data, for tables.
+
+    >>> short_name('mmdg_mini-vit_1xb32-12e_synthfas-cps2w_released')
+    'mmdg_mini-vit_released'
+    """
+    return re.sub(r'_\d+xb\d+-\d+e_[^_]+', '', name)

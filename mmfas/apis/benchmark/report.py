@@ -1,0 +1,119 @@
+"""The report of a benchmark: Markdown, JSON and one HTML page, all from the same tables and records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmfas.apis.benchmark.records import full_disk_named
+from mmfas.apis.benchmark.tables import Chosen, Table, build_tables, data_text
+from mmfas.utils.checkpoint import write_atomically
+
+_SCORINGS = (
+    'ours: the threshold is the EER point of the dev scores (val lists of the source domains; in Protocol 2 with '
+    'the same modalities missing), applied to the test set.',
+    'paper (oracle): threshold and epoch chosen on the test set itself, as published numbers are made; never '
+    'compare it with ours.',
+    'Several seeds: mean ± half width of the 95 % interval of the mean (Student t). Means over splits take seeds '
+    'that have all splits.',
+)
+
+
+def origin(chosen: Chosen) -> dict[str, str]:
+    """Say where the numbers come from.
+
+    Args:
+        chosen: Records.
+
+    Returns:
+        Data, choice of epoch, commits, versions, devices and wall time as text; empty without records.
+    """
+    records = chosen.records
+    if not records:
+        return {}
+    trainings = {(r.method, r.cell.trained_split, r.seed): r.seconds['train'] for r in records}
+    hours = (sum(trainings.values()) + sum(record.seconds['score'] for record in records)) / 3600
+    commits = sorted({f'{record.commit}{"+" if record.dirty else ""}' for record in records})
+    return {
+        'data': data_text(records[0].data),
+        'epoch': 'last' if records[0].select == 'last' else 'best on dev',
+        'commits (+ with changes)': ', '.join(commits),
+        'torch': ', '.join(sorted({record.versions['torch'] for record in records})),
+        'devices': ', '.join(sorted({record.device for record in records})),
+        'records': f'{len(records)} cells of {len(trainings)} trainings, {hours:.2f} h of processes in all',
+    }
+
+
+def markdown_report(chosen: Chosen, protocols: Sequence[int]) -> str:
+    """Return the report as Markdown.
+
+    Args:
+        chosen: Records and methods.
+        protocols: Protocols to show.
+    """
+    lines = ['# Benchmark', '', *(f'* {name}: {text}' for name, text in origin(chosen).items()), '']
+    lines += [*(f'* {text}' for text in _SCORINGS), '']
+    lines += [table.markdown() for table in build_tables(chosen, protocols)]
+    if chosen.left_out:
+        lines += ['### Records that were left out', '', *(f'* {text}' for text in chosen.left_out), '']
+    return '\n'.join(lines)
+
+
+def json_report(chosen: Chosen, protocols: Sequence[int]) -> dict[str, Any]:
+    """Return the report as plain values: its tables as text and the numbers of every record.
+
+    Args:
+        chosen: Records and methods.
+        protocols: Protocols to show.
+    """
+    cells = [
+        {
+            'method': record.method,
+            'protocol': record.protocol,
+            'split': record.split,
+            'seed': record.seed,
+            'config_hash': record.config_hash,
+            'commit': record.commit,
+            'ours': record.report,
+            'paper': record.paper,
+        }
+        for record in chosen.records
+        if record.protocol in protocols
+    ]
+    tables = [vars(table) for table in build_tables(chosen, protocols)]
+    return {'origin': origin(chosen), 'tables': tables, 'cells': cells, 'left_out': list(chosen.left_out)}
+
+
+def write_report(chosen: Chosen, protocols: Sequence[int], out_dir: str | Path) -> list[Path]:
+    """Write the report.
+
+    Args:
+        chosen: Records and methods.
+        protocols: Protocols to show.
+        out_dir: Folder for `report.md` and `report.json`.
+
+    Returns:
+        The files.
+
+    Raises:
+        RecordError: If the disk is full.
+    """
+    content = json.dumps(json_report(chosen, protocols), indent=1, allow_nan=False) + '\n'
+    texts = {'report.md': markdown_report(chosen, protocols), 'report.json': content}
+    for name, text in texts.items():
+        with full_disk_named(Path(out_dir, name)):
+            write_atomically(text.encode(), Path(out_dir, name))
+    return [Path(out_dir, name) for name in texts]
+
+
+def terminal_report(chosen: Chosen, protocols: Sequence[int]) -> str:
+    """Return the tables for a terminal.
+
+    Args:
+        chosen: Records and methods.
+        protocols: Protocols to show.
+    """
+    tables: list[Table] = build_tables(chosen, protocols)
+    return '\n\n'.join([*(table.text() for table in tables), *chosen.left_out])

@@ -1,0 +1,228 @@
+"""Tables of the benchmark, made from records alone; what has no record says 'not run'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from mmfas.apis.benchmark.methods import Method, config_hash, short_name
+from mmfas.apis.benchmark.plan import MISSING, SPLITS, missing_title, title_of
+from mmfas.apis.benchmark.records import Record, RecordError
+from mmfas.apis.synthfas_tables import NOT_RUN, percent_cell
+from mmfas.evaluation.tables import Row, markdown_table, text_table
+
+TITLES = {
+    1: 'Protocol 1: three domains to the fourth',
+    2: 'Protocol 2: the models of Protocol 1, modalities missing in the whole dev and test sets',
+    3: 'Protocol 3: two domains to the other two',
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Args:
+        caption: What it shows.
+        header: Column names.
+        rows: Cells, one tuple per row.
+    """
+
+    caption: str
+    header: Row
+    rows: tuple[Row, ...]
+
+    def text(self) -> str:
+        """Return the table for a terminal."""
+        return f'{self.caption}\n{text_table(self.header, self.rows)}'
+
+    def markdown(self) -> str:
+        """Return the table as a Markdown section."""
+        return f'### {self.caption}\n\n{markdown_table(self.header, self.rows)}\n'
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Records that may stand in one table: of one data set and one way to choose the epoch, one config per method.
+
+    Args:
+        records: The records.
+        methods: Names of the methods, in the order of the rows; some may have no record.
+        left_out: One sentence per record that was not taken because it is of another config or data.
+    """
+
+    records: tuple[Record, ...]
+    methods: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    def group(self, method: str, protocol: int, splits: Sequence[str]) -> dict[int, list[Record]]:
+        """Return the records of some splits by seed, of the seeds that have all of them.
+
+        Args:
+            method: Name of the method.
+            protocol: 1, 2 or 3.
+            splits: Names of splits.
+        """
+        by_seed: dict[int, list[Record]] = {}
+        for record in self.records:
+            if record.method == method and record.protocol == protocol and record.split in splits:
+                by_seed.setdefault(record.seed, []).append(record)
+        return {seed: found for seed, found in sorted(by_seed.items()) if len(found) == len(splits)}
+
+
+def choose(
+    records: Sequence[Record],
+    *,
+    methods: Sequence[Method] = (),
+    data: Mapping[str, Any] | None = None,
+    select: str = 'last',
+) -> Chosen:
+    """Choose the records of one table, and never mix what differs.
+
+    Args:
+        records: All records there are.
+        methods: Methods to show; their configs as they are now decide which records are theirs. Empty shows every
+            method there are records of.
+        data: Identity of the data; None takes that of the records if they agree.
+        select: `'last'` or `'dev'`.
+
+    Returns:
+        The choice.
+
+    Raises:
+        RecordError: If records of several data sets or of several configs of one method remain; it names them.
+    """
+    wanted = {method.name: config_hash(method.load()) for method in methods}
+    left_out, rest = [], []
+    for record in records:
+        place = f'{record.method} {record.cell.name}'
+        if record.select != select or (wanted and record.method not in wanted):
+            continue
+        if data is not None and record.data != dict(data):
+            left_out.append(f'{place}: of other data, {data_text(record.data)}')
+        elif wanted and record.config_hash != wanted[record.method]:
+            now = wanted[record.method]
+            left_out.append(f'{place}: of another config, {record.config_hash}, which now says {now}')
+        else:
+            rest.append(record)
+    found = {data_text(record.data): record for record in rest}
+    if len(found) > 1:
+        raise RecordError(
+            f'the records are of {len(found)} data sets, which no table may mix: {"; ".join(sorted(found))}. '
+            'Choose one with --data-root'
+        )
+    for name in sorted({record.method for record in rest}):
+        hashes = sorted({record.config_hash for record in rest if record.method == name})
+        if len(hashes) > 1:
+            files = [next(r for r in rest if r.method == name and r.config_hash == h).cell.name for h in hashes]
+            told = ', '.join(f'{h} (such as {file})' for h, file in zip(hashes, files, strict=True))
+            raise RecordError(
+                f'{name} has records of {len(hashes)} configs, which no table may mix: {told}. Name the method on '
+                'the command line: its config as it is now decides; or delete the records of the other config'
+            )
+    names = tuple(wanted) or tuple(dict.fromkeys(sorted(record.method for record in rest)))
+    return Chosen(tuple(rest), names, tuple(left_out))
+
+
+def data_text(data: Mapping[str, Any]) -> str:
+    """Return an identity of data in a few words."""
+    return ' '.join(f'{key}={value}' for key, value in data.items() if value not in (None, {}, ''))
+
+
+def build_tables(chosen: Chosen, protocols: Sequence[int]) -> list[Table]:
+    """Make all tables of a report.
+
+    Args:
+        chosen: Records and methods.
+        protocols: Protocols to show.
+
+    Returns:
+        Two tables per protocol: one row per method, and one row per split and method.
+    """
+    return [build(chosen, protocol) for protocol in sorted(set(protocols)) for build in (_overview, _details)]
+
+
+def columns_of(protocol: int) -> list[tuple[str, tuple[str, ...]]]:
+    """Return title and splits of each column of a protocol's overview; the last is the mean of all splits.
+
+    >>> columns_of(3)
+    [('CW→PS', ('cw2ps',)), ('PS→CW', ('ps2cw',)), ('mean', ('cw2ps', 'ps2cw'))]
+    """
+    groups: list[tuple[str, tuple[str, ...]]]
+    if protocol == 2:
+        groups = [
+            (missing_title(missing), tuple(split for split in SPLITS[2] if split.partition('_')[2] == missing))
+            for missing in MISSING
+        ]
+    else:
+        groups = [(title_of(split), (split,)) for split in SPLITS[protocol]]
+    return [*groups, ('mean', SPLITS[protocol])]
+
+
+def values(chosen: Chosen, method: str, protocol: int, splits: Sequence[str], measure: str) -> list[float]:
+    """Return one number per seed: the mean over splits.
+
+    Args:
+        chosen: Records.
+        method: Name of the method.
+        protocol: 1, 2 or 3.
+        splits: Splits that a seed must have all of.
+        measure: `'hter'`, `'auc'` or `'acer_max'` at the dev threshold; `'paper_hter'` or `'paper_auc'`.
+
+    Returns:
+        Numbers in [0, 1], in the order of the seeds; a seed without the number is left out.
+    """
+    found = []
+    for group in chosen.group(method, protocol, splits).values():
+        numbers = [number for record in group if (number := _number(record, measure)) is not None]
+        if len(numbers) == len(group):
+            found.append(mean(numbers))
+    return found
+
+
+def _number(record: Record, measure: str) -> float | None:
+    if measure.startswith('paper_'):
+        return None if record.paper is None else record.paper[measure.removeprefix('paper_')]
+    value = record.report[measure]
+    return value['value'] if isinstance(value, dict) else value
+
+
+def _overview(chosen: Chosen, protocol: int) -> Table:
+    """One row per method: HTER / AUC of every split, the paper's scoring in a column of its own."""
+    columns = columns_of(protocol)
+    rows = []
+    for method in chosen.methods:
+        cells = [_pair(chosen, method, protocol, splits) for _, splits in columns]
+        paper = _pair(chosen, method, protocol, columns[-1][1], 'paper_')
+        seeds = chosen.group(method, protocol, columns[-1][1])
+        rows.append((short_name(method), *cells, paper, str(len(seeds))))
+    header = ('method', *(f'{title}, ours' for title, _ in columns), 'mean, paper (oracle)', 'seeds')
+    note = ' Cells are means over four splits.' if protocol == 2 else ''
+    return Table(f'{TITLES[protocol]}: HTER % / AUC %.{note}', header, tuple(rows))
+
+
+def _pair(chosen: Chosen, method: str, protocol: int, splits: Sequence[str], scoring: str = '') -> str:
+    """Return `HTER / AUC` of a group of splits."""
+    pair = [values(chosen, method, protocol, splits, f'{scoring}{name}') for name in ('hter', 'auc')]
+    return ' / '.join(map(percent_cell, pair)) if pair[0] else NOT_RUN
+
+
+def _details(chosen: Chosen, protocol: int) -> Table:
+    """One row per split and method, every number in a column of its own."""
+    measures = ('hter', 'auc', 'acer_max', 'paper_hter', 'paper_auc')
+    single = [(title_of(split), (split,)) for split in SPLITS[protocol]]
+    groups = [*single, *(group for group in columns_of(protocol) if len(group[1]) > 1)]
+    rows = []
+    for title, splits in groups:
+        for method in chosen.methods:
+            cells = [percent_cell(values(chosen, method, protocol, splits, measure)) for measure in measures]
+            seeds = ' '.join(map(str, chosen.group(method, protocol, splits))) or NOT_RUN
+            rows.append((title, short_name(method), *cells, seeds))
+    header = ('split', 'method', 'HTER, ours', 'AUC, ours', 'ACER max, ours')
+    return Table(
+        f'{TITLES[protocol]}: every split, %',
+        (*header, 'HTER, paper (oracle)', 'AUC, paper (oracle)', 'seeds'),
+        tuple(rows),
+    )

@@ -1,0 +1,293 @@
+"""One training of the benchmark and the cells that are scored with it, as one process does them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from mmfas.apis.benchmark.configs import (
+    apply_split,
+    data_identity,
+    family_of,
+    num_epochs,
+    training_config,
+    use_data_root,
+    use_workers,
+)
+from mmfas.apis.benchmark.methods import Method, config_hash
+from mmfas.apis.benchmark.paper import score_as_papers
+from mmfas.apis.benchmark.plan import Cell, Training
+from mmfas.apis.benchmark.records import Identity, Record, finished, full_disk_named, write_record, write_scores
+from mmfas.apis.synthfas_study import commit
+from mmfas.apis.test import TestRules, test
+from mmfas.apis.train import find_latest, resume_from, train
+from mmfas.utils.checkpoint import write_atomically
+from mmfas.version import __version__
+
+#: Replicates of the bootstrap intervals in a record.
+NUM_BOOTSTRAP = 200
+_LOCK_TRIES = 5
+
+
+class BusyError(RuntimeError):
+    """Another process does this training at the moment."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a benchmark is run.
+
+    Args:
+        records: Folder of the records.
+        work_dir: Folder below which every training has one of its own.
+        data_root: Folder of the data; None takes that of each config.
+        select: `'last'` scores the last epoch, `'dev'` the one with the lowest HTER on the dev lists.
+        paper: Protocols whose cells are also scored as papers do: every epoch on the target.
+        num_workers: Loader workers of every process; None takes those of each config.
+    """
+
+    records: str
+    work_dir: str
+    data_root: str | None = None
+    select: str = 'last'
+    paper: tuple[int, ...] = ()
+    num_workers: int | None = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training with what it needs to run in a process of its own.
+
+    Args:
+        method: The method.
+        training: The training.
+        settings: How the benchmark is run.
+    """
+
+    method: Method
+    training: Training
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        return f'{self.method.name} {self.training.split} seed {self.training.seed}'
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the training."""
+        return Path(self.settings.work_dir, self.method.name, self.training.name)
+
+
+def identity_of(method: Method, settings: Settings) -> Identity:
+    """Say what the records of a method with these settings are records of.
+
+    Args:
+        method: The method.
+        settings: How the benchmark is run.
+
+    Returns:
+        The identity.
+
+    Raises:
+        MethodError: If the config trains on the lists of no family.
+        FileNotFoundError: If the data are not there.
+    """
+    cfg = method.load()
+    family = family_of(cfg)
+    data = data_identity(family, use_data_root(cfg, settings.data_root))
+    return Identity(method.name, config_hash(cfg), data, settings.select)
+
+
+def unfinished(training: Training, identity: Identity, settings: Settings) -> tuple[Cell, ...]:
+    """Return the cells of a training that still need work.
+
+    Args:
+        training: The training.
+        identity: What is to be run.
+        settings: How the benchmark is run.
+    """
+    return tuple(
+        cell
+        for cell in training.cells
+        if finished(settings.records, identity, cell, with_paper=cell.protocol in settings.paper) is None
+    )
+
+
+def do_job(job: Job) -> list[Record]:
+    """Train unless that is done, then score and record every cell that has no record yet.
+
+    Args:
+        job: The job.
+
+    Returns:
+        The records that were made.
+
+    Raises:
+        BusyError: If another process does the same training.
+        RecordError: If the disk is full or a record is broken.
+    """
+    identity = identity_of(job.method, job.settings)
+    cells = unfinished(job.training, identity, job.settings)
+    if not cells:
+        return []
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with _lock(job.folder), full_disk_named(job.folder):
+        cfg = job.method.load()
+        use_data_root(cfg, job.settings.data_root)
+        use_workers(cfg, job.settings.num_workers)
+        family = family_of(cfg)
+        with_paper = any(cell.protocol in job.settings.paper for cell in cells)
+        train_s = _train(job, cfg, family, identity, with_paper=with_paper)
+        made = []
+        for cell in cells:
+            scoring = copy.deepcopy(cfg)
+            apply_split(scoring, family, protocol=cell.protocol, split=cell.split)
+            made.append(_score(job, cell, scoring, identity, train_s))
+        if with_paper:
+            _tidy(job, num_epochs(cfg))
+    return made
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Keep a second process out of a training; the lock ends with the process, however that ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: nothing that ends with the process
+        yield
+        return
+    with open(folder / '.lock', 'w', encoding='utf-8') as file:
+        for left in reversed(range(_LOCK_TRIES)):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if not left:
+                    raise BusyError(f"another process works in '{folder}'; its cells are left to it") from error
+            time.sleep(1.0)  # a process that was just killed may need a moment to end
+        yield
+
+
+def _train(job: Job, cfg: Config, family: str, identity: Identity, *, with_paper: bool) -> float:
+    """Train for the full length, continuing where an earlier process stopped; return the seconds of all."""
+    folder, epochs = job.folder, num_epochs(cfg)
+    mark = json.dumps([identity.config_hash, identity.data, identity.select])
+    diary = _read_diary(folder / 'benchmark.json')
+    if diary.get('mark') != mark or (with_paper and not _has_every_epoch(folder)):
+        # Of another config or data, or with epochs thrown away that are needed now: begin anew.
+        _clear(folder)
+        diary = {'mark': mark, 'seconds': 0.0, 'started': time.time()}
+    last = find_latest(folder)
+    if last is not None and last.name == f'epoch_{epochs}.pth':
+        return float(diary['seconds']) + max(0.0, last.stat().st_mtime - diary['started'])
+    # What an earlier process did counts up to its last checkpoint: the rest is done again.
+    before = float(diary['seconds'])
+    before += 0.0 if last is None else max(0.0, last.stat().st_mtime - diary['started'])
+    diary = {'mark': mark, 'seconds': before, 'started': time.time()}
+    write_atomically(json.dumps(diary).encode(), folder / 'benchmark.json')
+    apply_split(cfg := copy.deepcopy(cfg), family, protocol=job.training.protocol, split=job.training.split)
+    cfg = training_config(cfg, job.training, str(folder), select=job.settings.select, keep_all=with_paper)
+    resume_from(cfg, 'auto')
+    train(cfg)
+    return before + time.time() - diary['started']
+
+
+def _read_diary(path: Path) -> dict[str, Any]:
+    """Return what an earlier process wrote about a training; nothing if it did not, or not readably."""
+    try:
+        return dict(json.loads(path.read_text(encoding='utf-8')))
+    except (OSError, ValueError):
+        return {}
+
+
+def _has_every_epoch(folder: Path) -> bool:
+    """Tell whether no checkpoint up to the latest is missing."""
+    found = sorted(int(path.stem.partition('_')[2]) for path in folder.glob('epoch_*.pth'))
+    return found == list(range(1, len(found) + 1))
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier training left in a folder."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in ('.lock', 'log.txt'):
+            path.unlink()
+
+
+def _checkpoint(job: Job, epochs: int) -> tuple[Path, int]:
+    """Return the checkpoint to be scored and its epoch."""
+    last = job.folder / f'epoch_{epochs}.pth'
+    if job.settings.select == 'last':
+        return last, epochs
+    best = next(iter(job.folder.glob('best_*.pth')))
+    return best, int(best.stem.rpartition('_')[2])
+
+
+def _score(job: Job, cell: Cell, cfg: Config, identity: Identity, train_s: float) -> Record:
+    """Score one cell and write its record."""
+    start = time.time()
+    epochs, records = num_epochs(cfg), job.settings.records
+    checkpoint, epoch = _checkpoint(job, epochs)
+    # The published lists of the real sets repeat frames.
+    repeats = identity.data['name'] != 'synthfas'
+    rules = TestRules.from_config(cfg, num_bootstrap=NUM_BOOTSTRAP, allow_duplicates=repeats)
+    out = job.folder / cell.name
+    result = test(cfg, str(checkpoint), out, rules=rules, plots=False)
+    assert result is not None and result.dev is not None
+    paper = None
+    if cell.protocol in job.settings.paper:
+        checkpoints = [job.folder / f'epoch_{number}.pth' for number in range(1, epochs + 1)]
+        paper = score_as_papers(cfg, checkpoints, out / 'paper', allow_duplicates=rules.allow_duplicates)
+    scores = write_scores(records, identity, cell, dev=result.dev, test=result.tables['test'])
+    code = commit()
+    record = Record(
+        method=job.method.name,
+        collection=job.method.collection,
+        config=job.method.config,
+        options=dict(job.method.options),
+        config_hash=identity.config_hash,
+        protocol=cell.protocol,
+        split=cell.split,
+        seed=cell.seed,
+        select=job.settings.select,
+        epoch=epoch,
+        max_epochs=epochs,
+        data=identity.data,
+        commit=code.rstrip('+'),
+        dirty=code.endswith('+'),
+        versions={'mmfas': __version__, 'torch': torch.__version__},
+        device=_device(),
+        seconds={'train': round(train_s, 1), 'score': round(time.time() - start, 1)},
+        report=result.reports[0].to_dict(),
+        paper=paper,
+        scores=scores,
+    )
+    write_record(records, record)
+    return record
+
+
+def _tidy(job: Job, epochs: int) -> None:
+    """Remove the checkpoints of single epochs once the target was scored with each of them."""
+    for path in job.folder.glob('epoch_*.pth'):
+        if path.name != f'epoch_{epochs}.pth':
+            path.unlink()
+
+
+def _device() -> str:
+    """Say what this process computes on."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f'CPU {platform.machine()}, {torch.get_num_threads()} threads'

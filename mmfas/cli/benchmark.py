@@ -1,0 +1,155 @@
+"""Run methods over the protocols (run); make tables and a report from the records of finished runs (report)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mmfas.cli.errors import ConfigError, read_config, report_problems, reports_user_errors
+
+if TYPE_CHECKING:
+    from mmfas.apis.benchmark.methods import Method
+
+RECORDS = 'docs/en/benchmarks/runs'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command.
+
+    Args:
+        parser: Parser to extend.
+    """
+    commands = parser.add_subparsers(dest='command', required=True, metavar='{run,report}')
+    run = commands.add_parser('run', help='train and score what has no record yet, then print the tables')
+    report = commands.add_parser('report', help='make tables and a report from records')
+    for each in (run, report):
+        _add_common(each)
+    run.add_argument('--seeds', type=int, nargs='+', default=[0], help='seeds (default: 0)')
+    run.add_argument('--jobs', type=int, help='processes at a time (default: one per GPU, else 1)')
+    run.add_argument(
+        '--workers', type=int, help="loader workers of each (default: 0 on CPU, the config's on GPUs)"
+    )
+    run.add_argument('--work-dir', default='work_dirs/benchmark', help='checkpoints and logs')
+    run.add_argument(
+        '--paper-scoring',
+        type=int,
+        nargs='*',
+        metavar='PROTOCOL',
+        help='also score every epoch on the target, as papers do: of these protocols, or of all (costs about a '
+        'quarter of the training per protocol, and the checkpoints of all epochs until it is done)',
+    )
+    run.add_argument('--dry-run', action='store_true', help='only list what would be trained and scored')
+    report.add_argument('--out', help='also write report.md, report.json and report.html into this folder')
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """Declare what both sub-commands take."""
+    from mmfas.cli.options import ConfigOptions
+
+    parser.add_argument(
+        'methods', nargs='*', metavar='METHOD', help='config file, or name of a model in a metafile'
+    )
+    parser.add_argument('--protocols', type=int, nargs='+', default=[1, 2, 3], help='protocols (default: 1 2 3)')
+    parser.add_argument('--data-root', help="folder of the data (default: the config's; report: what records say)")
+    parser.add_argument('--records', default=RECORDS, help=f'folder of the records (default: {RECORDS})')
+    parser.add_argument('--select', choices=('last', 'dev'), default='last', help='epoch that is scored')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values')
+
+
+@reports_user_errors(on_interrupt='interrupted; the same command continues where it stopped')
+def main(argv: list[str] | None = None) -> int:
+    """Run or report.
+
+    Args:
+        argv: Arguments; those of the process if None.
+
+    Returns:
+        Exit status: 0; 1 if a training failed or a file is missing or broken; 2 if arguments or configs are wrong.
+    """
+    parser = argparse.ArgumentParser(prog='mmfas benchmark', description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    from mmfas.apis.benchmark.methods import find_method
+
+    methods = [find_method(text, args.cfg_options) for text in args.methods]
+    for method in methods:
+        read_config(method.path, args.cfg_options)
+    return _run(args, methods) if args.command == 'run' else _report(args, methods)
+
+
+def _run(args: argparse.Namespace, methods: list[Method]) -> int:
+    """Do what has no record yet, then print the tables."""
+    from mmfas.apis.benchmark.plan import cells_of, trainings_of
+    from mmfas.apis.benchmark.pool import run_jobs
+    from mmfas.apis.benchmark.work import Job, Settings, identity_of, unfinished
+    from mmfas.apis.check import check_config
+
+    if not methods:
+        raise ConfigError('benchmark run needs at least one METHOD: a config file or the name of a model')
+    for method in methods:
+        problems = check_config(method.load())
+        if problems:
+            return report_problems(method.path, problems)
+    places, num_workers = _places(args.jobs), args.workers
+    if num_workers is None and places[0] == 'cpu':
+        num_workers = 0
+    paper = tuple(args.protocols) if args.paper_scoring == [] else tuple(args.paper_scoring or ())
+    settings = Settings(
+        args.records, args.work_dir, args.data_root, select=args.select, paper=paper, num_workers=num_workers
+    )
+    by_name = {method.name: method for method in methods}
+    identities = {method.name: identity_of(method, settings) for method in methods}
+    cells = cells_of(list(by_name), args.protocols, args.seeds)
+    jobs = [
+        Job(by_name[training.method], training, settings)
+        for training in trainings_of(cells)
+        if unfinished(training, identities[training.method], settings)
+    ]
+    todo = sum(len(unfinished(job.training, identities[job.method.name], settings)) for job in jobs)
+    print(f'{len(cells)} cells, {len(cells) - todo} of them done; {len(jobs)} trainings to go', flush=True)
+    if args.dry_run:
+        print('\n'.join(job.name for job in jobs))
+        return 0
+    failures = run_jobs(jobs, places, report=lambda line: print(line, flush=True))
+    _report(args, methods)
+    print('\n'.join(failures), file=sys.stderr, end='\n' if failures else '')
+    return 1 if failures else 0
+
+
+def _places(jobs: int | None) -> list[str]:
+    """Return where processes run: GPUs in turn, or as many times the CPU."""
+    import os
+
+    import torch
+
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f'--jobs must be 1 or more, got {jobs}')
+    visible = [text for text in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if text.strip()]
+    gpus = visible or [str(number) for number in range(torch.cuda.device_count())]
+    gpus = gpus[: torch.cuda.device_count()]
+    return [gpus[number % len(gpus)] for number in range(jobs or len(gpus))] if gpus else ['cpu'] * (jobs or 1)
+
+
+def _report(args: argparse.Namespace, methods: list[Method]) -> int:
+    """Print the tables of what is recorded, and write the report where asked for."""
+    from mmfas.apis.benchmark.configs import data_identity, family_of
+    from mmfas.apis.benchmark.records import read_records
+    from mmfas.apis.benchmark.report import terminal_report, write_report
+    from mmfas.apis.benchmark.tables import choose
+
+    data: dict[str, Any] | None = None
+    if args.data_root:
+        data = data_identity(family_of(methods[0].load()) if methods else 'synthfas', args.data_root)
+    chosen = choose(read_records(args.records), methods=methods, data=data, select=args.select)
+    if not chosen.methods:
+        raise FileNotFoundError(f"'{args.records}' holds no record; `mmfas benchmark run METHOD` makes them")
+    print(terminal_report(chosen, args.protocols))
+    if getattr(args, 'out', None):
+        for path in write_report(chosen, args.protocols, args.out):
+            print(path)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
