@@ -22,6 +22,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ('synthfas_study', 'mmfas.cli.synthfas_study', 'measure how hard SynthFAS is and what its dials do'),
     ('eval_scores', 'mmfas.cli.eval_scores', 'recompute every error rate from score files'),
     ('plot_scores', 'mmfas.cli.plot_scores', 'draw ROC, DET and histograms of score files'),
+    ('leaderboard', 'mmfas.cli.leaderboard', 'write the page of published numbers'),
     ('vis_experts', 'mmfas.cli.vis_experts', 'draw which experts a model takes, and where'),
     ('get_flops', 'mmfas.cli.get_flops', 'count parameters and floating point operations of a model'),
     ('measure_speed', 'mmfas.cli.measure_speed', 'time a model beside its plain trunk, or two models'),

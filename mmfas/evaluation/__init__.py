@@ -23,6 +23,7 @@ from mmfas.evaluation.functional import (
     wilson_interval,
 )
 from mmfas.evaluation.metrics import FASMetric
+from mmfas.evaluation.published import Published, PublishedRow, read_published
 from mmfas.evaluation.report import dev_threshold, evaluate_scores, resolve_threshold, summarise
 from mmfas.evaluation.scores import ScoreTable
 
@@ -30,6 +31,8 @@ __all__ = [
     'FASMetric',
     'FASReport',
     'Interval',
+    'Published',
+    'PublishedRow',
     'Rate',
     'ScoreTable',
     'Threshold',
@@ -47,6 +50,7 @@ __all__ = [
     'hter',
     'min_hter',
     'parse_criterion',
+    'read_published',
     'resolve_threshold',
     'roc_curve',
     'select_threshold',

@@ -92,6 +92,7 @@ def test_sdist_has_what_a_build_reads(built: dict[str, Path]) -> None:
     with tarfile.open(built['sdist']) as archive:
         names = {name.partition('/')[2] for name in archive.getnames()}
     assert {*FILES, 'model-index.yml', 'requirements/runtime.txt', 'tools/run_tests.sh'} <= names
+    assert 'mmfas/evaluation/published.yml' in names
     assert not any(name.startswith('mmfas/.mim') for name in names)
 
 
