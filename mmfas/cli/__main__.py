@@ -18,6 +18,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ('print_config', 'mmfas.cli.print_config', 'print a config with everything it inherits'),
     ('browse_dataset', 'mmfas.cli.browse_dataset', 'draw samples as they leave the pipeline'),
     ('verify_dataset', 'mmfas.cli.verify_dataset', 'report every missing, broken or odd-sized image'),
+    ('verify_protocols', 'mmfas.cli.verify_protocols', 'check the published lists: counts, repeats, leaks, files'),
     ('render_synthfas', 'mmfas.cli.render_synthfas', 'render SynthFAS, the embedded synthetic benchmark'),
     ('synthfas_study', 'mmfas.cli.synthfas_study', 'measure how hard SynthFAS is and what its dials do'),
     ('eval_scores', 'mmfas.cli.eval_scores', 'recompute every error rate from score files'),

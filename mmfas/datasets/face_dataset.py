@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 
 from mmfas.datasets.annotations import PROVENANCE_KEYS, read_annotations, read_meta
+from mmfas.datasets.cleaning import clean_records
 from mmfas.datasets.protocols import UNKNOWN
 from mmfas.datasets.randomness import EpochClock, needs_full_seeding, sample_randomness
 from mmfas.registry import DATASETS, SCOPE, TRANSFORMS
@@ -40,6 +41,8 @@ class MultiModalFaceDataset(BaseDataset):
             contradict it raise.
         modalities: Modalities to read; the others count as absent.
         data_prefix: Folders below `data_root`: `img` (default `''`) for image paths, `npz` (default `'PADISI'`).
+        clean: False reads the lists as they are. True leaves out repeated lines; names of lists (relative to
+            `data_root`) leave out also every sample that these hold: `clean='C-test.txt'` for the published C-val.
         pipeline: Transforms, as configs or callables.
         **kwargs: `test_mode`, `indices`, `serialize_data`, `lazy_init` and `metainfo` of mmengine's `BaseDataset`.
 
@@ -61,6 +64,7 @@ class MultiModalFaceDataset(BaseDataset):
         live_label: int = LIVE,
         modalities: Sequence[str] = MODALITIES,
         data_prefix: Mapping[str, str] | None = None,
+        clean: bool | str | Sequence[str] = False,
         pipeline: Sequence[Any] = (),
         **kwargs: Any,
     ) -> None:
@@ -75,6 +79,8 @@ class MultiModalFaceDataset(BaseDataset):
         self.domain = domain
         self.domains = None if domains is None else tuple([domains] if isinstance(domains, str) else domains)
         self.live_label = live_label
+        self.is_clean = clean is not False
+        self.clean = [] if isinstance(clean, bool) else _as_list(clean)
         self.modalities = check_modalities(modalities)
         self._clock = EpochClock()
         super().__init__(
@@ -95,6 +101,7 @@ class MultiModalFaceDataset(BaseDataset):
         root = self.data_root or ''
         self.ann_file = [osp.join(root, name) for name in _as_list(self.ann_file)]
         self.meta_file = [osp.join(root, name) for name in _as_list(self.meta_file)]
+        self.clean = [osp.join(root, name) for name in self.clean]
         self.data_prefix = {key: osp.join(root, prefix) for key, prefix in self.data_prefix.items()}
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -108,6 +115,8 @@ class MultiModalFaceDataset(BaseDataset):
         for name in _as_list(self.meta_file):
             meta.update(read_meta(name))
         records = [record for name in self.ann_file for record in read_annotations(name)]
+        if self.is_clean:
+            records = clean_records(records, [other for name in self.clean for other in read_annotations(name)])
         _make_ids_unique(records, meta)
         return [self.parse_data_info(record) for record in records]
 
