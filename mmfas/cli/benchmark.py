@@ -6,10 +6,12 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mmfas.cli.errors import ConfigError, read_config, report_problems, reports_user_errors
+from mmfas.apis.benchmark.plan import SPLITS
+from mmfas.cli.errors import ConfigError, read_config, report_error, report_problems, reports_user_errors
 
 if TYPE_CHECKING:
     from mmfas.apis.benchmark.methods import Method
+    from mmfas.apis.benchmark.plan import Cell
 
 RECORDS = 'docs/en/benchmarks/runs'
 
@@ -26,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for each in (run, report):
         _add_common(each)
     run.add_argument('--seeds', type=int, nargs='+', default=[0], help='seeds (default: 0)')
+    run.add_argument(
+        '--splits',
+        nargs='+',
+        choices=(*SPLITS[1], *SPLITS[3]),
+        help='only what is trained on these, to share the work (default: all)',
+    )
     run.add_argument('--jobs', type=int, help='processes at a time (default: one per GPU, else 1)')
     run.add_argument(
         '--workers', type=int, help="loader workers of each (default: 0 on CPU, the config's on GPUs)"
@@ -35,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--paper-scoring',
         type=int,
         nargs='*',
-        metavar='PROTOCOL',
+        choices=(1, 2, 3),
         help='also score every epoch on the target, as papers do: of these protocols, or of all (costs about a '
         'quarter of the training per protocol, and the checkpoints of all epochs until it is done)',
     )
@@ -50,7 +58,14 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'methods', nargs='*', metavar='METHOD', help='config file, or name of a model in a metafile'
     )
-    parser.add_argument('--protocols', type=int, nargs='+', default=[1, 2, 3], help='protocols (default: 1 2 3)')
+    parser.add_argument(
+        '--protocols',
+        type=int,
+        nargs='+',
+        choices=(1, 2, 3),
+        default=[1, 2, 3],
+        help='1: leave one domain out, 2: the same with modalities missing, 3: two domains to two (default: all)',
+    )
     parser.add_argument('--data-root', help="folder of the data (default: the config's; report: what records say)")
     parser.add_argument('--records', default=RECORDS, help=f'folder of the records (default: {RECORDS})')
     parser.add_argument('--select', choices=('last', 'dev'), default='last', help='epoch that is scored')
@@ -70,9 +85,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas benchmark', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    from mmfas.apis.benchmark.methods import find_method
+    from mmfas.apis.benchmark.methods import MethodError, find_method
 
-    methods = [find_method(text, args.cfg_options) for text in args.methods]
+    try:
+        methods = [find_method(text, args.cfg_options) for text in args.methods]
+    except MethodError as error:
+        return report_error(error, 2)
     for method in methods:
         read_config(method.path, args.cfg_options)
     return _run(args, methods) if args.command == 'run' else _report(args, methods)
@@ -99,8 +117,11 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
         args.records, args.work_dir, args.data_root, select=args.select, paper=paper, num_workers=num_workers
     )
     by_name = {method.name: method for method in methods}
-    identities = {method.name: identity_of(method, settings) for method in methods}
     cells = cells_of(list(by_name), args.protocols, args.seeds)
+    cells = [cell for cell in cells if args.splits is None or cell.trained_split in args.splits]
+    identities = {method.name: identity_of(method, settings) for method in methods}
+    for method in methods:
+        _require_lists(method, cells, args.data_root)
     jobs = [
         Job(by_name[training.method], training, settings)
         for training in trainings_of(cells)
@@ -115,6 +136,20 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     _report(args, methods)
     print('\n'.join(failures), file=sys.stderr, end='\n' if failures else '')
     return 1 if failures else 0
+
+
+def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> None:
+    """Refuse to start when lists of some split are not there."""
+    from mmfas.apis.benchmark.configs import family_of, missing_lists, use_data_root
+
+    cfg = method.load()
+    family, root = family_of(cfg), use_data_root(cfg, data_root)
+    missing = missing_lists(cfg, cells, family)
+    if missing:
+        mend = f'mmfas render_synthfas {root}' if family == 'synthfas' else f'mmfas verify_dataset {method.path}'
+        raise FileNotFoundError(
+            f'{len(missing)} lists are missing, first {", ".join(missing[:3])}; `{mend}` mends or explains it'
+        )
 
 
 def _places(jobs: int | None) -> list[str]:

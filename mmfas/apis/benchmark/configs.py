@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +186,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def missing_lists(cfg: Config, cells: tuple[Cell, ...], family: str) -> Iterator[str]:
+def missing_lists(cfg: Config, cells: Sequence[Cell], family: str) -> list[str]:
     """Find list files of cells that are not there.
 
     Args:
@@ -194,14 +194,14 @@ def missing_lists(cfg: Config, cells: tuple[Cell, ...], family: str) -> Iterator
         cells: Cells to be run.
         family: See `family_of`.
 
-    Yields:
-        Paths, each once.
+    Returns:
+        Their paths, sorted.
     """
     root = cfg.train_dataloader.dataset.data_root
-    seen = set()
+    missing = set()
     for protocol, split in dict.fromkeys((cell.protocol, cell.split) for cell in cells):
         each = copy.deepcopy(cfg)
         apply_split(each, family, protocol=protocol, split=split)
         for name in _SPLITS_OF_DATA:
-            seen |= {path for path in (Path(root, file) for file in _lists(each, name)) if not path.is_file()}
-    yield from sorted(map(str, seen))
+            missing |= {path for path in (Path(root, file) for file in _lists(each, name)) if not path.is_file()}
+    return sorted(map(str, missing))

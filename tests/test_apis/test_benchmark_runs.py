@@ -1,0 +1,107 @@
+"""The benchmark on tiny data: trained, killed, restarted, and the same table in the end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mmfas.apis.benchmark.methods import find_method
+from mmfas.apis.benchmark.plan import cells_of, trainings_of
+from mmfas.apis.benchmark.records import read_records
+from mmfas.apis.benchmark.work import Job, Settings, do_job
+from mmfas.cli.benchmark import main
+from mmfas.datasets.synthetic import Setting, render_dataset
+
+METHOD = 'concat_mini-vit_1xb32-12e_synthfas-cps2w'
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('benchmark') / 'tiny'
+    render_dataset(folder, Setting('tiny', 0), num_processes=2)
+    return folder
+
+
+def arguments(folder: Path, data_root: Path) -> list[str]:
+    """Return the call that fills Protocol 3 with three epochs, of one split."""
+    places = ['--records', str(folder / 'runs'), '--work-dir', str(folder / 'work'), '--data-root', str(data_root)]
+    call = ['run', METHOD, '--protocols', '3', *places, '--splits', 'cw2ps', '--paper-scoring', '3']
+    return [*call, '--cfg-options', 'train_cfg.max_epochs=3']
+
+
+def run(folder: Path, data_root: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run to the end and return the tables."""
+    assert main(arguments(folder, data_root)) == 0
+    text = capsys.readouterr().out
+    return text[text.index('Protocol 3') :]
+
+
+def kill_when_there_is(path: Path, folder: Path, data_root: Path) -> None:
+    """Start the command and kill it, and nothing else, as soon as a file is there."""
+    command = [sys.executable, '-m', 'mmfas.cli', 'benchmark', *arguments(folder, data_root)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not path.is_file():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_killed_and_restarted_gives_the_same_table(
+    tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = run(tmp_path / 'whole', data_root, capsys)
+    broken = tmp_path / 'broken'
+    training = broken / 'work' / METHOD / 'cw2ps_s0'
+    kill_when_there_is(training / 'epoch_1.pth', broken, data_root)
+    time.sleep(0.5)
+    stopped_at = sorted(training.glob('epoch_*.pth'))
+    time.sleep(1.0)
+    assert sorted(training.glob('epoch_*.pth')) == stopped_at  # its processes have ended with it
+    assert len(stopped_at) < 3
+
+    assert run(broken, data_root, capsys) == whole
+    assert 'resumed epoch: ' in (training / 'log.txt').read_text(encoding='utf-8')
+    records = {name: read_records(tmp_path / name / 'runs') for name in ('whole', 'broken')}
+    assert [r.cell.name for r in records['whole']] == ['p3_cw2ps_s0']
+    for one, other in zip(records['whole'], records['broken'], strict=True):
+        assert one.report == other.report
+        assert one.scores == other.scores  # with the hash of the bytes
+        assert one.paper == other.paper
+        every = one.paper['every_epoch']
+        assert len(every) == 3
+        assert one.paper['hter'] == min(epoch['hter'] for epoch in every)
+        assert one.paper['auc'] == every[one.paper['epoch'] - 1]['auc']
+    assert len(list(training.glob('epoch_*.pth'))) == 1  # those of single epochs were only for the paper's scoring
+
+    before = {path: path.stat().st_mtime_ns for path in (broken / 'runs').rglob('*.*')}
+    assert run(broken, data_root, capsys) == whole
+    assert {path: path.stat().st_mtime_ns for path in (broken / 'runs').rglob('*.*')} == before
+
+
+def test_one_training_fills_protocols_1_and_2(tmp_path: Path, data_root: Path, small_and_quiet: None) -> None:
+    method = find_method(METHOD, {'train_cfg.max_epochs': 2})
+    settings = Settings(str(tmp_path / 'runs'), str(tmp_path / 'work'), str(data_root), select='dev')
+    training = trainings_of(cells_of([METHOD], [1, 2], [0]))[0]
+    job = Job(method, training, settings)
+    made = do_job(job)
+    assert [record.split for record in made] == [cell.split for cell in training.cells]
+    assert len({record.report['threshold']['value'] for record in made}) == 4  # of equally degraded dev sets
+    assert {record.report['threshold']['origin'] for record in made} == {'dev-eer'}
+    assert len({(record.epoch, record.seconds['train']) for record in made}) == 1
+    assert all(record.paper is None for record in made)
+    best = next(job.folder.glob('best_dev_hter_epoch_*.pth'))
+    assert best.stem.endswith(f'_{made[0].epoch}')
+    assert do_job(job) == []
+    tested = json.loads((job.folder / 'p2_cps2w_no-ir_s0' / 'report.json').read_text())
+    assert tested['reports'][0]['auc'] == next(r for r in made if r.split == 'cps2w_no-ir').report['auc']
