@@ -11,7 +11,7 @@ cd "${MMFAS_QUICKSTART_DIR:-$root}"
 source "$root/tools/lib/environment.sh"
 
 size=${MMFAS_QUICKSTART_SIZE:-small}
-config=${MMFAS_QUICKSTART_CONFIG:-$root/configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py}
+config=${MMFAS_QUICKSTART_CONFIG:-$root/configs/mmdg/mmdg_mini-vit_1xb32-12e_synthfas-cps2w.py}
 data=data/synthfas_$size
 work=work_dirs/quickstart_$size
 # Waiting threads sleep: with loaders or other programs on the same cores, spinning makes a step three times slower.

@@ -101,7 +101,7 @@ def test_dial_table_tells_a_working_dial_from_an_insensitive_one(tmp_path: Path)
     assert 'works' in rows['blur']
     assert '1.00' in rows['blur']
     assert 'insensitive' in rows['dark_rgb']
-    assert len(dial_sweeps([0])) == 8 * len(STEPS)
+    assert len(dial_sweeps([0])) == 9 * len(STEPS)
 
 
 @pytest.mark.parametrize(

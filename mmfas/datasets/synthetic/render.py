@@ -133,6 +133,7 @@ def _shoot(
         domain.nir,
         rng,
         target_factor=look_.nir_factor,
+        light_level=0.01**stress.dark_ir,
         overexposure=stress.ir_overexposure,
     )
     colour, grey = _contrast(colour, look_.contrast[0]), _contrast(grey, look_.contrast[1])

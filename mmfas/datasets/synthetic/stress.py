@@ -28,6 +28,7 @@ class Stress:
         ir_overexposure: NIR gain, up to 9 times (3.2 stops), plus a haze.
         misregistration: shift of depth and NIR against RGB, up to 12 % of the width, in a direction per video.
         dark_rgb: visible light, down to 1 %, with the domain's limited gain.
+        dark_ir: light of the NIR lamps, down to 1 %, with the domain's limited gain.
         blur: defocus of RGB and NIR, up to 12 % of the width.
         unseen_pai: share of attack videos whose instrument no train list has (thin prosthetics).
         subject_tone: moves every subject's skin, and nothing else, towards the darkest.
@@ -38,6 +39,7 @@ class Stress:
     ir_overexposure: float = 0.0
     misregistration: float = 0.0
     dark_rgb: float = 0.0
+    dark_ir: float = 0.0
     blur: float = 0.0
     unseen_pai: float = 0.0
     subject_tone: float = 0.0

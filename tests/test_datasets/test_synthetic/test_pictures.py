@@ -93,6 +93,7 @@ def test_every_dial_changes_its_own_modalities_alone(name: str) -> None:
         'ir_overexposure': {'ir'},
         'misregistration': {'depth', 'ir'},
         'dark_rgb': {'rgb'},
+        'dark_ir': {'ir'},
         'blur': {'rgb', 'ir'},
         'subject_tone': {'rgb', 'ir'},
     }[name]
@@ -115,6 +116,9 @@ def test_full_dials_are_as_strong_as_documented() -> None:
     )
     assert half == pytest.approx(3 * right + 0.125, rel=1e-4)  # half of the stops
     assert over == pytest.approx(9 * right + 0.25, rel=1e-4)
+    weak = replace(camera, max_gain=1.0)
+    dark = expose_nir(flat, weak, np.random.default_rng(0), target_factor=1.0, light_level=0.01).mean()
+    assert dark == pytest.approx(0.01 * 0.5, rel=1e-4)
 
 
 def test_dialled_misregistration_moves_depth_and_nir_by_its_share_of_the_width() -> None:
