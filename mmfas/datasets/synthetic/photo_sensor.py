@@ -134,15 +134,15 @@ def expose_nir(
         rng: source of the noise.
         target_factor: factor on the exposure target, drawn per video.
         light_level: 0..1 factor on the light of the lamps (dial ``dark_ir``); the gain is limited.
-        overexposure: 0..1 drives the gain up to nine times too high (dial ``ir_overexposure``).
+        overexposure: 0..1 drives the gain up to two stops too high (dial ``ir_overexposure``).
 
     Returns:
         (H, W) in 0..1 after the tone curve.
     """
     mean = _centre_mean(radiance) * light_level
     gain = min(sensor.target * target_factor / max(mean, 1e-6), sensor.max_gain)
-    gain *= 9.0**overexposure
-    exposed = radiance * np.float32(gain * light_level) + np.float32(0.25 * overexposure)
+    gain *= 4.0**overexposure
+    exposed = radiance * np.float32(gain * light_level) + np.float32(0.12 * overexposure)
     return cv2.pow(unit_clip(_add_noise(exposed, sensor, gain, rng)), sensor.gamma)
 
 

@@ -13,7 +13,7 @@ from .depth_sensor import DepthSensor
 __all__ = ['DIALS', 'DIALS_VERSION', 'Stress', 'parse_stress', 'stressed_depth']
 
 #: Raised when a dial comes to mean something else; undialled data do not depend on it. Version 1 moved
-#: `depth_noise` (to 16 times) and `ir_overexposure` in differences, `blur` to 4 %, and `subject_tone` changed hair
+#: `depth_noise` (to 16 times) and `ir_overexposure` (to 9 times) in differences, `blur` to 4 %, and `subject_tone` changed hair
 #: and eyes too.
 DIALS_VERSION = 2
 
@@ -25,7 +25,7 @@ class Stress:
     Attributes:
         depth_noise: range noise, up to 64 times (six doublings).
         depth_dropout: additional holes, up to 85 % of the surface.
-        ir_overexposure: NIR gain, up to 9 times (3.2 stops), plus a haze.
+        ir_overexposure: NIR gain, up to 4 times (two stops), plus a haze.
         misregistration: shift of depth and NIR against RGB, up to 12 % of the width, in a direction per video.
         dark_rgb: visible light, down to 1 %, with the domain's limited gain.
         dark_ir: light of the NIR lamps, down to 1 %, with the domain's limited gain.
