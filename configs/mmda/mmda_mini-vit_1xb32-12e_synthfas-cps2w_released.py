@@ -6,7 +6,7 @@ model = dict(
     neck=dict(reference='first', mask_absent=False, experts=routing),
     head=dict(
         loss=dict(type='UnnormalizedSmoothingLoss', smoothing=0.1),
-        u_dsa=dict(up='parallel', across_batch=True, experts=routing),
+        u_dsa=dict(up='parallel', doubled_skip=True, across_batch=True, experts=routing),
         classifier=routing,
     ),
 )

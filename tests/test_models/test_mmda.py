@@ -149,6 +149,21 @@ def test_pruned_inference_equals_all_states(up: str, num_levels: int) -> None:
     assert torch.equal(states.anchors, states.anchors.flip(0)), 'the way up meets the anchors of the way down'
 
 
+@pytest.mark.parametrize('num_levels', [1, 2, 7])
+def test_a_deep_u_leaves_the_score_to_the_sample(num_levels: int) -> None:
+    torch.manual_seed(0)
+    u_dsa = dict(num_levels=num_levels, num_heads=8)
+    head = TextAlignHead(anchors=dict(dims=128), u_dsa=u_dsa, spec=dict(modalities=MODALITIES, fused_dims=128))
+    image = torch.randn(64, 128)
+    last = head.eval().u_dsa.refine(image)
+    assert last.norm() < 1.5 * (num_levels + 1) * image.norm()
+    routed = head.mixture(last)
+    assert head.mixture.router_loss(routed.logits[:, None]) < 0.2
+    # the router weighs two experts, it does not choose one: a constant one would give all its samples one score
+    assert routed.gates.amax(-1).mean() < 0.9
+    assert head.classifier(routed.out).softmax(-1)[:, 1].std() > 1e-2
+
+
 def test_one_token_attends_to_itself_and_anchors_to_their_class() -> None:
     block = perturb(UDSA(8, num_levels=1, num_heads=2, experts=FEW).double()).eval().adapt[0]
     attention = torch.nn.MultiheadAttention(8, 2, batch_first=True, dtype=torch.float64)
@@ -161,12 +176,12 @@ def test_one_token_attends_to_itself_and_anchors_to_their_class() -> None:
         """The block on sequences (N, L, C)."""
         normed = block.norm1(x)
         x1 = x + attention(normed, normed, normed)[0]
-        return x + x1 + block.experts(block.norm2(x1)).out
+        return (x if block.doubled_skip else 0) + x1 + block.experts(block.norm2(x1)).out
 
     out, texts, _ = block(image, anchors, (3, 2))
     torch.testing.assert_close(out, by_hand(image[:, None])[:, 0])
     torch.testing.assert_close(texts, torch.cat([by_hand(part[None])[0] for part in anchors.split([3, 2])]))
-    block.across_batch = True
+    block.across_batch = block.doubled_skip = True
     torch.testing.assert_close(block(image, anchors, (3, 2))[0], by_hand(image[None])[0])
 
 
@@ -238,6 +253,7 @@ def test_prompts_are_checked(tmp_path: Path) -> None:
     ('options', 'text'),
     [
         (dict(u_dsa=dict(up='across')), "up must be one of .* but got 'across'"),
+        (dict(u_dsa=dict(doubled_skip=True)), r'doubled_skip makes a chained U grow as 4\^d'),
         (dict(u_dsa=dict(num_heads=3)), 'num_heads must divide the width 16'),
         (dict(align_weight=0, u_dsa=dict(up='parallel')), 'levels from the second on reach no loss'),
         (dict(logit_scale=0.0), 'logit_scale positive'),

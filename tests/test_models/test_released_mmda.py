@@ -152,5 +152,8 @@ def test_golden_full_mmda_adaptor_and_each_of_its_parts(monkeypatch: pytest.Monk
         patch.setattr(head.u_dsa, 'up', 'chained')
         assert moved() > 100 * 1e-5, 'parallel way up'
     with monkeypatch.context() as patch:
+        patch.setattr(head.u_dsa.adapt[0], 'doubled_skip', False)
+        assert moved() > 100 * 1e-5, 'input added twice'
+    with monkeypatch.context() as patch:
         patch.setattr(head.u_dsa.adapt[0].experts, 'constants', None)
         assert moved() > 100 * 1e-5, 'constant experts'

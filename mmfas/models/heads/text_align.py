@@ -55,9 +55,9 @@ class TextAlignHead(BaseFASHead):
     classifier on the raw anchors, mean over either class, both summed. The score is that of the classifier; at
     test nothing is computed that does not reach it. The text tower runs in no step: anchors are buffers.
 
-    Differs from the released code, each by an argument: a U in one chain and no attention between samples
-    (`u_dsa`), deterministic and balanced routing (`u_dsa`, `classifier`), smoothed targets that sum to 1 (`loss`),
-    24 live prompts instead of 23 (`anchors`).
+    Differs from the released code, each by an argument: a U in one chain whose blocks add their input
+    once, and no attention between samples (`u_dsa`), deterministic and balanced routing (`u_dsa`, `classifier`),
+    smoothed targets that sum to 1 (`loss`), 24 live prompts instead of 23 (`anchors`).
 
     Args:
         anchors: Arguments of `TextAnchors`.
