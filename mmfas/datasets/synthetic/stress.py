@@ -13,8 +13,8 @@ from .depth_sensor import DepthSensor
 __all__ = ['DIALS', 'DIALS_VERSION', 'Stress', 'parse_stress', 'stressed_depth']
 
 #: Raised when a dial comes to mean something else; undialled data do not depend on it. Version 1 moved
-#: `depth_noise` (to 16 times) and `ir_overexposure` (to 9 times) in differences, `blur` to 4 %, and `subject_tone` changed hair
-#: and eyes too.
+#: `depth_noise` (to 16 times) and `ir_overexposure` (to 9 times) in differences, ended `blur` at 4 %, had no
+#: `dark_ir`, and its `subject_tone` changed hair and eyes too.
 DIALS_VERSION = 2
 
 
