@@ -127,3 +127,16 @@ def test_configs_are_inherited_from_the_installed_package(
     )
     out = run(sys.executable, '-c', code, cwd=tmp_path, PYTHONPATH=str(site)).split()[-3:]
     assert out == [str(site / 'mmfas' / '__init__.py'), '1', 'mmfas']
+
+
+def test_models_are_listed_from_the_installed_package(built: dict[str, Path], tmp_path: Path) -> None:
+    site = tmp_path / 'site'
+    with zipfile.ZipFile(built['wheel']) as archive:
+        archive.extractall(site)
+    code = (
+        'from mmfas.apis import list_models, model_entry; names = list_models(); '
+        'print(len(names), model_entry(names[0]).config)'
+    )
+    number, config = run(sys.executable, '-c', code, cwd=tmp_path, PYTHONPATH=str(site)).split()[-2:]
+    assert int(number) >= 49
+    assert Path(config).is_file() and Path(config).is_relative_to(site / 'mmfas' / '.mim' / 'configs')

@@ -1,0 +1,169 @@
+"""The model index: which configs there are by name, and the model of each."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from mmfas.apis.benchmark.methods import configs_folder
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from mmfas.models.fas import MultiModalFAS
+
+__all__ = ['ModelEntry', 'get_model', 'list_models', 'model_entry', 'read_model_index']
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model of the index.
+
+    Args:
+        name: Name, that of its config file.
+        collection: Method that it belongs to, such as `'MMDG'`.
+        config: Config file.
+        training_data: Data sets it is trained on.
+        results: Data set and protocol that it is tested on, one per result.
+        paper: Address of the paper of its collection; empty if it has none.
+    """
+
+    name: str
+    collection: str
+    config: Path
+    training_data: str
+    results: tuple[str, ...]
+    paper: str = ''
+
+
+def read_model_index(file: str | Path | None = None) -> dict[str, ModelEntry]:
+    """Read `model-index.yml` and the metafiles that it imports.
+
+    Args:
+        file: Index file; that of mmfas, from the checkout or the installed package, if None.
+
+    Returns:
+        Name -> entry, in the order of the index.
+
+    Raises:
+        FileNotFoundError: If a file of the index does not exist.
+        ValueError: If a metafile lacks a key or names a collection that it does not have.
+    """
+    index = Path(file) if file is not None else configs_folder().parent / 'model-index.yml'
+    entries: dict[str, ModelEntry] = {}
+    for name in yaml.safe_load(index.read_text(encoding='utf-8'))['Import']:
+        metafile = index.parent / name
+        content = yaml.safe_load(metafile.read_text(encoding='utf-8'))
+        try:
+            papers = {each['Name']: each.get('Paper', {}).get('URL', '') for each in content['Collections']}
+            for model in content['Models']:
+                entries[model['Name']] = ModelEntry(
+                    model['Name'],
+                    model['In Collection'],
+                    index.parent / model['Config'],
+                    model['Metadata']['Training Data'],
+                    tuple(result['Dataset'] for result in model['Results']),
+                    papers[model['In Collection']],
+                )
+        except KeyError as error:
+            raise ValueError(f"'{metafile}': {error} is missing; compare it with the other metafiles") from error
+    return entries
+
+
+def list_models(pattern: str | None = None, *, collection: str | None = None) -> list[str]:
+    """List the models of the index.
+
+    Args:
+        pattern: Start of the name, or a shell pattern (`*`, `?`, `[...]`) for it; None lists all.
+        collection: Only models of this method.
+
+    Returns:
+        Sorted names; empty if nothing fits the pattern.
+
+    Raises:
+        ValueError: If there is no such collection.
+
+    >>> list_models('mmdg_mini-vit*no-re')
+    ['mmdg_mini-vit_1xb32-12e_synthfas-cps2w_no-regrad']
+    >>> len(list_models('*vit-b16*psw2c', collection='MMDG'))
+    1
+    """
+    index = read_model_index()
+    known = sorted({entry.collection for entry in index.values()})
+    if collection is not None and collection not in known:
+        raise ValueError(f"there is no collection '{collection}'; known are {', '.join(known)}")
+    names = sorted(name for name, entry in index.items() if collection in (None, entry.collection))
+    return names if pattern is None else [name for name in names if fnmatch.fnmatchcase(name, f'{pattern}*')]
+
+
+def model_entry(name: str) -> ModelEntry:
+    """Return what the index says of a model.
+
+    Args:
+        name: Name of the model.
+
+    Returns:
+        The entry.
+
+    Raises:
+        ValueError: If there is none; the message has the nearest names.
+    """
+    index = read_model_index()
+    if name in index:
+        return index[name]
+    begins = [known for known in sorted(index) if known.startswith(name)]
+    near = begins or difflib.get_close_matches(name, index, n=3, cutoff=0.5)
+    hint = f'did you mean {" or ".join(near[:3])}?' if near else 'list_models() has all names'
+    raise ValueError(f"the model index has no '{name}'; {hint}")
+
+
+def get_model(
+    model: str | Path | Config,
+    weights: str | Path | None = None,
+    *,
+    device: str | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> MultiModalFAS:
+    """Build a model in evaluation mode.
+
+    Args:
+        model: Name in the index, config file, or config.
+        weights: Checkpoint file; all of its weights must fit. Nothing is ever downloaded. None keeps the random
+            values of the constructors; `init_weights()` of the model then loads what its config starts from.
+        device: Where the model goes, such as `'cuda:0'`; None leaves it on the CPU.
+        cfg_options: Values that replace those of the config, by dotted key.
+
+    Returns:
+        The model; its config is `model.cfg`.
+
+    Raises:
+        ValueError: If there is no such name; the message has the nearest ones.
+        FileNotFoundError: If a file does not exist.
+        CheckpointError: If the weights are refused or do not fit.
+    """
+    from mmengine.config import Config
+
+    from mmfas.apis.complexity import build_model
+    from mmfas.utils.checkpoint import load_into
+
+    if isinstance(model, Config):
+        cfg = model.copy()
+    else:
+        is_file = Path(model).suffix == '.py'
+        if is_file and not Path(model).is_file():
+            raise FileNotFoundError(
+                f"config '{model}' does not exist; check the path, or give a name of list_models()"
+            )
+        cfg = Config.fromfile(model if is_file else model_entry(str(model)).config)
+    cfg.merge_from_dict(dict(cfg_options or {}))
+    built = build_model(cfg)
+    if weights is not None:
+        load_into(built, weights)
+    built.cfg = cfg
+    return built if device is None else built.to(device)
