@@ -181,7 +181,7 @@ def _report(args: argparse.Namespace, methods: list[Method]) -> int:
         raise FileNotFoundError(f"'{args.records}' holds no record; `mmfas benchmark run METHOD` makes them")
     print(terminal_report(chosen, args.protocols))
     if getattr(args, 'out', None):
-        for path in write_report(chosen, args.protocols, args.out):
+        for path in write_report(chosen, args.protocols, args.records, args.out):
             print(path)
     return 0
 

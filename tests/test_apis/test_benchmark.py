@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,15 @@ from mmfas.apis.benchmark.configs import apply_split, data_identity, family_of, 
 from mmfas.apis.benchmark.methods import MethodError, config_hash, find_method
 from mmfas.apis.benchmark.plan import SPLITS, Cell, cells_of, trainings_of
 from mmfas.apis.benchmark.records import RecordError, finished, load_scores, read_record, read_records
-from mmfas.apis.benchmark.tables import build_tables, choose
+from mmfas.apis.benchmark.tables import build_tables, choose, columns_of
 from mmfas.apis.synthfas_tables import NOT_RUN
 from mmfas.cli.benchmark import main
-from mmfas.evaluation import evaluate_scores
+from mmfas.evaluation import evaluate_scores, read_published
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CONCAT = 'concat_mini-vit_1xb32-12e_synthfas-cps2w'
 BIG_MOE = 'big-moe_mini-vit_1xb32-12e_synthfas-cps2w'
+METHODS_OF = {'synthfas': BIG_MOE, 'cpsw': 'big-moe_vit-b16_1xb32-100e_cpsw-csw2p'}
 
 
 def test_protocol_2_needs_no_training_of_its_own() -> None:
@@ -49,12 +52,13 @@ def test_unknown_protocols_and_seeds_are_refused(protocols: list[int], seeds: li
         cells_of(['a'], protocols, seeds)
 
 
+@pytest.mark.parametrize('family', ['synthfas', 'cpsw'])
 @pytest.mark.parametrize('protocol', SPLITS)
-def test_split_replaces_lists_and_keeps_what_is_the_methods(protocol: int) -> None:
-    method = find_method(BIG_MOE)
+def test_split_replaces_lists_and_keeps_what_is_the_methods(protocol: int, family: str) -> None:
+    method = find_method(METHODS_OF[family])
     for split in SPLITS[protocol]:
         cfg, own = method.load(), method.load()
-        apply_split(cfg, 'synthfas', protocol=protocol, split=split)
+        apply_split(cfg, family, protocol=protocol, split=split)
         sources, targets = (set(part.upper()) for part in split.partition('_')[0].split('2'))
         lists = {n: cfg[f'{n}_dataloader'].dataset.ann_file for n in ('train', 'val', 'test')}
         assert {file[-11] for file in lists['train']} == {file[-9] for file in lists['val']} == sources
@@ -222,6 +226,7 @@ def test_tables_from_records(tmp_path: Path) -> None:
     assert _cells(overview.rows, 'concat_mini-vit')[4:] == (
         '30.00 ± 63.53 / 90.00 ± 0.00',
         '12.50 / 99.00',
+        '-',
         '2',
     )
     assert _cells(details.rows, 'CPW→S', 'concat_mini-vit')[:5] == (
@@ -242,13 +247,21 @@ def test_a_missing_cell_says_not_run(tmp_path: Path) -> None:
     add_record(tmp_path, Cell(CONCAT, 1, 'cps2w', 0), config_hash=own, report=with_numbers(0.25, 0.75))
     chosen = choose(read_records(tmp_path), methods=[find_method(CONCAT), find_method(BIG_MOE)])
     for table in build_tables(chosen, [1, 2, 3]):
-        filled = [row for row in table.rows if row[1:].count(NOT_RUN) < len(row) - 2]
+        filled = [row for row in table.rows if row[1:].count(NOT_RUN) < len(row) - 3]
         assert all(NOT_RUN in row for row in table.rows)
         assert len(filled) <= 1
     overview, details = build_tables(chosen, [1])
-    assert _cells(overview.rows, 'concat_mini-vit') == ('25.00 / 75.00', *[NOT_RUN] * 5, '0')
-    assert _cells(details.rows, 'CPS→W', 'concat_mini-vit') == ('25.00', '75.00', '25.00', NOT_RUN, NOT_RUN, '0')
-    assert _cells(details.rows, 'mean', 'big-moe_mini-vit') == (NOT_RUN,) * 6
+    assert _cells(overview.rows, 'concat_mini-vit') == ('25.00 / 75.00', *[NOT_RUN] * 5, '-', '0')
+    assert _cells(details.rows, 'CPS→W', 'concat_mini-vit') == (
+        '25.00',
+        '75.00',
+        '25.00',
+        NOT_RUN,
+        NOT_RUN,
+        '-',
+        '0',
+    )
+    assert _cells(details.rows, 'mean', 'big-moe_mini-vit') == (*[NOT_RUN] * 5, '-', NOT_RUN)
 
 
 def test_foreign_records_are_refused_or_named(tmp_path: Path) -> None:
@@ -271,6 +284,50 @@ def test_foreign_records_are_refused_or_named(tmp_path: Path) -> None:
     assert len(chosen.left_out) == 2
     add_record(tmp_path, cell, config_hash=own, select='dev', report=with_numbers(0.1, 0.9))
     assert len(choose(read_records(tmp_path), methods=[find_method(CONCAT)], data=SMALL).records) == 1
+
+
+def test_published_numbers_stand_beside_the_method_they_are_of(tmp_path: Path) -> None:
+    name = 'mmdg_vit-b16_1xb32-100e_cpsw-cps2w'
+    methods = [find_method(text) for text in (name, f'{name}_released', CONCAT)]
+    chosen = choose([], methods=[*methods, find_method('mmdg_mini-vit_1xb32-12e_synthfas-cps2w_no-ssp')])
+    published = read_published()
+    for protocol in (1, 2, 3):
+        row = published.row_of('MMDG', protocol)
+        overview, details = build_tables(chosen, [protocol])
+        assert [row[-2] for row in overview.rows] == [str(row.exact_mean)] * 2 + ['-', '-']
+        for column in columns_of(protocol)[:-1]:
+            assert _cells(details.rows, column.title, 'mmdg_vit-b16')[-2] == str(row.cells[column.published])
+    assert _cells(build_tables(chosen, [2])[1].rows, 'CPS→W, D missing', 'mmdg_vit-b16')[-2] == '-'
+
+
+def test_report_is_written_and_its_page_asks_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records, out = tmp_path / 'runs', tmp_path / 'out'
+    for method in (CONCAT, BIG_MOE):
+        add_record(records, Cell(method, 1, 'cps2w', 0), config_hash=config_hash(find_method(method).load()))
+    add_record(records, Cell(CONCAT, 1, 'cpw2s', 0), config_hash='old')
+    arguments = ['report', CONCAT, BIG_MOE, '--records', str(records), '--protocols', '1', '--out', str(out)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    page, text = ((out / f'report.{kind}').read_text(encoding='utf-8') for kind in ('html', 'md'))
+    content = json.loads((out / 'report.json').read_text(encoding='utf-8'))
+    # One ROC, one DET, one figure of bars, of the only split that has scores of these configs.
+    pictures = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,([^"]+)"', page)
+    assert [alt for alt, _ in pictures] == [f'{kind}, CPS→W, seed 0' for kind in ('ROC', 'DET', 'Attack kinds')]
+    assert all(base64.b64decode(data).startswith(b'\x89PNG') for _, data in pictures)
+    assert re.findall(r'(?:src|href)="(?!data:)|url\(|@import|<script|https?:', page) == []
+    report = content['cells'][0]['ours']
+    pair = f'{100 * report["hter"]["value"]:.2f} / {100 * report["auc"]["value"]:.2f}'
+    assert all(pair in each for each in (page, text, printed))
+    assert content['tables'][0]['rows'][0][1] == pair
+    for each in (page, text, printed):
+        assert f'{CONCAT} p1_cpw2s_s0: of another config, old' in each
+        assert 'not run' in each
+    assert 'no number is comparable with its neighbour' in text
+    next((records / CONCAT).glob('p1_cps2w_*.test.csv.gz')).unlink()
+    assert main(arguments) == 1
+    assert 'is missing; restore it' in capsys.readouterr().err
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

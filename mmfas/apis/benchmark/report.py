@@ -16,8 +16,15 @@ _SCORINGS = (
     'the same modalities missing), applied to the test set.',
     'paper (oracle): threshold and epoch chosen on the test set itself, as published numbers are made; never '
     'compare it with ours.',
+    'published: what the paper of the method prints for the real sets (`mmfas/evaluation/published.yml`), with '
+    'threshold and mostly epoch chosen on the test set; compare it with the column paper, on real sets only.',
     'Several seeds: mean ± half width of the 95 % interval of the mean (Student t). Means over splits take seeds '
     'that have all splits.',
+)
+
+_OTHER_DATA = (
+    'These records are of SynthFAS, the published numbers of real faces: no number is comparable with its '
+    'neighbour, they only show which methods the papers found better.'
 )
 
 
@@ -46,6 +53,16 @@ def origin(chosen: Chosen) -> dict[str, str]:
     }
 
 
+def notes_of(chosen: Chosen) -> list[str]:
+    """Return what a reader must know of the columns, one sentence each.
+
+    Args:
+        chosen: Records.
+    """
+    is_synthetic = any(record.data['name'] == 'synthfas' for record in chosen.records)
+    return [*_SCORINGS, *([_OTHER_DATA] if is_synthetic else [])]
+
+
 def markdown_report(chosen: Chosen, protocols: Sequence[int]) -> str:
     """Return the report as Markdown.
 
@@ -54,7 +71,7 @@ def markdown_report(chosen: Chosen, protocols: Sequence[int]) -> str:
         protocols: Protocols to show.
     """
     lines = ['# Benchmark', '', *(f'* {name}: {text}' for name, text in origin(chosen).items()), '']
-    lines += [*(f'* {text}' for text in _SCORINGS), '']
+    lines += [*(f'* {text}' for text in notes_of(chosen)), '']
     lines += [table.markdown() for table in build_tables(chosen, protocols)]
     if chosen.left_out:
         lines += ['### Records that were left out', '', *(f'* {text}' for text in chosen.left_out), '']
@@ -86,22 +103,27 @@ def json_report(chosen: Chosen, protocols: Sequence[int]) -> dict[str, Any]:
     return {'origin': origin(chosen), 'tables': tables, 'cells': cells, 'left_out': list(chosen.left_out)}
 
 
-def write_report(chosen: Chosen, protocols: Sequence[int], out_dir: str | Path) -> list[Path]:
+def write_report(chosen: Chosen, protocols: Sequence[int], records: str | Path, out_dir: str | Path) -> list[Path]:
     """Write the report.
 
     Args:
         chosen: Records and methods.
         protocols: Protocols to show.
-        out_dir: Folder for `report.md` and `report.json`.
+        records: Folder of the records, for the curves of their scores.
+        out_dir: Folder for `report.md`, `report.json` and `report.html`.
 
     Returns:
         The files.
 
     Raises:
-        RecordError: If the disk is full.
+        RecordError: If the disk is full, or a score file is missing or has changed.
     """
+    from mmfas.apis.benchmark.page import html_report  # takes matplotlib along
+
+    facts = [f'{name}: {text}' for name, text in origin(chosen).items()]
+    page = html_report(chosen, protocols, records, facts=facts, notes=notes_of(chosen))
     content = json.dumps(json_report(chosen, protocols), indent=1, allow_nan=False) + '\n'
-    texts = {'report.md': markdown_report(chosen, protocols), 'report.json': content}
+    texts = {'report.md': markdown_report(chosen, protocols), 'report.json': content, 'report.html': page}
     for name, text in texts.items():
         with full_disk_named(Path(out_dir, name)):
             write_atomically(text.encode(), Path(out_dir, name))

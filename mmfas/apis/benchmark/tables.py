@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import mean
 from typing import Any
 
@@ -11,6 +12,7 @@ from mmfas.apis.benchmark.methods import Method, config_hash, short_name
 from mmfas.apis.benchmark.plan import MISSING, SPLITS, missing_title, title_of
 from mmfas.apis.benchmark.records import Record, RecordError
 from mmfas.apis.synthfas_tables import NOT_RUN, percent_cell
+from mmfas.evaluation.published import Published, read_published
 from mmfas.evaluation.tables import Row, markdown_table, text_table
 
 TITLES = {
@@ -49,13 +51,18 @@ class Chosen:
 
     Args:
         records: The records.
-        methods: Names of the methods, in the order of the rows; some may have no record.
+        collections: Collection of every method by its name, in the order of the rows; some may have no record.
         left_out: One sentence per record that was not taken because it is of another config or data.
     """
 
     records: tuple[Record, ...]
-    methods: tuple[str, ...]
+    collections: Mapping[str, str]
     left_out: tuple[str, ...]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods."""
+        return tuple(self.collections)
 
     def group(self, method: str, protocol: int, splits: Sequence[str]) -> dict[int, list[Record]]:
         """Return the records of some splits by seed, of the seeds that have all of them.
@@ -122,8 +129,9 @@ def choose(
                 f'{name} has records of {len(hashes)} configs, which no table may mix: {told}. Name the method on '
                 'the command line: its config as it is now decides; or delete the records of the other config'
             )
-    names = tuple(wanted) or tuple(dict.fromkeys(sorted(record.method for record in rest)))
-    return Chosen(tuple(rest), names, tuple(left_out))
+    given = {method.name: method.collection for method in methods}
+    found_here = dict(sorted((record.method, record.collection) for record in rest))
+    return Chosen(tuple(rest), given or found_here, tuple(left_out))
 
 
 def data_text(data: Mapping[str, Any]) -> str:
@@ -144,21 +152,53 @@ def build_tables(chosen: Chosen, protocols: Sequence[int]) -> list[Table]:
     return [build(chosen, protocol) for protocol in sorted(set(protocols)) for build in (_overview, _details)]
 
 
-def columns_of(protocol: int) -> list[tuple[str, tuple[str, ...]]]:
-    """Return title and splits of each column of a protocol's overview; the last is the mean of all splits.
+@dataclass(frozen=True)
+class Column:
+    """Splits whose mean is one number of a table.
 
-    >>> columns_of(3)
-    [('CW→PS', ('cw2ps',)), ('PS→CW', ('ps2cw',)), ('mean', ('cw2ps', 'ps2cw'))]
+    Args:
+        title: How it is written.
+        splits: Names of the splits.
+        published: Name of the column of `published.yml`; `'mean'` for its mean, None where nobody publishes it.
     """
-    groups: list[tuple[str, tuple[str, ...]]]
+
+    title: str
+    splits: tuple[str, ...]
+    published: str | None
+
+
+def columns_of(protocol: int) -> list[Column]:
+    """Return the columns of a protocol's overview; the last is the mean of all splits.
+
+    Args:
+        protocol: 1, 2 or 3.
+
+    >>> [column.title for column in columns_of(3)]
+    ['CW→PS', 'PS→CW', 'mean']
+    """
     if protocol == 2:
         groups = [
-            (missing_title(missing), tuple(split for split in SPLITS[2] if split.partition('_')[2] == missing))
+            Column(missing_title(missing), tuple(s for s in SPLITS[2] if s.partition('_')[2] == missing), missing)
             for missing in MISSING
         ]
     else:
-        groups = [(title_of(split), (split,)) for split in SPLITS[protocol]]
-    return [*groups, ('mean', SPLITS[protocol])]
+        groups = [Column(title_of(split), (split,), split) for split in SPLITS[protocol]]
+    return [*groups, Column('mean', SPLITS[protocol], 'mean')]
+
+
+def published_cell(chosen: Chosen, method: str, protocol: int, column: Column) -> str:
+    """Return what the paper of a method prints, `HTER / AUC` of real sets; `'-'` where it prints nothing.
+
+    Args:
+        chosen: Methods with their collections.
+        method: Name of the method. A variant of it, such as an ablation, has no published numbers.
+        protocol: 1, 2 or 3.
+        column: The column.
+    """
+    row = _published().row_of(chosen.collections[method], protocol)
+    if row is None or column.published is None or not _is_as_published(method):
+        return '-'
+    return str(row.exact_mean if column.published == 'mean' else row.cells[column.published])
 
 
 def values(chosen: Chosen, method: str, protocol: int, splits: Sequence[str], measure: str) -> list[float]:
@@ -189,16 +229,34 @@ def _number(record: Record, measure: str) -> float | None:
     return value['value'] if isinstance(value, dict) else value
 
 
+@cache
+def _published() -> Published:
+    """Return the published numbers, read once."""
+    return read_published()
+
+
+def _is_as_published(name: str) -> bool:
+    """Tell by the name of a model whether it is its method as the paper has it, not an ablation or other variant.
+
+    >>> [_is_as_published(f'mmdg_mini-vit_1xb32-12e_synthfas-cps2w{end}') for end in ('', '_released', '_no-ssp')]
+    [True, True, False]
+    """
+    variant = short_name(name).split('_')[2:]
+    return variant in ([], ['released'])
+
+
 def _overview(chosen: Chosen, protocol: int) -> Table:
     """One row per method: HTER / AUC of every split, the paper's scoring in a column of its own."""
     columns = columns_of(protocol)
     rows = []
     for method in chosen.methods:
-        cells = [_pair(chosen, method, protocol, splits) for _, splits in columns]
-        paper = _pair(chosen, method, protocol, columns[-1][1], 'paper_')
-        seeds = chosen.group(method, protocol, columns[-1][1])
-        rows.append((short_name(method), *cells, paper, str(len(seeds))))
-    header = ('method', *(f'{title}, ours' for title, _ in columns), 'mean, paper (oracle)', 'seeds')
+        cells = [_pair(chosen, method, protocol, column.splits) for column in columns]
+        paper = _pair(chosen, method, protocol, columns[-1].splits, 'paper_')
+        printed = published_cell(chosen, method, protocol, columns[-1])
+        seeds = chosen.group(method, protocol, columns[-1].splits)
+        rows.append((short_name(method), *cells, paper, printed, str(len(seeds))))
+    titles = [f'{column.title}, ours' for column in columns]
+    header = ('method', *titles, 'mean, paper (oracle)', 'mean, published', 'seeds')
     note = ' Cells are means over four splits.' if protocol == 2 else ''
     return Table(f'{TITLES[protocol]}: HTER % / AUC %.{note}', header, tuple(rows))
 
@@ -212,17 +270,19 @@ def _pair(chosen: Chosen, method: str, protocol: int, splits: Sequence[str], sco
 def _details(chosen: Chosen, protocol: int) -> Table:
     """One row per split and method, every number in a column of its own."""
     measures = ('hter', 'auc', 'acer_max', 'paper_hter', 'paper_auc')
-    single = [(title_of(split), (split,)) for split in SPLITS[protocol]]
-    groups = [*single, *(group for group in columns_of(protocol) if len(group[1]) > 1)]
+    columns = columns_of(protocol)
+    if protocol == 2:
+        columns = [*(Column(title_of(split), (split,), None) for split in SPLITS[2]), *columns]
     rows = []
-    for title, splits in groups:
+    for column in columns:
         for method in chosen.methods:
-            cells = [percent_cell(values(chosen, method, protocol, splits, measure)) for measure in measures]
-            seeds = ' '.join(map(str, chosen.group(method, protocol, splits))) or NOT_RUN
-            rows.append((title, short_name(method), *cells, seeds))
+            cells = [percent_cell(values(chosen, method, protocol, column.splits, name)) for name in measures]
+            seeds = ' '.join(map(str, chosen.group(method, protocol, column.splits))) or NOT_RUN
+            printed = published_cell(chosen, method, protocol, column)
+            rows.append((column.title, short_name(method), *cells, printed, seeds))
     header = ('split', 'method', 'HTER, ours', 'AUC, ours', 'ACER max, ours')
     return Table(
         f'{TITLES[protocol]}: every split, %',
-        (*header, 'HTER, paper (oracle)', 'AUC, paper (oracle)', 'seeds'),
+        (*header, 'HTER, paper (oracle)', 'AUC, paper (oracle)', 'HTER / AUC, published', 'seeds'),
         tuple(rows),
     )
