@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mmfas.apis.benchmark.methods import configs_folder
-
 if TYPE_CHECKING:
     from mmengine.config import Config
 
     from mmfas.models.fas import MultiModalFAS
 
-__all__ = ['ModelEntry', 'get_model', 'list_models', 'model_entry', 'read_model_index']
+__all__ = ['ModelEntry', 'configs_folder', 'get_model', 'list_models', 'model_entry', 'read_model_index']
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,18 @@ class ModelEntry:
     training_data: str
     results: tuple[str, ...]
     paper: str = ''
+
+
+def configs_folder() -> Path:
+    """Return the folder of the configs: that of the checkout, else the copy in an installed package.
+
+    Raises:
+        FileNotFoundError: If the package has none.
+    """
+    for folder in (_PACKAGE.parent / 'configs', _PACKAGE / '.mim' / 'configs'):
+        if (folder / '_base_' / 'datasets').is_dir():
+            return folder
+    raise FileNotFoundError('mmfas was installed without its configs; install it from a wheel or a checkout')
 
 
 def read_model_index(file: str | Path | None = None) -> dict[str, ModelEntry]:

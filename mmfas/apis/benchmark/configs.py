@@ -12,8 +12,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmfas.apis.benchmark.methods import MethodError, configs_folder
+from mmfas.apis.benchmark.methods import MethodError
 from mmfas.apis.benchmark.plan import SPLITS, Cell, Training
+from mmfas.apis.model_index import configs_folder
 from mmfas.apis.synthfas_study import data_identity as synthfas_identity
 from mmfas.apis.train import skip_validation
 

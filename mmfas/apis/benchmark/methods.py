@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -14,7 +13,8 @@ from typing import Any
 import yaml
 from mmengine.config import Config
 
-_PACKAGE = Path(__file__).resolve().parents[2]
+from mmfas.apis.model_index import configs_folder, model_entry
+
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: Keys of a config that say where and how a run is done, not what comes out; and variables of config files, whose
 #: values are in the loaders.
@@ -54,24 +54,12 @@ class Method:
         return cfg
 
 
-def configs_folder() -> Path:
-    """Return the folder of the configs: that of the checkout, else the copy in an installed package.
-
-    Raises:
-        FileNotFoundError: If the package has none.
-    """
-    for folder in (_PACKAGE.parent / 'configs', _PACKAGE / '.mim' / 'configs'):
-        if (folder / '_base_' / 'datasets').is_dir():
-            return folder
-    raise FileNotFoundError('mmfas was installed without its configs; install it from a wheel or a checkout')
-
-
 def find_method(text: str, options: Mapping[str, Any] | None = None) -> Method:
     """Find a method by config file or by its name in a metafile.
 
     Args:
-        text: Path of a config, beside which lies a `metafile.yml` that names it; or the name of a model of any
-            metafile of mmfas.
+        text: Path of a config, beside which lies a `metafile.yml` that names it; or a name of
+            `mmfas.apis.list_models`.
         options: Values that replace those of the config.
 
     Returns:
@@ -85,21 +73,20 @@ def find_method(text: str, options: Mapping[str, Any] | None = None) -> Method:
         file = Path(text)
         if not file.is_file():
             raise MethodError(f"config '{text}' does not exist or is not a file; check the path")
-        entry = next((e for e in _models(file.with_name('metafile.yml')) if e['Name'] == file.stem), None)
-        if entry is None:
+        found = next((e for e in _models(file.with_name('metafile.yml')) if e['Name'] == file.stem), None)
+        if found is None:
             raise MethodError(
                 f"config '{text}' is in no metafile, so its results would have no name: add to "
                 f"'{file.with_name('metafile.yml')}' below Models: "
                 f"'- {{Name: {file.stem}, In Collection: NAME OF THE METHOD, Config: {text}}}'"
             )
-        return Method(file.stem, entry['In Collection'], entry['Config'], str(file), given)
-    known = {e['Name']: (e, meta) for meta in configs_folder().glob('*/metafile.yml') for e in _models(meta)}
-    if text not in known:
-        near = difflib.get_close_matches(text, known, n=3, cutoff=0.3)
-        raise MethodError(f"no metafile has a model '{text}'; near: {', '.join(near) or 'none'}; or give a config")
-    entry, metafile = known[text]
-    path = metafile.parent / Path(entry['Config']).name
-    return Method(text, entry['In Collection'], entry['Config'], str(path), given)
+        return Method(file.stem, found['In Collection'], found['Config'], str(file), given)
+    try:
+        entry = model_entry(text)
+    except ValueError as error:
+        raise MethodError(f'{error}; or give a config file') from error
+    config = entry.config.relative_to(configs_folder().parent)
+    return Method(text, entry.collection, config.as_posix(), str(entry.config), given)
 
 
 def _models(metafile: Path) -> Iterator[dict[str, Any]]:
