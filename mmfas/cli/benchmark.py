@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     """Do what has no record yet, then print the tables."""
     from mmfas.apis.benchmark.plan import cells_of, trainings_of
-    from mmfas.apis.benchmark.pool import run_jobs
+    from mmfas.apis.benchmark.pool import find_places, run_jobs
     from mmfas.apis.benchmark.work import Job, Settings, identity_of, unfinished
     from mmfas.apis.check import check_config
 
@@ -109,7 +109,9 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
         problems = check_config(method.load())
         if problems:
             return report_problems(method.path, problems)
-    places, num_workers = _places(args.jobs), args.workers
+    if args.jobs is not None and args.jobs < 1:
+        raise ConfigError(f'--jobs must be 1 or more, got {args.jobs}')
+    places, num_workers = find_places(args.jobs), args.workers
     if num_workers is None and places[0] == 'cpu':
         num_workers = 0
     paper = tuple(args.protocols) if args.paper_scoring == [] else tuple(args.paper_scoring or ())
@@ -150,20 +152,6 @@ def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> 
         raise FileNotFoundError(
             f'{len(missing)} lists are missing, first {", ".join(missing[:3])}; `{mend}` mends or explains it'
         )
-
-
-def _places(jobs: int | None) -> list[str]:
-    """Return where processes run: GPUs in turn, or as many times the CPU."""
-    import os
-
-    import torch
-
-    if jobs is not None and jobs < 1:
-        raise ConfigError(f'--jobs must be 1 or more, got {jobs}')
-    visible = [text for text in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if text.strip()]
-    gpus = visible or [str(number) for number in range(torch.cuda.device_count())]
-    gpus = gpus[: torch.cuda.device_count()]
-    return [gpus[number % len(gpus)] for number in range(jobs or len(gpus))] if gpus else ['cpu'] * (jobs or 1)
 
 
 def _report(args: argparse.Namespace, methods: list[Method]) -> int:

@@ -17,6 +17,7 @@ from mmengine.config import Config
 from mmfas.apis.benchmark.configs import apply_split, data_identity, family_of, use_data_root
 from mmfas.apis.benchmark.methods import MethodError, config_hash, find_method
 from mmfas.apis.benchmark.plan import SPLITS, Cell, cells_of, trainings_of
+from mmfas.apis.benchmark.pool import find_places
 from mmfas.apis.benchmark.records import RecordError, finished, load_scores, read_record, read_records
 from mmfas.apis.benchmark.tables import build_tables, choose, columns_of
 from mmfas.apis.synthfas_tables import NOT_RUN
@@ -284,6 +285,23 @@ def test_foreign_records_are_refused_or_named(tmp_path: Path) -> None:
     assert len(chosen.left_out) == 2
     add_record(tmp_path, cell, config_hash=own, select='dev', report=with_numbers(0.1, 0.9))
     assert len(choose(read_records(tmp_path), methods=[find_method(CONCAT)], data=SMALL).records) == 1
+
+
+@pytest.mark.parametrize(
+    ('visible', 'number', 'jobs', 'places'),
+    [
+        ('', 0, None, ['cpu']),
+        ('', 0, 3, ['cpu', 'cpu', 'cpu']),
+        ('', 2, None, ['0', '1']),
+        ('4, 6,7', 3, 4, ['4', '6', '7', '4']),
+    ],
+)
+def test_processes_go_round_the_gpus(
+    visible: str, number: int, jobs: int | None, places: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    monkeypatch.setattr('torch.cuda.device_count', lambda: number)
+    assert find_places(jobs) == places
 
 
 def test_published_numbers_stand_beside_the_method_they_are_of(tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mmfas.apis.benchmark.methods import find_method
 from mmfas.apis.benchmark.plan import cells_of, trainings_of
+from mmfas.apis.benchmark.pool import run_jobs
 from mmfas.apis.benchmark.records import read_records
-from mmfas.apis.benchmark.work import Job, Settings, do_job
+from mmfas.apis.benchmark.work import BusyError, Job, Settings, do_job
 from mmfas.cli.benchmark import main
 from mmfas.datasets.synthetic import Setting, render_dataset
 
@@ -56,6 +58,12 @@ def kill_when_there_is(path: Path, folder: Path, data_root: Path) -> None:
     assert process.wait() == -signal.SIGKILL
 
 
+def _job(folder: Path, data_root: Path, **options: Any) -> Job:
+    """Return the training CPS -> W with its cells of Protocols 1 and 2."""
+    settings = Settings(str(folder / 'runs'), str(folder / 'work'), str(data_root), select='dev')
+    return Job(find_method(METHOD, options), trainings_of(cells_of([METHOD], [1, 2], [0]))[0], settings)
+
+
 @pytest.mark.slow
 def test_killed_and_restarted_gives_the_same_table(
     tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
@@ -90,12 +98,9 @@ def test_killed_and_restarted_gives_the_same_table(
 
 
 def test_one_training_fills_protocols_1_and_2(tmp_path: Path, data_root: Path, small_and_quiet: None) -> None:
-    method = find_method(METHOD, {'train_cfg.max_epochs': 2})
-    settings = Settings(str(tmp_path / 'runs'), str(tmp_path / 'work'), str(data_root), select='dev')
-    training = trainings_of(cells_of([METHOD], [1, 2], [0]))[0]
-    job = Job(method, training, settings)
+    job = _job(tmp_path, data_root, **{'train_cfg.max_epochs': 2})
     made = do_job(job)
-    assert [record.split for record in made] == [cell.split for cell in training.cells]
+    assert [record.split for record in made] == [cell.split for cell in job.training.cells]
     assert len({record.report['threshold']['value'] for record in made}) == 4  # of equally degraded dev sets
     assert {record.report['threshold']['origin'] for record in made} == {'dev-eer'}
     assert len({(record.epoch, record.seconds['train']) for record in made}) == 1
@@ -105,3 +110,32 @@ def test_one_training_fills_protocols_1_and_2(tmp_path: Path, data_root: Path, s
     assert do_job(job) == []
     tested = json.loads((job.folder / 'p2_cps2w_no-ir_s0' / 'report.json').read_text())
     assert tested['reports'][0]['auc'] == next(r for r in made if r.split == 'cps2w_no-ir').report['auc']
+
+
+def test_a_failed_training_is_named_and_its_reason_kept(tmp_path: Path, data_root: Path) -> None:
+    empty = tmp_path / 'empty'
+    empty.mkdir()
+    (empty / 'manifest.json').write_bytes((data_root / 'manifest.json').read_bytes())
+    job = _job(tmp_path, empty)
+    lines: list[str] = []
+    failures = run_jobs([job], ['cpu'], report=lines.append)
+    assert len(failures) == len(lines) == 1
+    assert lines[0].startswith('[1/1] ')
+    assert failures[0].startswith(f'{METHOD} cps2w seed 0: failed, FileNotFoundError: ')
+    assert failures[0].endswith(f'the rest stands in {job.folder / "log.txt"}')
+    assert 'Traceback' in (job.folder / 'log.txt').read_text(encoding='utf-8')
+    assert read_records(job.settings.records) == []
+
+
+def test_a_training_is_left_to_the_process_that_does_it(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip('fcntl')
+    monkeypatch.setattr('mmfas.apis.benchmark.work._LOCK_TRIES', 1)
+    job = _job(tmp_path, data_root)
+    job.folder.mkdir(parents=True)
+    with open(job.folder / '.lock', 'w', encoding='utf-8') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(BusyError, match='another process works in'):
+            do_job(job)
+    assert [path.name for path in job.folder.iterdir()] == ['.lock']

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+import torch
+
 from mmfas.apis.benchmark.configs import num_epochs
 from mmfas.apis.benchmark.work import BusyError, Job, do_job
 from mmfas.apis.train import find_latest
@@ -68,6 +70,23 @@ def run_jobs(jobs: Sequence[Job], places: Sequence[str], *, report: Callable[[st
     return failures
 
 
+def find_places(num_processes: int | None) -> list[str]:
+    """Say where processes run: on the GPUs in turn, or all on the CPU where there is none.
+
+    Args:
+        num_processes: Processes at a time, at least 1; None takes one per GPU, or one.
+
+    Returns:
+        Entries for `run_jobs`; of the GPUs that `CUDA_VISIBLE_DEVICES` leaves, by their names there.
+    """
+    visible = [text.strip() for text in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if text.strip()]
+    number = torch.cuda.device_count()
+    if not number:
+        return ['cpu'] * (num_processes or 1)
+    gpus = visible[:number] or [str(index) for index in range(number)]
+    return [gpus[index % number] for index in range(num_processes or number)]
+
+
 def _context() -> Any:
     """Return how processes are started: from one that has imported everything, where there is such a thing."""
     if 'forkserver' not in multiprocessing.get_all_start_methods():
@@ -97,8 +116,6 @@ def _child(job: Job, place: str, threads: int, answers: Connection) -> None:
     if place != 'cpu':
         os.environ['CUDA_VISIBLE_DEVICES'] = place
     else:
-        import torch
-
         torch.set_num_threads(threads)
     try:
         made = do_job(job)

@@ -70,7 +70,9 @@ def markdown_report(chosen: Chosen, protocols: Sequence[int]) -> str:
         chosen: Records and methods.
         protocols: Protocols to show.
     """
-    lines = ['# Benchmark', '', *(f'* {name}: {text}' for name, text in origin(chosen).items()), '']
+    # Sphinx: a page of its own, in no table of contents.
+    lines = ['---', 'orphan: true', '---', '', '# Benchmark', '']
+    lines += [*(f'* {name}: {text}' for name, text in origin(chosen).items()), '']
     lines += [*(f'* {text}' for text in notes_of(chosen)), '']
     lines += [table.markdown() for table in build_tables(chosen, protocols)]
     if chosen.left_out:
