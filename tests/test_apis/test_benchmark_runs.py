@@ -95,6 +95,8 @@ def test_killed_and_restarted_gives_the_same_table(
     before = {path: path.stat().st_mtime_ns for path in (broken / 'runs').rglob('*.*')}
     assert run(broken, data_root, capsys) == whole
     assert {path: path.stat().st_mtime_ns for path in (broken / 'runs').rglob('*.*')} == before
+    assert main(['run', '--dry-run', *arguments(broken, data_root)[1:]]) == 0
+    assert '1 cells, 1 of them done; 0 trainings to go' in capsys.readouterr().out
 
 
 def test_one_training_fills_protocols_1_and_2(tmp_path: Path, data_root: Path, small_and_quiet: None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,27 @@ def test_csv_brings_back_every_bit(tmp_path: Path) -> None:
     assert again.to_records() == table.to_records() == records
     assert (tmp_path / 'new' / 'scores.csv').read_text(encoding='utf-8').splitlines()[0] == HEADER
     assert [path.name for path in (tmp_path / 'new').iterdir()] == ['scores.csv']
+
+
+def test_packed_files_are_the_same_scores_and_always_the_same_bytes(tmp_path: Path) -> None:
+    table = ScoreTable.from_records(make_records(60, 0))
+    first, second = tmp_path / 'scores.csv.gz', tmp_path / 'other.csv.gz'
+    for path in (first, second):
+        table.to_csv(path)
+    table.to_csv(tmp_path / 'scores.csv')
+    assert ScoreTable.from_csv(first).to_records() == table.to_records()
+    assert gzip.decompress(first.read_bytes()) == (tmp_path / 'scores.csv').read_bytes()
+    assert first.read_bytes() == second.read_bytes()  # neither time nor name inside
+    assert int.from_bytes(first.read_bytes()[4:8], 'little') == 0
+
+
+@pytest.mark.parametrize('damage', [lambda content: content[:-20], lambda content: b'sample_id,' + content])
+def test_damaged_packed_files_are_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / 'scores.csv.gz'
+    ScoreTable.from_records(make_records(60, 0)).to_csv(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r'scores\.csv\.gz is no complete gzip file'):
+        ScoreTable.from_csv(path)
 
 
 def test_columns_may_come_in_any_order_with_more_beside_and_a_byte_order_mark(tmp_path: Path) -> None:
