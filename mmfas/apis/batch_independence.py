@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.model import BaseModel
 
-from mmfas.apis.scoring import ScoreError, build_loader, build_model, prepare_scoring, score_batches
+from mmfas.apis.scoring import build_model, load_samples, prepare_scoring, score_in_batches
 
 #: Largest difference that rounding explains, by precision of the model.
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}
@@ -67,35 +64,20 @@ def check_batch_independence(
         FileNotFoundError: If the checkpoint does not exist.
         CheckpointError: If the checkpoint is refused or does not fit.
     """
-    if not cfg.get('test_dataloader'):
-        raise ScoreError('the config has no test set: give it test_dataloader=dict(...)')
     prepare_scoring(cfg)
+    samples = load_samples(cfg, max_samples=max_samples)
     torch.manual_seed(seed)
     model = build_model(cfg, checkpoint)
     dtype = torch.float64 if double else torch.float32
     model.to(dtype)
-    dataset = build_loader(cfg.test_dataloader, num_workers=0, persistent_workers=False).dataset
-    num_samples = len(dataset)  # type: ignore[arg-type]
-    rows = torch.linspace(0, num_samples - 1, min(max_samples, num_samples)).long().unique().tolist()
-    samples = [dataset[row] for row in rows]
-    alone = _scores(model, samples, list(range(len(samples))), 1)
+    in_order = list(range(len(samples)))
+    alone = score_in_batches(model, samples, in_order, 1)
     differences, worst = {}, (0.0, 0)
     shuffled = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed)).tolist()
     for size in batch_sizes:
-        for order, indices in (('in order', list(range(len(samples)))), ('shuffled', shuffled)):
-            change = (_scores(model, samples, indices, size) - alone).abs()
+        for order, indices in (('in order', in_order), ('shuffled', shuffled)):
+            change = (score_in_batches(model, samples, indices, size) - alone).abs()
             differences[f'batch {size}, {order}'] = change.max().item()
             worst = max(worst, (change.max().item(), int(change.argmax())))
     name = str(samples[worst[1]]['data_samples'].get('sample_id'))
     return BatchIndependence(len(samples), differences, name, TOLERANCES[dtype])
-
-
-def _scores(model: BaseModel, samples: list[Any], indices: list[int], size: int) -> torch.Tensor:
-    """Score samples in batches; return the scores (N,) in the order of `samples`."""
-    batches = (
-        pseudo_collate([samples[i] for i in indices[at : at + size]]) for at in range(0, len(indices), size)
-    )
-    scores = torch.tensor([record['score'] for record in score_batches(model, batches)], dtype=torch.float64)
-    ordered = torch.empty_like(scores)
-    ordered[indices] = scores
-    return ordered

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch import Tensor
 
-from mmfas.apis.scoring import ScoreError, build_loader, build_model, prepare_scoring
+from mmfas.apis.scoring import ScoreError, build_model, load_samples, prepare_scoring
 from mmfas.models.layers import expert_usage, usage_entropy
 
 
@@ -56,25 +56,21 @@ def measure_expert_usage(
         FileNotFoundError: If the checkpoint does not exist.
         CheckpointError: If the checkpoint is refused or does not fit.
     """
-    if not cfg.get('test_dataloader'):
-        raise ScoreError('the config has no test set: give it test_dataloader=dict(...)')
     prepare_scoring(cfg)
+    samples = load_samples(cfg, max_samples=max_samples)
     model = build_model(cfg, checkpoint)
     num_experts = getattr(model.neck, 'num_experts', 1)
     if num_experts < 2:
         raise ScoreError(f'{type(model.neck).__name__} has no experts to choose from; take IsolatedGatingMoENeck')
-    dataset = build_loader(cfg.test_dataloader, num_workers=0, persistent_workers=False).dataset
-    num_samples = len(dataset)  # type: ignore[arg-type]
-    rows = torch.linspace(0, num_samples - 1, min(max_samples, num_samples)).long().unique().tolist()
     counts, first = torch.zeros(0), torch.zeros(0)
-    for start in range(0, len(rows), batch_size):
-        batch = pseudo_collate([dataset[row] for row in rows[start : start + batch_size]])
+    for start in range(0, len(samples), batch_size):
+        batch = pseudo_collate(samples[start : start + batch_size])
         index = model.extract_feat(model.data_preprocessor(batch, False)['inputs']).maps['expert_index'].cpu()
         counted = torch.stack([expert_usage(block, num_experts) for block in index])
         if start:
             counts = counts + counted
         else:
             counts, first = counted, index[:, 0, ..., 0, 0]
-    packed = dataset[rows[0]]['inputs']
+    packed = samples[0]['inputs']
     pictures = np.stack([packed[m].permute(1, 2, 0).numpy() for m in model.modalities])
     return ExpertUsage(counts, model.modalities, pictures, first)

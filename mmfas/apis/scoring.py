@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.dist import collect_results, init_dist, is_distributed
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.runner import Runner, set_random_seed
 from mmengine.utils.dl_utils import set_multi_processing
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmfas.evaluation import ScoreTable
@@ -81,6 +83,29 @@ def build_loader(loader_cfg: dict[str, Any], **changes: Any) -> DataLoader:
     )
 
 
+def load_samples(cfg: Config, key: str = 'test_dataloader', *, max_samples: int | None = None) -> list[Any]:
+    """Load samples as the pipeline gives them, before they are put into batches.
+
+    Args:
+        cfg: Config with a loader.
+        key: Name of the loader in the config.
+        max_samples: Samples to load, spread evenly over the data set; None for all.
+
+    Returns:
+        The samples, in the order of the data set.
+
+    Raises:
+        ScoreError: If the config has no such loader.
+    """
+    if not cfg.get(key):
+        split = {'test_dataloader': 'test', 'val_dataloader': 'dev', 'train_dataloader': 'training'}[key]
+        raise ScoreError(f'the config has no {split} set: give it {key}=dict(...)')
+    dataset = build_loader(cfg[key], num_workers=0, persistent_workers=False).dataset
+    num_samples = len(dataset)  # type: ignore[arg-type]
+    num_wanted = num_samples if max_samples is None else min(max_samples, num_samples)
+    return [dataset[row] for row in torch.linspace(0, num_samples - 1, num_wanted).long().unique().tolist()]
+
+
 @torch.no_grad()
 def score_batches(model: BaseModel, batches: Iterable[Any]) -> list[dict[str, Any]]:
     """Score batches.
@@ -99,6 +124,28 @@ def score_batches(model: BaseModel, batches: Iterable[Any]) -> list[dict[str, An
             record.update(sample_id=sample.get('sample_id'), label=sample.gt_label, score=float(sample.pred_score))
             records.append(record)
     return records
+
+
+def score_in_batches(model: BaseModel, samples: Sequence[Any], order: Sequence[int], batch_size: int) -> Tensor:
+    """Score samples in batches of one size, in a given order.
+
+    Args:
+        model: Model in evaluation mode.
+        samples: Samples of `load_samples`, N of them.
+        order: Every number from 0 to N - 1 once: neighbours here share a batch.
+        batch_size: Samples in a batch, at least 1; the last one may be smaller.
+
+    Returns:
+        Scores (N,) in the order of `samples`, float64.
+    """
+    batches = (
+        pseudo_collate([samples[i] for i in order[at : at + batch_size]])
+        for at in range(0, len(order), batch_size)
+    )
+    scores = torch.tensor([record['score'] for record in score_batches(model, batches)], dtype=torch.float64)
+    ordered = torch.empty_like(scores)
+    ordered[list(order)] = scores
+    return ordered
 
 
 def score_loader(model: BaseModel, loader: DataLoader, *, allow_duplicates: bool = False) -> ScoreTable | None:

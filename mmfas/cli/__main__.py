@@ -25,6 +25,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ('plot_scores', 'mmfas.cli.plot_scores', 'draw ROC, DET and histograms of score files'),
     ('leaderboard', 'mmfas.cli.leaderboard', 'write the page of published numbers'),
     ('vis_experts', 'mmfas.cli.vis_experts', 'draw which experts a model takes, and where'),
+    ('vis_anchors', 'mmfas.cli.vis_anchors', 'draw attention, lambda and cosines to the anchors of MMDA'),
     ('get_flops', 'mmfas.cli.get_flops', 'count parameters and floating point operations of a model'),
     ('measure_speed', 'mmfas.cli.measure_speed', 'time a model beside its plain trunk, or two models'),
     ('measure_loading', 'mmfas.cli.measure_loading', 'time the loading of a data set, part by part'),
@@ -34,8 +35,14 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
         'mmfas.cli.check_batch_independence',
         'show that a score does not depend on the other samples of its batch',
     ),
+    (
+        'measure_batch_leakage',
+        'mmfas.cli.measure_batch_leakage',
+        'measure what a method gains from the other samples of its batch',
+    ),
     ('publish_model', 'mmfas.cli.publish_model', 'strip a checkpoint and name it by its hash'),
     ('convert_weights', 'mmfas.cli.convert_weights', 'convert torchvision, timm or CLIP weights for a trunk'),
+    ('fill_reference_bank', 'mmfas.cli.fill_reference_bank', 'store the references of MD2A in a checkpoint'),
     ('encode_prompts', 'mmfas.cli.encode_prompts', 'encode prompts with the text tower of CLIP, once'),
     (
         'released_mmda_to_mmfas',

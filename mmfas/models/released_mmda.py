@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-#: What our model has and the adaptor has not: its anchors and, in CLIP, the scale of the cosines.
-_OWN = ('head.anchors.embeddings', 'head.log_scale')
+#: What our model has and the adaptor has not: anchors, a bank of references and, in CLIP, the scale of cosines.
+_OWN = ('head.anchors.embeddings', 'head.log_scale', 'neck.bank')
 #: Buffers of every released router: thresholds that the release sets to these values and never changes.
 _THRESHOLDS = ('gate.threshold_train', 'gate.threshold_eval')
 _THRESHOLD_VALUES = (1e-9, 0.2)

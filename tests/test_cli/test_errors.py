@@ -26,7 +26,9 @@ CONFIG_COMMANDS = (
     'measure_speed',
     'measure_loading',
     'check_batch_independence',
+    'measure_batch_leakage',
     'vis_experts',
+    'vis_anchors',
 )
 BROKEN_CONFIGS = {
     'model = dict(\n': "line 1: '[(]' was never closed",

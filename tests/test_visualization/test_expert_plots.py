@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from torch.utils.data import Dataset
+from random_photos import RandomPhotos, photo_config
 
 from mmfas.apis.expert_usage import measure_expert_usage
 from mmfas.apis.scoring import ScoreError, build_model
-from mmfas.registry import BACKBONES, DATASETS, FUSION_NECKS
-from mmfas.structures import MODALITIES, FASDataSample
+from mmfas.structures import MODALITIES
 from mmfas.visualization.expert_plots import draw_routing, plot_expert_usage, plot_usage_entropy
 from mmfas.visualization.style import save_figure
 
@@ -28,31 +26,8 @@ def _small_and_quiet(small_and_quiet: None) -> Iterator[None]:
     yield
 
 
-@DATASETS.register_module(force=True)
-class ExpertPhotos(Dataset):
-    """Five samples of random images; ir is missing in every second one."""
-
-    def __len__(self) -> int:
-        return 5
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        generator = torch.Generator().manual_seed(index)
-        inputs = {m: torch.randint(0, 256, (3, 32, 32), generator=generator).byte() for m in MODALITIES}
-        sample = FASDataSample(metainfo=dict(sample_id=f's{index}'))
-        sample.gt_label, sample.present = index % 2, torch.tensor([True, True, index % 2 == 0])
-        return dict(inputs=inputs, data_samples=sample)
-
-
 def config(neck: str = 'IsolatedGatingMoENeck') -> Config:
-    model = dict(
-        type='MultiModalFAS',
-        trunk=BACKBONES.get('MultiStreamViT').example_cfg(),
-        neck=FUSION_NECKS.get(neck).example_cfg(),
-        head=dict(type='LinearFASHead'),
-    )
-    sampler = dict(type='DefaultSampler', shuffle=False)
-    loader = dict(batch_size=2, num_workers=0, dataset=dict(type='ExpertPhotos'), sampler=sampler)
-    return Config(dict(model=model, test_dataloader=loader, default_scope='mmfas'))
+    return photo_config(neck, 'LinearFASHead', test=dict(absent_ir=True))
 
 
 def test_usage_counts_every_choice_of_every_sample() -> None:
@@ -63,7 +38,7 @@ def test_usage_counts_every_choice_of_every_sample() -> None:
     assert ((whole.entropy >= 0) & (whole.entropy <= 1)).all()
     assert whole.routing.shape == (2, 4, 4) and whole.pictures.shape == (3, 32, 32, 3)
     assert whole.modalities == MODALITIES and whole.pictures.dtype == np.uint8
-    first = ExpertPhotos()[0]['inputs']
+    first = RandomPhotos()[0]['inputs']
     assert all((whole.pictures[i] == first[m].permute(1, 2, 0).numpy()).all() for i, m in enumerate(MODALITIES))
 
 

@@ -1,6 +1,6 @@
 """Attention minus attention: what the reference attends to as well is taken for noise.
 
-Legend: B batch, L tokens, C width, A heads.
+Legend: B batch, L tokens, C width, A heads, R references.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DifferentialAttention(nn.Module):
     From "Denoising and Alignment" (arXiv 2505.09484): `(softmax(Q K' / t) - lambda softmax(Q_r K_r' / t)) V`, Q,
     K, V from the sample, Q_r and K_r from the reference, `t = sqrt(C)`; then a root mean square norm over all
     heads and the factor `1 - lambda_0`. Lambda is learned as in the Differential Transformer (arXiv 2410.05258),
-    Eq. 2: `exp(q1 . k1) - exp(q2 . k2) + lambda_0`, `lambda_0 = 0.784`. Both maps are one product.
+    Eq. 2: `exp(q1 . k1) - exp(q2 . k2) + lambda_0`, `lambda_0 = 0.784`.
 
     Differs from the paper, as released: the reference has projections of its own (`shared_projections`). With
     shared ones, a sample that is its own reference has twice the same map.
@@ -86,7 +86,8 @@ class DifferentialAttention(nn.Module):
 
         Args:
             x: Normalised tokens (B, L, C).
-            reference: Normalised tokens of the references (B, L, C).
+            reference: Normalised tokens of the references, one of each sample (B, L, C), or a bank (R, L, C) given
+                as (1, R, L, C): then the second map is the mean over the bank.
             key_mask: Boolean mask (B, L), True where a token may be attended to, one per sample at least; None for
                 all. It holds in both maps.
 
@@ -94,16 +95,23 @@ class DifferentialAttention(nn.Module):
             Tokens, maps and lambda.
         """
         of_reference = self.query_key if self.reference_query_key is None else self.reference_query_key
-        pairs = torch.stack([self.query_key(x), of_reference(reference)])  # (2, B, L, 2C)
-        query, key = (self._heads(part) for part in pairs.chunk(2, dim=-1))
-        logits = query @ key.transpose(-1, -2) / math.sqrt(x.shape[-1])
-        if key_mask is not None:
-            logits = logits.masked_fill(~key_mask[:, None, None], -torch.inf)
-        maps = self.dropout(logits.softmax(-1))
+        own, noise = self._map(self.query_key(x), key_mask), self._map(of_reference(reference), key_mask)
+        if reference.dim() == 4:
+            noise = noise.mean(1).expand_as(own)
+        maps = self.dropout(torch.stack([own, noise]))
         noise_weight = self.noise_weight
         out = (maps[0] - noise_weight * maps[1]) @ self._heads(self.value(x))
         out = self.norm(out.transpose(1, 2).flatten(2)) * (1 - LAMBDA_INIT)
         return Denoised(out, maps, noise_weight)
+
+    def _map(self, query_key: Tensor, key_mask: Tensor | None) -> Tensor:
+        """Turn queries and keys (*, L, 2C), with a mask of keys (B, L), into attention (*, A, L, L)."""
+        query, key = (self._heads(part) for part in query_key.chunk(2, dim=-1))
+        logits = query @ key.transpose(-1, -2) / math.sqrt(query_key.shape[-1] // 2)
+        if key_mask is not None:
+            shape = (len(key_mask), *[1] * (logits.dim() - 2), key_mask.shape[1])
+            logits = logits.masked_fill(~key_mask.view(shape), -torch.inf)
+        return logits.softmax(-1)
 
     def _heads(self, x: Tensor) -> Tensor:
         """Split (*, L, C) into heads (*, A, L, C/A)."""

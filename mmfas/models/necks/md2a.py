@@ -1,6 +1,6 @@
 """MD2A: fusion of the readouts by attention from which the noise of the domain is taken away.
 
-Legend: M modalities (canonical order), B batch, C readout width, A heads, E experts.
+Legend: M modalities (canonical order), B batch, C readout width, A heads, E experts, R references.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mmfas.models.specs import StreamSpec
 from mmfas.registry import FUSION_NECKS
 from mmfas.structures import FusedFeatures
 
-REFERENCES = ('partner', 'first')
+REFERENCES = ('partner', 'bank', 'first')
 
 
 @FUSION_NECKS.register_module()
@@ -44,17 +44,22 @@ class MD2ANeck(BaseFusionNeck):
         fixed_lambda: Weight of the noise that is not learned, or None.
         shared_projections: Use one projection for sample and reference, as the paper's text says.
         reference: `'partner'`, as above, or `'first'` as released: the first sample of the batch that has the same
-            domain, at test the first of all; then scores depend on the batch.
+            domain, at test the first of all; then scores depend on the batch. With `'bank'`, training is as with
+            `'partner'`, and at test the references are R stored readouts of training samples: the noise is the
+            mean over the source domains. `mmfas fill_reference_bank` stores them in a checkpoint.
+        bank_size: Number R of readouts in the bank.
         mask_absent: Ignore absent modalities; if False, their black images are seen like any other.
         experts: Arguments of `ExpertMixture`.
         spec: What the trunk yields; the model gives it.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
-        ValueError: If there is one modality only, `num_heads` does not divide C or `reference` is unknown.
+        ValueError: If there is one modality only, `num_heads` does not divide C, `reference` is unknown or
+            `bank_size` is below 1.
     """
 
     min_modalities = 2
+    bank: Tensor
 
     def __init__(
         self,
@@ -64,6 +69,7 @@ class MD2ANeck(BaseFusionNeck):
         fixed_lambda: float | None = None,
         shared_projections: bool = False,
         reference: str = 'partner',
+        bank_size: int = 64,
         mask_absent: bool = True,
         experts: Mapping[str, Any] | None = None,
         spec: StreamSpec | Mapping[str, Any],
@@ -72,8 +78,11 @@ class MD2ANeck(BaseFusionNeck):
         super().__init__(spec=spec, init_cfg=init_cfg)
         if reference not in REFERENCES:
             raise ValueError(f'reference must be one of {REFERENCES}, but got {reference!r}')
+        if bank_size < 1:
+            raise ValueError(f'bank_size must be at least 1, but got {bank_size}')
         width = self.spec.embed_dims
         self.reference = reference
+        self.bank_size = bank_size
         self.mask_absent = mask_absent
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = DifferentialAttention(
@@ -85,6 +94,9 @@ class MD2ANeck(BaseFusionNeck):
         )
         self.experts = ExpertMixture(width, **(experts or {}))
         self.project = nn.Linear(len(self.modalities) * width, width)
+        if reference == 'bank':
+            # zeros attend to everything alike: until the bank is filled, no modality counts as noisier
+            self.register_buffer('bank', torch.zeros(bank_size, len(self.modalities), width))
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
@@ -111,9 +123,7 @@ class MD2ANeck(BaseFusionNeck):
         present = state['present'] if self.mask_absent else torch.ones_like(state['present'])
         per_modality = zero_absent(readout(streams), present)
         x = per_modality.transpose(0, 1)  # (B, M, C)
-        rows = self._references(present, state.get('domain'))
-        reference = torch.where(present[rows][..., None], x[rows], x)
-        denoised = self.attention(self.norm1(x), self.norm1(reference), present)
+        denoised = self.attention(self.norm1(x), self.norm1(self._reference(x, present, state)), present)
         x1 = x + denoised.out
         mixed = self.experts(self.norm2(x1))
         joint = zero_absent((x + x1 + mixed.out).transpose(0, 1), present)
@@ -124,6 +134,13 @@ class MD2ANeck(BaseFusionNeck):
             aux_losses={'router': self.experts.router_loss(mixed.logits, present)} if self.training else {},
             maps={name: value.detach() for name, value in maps.items()},
         )
+
+    def _reference(self, x: Tensor, present: Tensor, state: State) -> Tensor:
+        """Return the readouts that stand for noise: one of each sample (B, M, C), or the bank (1, R, M, C)."""
+        if self.reference == 'bank' and not self.training:
+            return self.bank[None]
+        rows = self._references(present, state.get('domain'))
+        return torch.where(present[rows][..., None], x[rows], x)
 
     def _references(self, present: Tensor, domain: Tensor | None) -> Tensor:
         """Choose the row (B,) of the reference of each sample."""
