@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def to_openai(tower: ReferenceTower) -> dict[str, Tensor]:
     return {**state, 'token_embedding.weight': torch.zeros(3, 4), 'logit_scale': torch.zeros(())}
 
 
-def to_hugging_face(tower: ReferenceTower) -> dict[str, Tensor]:
+def to_hugging_face(tower: nn.Module) -> dict[str, Tensor]:
     table = {
         'conv1': 'embeddings.patch_embedding', 'class_embedding': 'embeddings.class_embedding',
         'positional_embedding': 'embeddings.position_embedding.weight', 'transformer.resblocks': 'encoder.layers',
@@ -120,7 +121,7 @@ def trunk_with(state: dict[str, Tensor], **kwargs: Any) -> MultiStreamViT:
     return trunk.train(False)
 
 
-def assert_equal_features(trunk: MultiStreamViT, reference: nn.Module) -> None:
+def assert_equal_features(trunk: MultiStreamViT, reference: Callable[[Tensor], Tensor]) -> None:
     images = torch.randn(3, 2, 3, 32, 32)
     streams = trunk.embed(images)
     for block in trunk.blocks:
@@ -155,6 +156,19 @@ def test_clip_image_towers(source: str, rewrite: Any) -> None:
     assert_equal_features(trunk_with(state, vit=CLIP, proj_dims=12), tower)
     with pytest.raises(ValueError, match='left over: projection.weight'):
         trunk_with(state, vit=CLIP)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('source', ['openai_clip', 'hf_clip'])
+def test_image_tower_of_open_clip(source: str) -> None:
+    open_clip = pytest.importorskip('open_clip', reason="open_clip is missing: pip install 'mmfas[clip]'")
+    vision = dict(image_size=32, patch_size=PATCH, width=WIDTH, layers=2, head_width=WIDTH // HEADS, mlp_ratio=2)
+    text = dict(context_length=4, vocab_size=8, width=8, heads=2, layers=1)
+    model = open_clip.CLIP(embed_dim=12, vision_cfg=vision, text_cfg=text, quick_gelu=True).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    state = model.state_dict() if source == 'openai_clip' else to_hugging_face(model.visual)
+    assert_equal_features(trunk_with(convert_vit(state, source), vit=CLIP, proj_dims=12), model.encode_image)
 
 
 def test_half_precision_becomes_single() -> None:
