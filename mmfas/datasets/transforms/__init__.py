@@ -8,6 +8,7 @@ from mmfas.datasets.transforms.geometry import (
     ResizeModalities,
 )
 from mmfas.datasets.transforms.loading import LoadMultiModalImages
+from mmfas.datasets.transforms.local_descriptors import IRLocalDescriptors
 from mmfas.datasets.transforms.missing import FixedMissing, RandomModalityDropout
 from mmfas.datasets.transforms.packing import PackFASInputs
 from mmfas.datasets.transforms.photometric import GaussianNoiseModalities, PhotometricModalities
@@ -17,6 +18,7 @@ __all__ = [
     'CenterCropModalities',
     'FixedMissing',
     'GaussianNoiseModalities',
+    'IRLocalDescriptors',
     'LoadMultiModalImages',
     'PackFASInputs',
     'PhotometricModalities',
