@@ -26,6 +26,7 @@ class StreamSpec:
         token_dims: Width of a token, or None for a trunk without tokens.
         num_blocks: Number of blocks a neck can step into.
         num_prefix: Tokens before the patch tokens.
+        reads_prefix_only: Whether the readout looks at no other tokens, so that the last block may leave them out.
         grid: Rows and columns of the patch grid at `image_size`, or None without tokens.
         image_size: Rows and columns of the images the trunk was made for, in pixels, or None if it does not care.
         trunk: Class name of the trunk, for messages.
@@ -36,6 +37,7 @@ class StreamSpec:
     token_dims: int | None = None
     num_blocks: int = 0
     num_prefix: int = 0
+    reads_prefix_only: bool = False
     grid: tuple[int, int] | None = None
     image_size: tuple[int, int] | None = None
     trunk: str = 'trunk'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -351,9 +352,43 @@ def test_adapters_belong_to_the_stream_they_add_to() -> None:
     model.extract_feat(images(2)).per_modality[2].square().sum().backward()
     last = model.neck.adapters[-1]  # only its class token is read, which bypasses the convolution
     reached = {id(p): p.grad[index].abs().sum() > 0 for p, index in owned['ir'] if p is not last.conv.weight}
-    assert all(reached.values()) and (last.conv.weight.grad == 0).all()
+    assert all(reached.values())
+    assert (
+        not last.conv.weight.requires_grad
+        and model_with(convolve_cls=True).neck.adapters[-1].conv.weight.requires_grad
+    )
     # nothing passes between modalities after it
-    assert all((parameter.grad[:3] == 0).all() for parameter in last.parameters())
+    assert all((parameter.grad[:3] == 0).all() for parameter in last.parameters() if parameter.requires_grad)
+
+
+@pytest.mark.parametrize('convolve_cls', [False, True])
+def test_last_block_without_patches_equals_the_whole_one(convolve_cls: bool) -> None:
+    """Where the class token is read, the last block leaves out its patches: same features, maps, gradients."""
+    model = perturb(model_with(convolve_cls=convolve_cls).double())
+    inputs: dict[str, Tensor] = {m: image.double() for m, image in images(3).items()}
+    inputs['present'] = PRESENT
+    seen: list[Tensor] = []
+    finish = model.neck.finish
+    model.neck.finish = lambda streams, *rest: (seen.append(streams), finish(streams, *rest))[1]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    results = []
+    for is_short in (True, False):
+        model.neck.spec = replace(model.neck.spec, reads_prefix_only=is_short)
+        features = model.extract_feat(inputs)
+        losses = features.per_modality.square().sum((1, 2)).unbind()
+        grads = [torch.autograd.grad(loss, trained, retain_graph=True, materialize_grads=True) for loss in losses]
+        outcome = [features.fused, features.confidence, features.maps['uncertainty']]
+        results.append([*outcome, *(grad for row in grads for grad in row)])
+    assert [streams.shape[2] for streams in seen] == [1, 17]
+    for short, whole in zip(*results, strict=True):
+        torch.testing.assert_close(short, whole, rtol=1e-10, atol=1e-12)
+    assert sum(bool(grad.any()) for grad in results[0][3:]) > len(trained)
+
+
+def test_trunk_that_reads_patches_gets_all_of_them() -> None:
+    model = build(neck=NECK, trunk={**VIT, 'pooling': 'mean'})
+    assert not model.neck.spec.reads_prefix_only
+    assert model.neck.adapters[-1].conv.weight.requires_grad
 
 
 def test_dropout_acts_in_training_only() -> None:

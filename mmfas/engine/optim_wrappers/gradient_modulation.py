@@ -24,19 +24,19 @@ from mmfas.structures import LossTerms
 
 
 class _Sums:
-    """What the batches since the last step have added up to: one flat buffer, so that one message reduces it.
+    """What the batches since the last step have added up to.
 
-    `rows` (M+1, P) are the gradients of the summed losses of the modalities and of the main losses; `losses`,
-    `counts` and `confidence` are (M,), the last one weighted with the counts; `used` (N,) counts gradients.
+    `rows` (M, P) are the gradients of the summed losses of the modalities, `main` (P,) that of the main losses;
+    `losses`, `counts` and `confidence` are (M,), the last one weighted with the counts.
     """
 
     def __init__(self, layout: GradientLayout, modalities: Sequence[str]) -> None:
-        num, entries = len(modalities), layout.num_entries
-        sizes = [(num + 1) * entries, num, num, num, len(layout.parameters)]
-        device = layout.parameters[0].device
-        self.packed = torch.zeros(sum(sizes), dtype=torch.float32, device=device)
-        rows, self.losses, self.counts, self.confidence, self.used = self.packed.split(sizes)
-        self.rows = rows.view(num + 1, entries)
+        num = len(modalities)
+        kind: dict[str, Any] = dict(dtype=torch.float32, device=layout.parameters[0].device)
+        self.rows = torch.empty(num, layout.num_entries, **kind)
+        # made when its gradient is there: the graph is gone then, and the peak of memory with it
+        self.main = torch.empty(0, **kind)
+        self.losses, self.counts, self.confidence = torch.zeros(3, num, **kind)
         self.layout = layout
         self.modalities = tuple(modalities)
         self.is_used = [False] * len(layout.parameters)
@@ -44,14 +44,18 @@ class _Sums:
         self.num_batches = 0
 
     def add_gradients(self, index: int, grads: Sequence[Tensor | None]) -> None:
-        """Add the gradients of one loss to its row."""
+        """Add the gradients of one loss to its row; number M is that of the main losses."""
         self.is_used = [was or grad is not None for was, grad in zip(self.is_used, grads, strict=True)]
-        if self.num_batches == 0:
-            self.layout.join(grads, out=self.rows[index])
+        is_first = self.num_batches == 0
+        if is_first and index == len(self.modalities):
+            self.main = self.rows.new_empty(self.layout.num_entries)
+        total = self.rows[index] if index < len(self.modalities) else self.main
+        if is_first:
+            self.layout.join(grads, out=total)
             return
-        row = torch.empty_like(self.rows[index])
+        row = torch.empty_like(total)
         self.layout.join(grads, out=row)
-        self.rows[index] += row
+        total += row
 
     def add_terms(self, terms: LossTerms) -> None:
         """Add losses, counts and confidence of one batch."""
@@ -68,21 +72,25 @@ class _Sums:
             self.has_confidence = True
 
     def reduce(self) -> list[bool]:
-        """Sum everything over the processes; tell which parameters have a gradient anywhere."""
+        """Sum everything over the processes in one message; tell which parameters have a gradient anywhere."""
         if get_world_size() == 1:
             return self.is_used
-        self.used.copy_(torch.tensor(self.is_used))
-        all_reduce(self.packed)
+        used = self.main.new_tensor(self.is_used)
+        parts = [self.rows.view(-1), self.main, self.losses, self.counts, self.confidence, used]
+        packed = torch.cat(parts)
+        all_reduce(packed)
+        rows, self.main, self.losses, self.counts, self.confidence, used = packed.split([len(p) for p in parts])
+        self.rows = rows.view_as(self.rows)
         # The host waits for the mask only on a process that lacks a gradient itself.
-        return self.is_used if all(self.is_used) else (self.used > 0).tolist()
+        return self.is_used if all(self.is_used) else (used > 0).tolist()
 
     def gradients(self) -> ModalityGradients:
         """Turn the sums into means."""
         share = self.counts.clamp(min=1)
         return ModalityGradients(
             modalities=self.modalities,
-            rows=self.rows[:-1].div_(share[:, None]),
-            main=self.rows[-1].div_(get_world_size()),
+            rows=self.rows.div_(share[:, None]),
+            main=self.main.div_(get_world_size()),
             losses=self.losses / share,
             counts=self.counts,
             confidence=self.confidence / share if self.has_confidence else None,
@@ -194,9 +202,11 @@ class _GradientModulation(OptimWrapper):
         losses.append(self.scale_loss(torch.stack(list(terms.main.values())).sum()))
         parameters = sums.layout.parameters
         for index, loss in enumerate(losses):
-            keep = index < len(losses) - 1
-            grads = torch.autograd.grad(self._scaled(loss), parameters, retain_graph=keep, allow_unused=True)
-            sums.add_gradients(index, grads)
+            keep, scaled = index < len(losses) - 1, self._scaled(loss)
+            # not named: a name would keep the gradients of this pass during the next one
+            sums.add_gradients(
+                index, torch.autograd.grad(scaled, parameters, retain_graph=keep, allow_unused=True)
+            )
         sums.add_terms(terms)
 
     def write_gradients(self) -> None:

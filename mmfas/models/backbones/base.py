@@ -36,6 +36,8 @@ class BaseTrunk(BaseModule):
     token_dims: int | None = None
     #: Tokens before the patch tokens.
     num_prefix: int = 0
+    #: Whether `readout` looks at no other tokens than those, and takes streams that have no others.
+    reads_prefix_only: bool = False
     #: Rows and columns of the images it was made for, in pixels; None if any size will do.
     image_size: tuple[int, int] | None = None
 
@@ -119,6 +121,7 @@ class BaseTrunk(BaseModule):
             token_dims=self.token_dims,
             num_blocks=self.num_blocks,
             num_prefix=self.num_prefix,
+            reads_prefix_only=self.reads_prefix_only,
             grid=None if self.image_size is None else self.grid(self.image_size),
             image_size=self.image_size,
             trunk=type(self).__name__,

@@ -81,6 +81,7 @@ class MultiStreamViT(BaseTrunk):
         self.token_dims = self.vit.embed_dims
         self.embed_dims = proj_dims or self.token_dims
         self.num_prefix = self.embedding.num_prefix
+        self.reads_prefix_only = pooling == 'cls'
         self.image_size = tuple(self.vit.img_size)
         self.projection = nn.Linear(self.token_dims, proj_dims, bias=False) if proj_dims else None
         self.freeze(frozen)

@@ -32,8 +32,10 @@ class UAdapterNeck(BaseFusionNeck):
     Differs from the paper: the residual is a, the stream, as released (Eq. 1-3 have h); u is the mean over
     channels of `exp(-2.25 std)` in closed form (the paper: the variance of drawn samples; see `Uncertainty`).
     Differs from the released code, each by an argument: the uncertainty is deterministic (`uncertainty`), the
-    class token bypasses the convolution (`convolve_cls`), absent modalities are masked (`mask_absent`). Where the
-    trunk reads its class token, the convolution of the last block then gets no gradient: nobody reads its result.
+    class token bypasses the convolution (`convolve_cls`), absent modalities are masked (`mask_absent`).
+
+    Where the trunk reads its class token only, the last block computes no other: neither MLP nor adapters run on
+    patches there. Unless `convolve_cls`, the convolution of that block is then never asked, and frozen.
 
     Args:
         adapter_dims: Width r of the adapters.
@@ -87,6 +89,8 @@ class UAdapterNeck(BaseFusionNeck):
             )
             for _ in range(self.spec.num_blocks)
         )
+        if self.spec.reads_prefix_only and not convolve_cls:
+            self.adapters[-1].conv.requires_grad_(False)
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
@@ -105,20 +109,24 @@ class UAdapterNeck(BaseFusionNeck):
         return streams, {**state, 'present': present, 'uncertainty': streams.new_empty((0, *streams.shape[:3]))}
 
     def block(self, index: int, block: Block, streams: Tensor, state: State) -> tuple[Tensor, State]:
-        """Run one block with its adapters."""
+        """Run one block with its adapters; the last one yields only the tokens (M, B, A, C) that are read."""
         attended = block.attn(block.norm1(streams))
         trust = self.uncertainty(attended)
         after_attention = streams + attended
         hidden = block.norm2(after_attention)
-        delta = self.adapters[index](hidden, trust, present=state['present'], grid=grid_of(state))
-        streams = after_attention + block.mlp(hidden) + delta
+        is_enough = self.spec.reads_prefix_only and index == self.spec.num_blocks - 1
+        delta = self.adapters[index](
+            hidden, trust, present=state['present'], grid=grid_of(state), prefix_only=is_enough
+        )
+        read = slice(self.spec.num_prefix if is_enough else None)
+        streams = after_attention[..., read, :] + block.mlp(hidden[..., read, :]) + delta
         return streams, {**state, 'uncertainty': torch.cat([state['uncertainty'], trust[None].to(streams.dtype)])}
 
     def finish(self, streams: Tensor, state: State, readout: Callable[[Tensor], Tensor]) -> FusedFeatures:
         """Read out, blank absent modalities, concatenate.
 
         Args:
-            streams: Streams (M, B, L, C).
+            streams: Streams (M, B, L, C), or those of their tokens that are read.
             state: What the last block returned.
             readout: Readout of the trunk.
 

@@ -1,7 +1,8 @@
 """Pieces of the U-Adapter: how far a token is trusted, and the adapters of one block as one computation.
 
 Legend: M modalities (canonical order), E edges (own modality, partner), B batch, L tokens, C token width,
-r adapter width, H heads, h x w patch grid, S slots: the largest number of projections that one modality has.
+A tokens that are adapted (L, or those before the patches), r adapter width, H heads, h x w patch grid,
+S slots: the largest number of projections that one modality has.
 """
 
 from __future__ import annotations
@@ -184,7 +185,15 @@ class GroupedUAdapter(nn.Module):
         ):
             self.register_buffer(f'_{name}', torch.tensor(value), persistent=False)
 
-    def forward(self, x: Tensor, trust: Tensor, *, present: Tensor, grid: tuple[int, int]) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        trust: Tensor,
+        *,
+        present: Tensor,
+        grid: tuple[int, int],
+        prefix_only: bool = False,
+    ) -> Tensor:
         """Adapt normalised tokens.
 
         Args:
@@ -192,16 +201,20 @@ class GroupedUAdapter(nn.Module):
             trust: Trust in every token (M, B, L).
             present: Boolean mask (B, M): an edge from an absent partner adds nothing.
             grid: Rows and columns of the patches.
+            prefix_only: Adapt the A tokens before the patches only; they still look at the patches.
 
         Returns:
-            What to add to the streams (M, B, L, C).
+            What to add to the streams (M, B, A, C), with A = L unless `prefix_only`.
         """
+        num_prefix = x.shape[2] - grid[0] * grid[1]
+        asking = slice(num_prefix if prefix_only else None)
         own, partner = self._down(x).chunk(2)  # (E, B, L, r)
-        query = self.query(partner) * trust[self._partner, ..., None].to(partner.dtype)
+        asked = trust[self._partner][..., asking, None].to(partner.dtype)
+        query = self.query(partner[..., asking, :]) * asked
         attended = self._attend(query, *self.key_value(own).chunk(2, dim=-1))
-        z = functional.layer_norm(self.project(attended) + own, own.shape[-1:])
+        z = functional.layer_norm(self.project(attended) + own[..., asking, :], own.shape[-1:])
         z = torch.addcmul(self.norm_bias[:, None, None], z, self.norm_weight[:, None, None])
-        z = self.dropout(quick_gelu(self._convolve(z, grid)))
+        z = self.dropout(quick_gelu(self._convolve(z, num_prefix, grid)))
         return self._up(z, present.t()[self._partner])
 
     def _down(self, x: Tensor) -> Tensor:
@@ -215,21 +228,22 @@ class GroupedUAdapter(nn.Module):
         return z.permute(0, 3, 1, 2, 4).flatten(0, 1)[self._places]
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attend within every edge and sample: (E, B, L, r)."""
+        """Attend within every edge and sample: (E, B, A, r)."""
         heads = (t.flatten(0, 1).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (query, key, value))
         out = functional.scaled_dot_product_attention(*heads)
         return out.transpose(1, 2).flatten(2).unflatten(0, query.shape[:2])
 
-    def _convolve(self, z: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Convolve the patch tokens of (E, B, L, r)."""
-        prefix, patches = z.split([z.shape[2] - grid[0] * grid[1], grid[0] * grid[1]], dim=2)
-        patches = self.conv(patches.transpose(2, 3).unflatten(3, grid)).flatten(3).transpose(2, 3)
+    def _convolve(self, z: Tensor, num_prefix: int, grid: tuple[int, int]) -> Tensor:
+        """Convolve the tokens (E, B, A, r): patches, if there are any, and what is before them where asked for."""
+        prefix, patches = z[:, :, :num_prefix], z[:, :, num_prefix:]
+        if patches.shape[2]:
+            patches = self.conv(patches.transpose(2, 3).unflatten(3, grid)).flatten(3).transpose(2, 3)
         if self.convolve_prefix:
             prefix = self.conv(prefix.flatten(1, 2)[..., None, None]).view_as(prefix)
         return torch.cat([prefix, patches], dim=2)
 
     def _up(self, z: Tensor, is_there: Tensor) -> Tensor:
-        """Project (E, B, L, r) up and add the edges of each stream, where (E, B) says so: (M, B, L, C)."""
+        """Project (E, B, A, r) up and add the edges of each stream, where (E, B) says so: (M, B, A, C)."""
         # the bias is one more input, so that it too vanishes with the partner and one product does it all
         z = torch.cat([z, torch.ones_like(z[..., :1])], dim=-1) * is_there[..., None, None].to(z.dtype)
         weight = functional.pad(
