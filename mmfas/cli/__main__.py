@@ -25,6 +25,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ('plot_scores', 'mmfas.cli.plot_scores', 'draw ROC, DET and histograms of score files'),
     ('leaderboard', 'mmfas.cli.leaderboard', 'write the page of published numbers'),
     ('vis_experts', 'mmfas.cli.vis_experts', 'draw which experts a model takes, and where'),
+    ('vis_uncertainty', 'mmfas.cli.vis_uncertainty', 'draw how unsure a model is, over its pictures'),
     ('vis_anchors', 'mmfas.cli.vis_anchors', 'draw attention, lambda and cosines to the anchors of MMDA'),
     ('get_flops', 'mmfas.cli.get_flops', 'count parameters and floating point operations of a model'),
     ('measure_speed', 'mmfas.cli.measure_speed', 'time a model beside its plain trunk, or two models'),

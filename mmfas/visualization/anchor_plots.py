@@ -82,7 +82,7 @@ def draw_anchor_cosines(
     """
     num_anchors = cosines.shape[1]
     figure = _empty_figure(9.6, 3.2 + 0.17 * num_anchors)
-    top, bars = figure.subfigures(2, 1, height_ratios=(2.4, 0.8 + 0.17 * num_anchors))
+    top, bars = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.4, 0.8 + 0.17 * num_anchors))[:, 0]
     *faces, course = top.subplots(1, len(pictures) + 1, width_ratios=(*[1] * len(pictures), 2.2))
     for axes, name, picture in zip(faces, modalities, pictures, strict=True):
         axes.imshow(picture)

@@ -28,6 +28,7 @@ CONFIG_COMMANDS = (
     'check_batch_independence',
     'measure_batch_leakage',
     'vis_experts',
+    'vis_uncertainty',
     'vis_anchors',
 )
 BROKEN_CONFIGS = {
