@@ -83,17 +83,19 @@ def _finish(processes: list[BaseProcess], log: Path) -> list[int]:
     return codes
 
 
-def write_config(tmp_path: Path, name: str, changes: str = '') -> Path:
-    """Write the tiny config with some lines changed."""
+def write_config(tmp_path: Path, name: str, changes: str = '', base: Path = CONFIG) -> Path:
+    """Write a config, by default the tiny one, with some lines changed."""
     path = tmp_path / f'{name}.py'
-    path.write_text(f'_base_ = [{str(CONFIG)!r}]\n{changes}\n')
+    path.write_text(f'_base_ = [{str(base)!r}]\n{changes}\n')
     return path
 
 
-def train(tmp_path: Path, name: str, *options: object, changes: str = '', expect: int = 0) -> tuple[Path, str]:
-    """Train the tiny config into `tmp_path/name`; return the work dir and what was printed."""
+def train(
+    tmp_path: Path, name: str, *options: object, changes: str = '', base: Path = CONFIG, expect: int = 0
+) -> tuple[Path, str]:
+    """Train a config, by default the tiny one, into `tmp_path/name`; return the work dir and what was printed."""
     work_dir, log = tmp_path / name, tmp_path / f'{name}.log'
-    config = write_config(tmp_path, name, changes)
+    config = write_config(tmp_path, name, changes, base)
     code = run_command('mmfas.cli.train', [config, '--work-dir', work_dir, *options], log)
     text = log.read_text()
     assert code == expect, text[-3000:]

@@ -10,7 +10,7 @@ import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
@@ -38,7 +38,7 @@ class PrototypeRefreshHook(Hook):
 
     Raises:
         ValueError: If an argument is out of range.
-        TypeError: When training starts, if the head of the model has no prototypes.
+        TypeError: When training starts, if the head of the model has no prototypes or training knows no epochs.
     """
 
     priority = 'NORMAL'
@@ -48,6 +48,14 @@ class PrototypeRefreshHook(Hook):
             raise ValueError(f'share must lie in (0, 1] and momentum in [0, 1), but got {share} and {momentum}')
         self.share = share
         self.momentum = momentum
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse training by iterations, which would never refresh."""
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise TypeError(
+                'PrototypeRefreshHook refreshes after every epoch, but this run counts iterations only; set '
+                'train_cfg=dict(by_epoch=True, max_epochs=...)'
+            )
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Make the first prototypes."""
