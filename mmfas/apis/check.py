@@ -256,7 +256,7 @@ def _top_level(cfg: Mapping[str, Any], known: set[str]) -> Iterator[str]:
         near = None if key in known or is_helper else near_match(key, known, cutoff=0.8)
         if near is not None:
             yield f'{key}: unexpected, did you mean {near}?'
-    if 'model' not in cfg:
+    if cfg.get('model') is None:
         yield 'model: missing, a config needs it'
     for group in _TOGETHER:
         given = [key for key in group if cfg.get(key) is not None]

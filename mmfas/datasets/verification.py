@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from mmfas.datasets.cleaning import files_of
 from mmfas.datasets.face_dataset import MultiModalFaceDataset
 from mmfas.datasets.protocols import UNKNOWN
 from mmfas.datasets.transforms import LoadMultiModalImages
@@ -23,8 +24,8 @@ class Problem:
     """One thing that is wrong.
 
     Args:
-        kind: `'image'` (missing, broken, odd-sized), `'duplicate'` (one file in two splits), `'subject overlap'`,
-            or `'one class'`.
+        kind: `'image'` (missing, broken, odd-sized), `'one class'`, `'two labels'` (one sample is called live and
+            spoof), `'duplicate'` (one file in two splits), or `'subject overlap'`.
         place: Split, and list line where there is one.
         message: What is wrong.
     """
@@ -88,6 +89,19 @@ def _check_labels(split: str, infos: Sequence[Mapping[str, Any]]) -> list[Proble
     return [Problem('one class', split, f'all {len(infos)} samples are {only}: no error rate can be computed')]
 
 
+def _check_contradictions(split: str, infos: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    """Check that no two lines of a split call the same files live and spoof."""
+    problems = []
+    first: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    for info in infos:
+        earlier = first.setdefault(files_of(info), info)
+        if earlier['gt_label'] != info['gt_label']:
+            lines = f'{earlier["source_line"]} and {info["source_line"]}'
+            message = f'{files_of(info)[0]} is live in one of {lines} and spoof in the other; correct one of them'
+            problems.append(Problem('two labels', split, message))
+    return problems
+
+
 def _check_overlap(infos: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Problem]:
     """Check that no file and no known subject stands in two splits."""
     problems = []
@@ -122,8 +136,8 @@ def verify_datasets(
 ) -> list[Problem]:
     """Check splits: every file exists and decodes, sizes agree, both classes are there, nothing is in two splits.
 
-    Labels and line formats have been checked when the data sets were built. Repeated lines within one split are no
-    problem (the published lists have them).
+    Line formats have been checked when the data sets were built. Repeated lines within one split are no problem
+    (the published lists have them), unless their labels contradict each other.
 
     Args:
         splits: Name of a split (such as `'train'`) -> its data sets.
@@ -138,5 +152,5 @@ def verify_datasets(
         for line, message in _check_images(datasets, num_threads, advance):
             problems.append(Problem('image', f'{split} ({line})', message))
         infos[split] = [d.get_data_info(index) for d in datasets for index in range(len(d))]
-        problems += _check_labels(split, infos[split])
+        problems += _check_labels(split, infos[split]) + _check_contradictions(split, infos[split])
     return problems + _check_overlap(infos)

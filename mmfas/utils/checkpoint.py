@@ -60,9 +60,9 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
             '`mmfas convert_weights openai_clip weights.pth trunk.pth`'
         )
     size = path.stat().st_size
-    reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-    if reason.startswith('Weights only load failed'):
-        reason = 'not readable as tensors'  # torch's line is about switching the protection off
+    reason = str(error).strip().partition('\n')[0].partition('. ')[0] or type(error).__name__
+    if reason.startswith('Weights only load failed') or isinstance(error, LookupError):
+        reason = 'not readable as tensors'  # torch's line is about switching the protection off, or a bare number
     return CheckpointError(
         f"'{path}' ({size} bytes) is not a complete checkpoint: it is truncated, damaged or of another format "
         f'({reason}); copy or download it again, or use an earlier one'
@@ -82,14 +82,17 @@ def load_checkpoint(path: str | os.PathLike[str], *, map_location: Any = 'cpu') 
     Raises:
         FileNotFoundError: If there is no such file.
         CheckpointError: If the file is damaged, is no checkpoint, or asks for anything but tensors and plain
-            values; the message says which.
+            values; the message says which. Also if `path` is an address of the web.
     """
+    if str(path).startswith(('http://', 'https://')):
+        raise CheckpointError(f"'{path}' is an address, but a file is needed here; download it and give its path")
     file = Path(path).expanduser()
     if not file.is_file():
         raise FileNotFoundError(f"checkpoint '{file}' does not exist or is not a file; check the path")
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', message='.*looks like a TorchScript archive')  # our error says more
+            for known in ('.*looks like a TorchScript archive', 'Detected pickle protocol'):
+                warnings.filterwarnings('ignore', message=known)  # our error says more
             content = torch.load(file, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError) as error:
         # The cause is kept out of the chain: torch's text ends in advice to switch the protection off.

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import sysconfig
+import warnings
 from collections.abc import Callable, Mapping
 from importlib import metadata, util
 from importlib.abc import MetaPathFinder
@@ -305,6 +306,8 @@ class _MendWhenImported(MetaPathFinder):
 def prepare_engine() -> None:
     """Check the engine stack and mend its modules, now or when they are imported; cheap, may be called again."""
     check_engine()
+    # mmcv's advice to install another mmcv: it is about compiled operators, of which mmfas needs none.
+    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
     for name, mend in _MENDS.items():
         if name in sys.modules:
             mend(sys.modules[name])

@@ -265,7 +265,7 @@ def test_classes_may_stand_for_names() -> None:
 
 
 def test_missing_model_and_empty_data(tmp_path: Path) -> None:
-    assert check_config({}) == ['model: missing, a config needs it']
+    assert check_config({}) == check_config({'model': None}) == ['model: missing, a config needs it']
     cfg = broken(train_dataloader__dataset__data_root=str(tmp_path))
     assert check_config(cfg) == []
     (problem,) = check_config(cfg, check_data=True)

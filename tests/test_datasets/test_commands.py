@@ -85,6 +85,23 @@ def test_lists_that_cannot_be_read_are_reported_too(
     assert '6 samples checked: 2 problem(s)' in out
 
 
+def test_a_sample_with_two_labels_is_a_problem_and_a_repeated_line_is_none(
+    wmca_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = wmca_root / 'W-train.txt'
+    lines = path.read_text().splitlines()
+    arguments = ['--data-root', str(wmca_root), '--lists', 'W-train.txt']
+    path.write_text('\n'.join([*lines, lines[0]]))
+    assert verify_dataset.main(arguments) == 0
+    words = lines[0].split()
+    own = [f'{",".join(words[:3])},{label}' for label in (1, 0)]
+    (wmca_root / 'own.csv').write_text('\n'.join(['rgb,depth,ir,label', *own]))
+    assert verify_dataset.main([*arguments[:-1], 'own.csv']) == 1
+    told = capsys.readouterr().out
+    assert 'two labels: 1\n' in told
+    assert f'{words[0]} is live in one of own.csv:2 and own.csv:3 and spoof in the other' in told
+
+
 def test_long_reports_are_cut(wmca_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in wmca_root.rglob('*.jpg'):
         path.unlink()

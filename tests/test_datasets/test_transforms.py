@@ -212,6 +212,10 @@ def test_pack() -> None:
     assert (data_sample.gt_label, data_sample.sample_id, data_sample.domain) == (1, 'someone', 'W')
     del results['gt_label']
     assert 'gt_label' not in PackFASInputs().transform(results)['data_samples']
+    with pytest.raises(
+        ValueError, match="finds no images; start the pipeline with dict.type='LoadMultiModalImages'"
+    ):
+        PackFASInputs().transform({'img_paths': results['img_paths']})
 
 
 def test_data_sample_travels_without_file_descriptors() -> None:

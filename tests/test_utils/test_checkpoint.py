@@ -85,8 +85,17 @@ def test_truncated_file(file: Path, keep: float) -> None:
 def test_other_formats(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / 'x.pth'
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match='of another format'):
+    with pytest.raises(
+        CheckpointError, match=r'of another format \((not readable as tensors|[A-Z].*[^.])\); copy'
+    ):
         load_checkpoint(path)
+
+
+def test_an_address_is_not_taken_for_a_path() -> None:
+    with pytest.raises(
+        CheckpointError, match="'https://x.org/a.pth' is an address, .* download it and give its path"
+    ):
+        load_weights('https://x.org/a.pth')
 
 
 def test_not_a_dictionary(tmp_path: Path) -> None:

@@ -214,3 +214,9 @@ def test_launcher_needs_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
         compat.start_distributed('pytorch')
     with pytest.raises(RuntimeError, match="launcher 'slurm' needs GPUs"):
         compat.start_distributed('slurm')
+
+
+def test_no_advice_to_install_another_mmcv() -> None:
+    code = 'import mmfas, mmcv.cnn.bricks.transformer'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert 'rather than' not in done.stderr

@@ -77,7 +77,14 @@ class PackFASInputs(BaseTransform):
 
         Returns:
             `inputs` and `data_samples`. The label is left out where the sample has none.
+
+        Raises:
+            ValueError: If the images have not been loaded.
         """
+        if 'present' not in results:
+            raise ValueError(
+                "PackFASInputs finds no images; start the pipeline with dict(type='LoadMultiModalImages')"
+            )
         present = results['present']
         sample = FASDataSample()
         for key in _META_KEYS:
