@@ -118,7 +118,7 @@ def released_mmda_to_mmfas(
 
 
 def mmfas_to_released_mmda(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Convert a state dict of ours to the released adaptor; trunk, anchors and scale are left out.
+    """Convert a state dict of ours to the released adaptor; trunk, anchors, text tower and scale are left out.
 
     Args:
         state_dict: Names -> tensors of a model as `released_mmda_to_mmfas` describes it.
@@ -129,7 +129,8 @@ def mmfas_to_released_mmda(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor
     Raises:
         ValueError: If names are missing or left over.
     """
-    given = {name: value for name, value in state_dict.items() if not name.startswith('trunk.')}
+    clip = ('trunk.', 'head.anchors.tower.')
+    given = {name: value for name, value in state_dict.items() if not name.startswith(clip)}
     num_levels = _count(given, r'head\.u_dsa\.adapt\.(\d+)\.norm1\.weight')
     entries = list(_entries(num_levels))
     _check_names(given, {entry.ours for entry in entries}, 'MMDA of mmfas', ignored=_OWN)

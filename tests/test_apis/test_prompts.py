@@ -2,69 +2,62 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmfas.apis.prompts import encode_prompts
 from mmfas.cli.encode_prompts import main
-from mmfas.models.heads import TextAnchors
+from mmfas.models.heads import TextAnchors, TextTower
 
 PROMPTS = {0: ['a spoof', 'a mask'], 1: ['a face']}
-
-
-class TinyClip(nn.Module):
-    """A text tower that counts letters: stands for open_clip's model."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.text_projection = nn.Parameter(torch.zeros(26, 4))
-        self.register_buffer('attn_mask', torch.zeros(2, 2))
-
-    def encode_text(self, letters: Tensor) -> Tensor:
-        """Embed counts of letters (K, 26) as (K, 4)."""
-        assert not self.training
-        return letters @ self.text_projection
-
-
-def count_letters(texts: list[str]) -> Tensor:
-    """Stand for a tokenizer: (K, 26)."""
-    return torch.tensor([[float(text.count(chr(97 + i))) for i in range(26)] for text in texts])
+SIZES = dict(context_length=16, width=8, heads=2, layers=1)
+TINY = dict(embed_dim=4, **SIZES)
 
 
 @pytest.fixture
-def weights(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    stub = SimpleNamespace(
-        create_model=lambda arch, pretrained: TinyClip(), get_tokenizer=lambda arch: count_letters
-    )
-    monkeypatch.setitem(sys.modules, 'open_clip', stub)
-    return {'text_projection': torch.randn(26, 4).half(), 'vocab_size': torch.tensor(26)}
+def weights() -> dict[str, Tensor]:
+    """Half-precision weights of a whole CLIP, as far as its text tower is concerned."""
+    pytest.importorskip('open_clip', reason="open_clip is missing: pip install 'mmfas[clip]'")
+    state = TextTower(['a'], arch=TINY).encoder.state_dict()
+    return {'visual.proj': torch.zeros(1), 'vocab_size': torch.tensor(49408)} | {
+        name: torch.randn(value.shape).half() for name, value in state.items()
+    }
 
 
 def test_anchors_are_the_encoded_prompts_spoof_first(weights: dict[str, Tensor]) -> None:
-    anchors = encode_prompts(weights, {1: PROMPTS[1], 0: PROMPTS[0]})
+    anchors = encode_prompts(weights, {1: PROMPTS[1], 0: PROMPTS[0]}, arch=TINY)
     assert anchors['prompts'] == ['a spoof', 'a mask', 'a face'] and anchors['num_anchors'] == [2, 1]
-    expected = count_letters(anchors['prompts']) @ weights['text_projection'].float()
-    torch.testing.assert_close(anchors['embeddings'], expected)
+    alone = [encode_prompts(weights, {0: [text]}, arch=TINY)['embeddings'][0] for text in anchors['prompts']]
+    torch.testing.assert_close(anchors['embeddings'], torch.stack(alone))
+    assert anchors['embeddings'].dtype == torch.float32 and not anchors['embeddings'].requires_grad
+    assert torch.cdist(torch.stack(alone), torch.stack(alone)).topk(2, largest=False).values[:, 1].min() > 1e-3
 
 
 def test_command_writes_a_file_that_a_head_reads(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    import open_clip
+
+    arch = tmp_path / 'tiny-of-test-prompts.json'  # open_clip finds a model by the name of its file
+    arch.write_text(json.dumps(dict(embed_dim=4, quick_gelu=True, vision_cfg=dict(layers=1), text_cfg=SIZES)))
+    open_clip.add_model_config(arch)
     torch.save(weights, tmp_path / 'clip.pth')
     (tmp_path / 'prompts.yml').write_text('spoof: [a spoof, a mask]\nlive: [a face]')
     out = tmp_path / 'anchors.pth'
-    assert main([str(tmp_path / 'clip.pth'), str(out), '--prompts', str(tmp_path / 'prompts.yml')]) == 0
+    options = ['--prompts', str(tmp_path / 'prompts.yml'), '--arch', arch.stem]
+    assert main([str(tmp_path / 'clip.pth'), str(out), *options]) == 0
     anchors = TextAnchors(4, num_anchors=(2, 1), file=str(out))
     anchors.init_weights()
-    torch.testing.assert_close(anchors.embeddings, encode_prompts(weights, PROMPTS)['embeddings'])
+    torch.testing.assert_close(anchors(), encode_prompts(weights, PROMPTS, arch=TINY)['embeddings'])
 
 
 def test_refusals(weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    weights['extra'] = weights.pop('text_projection')
     with pytest.raises(ValueError, match=r"1 names are missing, such as \['text_projection'\], 1 are left over"):
-        encode_prompts({'visual.proj': torch.zeros(1)}, PROMPTS)
+        encode_prompts(weights, PROMPTS, arch=TINY)
     monkeypatch.setitem(sys.modules, 'open_clip', None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'mmfas\[clip\]'"):
         encode_prompts(weights, PROMPTS)

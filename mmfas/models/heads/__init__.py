@@ -5,9 +5,11 @@ from mmfas.models.heads.linear import LinearFASHead
 from mmfas.models.heads.prototype import PrototypeHead, single_side_prototypical_loss
 from mmfas.models.heads.text_align import TextAlignHead, closest_anchor_logits
 from mmfas.models.heads.text_anchors import MMDA_PROMPTS, TextAnchors, read_prompts
+from mmfas.models.heads.text_tower import CLIP_ARCH, TextTower
 from mmfas.models.heads.u_dsa import UDSA, States
 
 __all__ = [
+    'CLIP_ARCH',
     'MMDA_PROMPTS',
     'UDSA',
     'BaseFASHead',
@@ -16,6 +18,7 @@ __all__ = [
     'States',
     'TextAlignHead',
     'TextAnchors',
+    'TextTower',
     'closest_anchor_logits',
     'liveness',
     'read_prompts',

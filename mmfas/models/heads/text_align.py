@@ -53,7 +53,8 @@ class TextAlignHead(BaseFASHead):
     router`: `cls` is the loss of the classifier (experts, then a linear layer) on the last state, `align` the sum
     over all S states of the loss on the cosines to the closest anchor of each class, `text` the loss of the
     classifier on the raw anchors, mean over either class, both summed. The score is that of the classifier; at
-    test nothing is computed that does not reach it. The text tower runs in no step: anchors are buffers.
+    test nothing is computed that does not reach it. The text tower runs in no step, anchors are buffers, unless
+    `anchors` has `train_text=True`.
 
     Differs from the released code, each by an argument: a U in one chain whose blocks add their input
     once, and no attention between samples (`u_dsa`), deterministic and balanced routing (`u_dsa`, `classifier`),
@@ -96,7 +97,7 @@ class TextAlignHead(BaseFASHead):
                 f'{align_weight}, {text_weight} and {logit_scale}'
             )
         self.anchors = TextAnchors(**anchors)
-        width = self.anchors.embeddings.shape[1]
+        width = self.anchors.dims
         self.project = nn.Identity() if self.spec.fused_dims == width else nn.Linear(self.spec.fused_dims, width)
         self.u_dsa = UDSA(width, **(u_dsa or {}))
         if not align_weight and self.u_dsa.up == 'parallel' and len(self.u_dsa.adapt) > 1:
@@ -104,6 +105,8 @@ class TextAlignHead(BaseFASHead):
                 "with align_weight=0 and up='parallel', levels from the second on reach no loss; set "
                 'u_dsa.num_levels=1 or take the chained path'
             )
+        if self.anchors.tower is not None and not align_weight and not text_weight:
+            raise ValueError('train_text=True trains the text tower by align and text, but both weights are 0')
         self.mixture = ExpertMixture(width, **(classifier or {}))
         self.classifier = nn.Linear(width, 2)
         self.loss = LOSSES.build(loss or dict(type='CrossEntropyLoss', label_smoothing=0.1))
@@ -130,7 +133,11 @@ class TextAlignHead(BaseFASHead):
 
     def states(self, features: FusedFeatures) -> States:
         """Adapt the joint feature and the anchors, and keep every state: images (S, B, C), anchors (S, K, C)."""
-        return self.u_dsa(self.project(features.fused), self.anchors.embeddings, self.anchors.num_anchors)
+        return self._states(features, self.anchors())
+
+    def _states(self, features: FusedFeatures, anchors: Tensor) -> States:
+        """Adapt the joint feature and given anchors (K, C)."""
+        return self.u_dsa(self.project(features.fused), anchors, self.anchors.num_anchors)
 
     def alignments(self, states: States) -> Tensor:
         """Compute the alignment logits (S, B, 2) of every state, in the order spoof, live."""
@@ -141,7 +148,8 @@ class TextAlignHead(BaseFASHead):
         self, features: FusedFeatures, targets: Tensor, present: Tensor, *, domain: Tensor | None = None
     ) -> LossTerms:
         """Compute `cls`, `align`, `text` and `router`."""
-        states = self.states(features)
+        anchors = self.anchors()
+        states = self._states(features, anchors)
         mixed = self.mixture(states.image[-1])
         router = states.router_loss + self.mixture.router_loss(mixed.logits[:, None])
         main = {'cls': self.loss(self.classifier(mixed.out), targets).mean()}
@@ -150,13 +158,13 @@ class TextAlignHead(BaseFASHead):
             losses = self.loss(logits.flatten(0, 1), targets.repeat(len(logits)))
             main['align'] = self.align_weight * losses.sum() / len(targets)
         if self.text_weight:
-            text, router_of_text = self._text_terms()
+            text, router_of_text = self._text_terms(anchors)
             main['text'], router = self.text_weight * text, router + router_of_text
         return LossTerms({**main, 'router': router}, confidence=self.confidence_terms(features, present))
 
-    def _text_terms(self) -> tuple[Tensor, Tensor]:
-        """Classify the raw anchors: loss and router loss, means over the anchors, summed over both classes."""
-        mixed = self.mixture(self.anchors.embeddings)
+    def _text_terms(self, anchors: Tensor) -> tuple[Tensor, Tensor]:
+        """Classify raw anchors (K, C): loss and router loss, means over the anchors, summed over both classes."""
+        mixed = self.mixture(anchors)
         logits = self.classifier(mixed.out).split(self.anchors.num_anchors)
         loss, router = mixed.out.new_zeros(()), mixed.out.new_zeros(())
         for label, (own, routing) in enumerate(zip(logits, mixed.logits.split(self.anchors.num_anchors))):

@@ -14,6 +14,7 @@ import yaml
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmfas.models.heads.text_tower import TextTower
 from mmfas.structures import LIVE, SPOOF
 
 #: The 24 + 24 prompts of MMDA (arXiv 2505.09484): 18 of its own and 6 of FLIP (arXiv 2309.16649) per class.
@@ -21,9 +22,11 @@ MMDA_PROMPTS = Path(__file__).with_name('mmda_prompts.yml')
 
 
 class TextAnchors(BaseModule):
-    """Anchors of both classes, encoded once and for all.
+    """Anchors of both classes (K, C), the spoof anchors first.
 
-    `embeddings` (K, C) holds the spoof anchors first. It is a buffer and travels with the checkpoint.
+    They are encoded once and for all: `embeddings` is a buffer and travels with the checkpoint; no text tower is
+    there. With `train_text` it is, and encodes the prompts whenever the anchors are asked for: in every step of
+    training, never for a score.
 
     Args:
         dims: Width C.
@@ -31,13 +34,18 @@ class TextAnchors(BaseModule):
         file: File of `mmfas encode_prompts`, read by `init_weights`. None for directions drawn at random, which
             mean nothing: a stand-in where there is no text tower of that width.
         seed: Of the random directions.
+        train_text: Train the text tower of CLIP with the rest, as the released code does.
+        text_tower: With `train_text`: `pretrained`, a file with a whole CLIP in the names of OpenAI, read by
+            `init_weights` (random weights without); `prompts`, a file for `read_prompts` (those of MMDA without);
+            `arch`, see `TextTower`.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
-        ValueError: If a class has no anchor.
+        ValueError: If a class has no anchor, options do not fit each other, or the tower has another width.
+        ModuleNotFoundError: With `train_text`, if open_clip is not installed.
     """
 
-    embeddings: Tensor
+    embeddings: Tensor | None
 
     def __init__(
         self,
@@ -46,26 +54,47 @@ class TextAnchors(BaseModule):
         num_anchors: Sequence[int] = (24, 24),
         file: str | None = None,
         seed: int = 0,
+        train_text: bool = False,
+        text_tower: Mapping[str, Any] | None = None,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
         if len(num_anchors) != 2 or min(num_anchors) < 1:
             raise ValueError(f'num_anchors must be two numbers from 1 on, spoof and live, but got {num_anchors}')
-        self.file = file
+        if train_text and file is not None or text_tower is not None and not train_text:
+            raise ValueError(
+                'with train_text=True the text tower makes the anchors (text_tower), without it they come from a '
+                f'file (file), but got train_text={train_text}, file={file!r} and text_tower={text_tower}'
+            )
+        self.dims, self.file = dims, file
         self.num_anchors = (int(num_anchors[0]), int(num_anchors[1]))
+        tower = {'pretrained': None, 'prompts': None, **(text_tower or {})}
+        self.pretrained = tower.pop('pretrained')
+        self.tower = _build_tower(self.num_anchors, dims, **tower) if train_text else None
         generator = torch.Generator().manual_seed(seed)
-        self.register_buffer('embeddings', torch.randn(sum(num_anchors), dims, generator=generator))
+        drawn = None if train_text else torch.randn(sum(num_anchors), dims, generator=generator)
+        self.register_buffer('embeddings', drawn)
+
+    def forward(self) -> Tensor:
+        """Return the anchors (K, C); only with `train_text` is anything computed."""
+        if self.tower is not None:
+            return self.tower()
+        assert self.embeddings is not None  # there is one or the other
+        return self.embeddings
 
     def init_weights(self) -> None:
-        """Read the file of anchors, if there is one.
+        """Read the file of anchors or the weights of the text tower, if there is one.
 
         Raises:
             ValueError: If it is none, or holds other numbers of anchors or another width; the message names both.
         """
         super().init_weights()
-        if self.file is None:
+        from mmfas.utils.checkpoint import load_checkpoint, load_weights
+
+        if self.tower is not None and self.pretrained is not None:
+            self.tower.load_clip(load_weights(self.pretrained))
+        if self.embeddings is None or self.file is None:
             return
-        from mmfas.utils.checkpoint import load_checkpoint
 
         given = load_checkpoint(self.file)
         if not {'embeddings', 'num_anchors'} <= set(given):
@@ -81,6 +110,19 @@ class TextAnchors(BaseModule):
                 f'{wanted[1]} of width {wanted[0]}; set num_anchors and dims of the anchors'
             )
         self.embeddings.copy_(given['embeddings'])
+
+
+def _build_tower(num_anchors: tuple[int, int], dims: int, *, prompts: str | None, **options: Any) -> TextTower:
+    """Build the text tower over the prompts of both classes."""
+    texts = list(read_prompts(prompts or MMDA_PROMPTS).values())
+    tower = TextTower([text for own in texts for text in own], **options)
+    found = (tower.dims, tuple(map(len, texts)))
+    if found != (dims, num_anchors):
+        raise ValueError(
+            f'the text tower makes {found[1]} anchors (spoof, live) of width {found[0]}, but the config says '
+            f'{num_anchors} of width {dims}; set num_anchors and dims of the anchors'
+        )
+    return tower
 
 
 def read_prompts(file: str | Path = MMDA_PROMPTS) -> dict[int, list[str]]:
