@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmfas.models.layers.router_losses import logit_size, switch_balance
 from mmfas.models.layers.stacked import StackedLinear
 
 
@@ -143,10 +144,10 @@ class ExpertMixture(nn.Module):
             tokens whose first choice is e, p_e the mean chance of e.
         """
         weight = logits.new_ones(logits.shape[:-1]) if valid is None else valid.to(logits.dtype)
-        z_loss = (logits.logsumexp(-1).square() * weight).sum() / weight.sum()
+        z_loss = logit_size(logits, weight)
         chances, first = logits.softmax(-1), functional.one_hot(logits.argmax(-1), logits.shape[-1])
         if not self.balance_per_sample:
             chances, first, weight = chances.flatten(0, 1)[None], first.flatten(0, 1)[None], weight.flatten()[None]
         share = (weight / weight.sum(1, keepdim=True).clamp(min=1))[..., None]
-        balance = ((chances * share).sum(1) * (first * share).sum(1)).mean() * logits.shape[-1] ** 2
+        balance = switch_balance((first * share).sum(1), (chances * share).sum(1))
         return self.balance_weight * balance + self.z_weight * z_loss

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmfas.models.layers.router_losses import logit_size, switch_balance
+
 
 @dataclass(frozen=True)
 class Routing:
@@ -189,7 +191,7 @@ def balance_loss(routing: Routing) -> Tensor:
     keys = torch.stack([index // num_keys, index % num_keys])  # (2, N, H, T)
     keys = keys.transpose(1, 2).flatten(2)  # (2, H, N*T)
     used = torch.zeros_like(scores[0]).scatter_add(2, keys, torch.ones_like(keys, dtype=scores.dtype))
-    return num_keys * (used / keys.shape[-1] * torch.softmax(scores, dim=-1).mean(0)).sum(-1).mean()
+    return switch_balance(used / keys.shape[-1], torch.softmax(scores, dim=-1).mean(0))
 
 
 def router_z_loss(routing: Routing) -> Tensor:
@@ -203,7 +205,7 @@ def router_z_loss(routing: Routing) -> Tensor:
     Returns:
         Scalar with gradient to the scores.
     """
-    return torch.logsumexp(routing.scores, dim=-1).square().mean()
+    return logit_size(routing.scores)
 
 
 def expert_usage(index: Tensor, num_experts: int) -> Tensor:
