@@ -32,6 +32,7 @@ class AnchorView:
         num_anchors: Number of spoof and of live anchors, in sum K.
         score: Score of that sample.
         sample_id: Its name.
+        are_random: Whether the anchors are random directions that no text tower has made.
     """
 
     attention: Tensor
@@ -42,6 +43,7 @@ class AnchorView:
     num_anchors: tuple[int, int]
     score: float
     sample_id: str
+    are_random: bool
 
 
 @torch.no_grad()
@@ -92,4 +94,5 @@ def view_anchors(
         num_anchors=head.anchors.num_anchors,
         score=float(model(**alone, mode='predict')[0].pred_score),
         sample_id=str(samples[face]['data_samples'].get('sample_id')),
+        are_random=head.anchors.file is None and head.anchors.tower is None,
     )

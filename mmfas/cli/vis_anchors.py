@@ -54,7 +54,9 @@ def main(argv: list[str] | None = None) -> int:
     figures = {
         'attention': draw_attention(names, last.modalities, attention, weights),
         'lambda': plot_noise_weight(names, weights),
-        'cosines': draw_anchor_cosines(last.pictures, last.modalities, cosines, labels, last.num_anchors[0]),
+        'cosines': draw_anchor_cosines(
+            last.pictures, last.modalities, cosines, labels, last.num_anchors[0], are_random=last.are_random
+        ),
     }
     for name, figure in figures.items():
         print(save_figure(figure, Path(args.out_dir) / f'{name}.png'))
@@ -62,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     for name, part in (('spoof', slice(0, last.num_anchors[0])), ('live', slice(last.num_anchors[0], None))):
         own = cosines[-1, part]
         print(f'closest {name} anchor: {labels[part][own.argmax()]} ({own.max():.3f})')
+    if last.are_random:
+        print('the anchors of this config are random directions: what they are called says nothing')
     return 0
 
 

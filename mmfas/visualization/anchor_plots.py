@@ -41,10 +41,12 @@ def draw_attention(
         for axes, (title, values) in zip(grid[:, column], rows.items(), strict=True):
             axes.imshow(values, cmap='RdBu_r', vmin=-1, vmax=1)
             for (row, key), value in np.ndenumerate(values):
-                axes.text(key, row, f'{value:.2f}', ha='center', va='center', fontsize=7)
+                axes.text(key, row, f'{np.round(value, 2) + 0.0:.2f}', ha='center', va='center', fontsize=7)
             axes.set_title(f'{name}\n{title}' if title == 'sample' else title, fontsize=8)
             axes.set_xticks(range(len(modalities)), modalities, fontsize=7)
             axes.set_yticks(range(len(modalities)), modalities, fontsize=7)
+    figure.supxlabel('is attended to', fontsize=8)
+    figure.supylabel('attends', fontsize=8)
     return figure
 
 
@@ -65,7 +67,13 @@ def plot_noise_weight(names: Sequence[str], noise_weights: Sequence[float]) -> F
 
 
 def draw_anchor_cosines(
-    pictures: np.ndarray, modalities: Sequence[str], cosines: np.ndarray, labels: Sequence[str], num_spoof: int
+    pictures: np.ndarray,
+    modalities: Sequence[str],
+    cosines: np.ndarray,
+    labels: Sequence[str],
+    num_spoof: int,
+    *,
+    are_random: bool = False,
 ) -> Figure:
     """Draw one face and its cosine to every anchor at the last state, and the closest ones of all states.
 
@@ -75,6 +83,7 @@ def draw_anchor_cosines(
         cosines: Cosines (S, K), spoof anchors first.
         labels: What each anchor is called, K of them.
         num_spoof: How many of them are spoof.
+        are_random: Whether the anchors are random directions, of which the figure then warns.
 
     Returns:
         The figure: the face, a bar for each anchor with the closest of either class in full colour, and the
@@ -97,8 +106,16 @@ def draw_anchor_cosines(
             axes.barh(place, value, color=colour, alpha=alpha)
         course.plot(cosines[:, part].max(1), color=colour, marker='.', label=name)
     axes.set_yticks(range(num_anchors), labels, fontsize=7)
-    axes.invert_yaxis()
-    axes.set_xlabel('cosine at the last state', fontsize=8)
+    axes.set_ylim(num_anchors - 0.4, -0.6)  # the first anchor on top
+    note = '; the anchors are random directions, what they are called says nothing' if are_random else ''
+    axes.set_xlabel(f'cosine at the last state{note}', fontsize=8)
+    for each in (axes, course):
+        each.tick_params(axis='x', labelsize=7)
+        each.spines[['top', 'right']].set_visible(False)
+    course.tick_params(axis='y', labelsize=7)
+    depth = len(cosines) // 2
+    names = [f'$v_{level}$' for level in range(depth + 1)] + [f"$v'_{level}$" for level in reversed(range(depth))]
+    course.set_xticks(range(len(cosines)), names)
     course.set_title('largest cosine at every state', fontsize=8)
     course.legend(frameon=False, fontsize=8)
     return figure

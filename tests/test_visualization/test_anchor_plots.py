@@ -65,14 +65,24 @@ def test_attention_is_drawn_with_what_is_left_of_it() -> None:
 
 
 def test_every_anchor_has_a_bar_and_the_closest_stand_out() -> None:
-    cosines = np.array([[0.9, 0, 0, 0.1, 0.3], [0.1, 0.5, 0.2, 0.4, -0.6]])
+    cosines = np.array([[0.9, 0, 0, 0.1, 0.3], [0.1, 0.5, 0.2, 0.4, -0.6], [0.1, 0.5, 0.2, 0.4, -0.6]])
     figure = draw_anchor_cosines(np.zeros((2, 8, 8, 3), np.uint8), ('rgb', 'ir'), cosines, list('abcde'), 3)
     *faces, course, bars = figure.axes
     assert [axes.get_title() for axes in faces] == ['rgb', 'ir']
     assert [bar.get_width() for bar in bars.patches] == [0.1, 0.5, 0.2, 0.4, -0.6]
     assert [bar.get_alpha() for bar in bars.patches] == [0.4, 1, 0.4, 1, 0.4]
-    assert [line.get_ydata().tolist() for line in course.get_lines()] == [[0.9, 0.5], [0.3, 0.4]]
+    assert [line.get_ydata().tolist() for line in course.get_lines()] == [[0.9, 0.5, 0.5], [0.3, 0.4, 0.4]]
     assert [label.get_text() for label in bars.get_yticklabels()] == list('abcde')
+    assert [label.get_text() for label in course.get_xticklabels()] == ['$v_0$', '$v_1$', "$v'_0$"]
+    assert 'random' not in bars.get_xlabel()
+
+
+def test_a_u_has_its_states_named_and_random_anchors_are_told() -> None:
+    faces = np.zeros((1, 8, 8, 3), np.uint8)
+    *_, course, bars = draw_anchor_cosines(faces, ('rgb',), np.eye(5), list('abcde'), 3, are_random=True).axes
+    names = [label.get_text() for label in course.get_xticklabels()]
+    assert names == ['$v_0$', '$v_1$', '$v_2$', "$v'_1$", "$v'_0$"]
+    assert 'random directions' in bars.get_xlabel()
 
 
 def test_command_draws_checkpoints_with_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,6 +99,7 @@ def test_command_draws_checkpoints_with_texts(tmp_path: Path, capsys: pytest.Cap
     assert all(path.stat().st_size > 1000 for path in (tmp_path / 'out').iterdir())
     told = capsys.readouterr().out
     assert 'lambda 0.784; s0 has the score' in told and 'closest live anchor: a ' in told
+    assert 'are random directions' in told
     (tmp_path / 'prompts.yml').write_text('spoof: [a mask]\nlive: [a face]')
     assert main([*files, '--prompts', str(tmp_path / 'prompts.yml')]) == 1
     assert 'has (1, 1) texts (spoof, live), but the model (3, 2) anchors' in capsys.readouterr().err
