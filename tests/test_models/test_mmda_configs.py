@@ -26,7 +26,7 @@ def build(cfg: Config) -> MultiModalFAS:
 
 
 def test_all_are_found() -> None:
-    assert len(LEAVES) == 10
+    assert len(LEAVES) == 11
 
 
 @pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
@@ -43,6 +43,18 @@ def test_configs_build_what_their_names_say(path: Path) -> None:
     assert (model.head.log_scale is None) == path.stem.endswith('no-rs2')
     target = path.stem.split('cpsw-')[-1].split('synthfas-')[-1].split('_')[0][-1].upper()
     assert [Path(name).name for name in cfg.test_dataloader.dataset.ann_file] == [f'{target}-test.txt']
+
+
+def test_the_small_clip_is_the_large_one_made_narrow() -> None:
+    small, large = (
+        Config.fromfile(CONFIGS / f'mmda_{name}.py').model
+        for name in ('mini-clip_1xb32-12e_synthfas-cps2w', 'clip-vit-b16_1xb32-100e_cpsw-cps2w')
+    )
+    sizes = ('arch', 'img_size', 'patch_size')
+    towers = [{key: value for key, value in cfg.trunk.vit.items() if key not in sizes} for cfg in (small, large)]
+    assert towers[0] == towers[1] and 'per_modality' not in {**small.trunk, **large.trunk}
+    assert small.trunk.proj_dims == small.head.anchors.dims == 128
+    assert small.neck == Config.fromfile(CONFIGS / f'{SMALL}.py').model.neck
 
 
 def test_small_configs_share_trunk_and_schedule() -> None:
