@@ -120,6 +120,19 @@ def test_a_partner_gives_only_what_it_has() -> None:
     assert not fuse(neck.eval(), x).aux_losses
 
 
+def test_a_bank_stands_for_the_mean_of_its_maps() -> None:
+    neck = neck_with(reference='bank', bank_size=4)
+    neck.bank.copy_(torch.randn(4, 3, 8))
+    x = torch.randn(3, 3, 8, dtype=torch.float64)
+    features = fuse(neck, x, PRESENT)
+    maps = [neck.attention(neck.norm1(x), neck.norm1(one.expand(3, 3, 8)), PRESENT).maps[1] for one in neck.bank]
+    torch.testing.assert_close(features.maps['attention'][1], torch.stack(maps).mean(0))
+    for row, keys in enumerate(PRESENT):
+        assert (features.maps['attention'][:, row, :, :, ~keys] == 0).all()
+    alone = torch.cat([fuse(neck, x[i : i + 1], PRESENT[i : i + 1]).fused for i in range(3)])
+    torch.testing.assert_close(features.fused, alone, rtol=0, atol=1e-12)
+
+
 def states_by_equation(u: UDSA, image: Tensor) -> list[Tensor]:
     """Every state of images alone, one sample after the other: 2 d + 1 of (B, C)."""
     rows = []
@@ -147,6 +160,25 @@ def test_pruned_inference_equals_all_states(up: str, num_levels: int) -> None:
     torch.testing.assert_close(states.image, torch.stack(states_by_equation(u, image)), rtol=0, atol=1e-12)
     torch.testing.assert_close(u.refine(image), states.image[-1], rtol=0, atol=1e-12)
     assert torch.equal(states.anchors, states.anchors.flip(0)), 'the way up meets the anchors of the way down'
+
+
+@pytest.mark.parametrize(('up', 'needed'), [('chained', {0, 1, 2}), ('parallel', {0})])
+def test_a_score_runs_no_block_and_no_anchor_that_does_not_reach_it(up: str, needed: set[int]) -> None:
+    u_dsa = dict(num_levels=3, num_heads=2, up=up, experts=FEW)
+    spec = dict(modalities=MODALITIES, fused_dims=16)
+    head = TextAlignHead(dict(dims=16, num_anchors=(3, 2)), u_dsa=u_dsa, classifier=FEW, spec=spec).eval()
+    run: set[int] = set()
+    for level in range(3):
+        for block in (head.u_dsa.adapt[level], head.u_dsa.remap[level]):
+            block.register_forward_hook(lambda block, inputs, output, level=level: run.add(level))
+    features = FusedFeatures(fused=torch.randn(4, 16), per_modality=None)
+    logits = head(features)
+    assert run == needed
+    torch.nn.init.constant_(head.anchors.embeddings, torch.nan)
+    for level in {0, 1, 2} - needed:
+        for parameter in (*head.u_dsa.adapt[level].parameters(), *head.u_dsa.remap[level].parameters()):
+            torch.nn.init.constant_(parameter, torch.nan)
+    assert torch.equal(head(features), logits) and logits.isfinite().all()
 
 
 @pytest.mark.parametrize('num_levels', [1, 2, 7])
