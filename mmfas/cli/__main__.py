@@ -41,6 +41,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
         'mmfas.cli.measure_batch_leakage',
         'measure what a method gains from the other samples of its batch',
     ),
+    (
+        'study_batch_leakage',
+        'mmfas.cli.study_batch_leakage',
+        'train methods and measure what they gain from their batch',
+    ),
     ('publish_model', 'mmfas.cli.publish_model', 'strip a checkpoint and name it by its hash'),
     ('convert_weights', 'mmfas.cli.convert_weights', 'convert torchvision, timm or CLIP weights for a trunk'),
     ('fill_reference_bank', 'mmfas.cli.fill_reference_bank', 'store the references of MD2A in a checkpoint'),
