@@ -97,7 +97,8 @@ def _check_contradictions(split: str, infos: Sequence[Mapping[str, Any]]) -> lis
         earlier = first.setdefault(files_of(info), info)
         if earlier['gt_label'] != info['gt_label']:
             lines = f'{earlier["source_line"]} and {info["source_line"]}'
-            message = f'{files_of(info)[0]} is live in one of {lines} and spoof in the other; correct one of them'
+            shown = next(iter(info['img_paths'].values()))
+            message = f'{shown} is live in one of {lines} and spoof in the other; correct one of them'
             problems.append(Problem('two labels', split, message))
     return problems
 

@@ -50,7 +50,7 @@ def kill_when_there_is(path: Path, folder: Path, data_root: Path) -> None:
     """Start the command and kill it, and nothing else, as soon as a file is there."""
     command = [sys.executable, '-m', 'mmfas.cli', 'benchmark', *arguments(folder, data_root)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600  # it takes seconds; a busy machine may need minutes
     while not path.is_file():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)

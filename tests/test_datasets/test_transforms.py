@@ -215,7 +215,7 @@ def test_pack() -> None:
     with pytest.raises(
         ValueError, match="finds no images; start the pipeline with dict.type='LoadMultiModalImages'"
     ):
-        PackFASInputs().transform({'img_paths': results['img_paths']})
+        PackFASInputs().transform({'gt_label': 1})
 
 
 def test_data_sample_travels_without_file_descriptors() -> None:

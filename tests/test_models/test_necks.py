@@ -164,8 +164,8 @@ def test_state_is_never_changed_in_place() -> None:
 def test_spec_comes_from_the_trunk() -> None:
     model = build(modalities=('rgb', 'ir'), trunk={**VIT, 'proj_dims': 12})
     assert model.neck.spec == StreamSpec(
-        ('rgb', 'ir'), 12, token_dims=16, num_blocks=2, num_prefix=1, grid=(4, 4), image_size=(32, 32),
-        trunk='MultiStreamViT',
+        ('rgb', 'ir'), 12, token_dims=16, num_blocks=2, num_prefix=1, reads_prefix_only=True,
+        grid=(4, 4), image_size=(32, 32), trunk='MultiStreamViT',
     )  # fmt: skip
     assert concat_streams(torch.zeros(2, 5, 12)).shape == (5, model.neck.out_dims)
     with pytest.raises(ValueError, match='modalities must be one or more of'):

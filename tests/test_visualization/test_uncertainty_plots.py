@@ -52,7 +52,8 @@ def config(neck: str = 'UAdapterNeck') -> Config:
     )
     sampler = dict(type='DefaultSampler', shuffle=False)
     loader = dict(batch_size=2, num_workers=0, dataset=dict(type='UncertainPhotos'), sampler=sampler)
-    return Config(dict(model=model, test_dataloader=loader, test_evaluator={}, test_cfg={}, default_scope='mmfas'))
+    test = dict(test_dataloader=loader, test_evaluator=dict(type='FASMetric'), test_cfg={})
+    return Config(dict(model=model, default_scope='mmfas', **test))
 
 
 def test_maps_are_those_of_the_neck_and_of_each_sample_alone(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_command_writes_a_figure_of_every_sample(tmp_path: Path, capsys: pytest.
     assert names == ['000_W-photo-0.png.png', '001_W-photo-2.png.png']
     assert all((tmp_path / 'out' / name).stat().st_size > 5000 for name in names)
     assert capsys.readouterr().out.count('U rgb 0.') == 2
-    assert main([str(path), '--out-dir', str(tmp_path), '--blocks', '2']) == 2
+    assert main([str(path), '--out-dir', str(tmp_path), '--blocks', '2']) == 1
     assert '--blocks must lie in 0..1, got [2]' in capsys.readouterr().err
 
 
