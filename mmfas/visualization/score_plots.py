@@ -29,6 +29,7 @@ from mmfas.visualization.style import (
     LIVE_COLOUR,
     SPOOF_COLOUR,
     THRESHOLD_COLOUR,
+    add_legend,
     new_figure,
     save_figure,
     series_look,
@@ -98,7 +99,7 @@ def plot_roc(tables: Mapping[str, ScoreTable], *, thresholds: Mapping[str, Thres
     axes.set_xlim(smallest, 1)
     axes.set_ylim(-0.02, 1.02)
     _mark_threshold(axes, thresholds or {})
-    axes.legend(loc='lower right', fontsize=8, framealpha=0.9)
+    add_legend(figure, axes, num_series=len(tables), loc='lower right')
     return figure
 
 
@@ -143,7 +144,7 @@ def plot_det(tables: Mapping[str, ScoreTable], *, thresholds: Mapping[str, Thres
     axes.set_xlim(*limits)
     axes.set_ylim(*limits)
     _mark_threshold(axes, thresholds or {})
-    axes.legend(loc='upper right', fontsize=8, framealpha=0.9)
+    add_legend(figure, axes, num_series=len(tables), loc='upper right')
     return figure
 
 

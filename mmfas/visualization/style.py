@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +19,10 @@ SPOOF_COLOUR = '#D55E00'
 THRESHOLD_COLOUR = '#333333'
 SERIES_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 SERIES_STYLES = ('-', '--', '-.', ':')
+
+#: More series than this have their legend below the axes: inside it would hide the curves.
+_MAX_INSIDE = 2
+_LEGEND_ROW_INCH = 0.18
 
 
 def new_figure(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
@@ -62,6 +66,23 @@ def series_look(index: int) -> dict[str, Any]:
         'color': SERIES_COLOURS[index % len(SERIES_COLOURS)],
         'linestyle': SERIES_STYLES[index % len(SERIES_STYLES)],
     }
+
+
+def add_legend(figure: Figure, axes: Axes, *, num_series: int, loc: Literal['upper right', 'lower right']) -> None:
+    """Add a legend inside the axes, or below them where many series would be hidden by it.
+
+    Args:
+        figure: The figure.
+        axes: Its only axes, with labelled series.
+        num_series: Number of curves.
+        loc: Corner for a legend inside.
+    """
+    if num_series <= _MAX_INSIDE:
+        axes.legend(loc=loc, fontsize=8, framealpha=0.9)
+        return
+    legend = figure.legend(loc='outside lower center', fontsize=8, frameon=False)
+    # The axes keep their size.
+    figure.set_figheight(figure.get_figheight() + _LEGEND_ROW_INCH * len(legend.get_texts()))
 
 
 def save_figure(figure: Figure, path: str | PathLike[str]) -> Path:

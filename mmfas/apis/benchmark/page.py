@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -13,6 +14,7 @@ from mmfas.apis.benchmark.methods import short_name
 from mmfas.apis.benchmark.plan import SPLITS, title_of
 from mmfas.apis.benchmark.records import Record, load_scores
 from mmfas.apis.benchmark.tables import TITLES, Chosen, Table, build_tables
+from mmfas.apis.synthfas_tables import NOT_RUN
 from mmfas.evaluation import ScoreTable, Threshold
 from mmfas.visualization.method_plots import plot_pai_comparison
 from mmfas.visualization.score_plots import plot_det, plot_roc
@@ -22,13 +24,19 @@ if TYPE_CHECKING:
 
 _DOTS_PER_INCH = 95
 _NUM_COLOURS = 64
+#: Columns of names; the others hold numbers.
+_TEXT_COLUMNS = ('split', 'method')
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:84rem;padding:0 1rem;color:#1a1a1a}
 table{border-collapse:collapse;margin:.6rem 0 1.4rem}caption{text-align:left;font-weight:600;padding:.3rem 0}
 th,td{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right;font-variant-numeric:tabular-nums}
-th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid #555;vertical-align:bottom}
+td{white-space:nowrap}.text{text-align:left}thead th{border-bottom:2px solid #555;vertical-align:bottom}
 tbody tr:hover{background:#f2f6fa}.none{color:#999}.wide{overflow-x:auto}
-figure{display:inline-block;margin:.3rem;vertical-align:top}figcaption{font-size:.85rem;color:#555}
+.figures{display:grid;gap:.6rem;grid-template-columns:minmax(0,max-content);align-items:start}
+@media(min-width:80rem){.figures{grid-template-columns:repeat(2,minmax(0,max-content))}
+.figures figure:nth-child(3){grid-column:2;grid-row:1/span 2}}
+figure{margin:0}figcaption{font-size:.85rem;color:#555}
+code{font-size:.92em;background:#f3f3f3;padding:0 .2em}
 img{max-width:100%;height:auto}summary{cursor:pointer;font-weight:600;padding:.3rem 0}
 """
 
@@ -68,21 +76,30 @@ def html_report(
 
 
 def _list(items: Sequence[str]) -> str:
-    return f'<ul>{"".join(f"<li>{escape(item)}</li>" for item in items)}</ul>'
+    """Return sentences as a list; what stands between backticks is code."""
+    texts = (re.sub('`([^`]*)`', r'<code>\1</code>', escape(item)) for item in items)
+    return f'<ul>{"".join(f"<li>{text}</li>" for text in texts)}</ul>'
 
 
 def _table(table: Table) -> str:
-    """Return a table; cells that were not run are grey."""
-    head = ''.join(f'<th>{escape(cell)}</th>' for cell in table.header)
-    rows = [
-        ''.join(
-            f'<td class="none">{cell}</td>' if cell == 'not run' else f'<td>{escape(cell)}</td>' for cell in row
-        )
-        for row in table.rows
-    ]
+    """Return a table; names stand left, numbers right, cells that were not run are grey."""
+    head = ''.join(f'<th{_class(name)}>{escape(name)}</th>' for name in table.header)
+    rows = [''.join(map(_cell, table.header, row)) for row in table.rows]
     body = '\n'.join(f'<tr>{row}</tr>' for row in rows)
     caption = f'<caption>{escape(table.caption)}</caption>'
     return f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+
+
+def _class(column: str) -> str:
+    return ' class="text"' if column in _TEXT_COLUMNS else ''
+
+
+def _cell(column: str, text: str) -> str:
+    """Return one cell; two numbers with intervals stand one below the other."""
+    if text == NOT_RUN:
+        return f'<td class="none">{text}</td>'
+    shown = escape(text)
+    return f'<td{_class(column)}>{shown.replace(" / ", " /<br>") if "±" in text else shown}</td>'
 
 
 def _figures(chosen: Chosen, protocol: int, records: str | Path) -> Iterator[str]:
@@ -96,10 +113,11 @@ def _figures(chosen: Chosen, protocol: int, records: str | Path) -> Iterator[str
         title = title_of(split)
         seeds = ', '.join(sorted({str(record.seed) for record in shown.values()}))
         yield f'<details{" open" if protocol != 2 else ""}><summary>{escape(title)}: curves and errors</summary>'
+        yield '<div class="figures">'
         yield _figure(plot_roc(tables, thresholds=thresholds), f'ROC, {title}, seed {seeds}')
         yield _figure(plot_det(tables, thresholds=thresholds), f'DET, {title}, seed {seeds}')
         yield _figure(plot_pai_comparison(tables, thresholds=thresholds), f'Attack kinds, {title}, seed {seeds}')
-        yield '</details>'
+        yield '</div></details>'
 
 
 def _first_seeds(chosen: Chosen, protocol: int, split: str) -> dict[str, Record]:
