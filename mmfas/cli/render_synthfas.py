@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from mmfas.cli.errors import reports_user_errors
+from mmfas.cli.progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,18 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--contact-sheet', type=Path, metavar='PNG', help='draw live and every attack; no folder')
     parser.add_argument('--statistics', type=Path, metavar='PNG', help='plot statistics of the rendered folder')
-
-
-def _show_progress(start: float, done: int, total: int) -> None:
-    """Draw a progress bar on a terminal, or a line every tenth of the way elsewhere."""
-    rate = done / max(time.monotonic() - start, 1e-6)
-    if sys.stderr.isatty():
-        bar = '#' * (30 * done // total)
-        print(
-            f'\r[{bar:<30}] {done}/{total} triples', end='\n' if done == total else '', file=sys.stderr, flush=True
-        )
-    elif done == total or done % max(total // 10, 1) < 30:
-        print(f'{done}/{total} triples, {rate:.0f}/s', file=sys.stderr)
 
 
 def _draw(args: argparse.Namespace) -> None:
@@ -93,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
                 splits=tuple(args.splits),
                 num_processes=args.num_processes,
                 verify=args.verify,
-                progress=lambda done, total: _show_progress(start, done, total),
+                progress=Progress('triples'),
             )
             print(
                 f'{args.out}: {report.num_triples} triples ({report.num_rendered} chunks rendered, '

@@ -12,14 +12,14 @@ from mmengine.dataset import BaseDataset
 
 from mmfas.datasets.annotations import PROVENANCE_KEYS, read_annotations, read_meta
 from mmfas.datasets.cleaning import clean_records
-from mmfas.datasets.protocols import UNKNOWN
+from mmfas.datasets.protocols import PADISI_FOLDER, UNKNOWN
 from mmfas.datasets.randomness import EpochClock, needs_full_seeding, sample_randomness
 from mmfas.registry import DATASETS, SCOPE, TRANSFORMS
 from mmfas.structures import LIVE, MODALITIES, SPOOF, check_modalities
 
 __all__ = ['MultiModalFaceDataset']
 
-_PREFIXES = {'img': '', 'npz': 'PADISI'}
+_PREFIXES = {'img': '', 'npz': PADISI_FOLDER}
 
 
 @DATASETS.register_module()

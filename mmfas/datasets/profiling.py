@@ -98,7 +98,7 @@ def measure_loading(dataset: Any, indices: Sequence[int]) -> LoadingTimes:
     """
     places = [
         (loading.LoadMultiModalImages, '_load_file', 0),
-        (loading, '_read_padisi', 0),
+        (loading, 'read_padisi', 0),
         (mmcv, 'imresize', 1),
         (PhotometricModalities, 'transform', 2),
         (GaussianNoiseModalities, 'transform', 2),

@@ -17,11 +17,13 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-__all__ = ['PADISI_DOMAIN', 'UNKNOWN', 'Provenance', 'parse_provenance']
+__all__ = ['PADISI_DOMAIN', 'PADISI_FOLDER', 'UNKNOWN', 'Provenance', 'parse_provenance']
 
 UNKNOWN = 'unknown'
 #: Domain of the list format `name.npz<TAB>label`.
 PADISI_DOMAIN = 'P'
+#: Folder of its archives below `data_root`; the lists name the files alone.
+PADISI_FOLDER = 'PADISI'
 
 _CEFA_PAIS = {1: 'live', 2: 'print', 3: 'print', 4: 'replay'}
 _CEFA_MASKS = {'3D-Mask': 'mask3d', 'Silicone-Mask': 'silicone'}

@@ -16,8 +16,10 @@ REPO = Path(__file__).resolve().parents[2]
 NO_COMMANDS = {
     '__init__': 'package',
     '__main__': 'the table itself',
+    'conversion': 'shared by the commands that convert',
     'errors': 'shared by the commands',
     'options': 'shared by the commands',
+    'progress': 'shared by the commands',
     'quickstart_report': 'the last step of tools/quickstart.sh',
 }
 

@@ -109,16 +109,26 @@ CPSW_ARCHIVES = {
 }
 
 
-def write_cpsw(root: Path) -> None:
-    """Write the twelve lists in their published formats, with small files in the published places."""
-    for number, (name, frames) in enumerate(CPSW_IMAGES.items()):
+def write_cpsw_lists(root: Path) -> None:
+    """Write the twelve lists in their published formats, without the files they name."""
+    for name, frames in CPSW_IMAGES.items():
         folders = CEFA_FOLDERS if name.startswith('C') else FOLDERS
         lines = []
         for video, frame, label in frames:
-            paths = write_triple(root, video, frame, number, folders=folders)
+            paths = [f'{video}/{folder}/{frame}.jpg' for folder in folders]
             lines.append(f'{" ".join(paths)} {label}')
         (root / f'{name}.txt').write_bytes('\r\n'.join(lines).encode())
     for name, archives in CPSW_ARCHIVES.items():
+        (root / f'{name}.txt').write_bytes(''.join(f'{a}\t{label}\n' for a, label in archives).encode())
+
+
+def write_cpsw(root: Path) -> None:
+    """Write the twelve lists in their published formats, with small files in the published places."""
+    write_cpsw_lists(root)
+    for number, (name, frames) in enumerate(CPSW_IMAGES.items()):
+        folders = CEFA_FOLDERS if name.startswith('C') else FOLDERS
+        for video, frame, _ in frames:
+            write_triple(root, video, frame, number, folders=folders)
+    for archives in CPSW_ARCHIVES.values():
         for archive, label in archives:
             write_padisi(root, archive, label)
-        (root / f'{name}.txt').write_bytes(''.join(f'{a}\t{label}\n' for a, label in archives).encode())

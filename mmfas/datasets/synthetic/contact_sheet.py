@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmfas.datasets.chunks import write_atomic
+
 from .domains import DOMAINS, SPLITS
-from .files import write_atomic
 from .plan import Setting, VideoPlan, plan_split
 from .render import Triple, render_video
 

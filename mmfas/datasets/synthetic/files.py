@@ -1,12 +1,9 @@
-"""Write pictures, npz files and lists so that a file under its final name is always complete."""
+"""Encode rendered pictures in the file formats of their domain."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
 import zipfile
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,19 +13,11 @@ from .layout import frame_files
 from .plan import Setting, VideoPlan, generator
 from .render import Triple
 
-__all__ = ['TEMPORARY_SUFFIX', 'encode_frame', 'write_atomic']
+__all__ = ['encode_frame']
 
-TEMPORARY_SUFFIX = '.partial'
 _NUM_CHANNELS_P = 22
 #: Grey levels as 0..1; looking them up is far faster than arithmetic in float16.
 _LEVELS = np.arange(256, dtype=np.float16) / np.float16(255)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write under a temporary name, then rename: readers and later runs never see half a file."""
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 def _jpeg(image: np.ndarray, quality: int) -> bytes:
@@ -77,11 +66,3 @@ def encode_frame(setting: Setting, plan: VideoPlan, frame: int, triple: Triple) 
         names.depth: _jpeg(triple.depth, int(quality[1])),
         names.ir: _jpeg(triple.ir, int(quality[2])),
     }
-
-
-def digest(contents: dict[str, bytes]) -> str:
-    """Return the sha256 over names and contents, in the order of the names."""
-    sha = hashlib.sha256()
-    for name in sorted(contents):
-        sha.update(name.encode() + b'\0' + len(contents[name]).to_bytes(8, 'big') + contents[name])
-    return sha.hexdigest()

@@ -6,23 +6,15 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmfas.datasets.chunks import ChunkEntry, write_atomic
+
 from .domains import RENDERER_VERSION
-from .files import write_atomic
 from .plan import Setting
 from .stress import DIALS_VERSION
 
-__all__ = ['ChunkEntry', 'Manifest', 'load_manifest']
+__all__ = ['Manifest', 'load_manifest']
 
 MANIFEST_NAME = 'manifest.json'
-
-
-@dataclass(frozen=True)
-class ChunkEntry:
-    """A finished chunk: ``sha256`` over names and contents, number of files and of bytes."""
-
-    sha256: str
-    num_files: int
-    num_bytes: int
 
 
 @dataclass

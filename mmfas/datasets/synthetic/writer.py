@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
+from mmfas.datasets.chunks import TEMPORARY_SUFFIX, ChunkEntry, digest, is_complete, run_tasks, write_atomic
+
 from .domains import DOMAINS, SPLITS
-from .files import TEMPORARY_SUFFIX, digest, encode_frame, write_atomic
+from .files import encode_frame
 from .layout import frame_files, list_line, list_name, sample_id, subject_key, video_key
-from .manifest import ChunkEntry, Manifest, load_manifest
+from .manifest import Manifest, load_manifest
 from .plan import Setting, VideoPlan, plan_split
 from .render import render_video
 
@@ -93,20 +94,6 @@ def render_chunk(task: tuple[Chunk, str]) -> tuple[str, ChunkEntry]:
     return chunk.name, ChunkEntry(digest(contents), len(contents), sum(map(len, contents.values())))
 
 
-def is_complete(chunk: Chunk, entry: ChunkEntry | None, root: Path, *, verify: bool) -> bool:
-    """Tell whether all files of a chunk are there with the right sizes (and, to verify, contents)."""
-    if entry is None:
-        return False
-    paths = [root / name for name in chunk.paths()]
-    if len(paths) != entry.num_files or not all(path.is_file() for path in paths):
-        return False
-    if sum(path.stat().st_size for path in paths) != entry.num_bytes:
-        return False
-    if not verify:
-        return True
-    return digest({name: (root / name).read_bytes() for name in chunk.paths()}) == entry.sha256
-
-
 def _check_repeat(name: str, old: ChunkEntry | None, new: ChunkEntry) -> None:
     """Refuse to mix data of two renderers under one version."""
     if old is not None and old.sha256 != new.sha256:
@@ -134,16 +121,6 @@ def write_lists(setting: Setting, chunks: list[Chunk], root: Path) -> int:
         write_atomic(root / name, text.encode())
     write_atomic(root / 'protocols' / 'records.csv', table.getvalue().encode())
     return sum(map(len, lists.values()))
-
-
-def _results(tasks: list[tuple[Chunk, str]], num_processes: int) -> Iterator[tuple[str, ChunkEntry]]:
-    """Render tasks in this process or in a pool."""
-    if num_processes <= 1 or len(tasks) < _MIN_CHUNKS_FOR_POOL:
-        yield from map(render_chunk, tasks)
-        return
-    # 'spawn' works alike on every system and never copies a running framework's threads.
-    with multiprocessing.get_context('spawn').Pool(min(num_processes, len(tasks))) as pool:
-        yield from pool.imap_unordered(render_chunk, tasks)
 
 
 def _complete_splits(setting: Setting, manifest: Manifest) -> list[Chunk]:
@@ -198,13 +175,18 @@ def render_dataset(
     chunks = plan_chunks(setting, domains, splits)
     weight = {chunk.name: sum(plan.num_frames for plan in chunk.plans) for chunk in chunks}
     todo = [
-        chunk for chunk in chunks if not is_complete(chunk, manifest.chunks.get(chunk.name), root, verify=verify)
+        chunk
+        for chunk in chunks
+        if not is_complete(chunk.paths(), manifest.chunks.get(chunk.name), root, verify=verify)
     ]
     total = sum(weight.values())
     done = total - sum(weight[chunk.name] for chunk in todo)
     manifest.save(root)
+    if len(todo) < _MIN_CHUNKS_FOR_POOL:
+        num_processes = 1
+    results = run_tasks(render_chunk, [(chunk, str(root)) for chunk in todo], num_processes)
     try:
-        for number, (name, entry) in enumerate(_results([(chunk, str(root)) for chunk in todo], num_processes)):
+        for number, (name, entry) in enumerate(results):
             _check_repeat(name, manifest.chunks.get(name), entry)
             manifest.chunks[name] = entry
             done += weight[name]

@@ -9,6 +9,7 @@ import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmfas.datasets.image_files import JPEG_START, decode_image, read_image_bytes, read_padisi
 from mmfas.datasets.randomness import numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES
@@ -16,42 +17,13 @@ from mmfas.structures import MODALITIES
 __all__ = ['LoadMultiModalImages']
 
 _READ_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # since OpenCV 4.10
-_JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
-#: Where PADISI's 22-channel arrays keep our modalities (colour is stored blue first).
-_PADISI_CHANNELS = {'rgb': (2, 1, 0), 'depth': (4, 4, 4), 'ir': (3, 3, 3)}
-_PADISI_NUM_CHANNELS = 22
-
-
-def _read_bytes(path: str) -> bytes:
-    """Read a whole file, and refuse a JPEG that was cut off (OpenCV would return it half grey)."""
-    try:
-        with open(path, 'rb') as file:  # twice as fast as Path.read_bytes
-            data = file.read()
-    except FileNotFoundError:
-        raise FileNotFoundError('the file does not exist') from None
-    except OSError as error:
-        raise ValueError(f'the file cannot be read: {error}') from error
-    if data.startswith(_JPEG_START) and _JPEG_END not in data[-1024:]:
-        raise ValueError('the JPEG data are cut off')
-    return data
-
-
-def _decode(data: bytes, flag: int) -> np.ndarray:
-    """Decode an image file, and turn OpenCV's None or error into an error that says so."""
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
-    except cv2.error as error:
-        raise ValueError(f'the file cannot be decoded: {error}') from error
-    if image is None:
-        raise ValueError('the file is empty' if not data else 'the file cannot be decoded as an image')
-    return image
 
 
 def _decode_rgb(data: bytes) -> np.ndarray:
     """Decode an image file as uint8 (H, W, 3), RGB order."""
     if _READ_RGB is None:
-        return cv2.cvtColor(_decode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    return _decode(data, _READ_RGB)
+        return cv2.cvtColor(decode_image(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return decode_image(data, _READ_RGB)
 
 
 def _make_table(limits: tuple[float, float] | None) -> np.ndarray | None:
@@ -63,28 +35,6 @@ def _make_table(limits: tuple[float, float] | None) -> np.ndarray | None:
         raise ValueError(f'a range must be (low, high) with low < high, but got {limits}')
     scaled = (np.arange(2**16, dtype=np.float64) - low) / (high - low) * 255
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-
-
-def _read_padisi(path: str, modalities: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Read the wanted modalities of a PADISI array of shape (1, 22, H, W) or (22, H, W) with values in [0, 1]."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            array = archive['data']
-    except FileNotFoundError:
-        raise FileNotFoundError('the file does not exist') from None
-    except Exception as error:  # zipfile, zlib and numpy have no common error
-        raise ValueError(f"no array 'data' can be read: {error}") from error
-    cube = array[0] if array.ndim == 4 and len(array) == 1 else array
-    if cube.ndim != 3 or len(cube) != _PADISI_NUM_CHANNELS or cube.dtype.kind != 'f':
-        raise ValueError(
-            f"'data' must be floating point of shape (1, {_PADISI_NUM_CHANNELS}, H, W), "
-            f'but is {array.dtype} of {array.shape}'
-        )
-    cube = cube[:5]
-    if not (cube.min() >= 0 and cube.max() <= 1):  # also catches NaN
-        raise ValueError(f"'data' must lie in [0, 1], but spans {cube.min()} to {cube.max()}")
-    levels = np.rint(cube * cube.dtype.type(255)).astype(np.uint8)
-    return {m: np.ascontiguousarray(levels[list(_PADISI_CHANNELS[m])].transpose(1, 2, 0)) for m in modalities}
 
 
 @TRANSFORMS.register_module()
@@ -132,10 +82,10 @@ class LoadMultiModalImages(BaseTransform):
 
     def _load_file(self, modality: str, path: str) -> np.ndarray:
         """Read one image file as uint8 (H, W, 3), RGB order."""
-        data = _read_bytes(path)
-        if modality == 'rgb' or data.startswith(_JPEG_START):  # a JPEG has 8 bits
+        data = read_image_bytes(path)
+        if modality == 'rgb' or data.startswith(JPEG_START):  # a JPEG has 8 bits
             return _decode_rgb(data)
-        image = _decode(data, cv2.IMREAD_UNCHANGED)
+        image = decode_image(data, cv2.IMREAD_UNCHANGED)
         if image.dtype == np.uint16:
             table = self._tables[modality]
             if table is None:
@@ -153,7 +103,7 @@ class LoadMultiModalImages(BaseTransform):
         modality, path = 'npz', paths.get('npz', '')
         try:
             if 'npz' in paths:
-                return _read_padisi(path, wanted)
+                return read_padisi(path, wanted)
             images = {}
             for modality in wanted:
                 if modality in paths:

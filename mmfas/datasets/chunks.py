@@ -1,0 +1,95 @@
+"""What long jobs need that write many files: complete files only, checksums, what is there already, processes."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+__all__ = ['TEMPORARY_SUFFIX', 'ChunkEntry', 'digest', 'is_complete', 'run_tasks', 'write_atomic']
+
+TEMPORARY_SUFFIX = '.partial'
+
+_Task = TypeVar('_Task')
+_Result = TypeVar('_Result')
+
+
+@dataclass(frozen=True)
+class ChunkEntry:
+    """A finished chunk of files: ``sha256`` over names and contents, number of files and of bytes."""
+
+    sha256: str
+    num_files: int
+    num_bytes: int
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write under a temporary name, then rename: readers and later runs never see half a file.
+
+    Args:
+        path: final name; its folder exists.
+        data: content.
+    """
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def digest(contents: Mapping[str, bytes]) -> str:
+    """Return the sha256 over names and contents, in the order of the names.
+
+    Args:
+        contents: name -> bytes.
+    """
+    sha = hashlib.sha256()
+    for name in sorted(contents):
+        sha.update(name.encode() + b'\0' + len(contents[name]).to_bytes(8, 'big') + contents[name])
+    return sha.hexdigest()
+
+
+def is_complete(names: Sequence[str], entry: ChunkEntry | None, root: Path, *, verify: bool) -> bool:
+    """Tell whether all files of a chunk are there with the right sizes.
+
+    Args:
+        names: relative paths of the files.
+        entry: what an earlier run wrote down, or None.
+        root: folder of the data.
+        verify: compare the contents too, not only names and sizes.
+
+    Returns:
+        Whether the chunk need not be made again.
+    """
+    if entry is None:
+        return False
+    paths = [root / name for name in names]
+    if len(paths) != entry.num_files or not all(path.is_file() for path in paths):
+        return False
+    if sum(path.stat().st_size for path in paths) != entry.num_bytes:
+        return False
+    return not verify or digest({name: (root / name).read_bytes() for name in names}) == entry.sha256
+
+
+def run_tasks(
+    function: Callable[[_Task], _Result], tasks: Sequence[_Task], num_processes: int
+) -> Iterator[_Result]:
+    """Work on tasks in this process or in several.
+
+    Args:
+        function: a function of a module, so that other processes find it.
+        tasks: what it is called with.
+        num_processes: processes; with 1 everything happens here.
+
+    Yields:
+        Results, in any order.
+    """
+    num_processes = min(num_processes, len(tasks))
+    if num_processes <= 1:
+        yield from map(function, tasks)
+        return
+    # 'spawn' works alike on every system and never copies a running framework's threads.
+    with multiprocessing.get_context('spawn').Pool(num_processes) as pool:
+        yield from pool.imap_unordered(function, tasks)

@@ -1,0 +1,195 @@
+"""Convert a data set: plan, recordings over processes, manifest, report; what is its own is in its converter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import cv2
+
+from mmfas.datasets.chunks import ChunkEntry, digest, is_complete, run_tasks, write_atomic
+
+from .journal import Entry, Journal
+from .needed import SPLITS, Needed, Recording, read_needed
+from .report import ConversionReport
+from .unit import Converter, Unit
+
+__all__ = ['CONVERSION_VERSION', 'convert_dataset', 'report_path']
+
+#: Grows when the bytes that a converter writes change.
+CONVERSION_VERSION = 1
+
+_Task = tuple[Converter, Unit, str]
+
+
+def report_path(out: str | Path, converter: Converter) -> Path:
+    """Return where the report of a conversion lies.
+
+    Args:
+        out: Folder of the results.
+        converter: The data set.
+    """
+    return Path(out, f'conversion_{converter.name}.txt')
+
+
+def convert_unit(task: _Task) -> tuple[str, Entry | None, str]:
+    """Convert and write one recording (runs in a worker process).
+
+    Args:
+        task: Converter, unit and folder of the results.
+
+    Returns:
+        Name of the recording, its entry, and an empty text; or None and why its files cannot be written.
+    """
+    cv2.setNumThreads(1)  # the processes fill the cores
+    converter, unit, root = task
+    converted = converter.convert(unit)
+    contents = dict(converted.contents)
+    try:
+        for name, data in contents.items():
+            path = Path(root, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, data)
+    except OSError as error:  # a full disk is no oddity of the originals
+        return unit.recording.name, None, str(error)
+    files = ChunkEntry(digest(contents), len(contents), sum(map(len, contents.values())))
+    return unit.recording.name, Entry(files, converted.oddities), ''
+
+
+def convert_dataset(
+    converter: Converter,
+    source: str | Path,
+    out: str | Path,
+    *,
+    lists: str | Path | None = None,
+    num_processes: int = 1,
+    verify: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> ConversionReport:
+    """Convert what the published lists name, or finish what an earlier run began.
+
+    Below `out` come the files that the lists name, the lists themselves (copied from `lists`), a manifest
+    `conversion_<name>.jsonl` and the report `conversion_<name>.txt`. The bytes depend on the originals alone, not
+    on processes or interruptions. A recording with all its files is skipped by later runs, one that lacks files is
+    tried again.
+
+    Args:
+        converter: The data set and its options.
+        source: Folder of the originals.
+        out: Folder of the results, which may hold other data sets already.
+        lists: Folder of the lists; `out` if None.
+        num_processes: Worker processes.
+        verify: Compare checksums of what is there already, not only names and sizes.
+        progress: Called with (recordings done, recordings in all) after every recording.
+
+    Returns:
+        What was found and made.
+
+    Raises:
+        FileNotFoundError: If a folder or list is missing.
+        ValueError: If the originals are not of this data set, or `out` holds the result of other options.
+        OSError: If a file cannot be written.
+    """
+    source, out = Path(source), Path(out)
+    if not source.is_dir():
+        raise FileNotFoundError(f"folder of the originals '{source}' does not exist; unpack the archives first")
+    needed = read_needed(lists or out, converter.letter)
+    _check_apart(source, out, needed)
+    plan = converter.plan(source, needed)
+    out.mkdir(parents=True, exist_ok=True)
+    _copy_lists(Path(lists or out), out, converter.letter)
+    for name, content in plan.extras.items():
+        write_atomic(out / name, content)
+    header = {'data': converter.title, 'version': CONVERSION_VERSION, **converter.header()}
+    with Journal(out / f'conversion_{converter.name}.jsonl', header) as journal:
+        todo = [
+            u for u in plan.units if not _is_done(u, journal.entries.get(u.recording.name), out, verify=verify)
+        ]
+        _work(converter, todo, out, journal, num_processes, _counted(progress, len(plan.units), len(todo)))
+        entries = [journal.entries[unit.recording.name] for unit in plan.units]
+    found = {unit.recording for unit in plan.units}
+    oddities = [*plan.oddities, *(oddity for entry in entries for oddity in entry.oddities)]
+    report = ConversionReport(
+        converter.title,
+        needed.lines,
+        len(set(_paths(needed.recordings))),
+        len(needed.recordings),
+        len(todo),
+        len(plan.units) - len(todo),
+        tuple(_unwritten(needed, found, out)),
+        tuple(oddities),
+    )
+    write_atomic(report_path(out, converter), (report.text() + '\n').encode())
+    return report
+
+
+def _work(
+    converter: Converter,
+    todo: Sequence[Unit],
+    out: Path,
+    journal: Journal,
+    num_processes: int,
+    done: Callable[[], None],
+) -> None:
+    """Convert the units and write each down."""
+    tasks: list[_Task] = [(converter, unit, str(out)) for unit in todo]
+    for name, entry, failure in run_tasks(convert_unit, tasks, num_processes):
+        if entry is None:
+            raise OSError(f"the files of {name} cannot be written below '{out}': {failure}")
+        journal.add(name, entry)
+        done()
+
+
+def _counted(progress: Callable[[int, int], None] | None, total: int, todo: int) -> Callable[[], None]:
+    """Return what to call after every unit."""
+    count = total - todo
+
+    def done() -> None:
+        nonlocal count
+        count += 1
+        if progress is not None:
+            progress(count, total)
+
+    return done
+
+
+def _paths(recordings: Iterable[Recording]) -> Iterator[str]:
+    """Yield the targets of recordings."""
+    return (target.path for recording in recordings for target in recording.targets)
+
+
+def _is_done(unit: Unit, entry: Entry | None, out: Path, *, verify: bool) -> bool:
+    """Tell whether an earlier run made all files of a unit."""
+    names = [target.path for target in unit.recording.targets]
+    return entry is not None and is_complete(names, entry.files, out, verify=verify)
+
+
+def _unwritten(needed: Needed, found: set[Recording], out: Path) -> Iterator[str]:
+    """Yield the targets that are not there, or only from an earlier set of originals."""
+    for recording in needed.recordings:
+        for target in recording.targets:
+            if recording not in found or not (out / target.path).is_file():
+                yield target.path
+
+
+def _check_apart(source: Path, out: Path, needed: Needed) -> None:
+    """Refuse originals and results that lie inside one another."""
+    here = source.resolve()
+    for top in sorted({PurePosixPath(path).parts[0] for path in _paths(needed.recordings)}):
+        there = (out / top).resolve()
+        if here == there or here in there.parents or there in here.parents:
+            raise ValueError(
+                f"the originals '{source}' and the results '{out / top}' overlap; give an OUT outside of the "
+                'originals. Files that have their final names already need no conversion: '
+                'see `mmfas verify_protocols`'
+            )
+
+
+def _copy_lists(folder: Path, out: Path, letter: str) -> None:
+    """Put the lists where the configs look for them."""
+    for name in (f'{letter}-{split}.txt' for split in SPLITS):
+        content, target = (folder / name).read_bytes(), out / name
+        if target.is_file() and target.read_bytes() != content:
+            raise ValueError(f"'{target}' differs from '{folder / name}'; delete the one that is wrong")
+        if not target.is_file():
+            write_atomic(target, content)

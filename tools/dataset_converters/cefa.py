@@ -1,0 +1,8 @@
+"""Convert CASIA-CeFA: `python tools/dataset_converters/cefa.py SRC OUT`, as docs/en/datasets.md explains."""
+
+import sys
+
+from mmfas.cli.convert_cefa import main
+
+if __name__ == '__main__':
+    sys.exit(main())
