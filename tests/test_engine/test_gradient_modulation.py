@@ -113,6 +113,19 @@ def test_accumulation_equals_the_large_batch() -> None:
     assert _difference(one, _Model().state_dict()) > 1e-2
 
 
+@pytest.mark.parametrize('is_measured', [False, True])
+@pytest.mark.parametrize('rule', ['ReGrad', 'OGMGE', 'Sum'])
+def test_where_no_modality_owns_anything_every_rule_is_the_sum(rule: str, is_measured: bool) -> None:
+    steps = []
+    for modulator in (dict(type=rule), _Recorder()):
+        model = _Model()
+        wrapper = GradientModulationOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), modulator)
+        wrapper.measures_gradients = is_measured
+        steps.append(_fit(wrapper, model, _batches(num=2)))
+        assert ('grad_norm_ir' in wrapper.statistics) is is_measured
+    assert _difference(*steps) < 1e-6
+
+
 def test_what_a_rule_is_given() -> None:
     model, rule = _Model(), _Recorder()
     x, present = _batches(num=1)[0]
@@ -156,7 +169,7 @@ def test_a_parameter_that_only_another_process_reaches_is_stepped(
     monkeypatch: pytest.MonkeyPatch, uses: float
 ) -> None:
     """Else weight decay would pull the copies of a parameter apart; one that nobody reaches stays as it is."""
-    model, module = _Model(), 'mmfas.engine.optim_wrappers.gradient_modulation'
+    model, module = _Model(), 'mmfas.engine.optim_wrappers.sums'
     num_parameters = len(list(model.parameters()))
     monkeypatch.setattr(f'{module}.get_world_size', lambda: 2)
     monkeypatch.setattr(f'{module}.all_reduce', lambda packed: packed[-num_parameters:].add_(uses))

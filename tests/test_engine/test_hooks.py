@@ -223,7 +223,7 @@ def test_old_checkpoints_go_only_after_the_new_one_is_there(tmp_path: Path) -> N
 def test_modulation_log_writes_means_when_the_logger_does() -> None:
     hook, hub = ModulationLogHook(), MessageHub('modulation_log')
     logger = LoggerHook(interval=3)
-    wrapper = SimpleNamespace(statistics={})
+    wrapper = SimpleNamespace(statistics={}, measures_gradients=True)
     runner = _runner(hooks=[hook, logger], message_hub=hub, optim_wrapper=wrapper, train_dataloader=range(5))
     assert hook.priority == 'NORMAL' and logger.priority == 'BELOW_NORMAL'
     hook.before_train(runner)
@@ -231,13 +231,19 @@ def test_modulation_log_writes_means_when_the_logger_does() -> None:
     assert not hub.log_scalars
     values = [1.0, 0.0, float('inf'), 0.25, 0.75]
     for batch_idx, value in enumerate(values):
+        hook.before_train_iter(runner, batch_idx)
+        assert wrapper.measures_gradients is (batch_idx in (2, 4))
         wrapper.statistics = dict(fast_rgb=torch.tensor(value), grad_norm_rgb=torch.tensor(value + 1))
+        if wrapper.measures_gradients:
+            wrapper.statistics['grad_cos_rgb_ir'] = torch.tensor(batch_idx / 4)
         hook.after_train_iter(runner, batch_idx)
         if batch_idx < 2:
             assert not hub.log_scalars
     # after iteration 3 without the infinite one, and at the end of the epoch
     assert hub.get_scalar('train/fast_rgb').data[0].tolist() == [0.5, 0.5]
     assert hub.get_scalar('train/grad_norm_rgb').data[0].tolist() == [1.5, 1.5]
+    assert hub.get_scalar('train/grad_cos_rgb_ir').data[0].tolist() == [0.5, 1.0]
+    hook.before_train_iter(_runner(optim_wrapper=SimpleNamespace()), 0)
     wrapper.statistics = dict(fast_rgb=torch.tensor(float('nan')))
     for batch_idx in range(3):
         hook.after_train_iter(runner, batch_idx)

@@ -12,12 +12,15 @@ from engine_process import run_command, run_ranks, train
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from modulated_step import Keeper, batches, fit, tiny_model
 from modulation_oracles import regrad_tensor
+from naive_mmdg import drawn_trust, expected_trust, features_of, naive_step, owned_slices
 from torch import Tensor, nn
 
 from mmfas.apis.training_logs import TrainingLog
 from mmfas.engine.optim_wrappers import AmpGradientModulationOptimWrapper, GradientModulationOptimWrapper
 from mmfas.engine.optim_wrappers.layout import GradientLayout, owned_pieces
 from mmfas.models import FASDistributedDataParallel
+from mmfas.models.necks import Uncertainty
+from mmfas.registry import GRADIENT_MODULATORS
 from mmfas.structures import MODALITIES
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures('small_and_quiet')]
@@ -102,10 +105,13 @@ def test_loss_scale_changes_nothing_and_overflow_skips_the_step(
     plain, scaled = tiny_model(), tiny_model()
     options = dict(modulator=dict(type=rule), clip_grad=dict(max_norm=1.0))
     wrapper = GradientModulationOptimWrapper(torch.optim.SGD(plain.parameters(), lr=0.05), **options)
-    fit(plain, wrapper, batches(2))
     amp = amp_wrapper(monkeypatch)(torch.optim.SGD(scaled.parameters(), lr=0.05), dtype='float16', **options)
-    fit(scaled, amp, batches(2))
-    assert difference(plain.state_dict(), scaled.state_dict()) < 1e-6
+    for batch, is_measured in zip(batches(2), (False, True)):
+        wrapper.measures_gradients = amp.measures_gradients = is_measured
+        fit(plain, wrapper, [batch])
+        fit(scaled, amp, [batch])
+        assert difference(plain.state_dict(), scaled.state_dict()) < 1e-6
+    assert sum(name.startswith('grad_') for name in wrapper.statistics) == 6
     for name, value in wrapper.statistics.items():
         torch.testing.assert_close(amp.statistics[name], value, rtol=1e-4, atol=1e-5)
     before = {name: value.clone() for name, value in scaled.state_dict().items()}
@@ -157,17 +163,6 @@ def naive_rows(neck: str) -> tuple[dict[str, list[Tensor]], list[float], list[fl
     return rows, [mean.item() for mean in means], trust, model
 
 
-def owned_slices(model: nn.Module) -> list[tuple[str, int | tuple, int]]:
-    """List name, index and number of the owner of everything trainable that a modality owns."""
-    names = {id(p): name for name, p in model.named_parameters()}
-    entries = [
-        (entry if isinstance(entry, tuple) else (entry, ()), MODALITIES.index(modality))
-        for modality, owned in model.modality_parameters().items()
-        for entry in owned
-    ]
-    return [(names[id(p)], index, owner) for (p, index), owner in entries if p.requires_grad]
-
-
 @each_neck
 def test_mmdg_regrad_step_equals_four_backward_passes(neck: str) -> None:
     """The reference way: every loss alone, every slice on its own, as on the released separate tensors."""
@@ -182,6 +177,26 @@ def test_mmdg_regrad_step_equals_four_backward_passes(neck: str) -> None:
     reached = {name: expected[name] for name in ours}
     assert difference(ours, reached) < 1e-6
     assert difference(plain, reached) > 1e-3
+
+
+def test_mmdg_step_equals_the_naive_one() -> None:
+    """Streams and adapters one by one, whole maps of attention, four `.backward()` calls: the same gradients."""
+    model = tiny_model()
+    data = model.data_preprocessor(batches(1)[0], True)
+    inputs, samples = data['inputs'], data['data_samples']
+    ours, naive = model.extract_feat(inputs), features_of(model, inputs, expected_trust)
+    for name in ('fused', 'per_modality', 'confidence'):
+        torch.testing.assert_close(getattr(ours, name), getattr(naive, name), rtol=1e-5, atol=1e-6)
+    expected = naive_step(model, inputs, samples, expected_trust)
+    step = kept_by('ReGrad')[0]
+    assert difference(step, {name: expected[name] for name in step}) < 1e-6
+    assert all(not grad.any() for name, grad in expected.items() if name not in step)
+    # twenty drawn copies: another estimator, near the one in closed form, and another step
+    y = torch.randn(4, 5, 200)
+    drawn, closed = drawn_trust(y), expected_trust(y)
+    torch.testing.assert_close(drawn, closed, rtol=0.1, atol=0)
+    torch.testing.assert_close(drawn, Uncertainty('sampled')(y), rtol=0.1, atol=0)
+    assert difference(step, {name: naive_step(model, inputs, samples)[name] for name in step}) > 1e-6
 
 
 # Class tokens and positions, and what the adapters of two blocks own: 5 tensors of AMA for each modality, of which
@@ -211,7 +226,8 @@ def test_mmdg_every_tensor_that_several_losses_reach_is_modulated(neck: str) -> 
     few = kept_by(dict(type='ReGrad', reach=reach), neck)[0]
     released = [name for name, _, _ in owned if name.startswith(reach)]
     assert len(released) == 6
-    assert all(torch.equal(few[name], ours[name]) for name in released)
+    for name in released:
+        torch.testing.assert_close(few[name], ours[name], rtol=1e-5, atol=1e-7)
     main_only = [name for name in few if name not in released]
     for name in main_only:
         torch.testing.assert_close(few[name], rows[name][3], rtol=1e-5, atol=1e-6)
@@ -268,17 +284,59 @@ def test_nothing_to_write_is_refused() -> None:
         wrapper.write_gradients()
 
 
-def test_statistics_are_norms_and_cosines() -> None:
+@each_neck
+@pytest.mark.parametrize('rule', ['ReGrad', 'OGMGE', 'Sum'])
+def test_mmdg_short_way_equals_whole_rows(rule: str, neck: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients of modalities that stop at what is owned, and one pass of all losses, make the same step."""
+    grad, asked = torch.autograd.grad, []
+
+    def counting(loss: Tensor, inputs: tuple[Tensor, ...], **options: bool) -> tuple[Tensor, ...]:
+        asked.append(len(inputs))
+        return grad(loss, inputs, **options)
+
+    monkeypatch.setattr(torch.autograd, 'grad', counting)
+
+    def run(*, reads_shared: bool = False, measures: bool = False, cuts: int = 1) -> Keeper:
+        model, modulator = tiny_model(neck), GRADIENT_MODULATORS.build(dict(type=rule))
+        assert not modulator.reads_shared
+        modulator.reads_shared = reads_shared
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        wrapper = Keeper(optimizer, modulator, accumulative_counts=cuts)
+        wrapper.measures_gradients = measures
+        asked.clear()
+        fit(model, wrapper, batches(2), cuts=cuts)
+        return wrapper
+
+    model = tiny_model(neck)
+    num_all = sum(p.requires_grad for p in model.parameters())
+    num_owned = len({name for name, _, _ in owned_slices(model)})
+    short = run()
+    assert asked == 2 * [*3 * [num_owned], num_all] and num_owned < num_all - 20
+    assert not any(name.startswith('grad_') for name in short.statistics)
+    whole = run(reads_shared=True)
+    assert asked == 8 * [num_all]
+    measured = run(measures=True)
+    assert asked == 8 * [num_all]
+    for other in (whole, measured):
+        assert max(difference(a, b) for a, b in zip(short.kept, other.kept, strict=True)) < 1e-6
+    # where batches are accumulated the counts are not known in time
+    parts = run(cuts=2)
+    assert asked == 16 * [num_all]
+    assert sum(name.startswith('grad_') for name in measured.statistics) == 6
+    for name, value in measured.statistics.items():
+        torch.testing.assert_close(parts.statistics[name], value, rtol=1e-4, atol=1e-5, msg=name)
+        if name in short.statistics:
+            torch.testing.assert_close(short.statistics[name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize('rule', ['ReGrad', 'PCGrad'])
+def test_statistics_are_norms_and_cosines(rule: str) -> None:
     model = tiny_model('ama')
-    wrapper = GradientModulationOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0), dict(type='ReGrad'))
+    wrapper = GradientModulationOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0), dict(type=rule))
+    wrapper.measures_gradients = True
     fit(model, wrapper, batches(1))
-    rows = []
-    for name in MODALITIES:
-        twin = tiny_model('ama')
-        data = twin.data_preprocessor(batches(1)[0], True)
-        total, count = twin(**data, mode='loss_terms').per_modality[name]
-        (total / count).backward()
-        rows.append(torch.cat([p.grad.flatten() for p in twin.parameters() if p.grad is not None]))
+    gradients, *_ = naive_rows('ama')
+    rows = [torch.cat([grads[i].flatten() for grads in gradients.values()]) for i in range(3)]
     found = {name: value.item() for name, value in wrapper.statistics.items()}
     assert [found[f'grad_norm_{m}'] for m in MODALITIES] == pytest.approx(
         [r.norm().item() for r in rows], rel=1e-4
@@ -287,7 +345,7 @@ def test_statistics_are_norms_and_cosines() -> None:
     for a, b in ((0, 1), (0, 2), (1, 2)):
         expected = cosine(rows[a], rows[b], dim=0).item()
         assert found[f'grad_cos_{MODALITIES[a]}_{MODALITIES[b]}'] == pytest.approx(expected, abs=1e-4)
-    assert sum(found[f'fast_{m}'] for m in MODALITIES) == 1
+    assert rule == 'PCGrad' or sum(found[f'fast_{m}'] for m in MODALITIES) == 1
 
 
 _LOGGED = """

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from naive_mmdg import adapt
 from torch import Tensor
-from torch.nn import functional
 
 from mmfas.models import MultiModalFAS, UAdapterNeck
 from mmfas.models.necks import GroupedUAdapter, Uncertainty
@@ -181,37 +181,6 @@ def test_uncertainty_refusals(options: dict[str, Any], text: str) -> None:
         Uncertainty(**options)
 
 
-def reference_adapter(adapter: GroupedUAdapter, e: int, own: Tensor, partner: Tensor, trust: Tensor) -> Tensor:
-    """One edge, one step after the other, with the whole map of attention: (B, L, C)."""
-
-    def linear(layer: Any, x: Tensor) -> Tensor:
-        out = x @ layer.weight[e].t()
-        return out if layer.bias is None else out + layer.bias[e]
-
-    key = linear(adapter.down_own, own)
-    key = key * torch.sigmoid(1.702 * key)
-    asked = linear(adapter.down_partner, partner)
-    asked = asked * torch.sigmoid(1.702 * asked)
-    width = key.shape[-1] // adapter.num_heads
-    keys, values = linear(adapter.key_value, key).chunk(2, dim=-1)
-    heads = []
-    for h in range(adapter.num_heads):
-        cut = slice(h * width, (h + 1) * width)
-        logits = linear(adapter.query, asked)[..., cut] @ keys[..., cut].transpose(1, 2) / math.sqrt(width)
-        heads.append(torch.softmax(logits * trust[:, :, None], dim=-1) @ values[..., cut])
-    z = linear(adapter.project, torch.cat(heads, dim=-1)) + key
-    z = functional.layer_norm(z, z.shape[-1:], adapter.norm_weight[e], adapter.norm_bias[e])
-    image = z[:, 1:].transpose(1, 2).unflatten(2, (2, 3))
-    weight = adapter.conv.weight[e]
-    total = weight.sum((2, 3), keepdim=True)
-    image = functional.conv2d(image, weight, padding=1) - adapter.conv.theta * functional.conv2d(image, total)
-    cls = z[:, :1]
-    if adapter.convolve_prefix:
-        cls = cls @ (weight[:, :, 1, 1] - adapter.conv.theta * total[..., 0, 0]).t()
-    z = torch.cat([cls, image.flatten(2).transpose(1, 2)], dim=1)
-    return linear(adapter.up, z * torch.sigmoid(1.702 * z))
-
-
 @pytest.mark.parametrize('convolve_prefix', [False, True])
 @pytest.mark.parametrize(
     'partners',
@@ -232,7 +201,7 @@ def test_grouped_adapters_equal_a_loop_with_gradients(partners: dict | None, con
     trust, weights = torch.rand(3, 3, 7, dtype=torch.float64), torch.randn(3, 3, 7, 8, dtype=torch.float64)
     expected = torch.zeros_like(x)
     for e, (own, partner) in enumerate((MODALITIES.index(a), MODALITIES.index(b)) for a, b in neck.edges):
-        delta = reference_adapter(adapter, e, x[own], x[partner], trust[partner])
+        delta = adapt(adapter, e, x[own], x[partner], trust[partner])
         there = PRESENT[:, partner, None, None]
         expected = expected + torch.stack(
             [delta * there if m == own else torch.zeros_like(delta) for m in range(3)]

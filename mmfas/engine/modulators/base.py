@@ -1,13 +1,14 @@
 """What a rule that modulates gradients is given, and what it must give back.
 
-Legend: M modalities that have a loss of their own, P entries of all trainable parameters, flattened and joined,
-S segments.
+Legend: M modalities that have a loss of their own, R entries that the rule reads, S segments. The R entries are
+those of all trainable parameters, flattened and joined, or of those in which modalities own something.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -23,14 +24,14 @@ class ModalityGradients:
 
     Args:
         modalities: Names of the modalities, canonical order.
-        rows: Gradient of each modality's mean loss, shape (M, P).
-        main: Gradient of the main losses, shape (P,); it is added to what the rule returns.
+        rows: Gradient of each modality's mean loss, shape (M, R).
+        main: Gradient of the main losses, shape (R,); it is added to what the rule returns.
         losses: Mean loss of each modality, shape (M,), without loss scale.
         counts: Samples that have the modality, shape (M,), float; where it is 0, row and loss are 0.
         confidence: Trust in each modality, mean over the samples that have it, shape (M,); 0 where none has; None
             where the model has no such thing.
         segments: Which entries belong to one modality, as the modules declare.
-        slices: Where each parameter lies in P.
+        slices: Where each parameter lies in R.
         names: Name of each parameter in the model.
     """
 
@@ -44,6 +45,11 @@ class ModalityGradients:
     slices: tuple[slice, ...]
     names: tuple[str, ...]
 
+    @cached_property
+    def segment_products(self) -> Tensor:
+        """Inner products of the rows in each segment, shape (S, M, M), double precision."""
+        return self.segments.inner_products(self.rows)
+
 
 class BaseModulator(ABC):
     """A rule that turns the gradients of several modalities into one direction.
@@ -54,6 +60,11 @@ class BaseModulator(ABC):
     stop the device.
     """
 
+    #: Whether the rule reads gradients where no modality owns anything. A rule with False is given the entries of
+    #: those parameters alone in which modalities own something, everything else takes the plain sum; that spares
+    #: one backward pass per modality the gradients of all shared weights.
+    reads_shared: bool = True
+
     @abstractmethod
     def modulate(self, gradients: ModalityGradients) -> Tensor:
         """Combine the rows.
@@ -62,7 +73,7 @@ class BaseModulator(ABC):
             gradients: The gradients of one step; not to be changed in place.
 
         Returns:
-            Direction (P,) to which the gradient of the main losses is added.
+            Direction (R,) to which the gradient of the main losses is added.
         """
 
     def describe(self, gradients: ModalityGradients) -> dict[str, Tensor]:

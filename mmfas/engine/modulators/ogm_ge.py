@@ -1,6 +1,6 @@
 """OGM-GE: the dominant modality is slowed down, and noise keeps what it learns general.
 
-Legend: M modalities, S segments (tensors that one modality owns), P entries of all trainable parameters.
+Legend: M modalities, S segments (tensors that one modality owns), R entries that the rule reads.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class OGMGE(BaseModulator):
         seed: Seed of the noise, not negative.
     """
 
+    reads_shared = False
+
     def __init__(self, *, alpha: float = 0.3, noise: float = 1.0, loss_weight: float = 1.0, seed: int = 0) -> None:
         if alpha < 0 or noise < 0 or loss_weight <= 0 or seed < 0:
             raise ValueError(
@@ -55,7 +57,7 @@ class OGMGE(BaseModulator):
         return {'type': 'OGMGE', 'alpha': 0.5}
 
     def modulate(self, gradients: ModalityGradients) -> Tensor:
-        """Return the modulated direction without the main gradient, shape (P,)."""
+        """Return the modulated direction without the main gradient, shape (R,)."""
         segments, direction = gradients.segments, gradients.rows.sum(0)
         head = slice(0, segments.num_entries)
         main, total = gradients.main[head], gradients.main[head] + direction[head]

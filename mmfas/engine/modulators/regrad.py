@@ -1,6 +1,6 @@
 """ReGrad: the modality that learns fastest must not decide how the others' adapters move.
 
-Legend: M modalities, S segments (tensors that one modality owns), P entries of all trainable parameters.
+Legend: M modalities, S segments (tensors that one modality owns), R entries that the rule reads.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class ReGrad(BaseModulator):
         self.pairwise = pairwise
         self.use_confidence = use_confidence
         self.reach = None if reach is None else tuple(reach)
+        # what is not reached takes no gradient of modalities: the plain sum would be wrong there
+        self.reads_shared = reach is not None
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
@@ -71,9 +73,8 @@ class ReGrad(BaseModulator):
         return {'type': 'ReGrad', 'pairwise': False}
 
     def modulate(self, gradients: ModalityGradients) -> Tensor:
-        """Return the rebalanced direction, shape (P,)."""
-        segments, rows = gradients.segments, gradients.rows
-        products = segments.inner_products(rows)
+        """Return the rebalanced direction, shape (R,)."""
+        segments, rows, products = gradients.segments, gradients.rows, gradients.segment_products
         trust = self._trust(gradients).to(products.dtype)
         if self.pairwise:
             weights = pairwise_weights(products, segments.owners, trust, gradients)

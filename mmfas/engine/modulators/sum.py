@@ -14,11 +14,13 @@ from mmfas.registry import GRADIENT_MODULATORS
 class SumModulator(BaseModulator):
     """Add the gradients of all modalities, as a stock optimizer wrapper does with the sum of the losses."""
 
+    reads_shared = False
+
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
         """Return a config that builds this rule."""
         return {'type': 'Sum'}
 
     def modulate(self, gradients: ModalityGradients) -> Tensor:
-        """Return the sum of the rows, shape (P,)."""
+        """Return the sum of the rows, shape (R,)."""
         return gradients.rows.sum(0)

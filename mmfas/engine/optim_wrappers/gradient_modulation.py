@@ -6,12 +6,12 @@ Legend: M modalities, P entries of all trainable parameters, N parameters.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import Tensor, nn
@@ -19,85 +19,9 @@ from torch import Tensor, nn
 from mmfas.engine.modulators import BaseModulator, ModalityGradients
 from mmfas.engine.modulators.segments import inner_products, ratio
 from mmfas.engine.optim_wrappers.layout import GradientLayout, Pieces, owned_pieces
+from mmfas.engine.optim_wrappers.sums import GradientSums
 from mmfas.registry import GRADIENT_MODULATORS, OPTIM_WRAPPERS
 from mmfas.structures import LossTerms
-
-
-class _Sums:
-    """What the batches since the last step have added up to.
-
-    `rows` (M, P) are the gradients of the summed losses of the modalities, `main` (P,) that of the main losses;
-    `losses`, `counts` and `confidence` are (M,), the last one weighted with the counts.
-    """
-
-    def __init__(self, layout: GradientLayout, modalities: Sequence[str]) -> None:
-        num = len(modalities)
-        kind: dict[str, Any] = dict(dtype=torch.float32, device=layout.parameters[0].device)
-        self.rows = torch.empty(num, layout.num_entries, **kind)
-        # made when its gradient is there: the graph is gone then, and the peak of memory with it
-        self.main = torch.empty(0, **kind)
-        self.losses, self.counts, self.confidence = torch.zeros(3, num, **kind)
-        self.layout = layout
-        self.modalities = tuple(modalities)
-        self.is_used = [False] * len(layout.parameters)
-        self.has_confidence = False
-        self.num_batches = 0
-
-    def add_gradients(self, index: int, grads: Sequence[Tensor | None]) -> None:
-        """Add the gradients of one loss to its row; number M is that of the main losses."""
-        self.is_used = [was or grad is not None for was, grad in zip(self.is_used, grads, strict=True)]
-        is_first = self.num_batches == 0
-        if is_first and index == len(self.modalities):
-            self.main = self.rows.new_empty(self.layout.num_entries)
-        total = self.rows[index] if index < len(self.modalities) else self.main
-        if is_first:
-            self.layout.join(grads, out=total)
-            return
-        row = torch.empty_like(total)
-        self.layout.join(grads, out=row)
-        total += row
-
-    def add_terms(self, terms: LossTerms) -> None:
-        """Add losses, counts and confidence of one batch."""
-        self.num_batches += 1
-        if not self.modalities:
-            return
-        totals, counts = (torch.stack(pair).detach() for pair in zip(*terms.per_modality.values()))
-        self.losses += totals
-        self.counts += counts
-        if terms.confidence:
-            # Weighted with the counts: a batch without a modality says nothing about the trust in it.
-            trust = torch.stack([terms.confidence[name] for name in self.modalities])
-            self.confidence += trust.detach() * counts
-            self.has_confidence = True
-
-    def reduce(self) -> list[bool]:
-        """Sum everything over the processes in one message; tell which parameters have a gradient anywhere."""
-        if get_world_size() == 1:
-            return self.is_used
-        used = self.main.new_tensor(self.is_used)
-        parts = [self.rows.view(-1), self.main, self.losses, self.counts, self.confidence, used]
-        packed = torch.cat(parts)
-        all_reduce(packed)
-        rows, self.main, self.losses, self.counts, self.confidence, used = packed.split([len(p) for p in parts])
-        self.rows = rows.view_as(self.rows)
-        # The host waits for the mask only on a process that lacks a gradient itself.
-        return self.is_used if all(self.is_used) else (used > 0).tolist()
-
-    def gradients(self) -> ModalityGradients:
-        """Turn the sums into means."""
-        share = self.counts.clamp(min=1)
-        return ModalityGradients(
-            modalities=self.modalities,
-            rows=self.rows.div_(share[:, None]),
-            main=self.main.div_(get_world_size()),
-            losses=self.losses / share,
-            counts=self.counts,
-            confidence=self.confidence / share if self.has_confidence else None,
-            segments=self.layout.segments,
-            slices=self.layout.slices,
-            names=self.layout.names,
-        )
 
 
 class _GradientModulation(OptimWrapper):
@@ -111,8 +35,12 @@ class _GradientModulation(OptimWrapper):
     #: Tells the training step to hand over the separate loss terms.
     needs_loss_terms = True
     modulator: BaseModulator
-    #: Scalars of the last step, left on their device: `grad_norm_<m>`, `grad_cos_<m>_<n>` and what the rule adds.
+    #: Scalars of the last step, left on their device: what the rule tells, and `grad_norm_<m>`, `grad_cos_<m>_<n>`
+    #: over all parameters, if they were measured.
     statistics: dict[str, Tensor]
+    #: Whether the next step measures norms and cosines, which takes gradients that not every rule needs.
+    #: `ModulationLogHook` asks for it in the steps that it logs. Accumulated steps measure always.
+    measures_gradients: bool = False
 
     def _set_up(self, modulator: dict[str, Any] | BaseModulator) -> None:
         self.modulator = GRADIENT_MODULATORS.build(modulator) if isinstance(modulator, dict) else modulator
@@ -120,7 +48,7 @@ class _GradientModulation(OptimWrapper):
         self._names: dict[int, str] = {}
         self._pieces: Pieces = {}
         self._layouts: dict[tuple[Any, ...], GradientLayout] = {}
-        self._sums: _Sums | None = None
+        self._sums: GradientSums | None = None
         self._is_checked = False
 
     @contextmanager
@@ -180,29 +108,38 @@ class _GradientModulation(OptimWrapper):
                 )
             super().update_params(loss, step_kwargs, zero_kwargs)
             return
-        self.accumulate_gradients(loss_terms)
+        self.accumulate_gradients(loss_terms, loss)
         self._inner_count += 1
         if self.should_update():
             self.write_gradients()
             self.step(**(step_kwargs or {}))
             self.zero_grad(**(zero_kwargs or {}))
 
-    def accumulate_gradients(self, terms: LossTerms) -> None:
+    def accumulate_gradients(self, terms: LossTerms, total: Tensor | None = None) -> None:
         """Add gradients, counts and losses of a batch to those since the last step.
+
+        A rule that reads only what modalities own is spared work: the gradients of a modality's loss stop at those
+        parameters, and one backward pass of all losses gives the plain sum for the others. The counts must be
+        final for that, so it is not done where batches are accumulated.
 
         Args:
             terms: Losses of the batch, with their graph, which is freed.
+            total: Sum of all losses, those of the modalities as means; made from the terms if None.
         """
         modalities = tuple(terms.per_modality)
         if self._sums is None:
-            self._sums = _Sums(self._layout(modalities), modalities)
+            self._sums = self._new_sums(modalities)
         sums = self._sums
-        # The main losses come last: their graph is the largest, and the last pass may free it.
-        losses = [total for total, _ in terms.per_modality.values()]
-        losses.append(self.scale_loss(torch.stack(list(terms.main.values())).sum()))
-        parameters = sums.layout.parameters
+        # This one comes last: its graph is the largest, and the last pass may free it.
+        if not sums.is_total:
+            last = torch.stack(list(terms.main.values())).sum()
+        else:
+            last = torch.stack(list(terms.to_losses().values())).sum() if total is None else total
+        losses = [*(summed for summed, _ in terms.per_modality.values()), self.scale_loss(last)]
         for index, loss in enumerate(losses):
-            keep, scaled = index < len(losses) - 1, self._scaled(loss)
+            keep, scaled, parameters = index < len(modalities), self._scaled(loss), sums.parameters_of(index)
+            if not parameters:  # no modality owns anything
+                continue
             # not named: a name would keep the gradients of this pass during the next one
             sums.add_gradients(
                 index, torch.autograd.grad(scaled, parameters, retain_graph=keep, allow_unused=True)
@@ -216,16 +153,19 @@ class _GradientModulation(OptimWrapper):
             raise RuntimeError('there are no gradients to write: call accumulate_gradients first')
         is_used = sums.reduce()
         self._check_reach(sums.layout, is_used)
-        gradients = sums.gradients()
-        flat = gradients.main
+        gradients, flat = sums.gradients()
+        head = gradients.main
         if sums.modalities:
-            flat = self.modulator.modulate(gradients) + flat
-            self.statistics = {**self._measure(gradients), **self.modulator.describe(gradients)}
+            head = self.modulator.modulate(gradients) + head
+            self.statistics = self.modulator.describe(gradients)
+            if sums.is_measured:
+                self.statistics = {**self._measure(gradients, sums.rows), **self.statistics}
         for parameter, where, has_gradient in zip(
             sums.layout.parameters, sums.layout.slices, is_used, strict=True
         ):
+            values = head if where.stop <= sums.num_read else flat
             # A parameter without any gradient keeps none, or weight decay would move it.
-            parameter.grad = flat[where].view_as(parameter).to(parameter.dtype) if has_gradient else None
+            parameter.grad = values[where].view_as(parameter).to(parameter.dtype) if has_gradient else None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of optimizer and modulator."""
@@ -241,6 +181,17 @@ class _GradientModulation(OptimWrapper):
         """Apply the loss scale of mixed precision; none here."""
         return loss
 
+    def _new_sums(self, modalities: tuple[str, ...]) -> GradientSums:
+        """Start to sum for a step."""
+        layout = self._layout(modalities)
+        num_owned = layout.segments.num_entries
+        return GradientSums(
+            layout,
+            modalities,
+            num_read=layout.num_entries if self.modulator.reads_shared else num_owned,
+            is_measured=self.measures_gradients or self._accumulative_counts > 1,
+        )
+
     def _layout(self, modalities: tuple[str, ...]) -> GradientLayout:
         """Return the layout of what is trainable now."""
         groups = self.optimizer.param_groups
@@ -251,9 +202,10 @@ class _GradientModulation(OptimWrapper):
             self._layouts = {key: layout}
         return self._layouts[key]
 
-    def _measure(self, gradients: ModalityGradients) -> dict[str, Tensor]:
-        """Return norm and cosines of the gradients of the modalities, without loss scale."""
-        products = inner_products(gradients.rows)
+    def _measure(self, gradients: ModalityGradients, rows: Tensor) -> dict[str, Tensor]:
+        """Return norm and cosines of the gradients of the modalities (M, P), without loss scale."""
+        rest = inner_products(rows[:, gradients.segments.num_entries :])
+        products = gradients.segment_products.sum(0) + rest
         norms = products.diagonal().sqrt()
         cosines = ratio(products, norms[:, None] * norms)
         unit = self._scaled(torch.ones((), device=norms.device))

@@ -118,16 +118,20 @@ class GradientLayout:
         """Number P of entries."""
         return self.slices[-1].stop
 
+    def count(self, num_entries: int) -> int:
+        """Return how many leading parameters have their entries among the first `num_entries`."""
+        return sum(where.stop <= num_entries for where in self.slices)
+
     def join(self, grads: Sequence[Tensor | None], out: Tensor) -> None:
         """Write gradients, one after the other, into a row.
 
         Args:
-            grads: Gradient of each parameter, or None.
-            out: Row (P,), float32; zeros where there is no gradient.
+            grads: Gradient of each leading parameter, or None.
+            out: Row of all their entries, float32; zeros where there is no gradient.
         """
         zero = out.new_zeros(1)
         flat = [
             zero.expand(parameter.numel()) if grad is None else grad.reshape(-1)
-            for parameter, grad in zip(self.parameters, grads, strict=True)
+            for parameter, grad in zip(self.parameters, grads)
         ]
         torch.cat(flat, out=out)
