@@ -84,6 +84,26 @@ def test_other_image_sizes_equal_mmpretrain(size: tuple[int, int]) -> None:
     assert trunk.embed(images).shape[2] == 1 + rows * columns
 
 
+@pytest.mark.parametrize('padding', ['corner', 0])
+@pytest.mark.parametrize('bias', [True, False])
+def test_patches_side_by_side_equal_the_grouped_convolution(bias: bool, padding: str | int) -> None:
+    """The fast way and its slow twin, with gradients, on images that hold no whole number of patches."""
+    kwargs = dict(patch_cfg=dict(bias=bias, padding=padding))
+    embedding = trunk_like(plain(**kwargs), kwargs, per_modality=('patch',)).double().embedding
+    nn.init.normal_(embedding.patch_weight)
+    images = torch.randn(3, 2, 3, 35, 44, dtype=torch.float64)
+    owned = embedding.owned()
+    assert embedding._is_tiling() and len(owned) == 1 + bias
+    results = []
+    for is_tiling in (True, False):
+        embedding._is_tiling = lambda answer=is_tiling: answer
+        tokens = embedding(images)
+        results.append([tokens, *torch.autograd.grad(tokens.square().sum(), owned)])
+    for fast, slow in zip(*results, strict=True):
+        torch.testing.assert_close(fast, slow)
+    assert results[0][0].shape[2] == 1 + (30 if padding == 'corner' else 20)
+
+
 def test_layer_scale_and_drop_path_act_in_training() -> None:
     trunk = BACKBONES.build(dict(type='MultiStreamViT', vit={**VIT, 'drop_path_rate': 0.9}))
     images = torch.randn(3, 64, 3, 32, 32)
