@@ -28,7 +28,7 @@ from mmfas.apis.benchmark.configs import (
 from mmfas.apis.benchmark.methods import Method, config_hash, find_method
 from mmfas.apis.benchmark.plan import Cell, Training
 from mmfas.apis.benchmark.pool import run_jobs
-from mmfas.apis.benchmark.work import Job, Settings
+from mmfas.apis.benchmark.work import Job, Settings, is_trained
 from mmfas.apis.synthfas_study import commit, in_processes, read_record, write_record
 from mmfas.apis.synthfas_tables import mean_interval
 from mmfas.version import __version__
@@ -80,8 +80,8 @@ def study_batch_leakage(
     """
     jobs = [_job(*each, settings) for each in product(methods, splits, seeds)]
     todo = [job for job in jobs if _found(job, settings) is None]
-    # a job that is done already ends at once: what its checkpoint was made of is checked there
-    failures = run_jobs(todo, ['cpu'] * settings.num_jobs, report=report) if todo else []
+    untrained = [job for job in todo if not is_trained(job)]
+    failures = run_jobs(untrained, ['cpu'] * settings.num_jobs, report=report) if untrained else []
     if failures:
         raise RuntimeError('; '.join(failures))
     for name in in_processes(_measure, [(job, settings) for job in todo], settings.num_jobs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from mmfas.apis import leakage_study
 from mmfas.apis.benchmark.methods import find_method
-from mmfas.apis.benchmark.work import Job
+from mmfas.apis.benchmark.work import Job, identity_of, is_trained
 from mmfas.apis.leakage_study import (
     LeakageSettings,
     default_methods,
@@ -68,36 +69,30 @@ def test_records_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
         read_leakage_records(tmp_path)
 
 
+def pretend_to_train(trained: list[str], jobs: list[Job], places: list[str], *, report: Any) -> list[str]:
+    """Leave initial weights where a training would leave its last checkpoint."""
+    for job in jobs:
+        trained.append(job.name)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        torch.save(build_model(job.method.load(), None).state_dict(), job.folder / 'epoch_12.pth')
+        assert not is_trained(job), 'nobody says what the checkpoint was made of'
+        identity = identity_of(job.method, job.settings)
+        mark = json.dumps([identity.config_hash, identity.data, identity.select])
+        (job.folder / 'benchmark.json').write_text(json.dumps({'mark': mark, 'seconds': 1, 'started': 0}))
+        assert is_trained(job)
+    return []
+
+
 @pytest.mark.slow
 def test_the_study_trains_and_measures_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     render_dataset(tmp_path / 'tiny', Setting('tiny', 0), num_processes=1)
-    trained = []
-
-    def train(jobs: list[Job], places: list[str], *, report: Any) -> list[str]:
-        """Leave initial weights where a training would leave its last checkpoint."""
-        for job in jobs:
-            trained.append(job.name)
-            job.folder.mkdir(parents=True, exist_ok=True)
-            model = build_model(job.method.load(), None)
-            torch.save(model.state_dict(), job.folder / 'epoch_12.pth')
-        return []
-
-    monkeypatch.setattr(leakage_study, 'run_jobs', train)
-    places = ['--data-root', str(tmp_path / 'tiny'), '--work-dir', str(tmp_path / 'work'), '--records']
-    call = [
-        *places,
-        str(tmp_path / 'records'),
-        '--batch-sizes',
-        '1',
-        '3',
-        '--repeats',
-        '1',
-        '--jobs',
-        '1',
-        '--seeds',
-    ]
+    trained: list[str] = []
+    monkeypatch.setattr(leakage_study, 'run_jobs', partial(pretend_to_train, trained))
+    places = ['--data-root', str(tmp_path / 'tiny'), '--work-dir', str(tmp_path / 'work')]
+    places += ['--records', str(tmp_path / 'records')]
+    call = [*places, '--batch-sizes', '1', '3', '--repeats', '1', '--jobs', '1', '--seeds']
     assert main([*call, '0']) == 0
     table = capsys.readouterr().out
     assert trained == [f'{name} cps2w seed 0' for name in METHODS]
@@ -106,7 +101,8 @@ def test_the_study_trains_and_measures_what_is_missing(
     assert max(changes[METHODS[0]]) < 1e-6 < min(changes[METHODS[1]])
     assert records[METHODS[0]]['data']['size'] == 'tiny' and records[METHODS[0]]['commit']
 
-    assert main([*call, '0']) == 0  # nothing is done again
+    (tmp_path / 'records' / f'{METHODS[0]}_cps2w_s0.json').unlink()
+    assert main([*call, '0']) == 0  # measured again, but not trained
     assert len(trained) == 2 and capsys.readouterr().out.splitlines()[-4:] == table.splitlines()[-4:]
     assert main(['--records', str(tmp_path / 'records'), '--table']) == 0
     assert capsys.readouterr().out.splitlines() == table[table.index('| config') :].splitlines()

@@ -183,7 +183,7 @@ def _lock(folder: Path) -> Iterator[None]:
 def _train(job: Job, cfg: Config, family: str, identity: Identity, *, with_paper: bool) -> float:
     """Train for the full length, continuing where an earlier process stopped; return the seconds of all."""
     folder, epochs = job.folder, num_epochs(cfg)
-    mark = json.dumps([identity.config_hash, identity.data, identity.select])
+    mark = _mark(identity)
     diary = _read_diary(folder / 'benchmark.json')
     if diary.get('mark') != mark or (with_paper and not _has_every_epoch(folder)):
         # Of another config or data, or with epochs thrown away that are needed now: begin anew.
@@ -202,6 +202,23 @@ def _train(job: Job, cfg: Config, family: str, identity: Identity, *, with_paper
     resume_from(cfg, 'auto')
     train(cfg)
     return before + time.time() - diary['started']
+
+
+def is_trained(job: Job) -> bool:
+    """Tell whether the last checkpoint of a training is there, made with this very config and data.
+
+    Args:
+        job: The job.
+    """
+    last = find_latest(job.folder)
+    if last is None or last.name != f'epoch_{num_epochs(job.method.load())}.pth':
+        return False
+    return _read_diary(job.folder / 'benchmark.json').get('mark') == _mark(identity_of(job.method, job.settings))
+
+
+def _mark(identity: Identity) -> str:
+    """Return what a folder of checkpoints is marked with."""
+    return json.dumps([identity.config_hash, identity.data, identity.select])
 
 
 def _read_diary(path: Path) -> dict[str, Any]:
