@@ -43,15 +43,15 @@ class LeakageSettings:
         records: Folder of the records of this study.
         data_root: Folder of the data; None takes that of each config.
         batch_sizes: Batch sizes.
-        num_repeats: How often each is scored.
-        num_jobs: Processes at a time, one thread each.
+        num_repeats: How often each is scored, at least; a record with more serves too.
+        num_jobs: Processes at a time.
     """
 
     work_dir: str
     records: str
     data_root: str | None = None
     batch_sizes: tuple[int, ...] = (1, 3, 16)
-    num_repeats: int = 3
+    num_repeats: int = 2
     num_jobs: int = 1
 
 
@@ -107,7 +107,6 @@ def _identity(job: Job, settings: LeakageSettings) -> dict[str, Any]:
         split=job.training.split,
         seed=job.training.seed,
         batch_sizes=list(settings.batch_sizes),
-        num_repeats=settings.num_repeats,
     )
 
 
@@ -116,8 +115,9 @@ def _file(job: Job, settings: LeakageSettings) -> Path:
 
 
 def _found(job: Job, settings: LeakageSettings) -> dict[str, Any] | None:
-    """Return the record of a job, if there is one."""
-    return read_record(_file(job, settings), _identity(job, settings))
+    """Return the record of a job, if there is one with enough repetitions."""
+    record = read_record(_file(job, settings), _identity(job, settings))
+    return record if record is not None and record['num_repeats'] >= settings.num_repeats else None
 
 
 def _measure(job: Job, settings: LeakageSettings) -> str:
@@ -134,8 +134,13 @@ def _measure(job: Job, settings: LeakageSettings) -> str:
         num_repeats=settings.num_repeats,
         seed=job.training.seed,
     )
-    made_by = dict(commit=commit(), versions={'mmfas': __version__, 'torch': torch.__version__})
-    record = _identity(job, settings) | made_by | dict(results=[result.to_dict() for result in results])
+    record = dict(
+        **_identity(job, settings),
+        num_repeats=settings.num_repeats,
+        commit=commit(),
+        versions={'mmfas': __version__, 'torch': torch.__version__},
+        results=[result.to_dict() for result in results],
+    )
     write_record(_file(job, settings), record)
     return job.name
 
@@ -157,7 +162,7 @@ def read_leakage_records(folder: str | Path) -> list[dict[str, Any]]:
     if not records:
         raise FileNotFoundError(f"'{folder}' holds no records of the study of batch leakage")
     for method in _by_method(records).values():
-        keys = ('config_hash', 'data', 'batch_sizes', 'num_repeats')
+        keys = ('config_hash', 'data', 'batch_sizes')
         if len({json.dumps([record[key] for key in keys], sort_keys=True) for record in method}) > 1:
             raise ValueError(f"'{folder}' mixes records of {method[0]['method']} with different {', '.join(keys)}")
     return records

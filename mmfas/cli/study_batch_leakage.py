@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--splits', nargs='+', choices=SPLITS[1], default=['cps2w'], help='default: cps2w')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds (default: 0 1 2)')
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 3, 16], help='default: 1 3 16')
-    parser.add_argument('--repeats', type=int, default=3, help='shuffles of each size (default: 3)')
-    parser.add_argument('--jobs', type=int, default=2, help='processes, one thread each (default: 2)')
+    parser.add_argument('--repeats', type=int, default=2, help='shuffles of each size (default: 2)')
+    parser.add_argument('--jobs', type=int, default=2, help='processes (default: 2)')
     parser.add_argument('--data-root', help="folder of the data (default: the config's)")
     parser.add_argument(
         '--work-dir',

@@ -63,7 +63,7 @@ def test_gains_are_paired_by_training() -> None:
 def test_records_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='holds no records of the study of batch leakage'):
         read_leakage_records(tmp_path)
-    for name, each in (('a', record(0, (0.0,) * 4)), ('b', record(1, (0.0,) * 4, num_repeats=5))):
+    for name, each in (('a', record(0, (0.0,) * 4)), ('b', record(1, (0.0,) * 4, batch_sizes=[1, 5]))):
         (tmp_path / f'{name}.json').write_text(json.dumps(each))
     with pytest.raises(ValueError, match='mixes records of m with different config_hash, data, batch_sizes'):
         read_leakage_records(tmp_path)
