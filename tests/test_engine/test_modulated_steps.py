@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo
+import torch._functorch.config as functorch_config
 from engine_process import run_command, run_ranks, train
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from modulated_step import Keeper, batches, fit, tiny_model
@@ -275,6 +277,18 @@ def test_static_graph_is_refused() -> None:
     with pytest.raises(ValueError, match='take static_graph out of model_wrapper_cfg'):
         fit(model, wrapper, batches(1))
     assert issubclass(FASDistributedDataParallel, nn.parallel.DistributedDataParallel)
+
+
+def test_compiled_blocks_survive_several_backward_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(functorch_config, 'donated_buffer', True)  # torch's default; put back afterwards
+    torch._dynamo.reset()
+    model = tiny_model()
+    for layer in model.trunk.vit.layers:
+        layer.ffn.layers.compile(backend='aot_eager')
+    wrapper = Keeper(torch.optim.SGD(model.parameters(), lr=0.0), dict(type='ReGrad'))
+    fit(model, wrapper, batches(1))
+    assert difference(wrapper.kept[0], kept_by('ReGrad')[0]) < 1e-6
+    assert not functorch_config.donated_buffer
 
 
 def test_nothing_to_write_is_refused() -> None:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+import torch._functorch.config as functorch_config
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
@@ -77,6 +78,8 @@ class _GradientModulation(OptimWrapper):
                 f'{type(self).__name__} goes through the graph once per loss, which static_graph forbids; take '
                 'static_graph out of model_wrapper_cfg'
             )
+        # a compiled graph would give away, in the first backward pass, memory that the next one reads
+        functorch_config.donated_buffer = False
         core: nn.Module = getattr(model, 'module', model)
         self._pieces = owned_pieces(core)
         self._names = {id(parameter): name for name, parameter in core.named_parameters()}
