@@ -157,6 +157,18 @@ def test_oddities_of_earlier_runs_are_reported_again_and_gaps_tried_again(raw: P
     assert run().missing == ()
 
 
+def test_originals_may_come_in_several_folders(raw: Path, tmp_path: Path) -> None:
+    def run(part: str) -> Any:
+        source = raw / 'casia_surf/CASIA-SURF-CROP' / part
+        return convert_dataset(CasiaSurfConverter(), source, tmp_path / 'out', lists=tmp_path / 'lists')
+
+    real = run('real_part')
+    assert (len(real.missing), real.num_converted, real.num_kept) == (12, 3, 0)
+    assert [oddity.kind for oddity in real.oddities] == ['missing'] * 4
+    both = run('fake_part')
+    assert (both.missing, both.oddities, both.num_converted, both.num_kept) == ((), (), 4, 3)
+
+
 def run_command(name: str, raw: Path, *options: str) -> int:
     """Run a command on originals; the lists lie beside them."""
     folders = [str(raw / name), str(raw.parent / 'out')]

@@ -71,7 +71,7 @@ def convert_dataset(
     Below `out` come the files that the lists name, the lists themselves (copied from `lists`), a manifest
     `conversion_<name>.jsonl` and the report `conversion_<name>.txt`. The bytes depend on the originals alone, not
     on processes or interruptions. A recording with all its files is skipped by later runs, one that lacks files is
-    tried again.
+    tried again; so originals in several folders are converted one folder after the other.
 
     Args:
         converter: The data set and its options.
@@ -102,22 +102,22 @@ def convert_dataset(
         write_atomic(out / name, content)
     header = {'data': converter.title, 'version': CONVERSION_VERSION, **converter.header()}
     with Journal(out / f'conversion_{converter.name}.jsonl', header) as journal:
-        todo = [
-            u for u in plan.units if not _is_done(u, journal.entries.get(u.recording.name), out, verify=verify)
-        ]
+        done = {r.name for r in needed.recordings if _is_done(r, journal.entries.get(r.name), out, verify=verify)}
+        todo = [unit for unit in plan.units if unit.recording.name not in done]
         _work(converter, todo, out, journal, num_processes, _counted(progress, len(plan.units), len(todo)))
-        entries = [journal.entries[unit.recording.name] for unit in plan.units]
-    found = {unit.recording for unit in plan.units}
-    oddities = [*plan.oddities, *(oddity for entry in entries for oddity in entry.oddities)]
+        made = done | {unit.recording.name for unit in todo}
+        entries = [journal.entries[name] for name in sorted(made)]
+    here = _places(recording for recording in needed.recordings if recording.name in done)
+    oddities = [oddity for oddity in plan.oddities if oddity.kind != 'missing' or oddity.place not in here]
     report = ConversionReport(
         converter.title,
         needed.lines,
         len(set(_paths(needed.recordings))),
         len(needed.recordings),
         len(todo),
-        len(plan.units) - len(todo),
-        tuple(_unwritten(needed, found, out)),
-        tuple(oddities),
+        len(done),
+        tuple(_unwritten(needed, made, out)),
+        (*oddities, *(oddity for entry in entries for oddity in entry.oddities)),
     )
     write_atomic(report_path(out, converter), (report.text() + '\n').encode())
     return report
@@ -158,17 +158,22 @@ def _paths(recordings: Iterable[Recording]) -> Iterator[str]:
     return (target.path for recording in recordings for target in recording.targets)
 
 
-def _is_done(unit: Unit, entry: Entry | None, out: Path, *, verify: bool) -> bool:
-    """Tell whether an earlier run made all files of a unit."""
-    names = [target.path for target in unit.recording.targets]
+def _places(recordings: Iterable[Recording]) -> set[str]:
+    """Return what oddities call recordings and their files."""
+    return {place for r in recordings for place in (r.name, *(target.path for target in r.targets))}
+
+
+def _is_done(recording: Recording, entry: Entry | None, out: Path, *, verify: bool) -> bool:
+    """Tell whether an earlier run made all files of a recording."""
+    names = [target.path for target in recording.targets]
     return entry is not None and is_complete(names, entry.files, out, verify=verify)
 
 
-def _unwritten(needed: Needed, found: set[Recording], out: Path) -> Iterator[str]:
-    """Yield the targets that are not there, or only from an earlier set of originals."""
+def _unwritten(needed: Needed, made: set[str], out: Path) -> Iterator[str]:
+    """Yield the targets that are not there, or that nobody knows the origin of."""
     for recording in needed.recordings:
         for target in recording.targets:
-            if recording not in found or not (out / target.path).is_file():
+            if recording.name not in made or not (out / target.path).is_file():
                 yield target.path
 
 
