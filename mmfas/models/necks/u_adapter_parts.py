@@ -90,11 +90,11 @@ class Uncertainty(nn.Module):
 
     def _spread(self, x: Tensor) -> Tensor:
         """Return standard deviation or variance of every element under dropout."""
-        scale: float | Tensor = math.sqrt(self.odds)
         if self.mode == 'sampled':
             draws = torch.rand(x.shape, dtype=self.cumulative.dtype, device=x.device)
-            scale = self.deviation[torch.bucketize(draws, self.cumulative, right=True, out_int32=True)]
-        std = x.abs() * scale
+            std = x.abs() * self.deviation[torch.bucketize(draws, self.cumulative, right=True, out_int32=True)]
+        else:
+            std = x.abs().mul_(math.sqrt(self.odds))
         return std if self.spread == 'std' else std.square_()
 
 
