@@ -250,6 +250,12 @@ GRADIENT_MODULATORS = Registry(
     locations=['mmfas.engine.modulators'],
     build_func=_helpful(engine.build_from_cfg),
 )
+FACE_DETECTORS = Registry(
+    'face detector',
+    scope=SCOPE,
+    locations=['mmfas.datasets.detectors'],
+    build_func=_helpful(engine.build_from_cfg),
+)
 
 # Nodes without parts of ours: they exist so that mmengine finds the scope and does not warn.
 LOOPS = _child('loop', engine.LOOPS)
@@ -273,6 +279,7 @@ PART_REGISTRIES: dict[str, Registry | TypedView] = {
     'dataset': DATASETS,
     'transform': TRANSFORMS,
     'data sampler': DATA_SAMPLERS,
+    'face detector': FACE_DETECTORS,
     'metric': METRICS,
     'hook': HOOKS,
     'optimizer wrapper': OPTIM_WRAPPERS,

@@ -27,6 +27,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
         'bring CASIA-SURF into the layout of its lists',
     ),
     ('convert_wmca', 'mmfas.cli.convert_wmca', 'bring WMCA into the layout of its lists'),
+    ('crop_faces', 'mmfas.cli.crop_faces', 'cut the faces out of own footage, all modalities alike'),
     ('render_synthfas', 'mmfas.cli.render_synthfas', 'render SynthFAS, the embedded synthetic benchmark'),
     ('synthfas_study', 'mmfas.cli.synthfas_study', 'measure how hard SynthFAS is and what its dials do'),
     ('eval_scores', 'mmfas.cli.eval_scores', 'recompute every error rate from score files'),

@@ -1,0 +1,27 @@
+"""Face crop for own footage: one square, found on one modality, cut out of all registered pictures."""
+
+from mmfas.datasets.face_crop.geometry import (
+    ALIGNMENTS,
+    NO_FACE,
+    SEVERAL_FACES,
+    CropSpec,
+    SampleCrop,
+    Square,
+    crop_picture,
+    crop_sample,
+)
+from mmfas.datasets.face_crop.report import CropReport
+from mmfas.datasets.face_crop.run import crop_dataset
+
+__all__ = [
+    'ALIGNMENTS',
+    'NO_FACE',
+    'SEVERAL_FACES',
+    'CropReport',
+    'CropSpec',
+    'SampleCrop',
+    'Square',
+    'crop_dataset',
+    'crop_picture',
+    'crop_sample',
+]
