@@ -100,7 +100,7 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     """Do what has no record yet, then print the tables."""
     from mmfas.apis.benchmark.plan import cells_of, trainings_of
     from mmfas.apis.benchmark.pool import find_places, run_jobs
-    from mmfas.apis.benchmark.work import Job, Settings, identity_of, unfinished
+    from mmfas.apis.benchmark.work import Job, Settings, identity_of, share_trainings, unfinished
     from mmfas.apis.check import check_config
 
     if not methods:
@@ -124,12 +124,12 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     identities = {method.name: identity_of(method, settings) for method in methods}
     for method in methods:
         _require_lists(method, cells, args.data_root)
-    jobs = [
-        Job(by_name[training.method], training, settings)
+    trainings = {
+        training: len(unfinished(training, identities[training.method], settings))
         for training in trainings_of(cells)
-        if unfinished(training, identities[training.method], settings)
-    ]
-    todo = sum(len(unfinished(job.training, identities[job.method.name], settings)) for job in jobs)
+    }
+    todo = sum(trainings.values())
+    jobs = share_trainings([Job(by_name[t.method], t, settings) for t, number in trainings.items() if number])
     print(f'{len(cells)} cells, {len(cells) - todo} of them done; {len(jobs)} trainings to go', flush=True)
     if args.dry_run:
         print('\n'.join(job.name for job in jobs))

@@ -105,6 +105,22 @@ def test_methods_are_found_by_name_and_by_file() -> None:
     assert family_of(find_method('concat_vit-b16_1xb32-100e_cpsw-psw2c').load()) == 'cpsw'
 
 
+def test_a_method_that_differs_at_test_only_is_trained_as_another(tmp_path: Path) -> None:
+    options = {'train_cfg.max_epochs': 3}
+    for text in (f'{BIG_MOE}_no-code', str(CONFIGS / 'big_moe' / f'{BIG_MOE}_no-code.py')):
+        method = find_method(text, options)
+        assert method.trained_as == find_method(BIG_MOE, options)
+        assert config_hash(method.load()) != config_hash(method.trained_as.load())
+    assert find_method(BIG_MOE).trained_as is find_method(f'{BIG_MOE}_no-bypass').trained_as is None
+    for name in ('a', 'b'):
+        (tmp_path / f'{name}.py').write_text('x = 1')
+    for other in ('missing', 'a'):
+        entries = [f"{{Name: a, In Collection: A, Config: a.py, Trained As: '{other}'}}"]
+        (tmp_path / 'metafile.yml').write_text(f'Models: [{", ".join(entries)}]')
+        with pytest.raises(MethodError, match=f"a is trained as '{other}', which must be a model of this file"):
+            find_method(str(tmp_path / 'a.py'))
+
+
 def test_methods_that_cannot_be_named_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MethodError, match=f'did you mean {CONCAT}'):
         find_method('concat_mini-vit')

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from mmfas.apis.benchmark import work
 from mmfas.apis.benchmark.methods import find_method
 from mmfas.apis.benchmark.plan import cells_of, trainings_of
 from mmfas.apis.benchmark.pool import run_jobs
 from mmfas.apis.benchmark.records import read_records
-from mmfas.apis.benchmark.work import BusyError, Job, Settings, do_job
+from mmfas.apis.benchmark.work import BusyError, Job, Settings, do_job, share_trainings
+from mmfas.apis.train import train
 from mmfas.cli.benchmark import main
 from mmfas.datasets.synthetic import Setting, render_dataset
 
@@ -112,6 +114,34 @@ def test_one_training_fills_protocols_1_and_2(tmp_path: Path, data_root: Path, s
     assert do_job(job) == []
     tested = json.loads((job.folder / 'p2_cps2w_no-ir_s0' / 'report.json').read_text())
     assert tested['reports'][0]['auc'] == next(r for r in made if r.split == 'cps2w_no-ir').report['auc']
+
+
+def test_methods_that_differ_at_test_only_share_one_training(
+    tmp_path: Path, data_root: Path, small_and_quiet: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+    monkeypatch.setattr(work, 'train', lambda cfg: (trained.append(cfg.work_dir), train(cfg)))
+    settings = Settings(str(tmp_path / 'runs'), str(tmp_path / 'work'), str(data_root))
+    name, options = 'big-moe_mini-vit_1xb32-12e_synthfas-cps2w', {'train_cfg.max_epochs': 1}
+    cells = [cell for cell in cells_of([f'{name}_no-code', name], [1, 2], [0]) if cell.trained_split == 'cps2w']
+    trainings = trainings_of(cells)
+    assert [training.method for training in trainings] == [f'{name}_no-code', name]
+    jobs = share_trainings([Job(find_method(t.method, options), t, settings) for t in trainings])
+    assert len(jobs) == 1 and jobs[0].folder == tmp_path / 'work' / name / 'cps2w_s0'
+    made = do_job(jobs[0])
+    assert trained == [str(jobs[0].folder)]
+    assert [(record.method, record.split) for record in made] == [(cell.method, cell.split) for cell in cells]
+    without, with_code = made[:4], made[4:]
+    for one, other in zip(without, with_code, strict=True):
+        same = one.scores['test']['sha256'] == other.scores['test']['sha256']
+        assert same == (one.protocol == 1), 'the code says something only where a modality is missing'
+        assert one.seconds['train'] == other.seconds['train']
+    # once more, from the checkpoints alone
+    (alone,) = share_trainings([Job(find_method(f'{name}_no-code', options), trainings[0], settings)])
+    for path in (tmp_path / 'runs' / f'{name}_no-code').iterdir():
+        path.unlink()
+    assert [record.scores for record in do_job(alone)] == [record.scores for record in without]
+    assert len(trained) == 1
 
 
 def test_a_failed_training_is_named_and_its_reason_kept(tmp_path: Path, data_root: Path) -> None:

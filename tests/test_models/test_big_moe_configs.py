@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 
+from mmfas.apis.complexity import example_inputs, example_samples
 from mmfas.models import IsolatedGatingMoENeck, LinearFASHead, MultiModalFAS
 from mmfas.models.necks import BlockArithmetic, PromptOptions
 from mmfas.registry import MODELS
+from test_models.helpers import perturb
 
 FOLDER = Path(__file__).parents[2] / 'configs' / 'big_moe'
 LEAVES = sorted(FOLDER.glob('*.py'))
@@ -108,6 +111,29 @@ def test_default_big_moe_starts_as_the_plain_trunk_and_knows_what_is_missing() -
     assert model.neck.arithmetic == BlockArithmetic() and model.neck.prompt == PromptOptions()
     assert model.neck.mask_absent and model.neck.adapters[0].leak is None
     assert len(model.neck.adapters[0].experts.table.up) == 1600
+
+
+def test_variants_trained_as_the_default_train_as_it_does() -> None:
+    """The benchmark scores the checkpoints of the default for them, so in training nothing may differ."""
+    metafile = yaml.safe_load((FOLDER / 'metafile.yml').read_text(encoding='utf-8'))
+    variants = {entry['Name']: entry['Trained As'] for entry in metafile['Models'] if 'Trained As' in entry}
+    default = load('mini-vit')
+    assert variants == {f'{Path(default.filename).stem}_no-code': Path(default.filename).stem}
+    other = load('mini-vit', 'no-code')
+    for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness'):
+        assert other[key] == default[key], key
+    models = [perturb(model_of(default)), model_of(other)]
+    models[1].load_state_dict(models[0].state_dict())
+    inputs = example_inputs(models[0], 4, size=(64, 64))
+    inputs['present'] = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [1, 0, 0]]).bool()
+    losses, scores, grads = [], [], []
+    for model in models:
+        torch.manual_seed(0)  # dropout
+        losses.append(model.train()(inputs, example_samples(4), mode='loss')['loss_cls'])
+        grads.append(torch.autograd.grad(losses[-1], model.neck.generator.by_code)[0])
+        scores.append(model.eval()(inputs))
+    assert torch.equal(*losses) and torch.equal(*grads) and grads[0].flatten(1).any(1).sum() == 4
+    assert torch.equal(scores[0][0], scores[1][0]) and (scores[0][1:] != scores[1][1:]).any(1).all()
 
 
 def test_vit_b16_trains_the_last_block_and_what_is_new() -> None:

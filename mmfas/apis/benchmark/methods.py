@@ -39,6 +39,7 @@ class Method:
         config: Config file, as the metafile names it.
         path: Where the config file lies.
         options: Values that replace those of the config, by dotted key.
+        trained_as: Method whose checkpoints are scored, for one that differs from it at test only; None: itself.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Method:
     config: str
     path: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    trained_as: Method | None = None
 
     def load(self) -> Config:
         """Read the config and apply the options."""
@@ -59,8 +61,9 @@ def find_method(text: str, options: Mapping[str, Any] | None = None) -> Method:
 
     Args:
         text: Path of a config, beside which lies a `metafile.yml` that names it; or a name of
-            `mmfas.apis.list_models`.
-        options: Values that replace those of the config.
+            `mmfas.apis.list_models`. The metafile may say `Trained As: NAME` of a model that differs from another
+            one of it at test only: the checkpoints of that one are scored.
+        options: Values that replace those of the config, and of the one it is trained as.
 
     Returns:
         The method.
@@ -80,13 +83,32 @@ def find_method(text: str, options: Mapping[str, Any] | None = None) -> Method:
                 f"'{file.with_name('metafile.yml')}' below Models: "
                 f"'- {{Name: {file.stem}, In Collection: NAME OF THE METHOD, Config: {text}}}'"
             )
-        return Method(file.stem, found['In Collection'], found['Config'], str(file), given)
+        trained_as = _trained_as(file, given)
+        return Method(file.stem, found['In Collection'], found['Config'], str(file), given, trained_as)
     try:
         entry = model_entry(text)
     except ValueError as error:
         raise MethodError(f'{error}; or give a config file') from error
     config = entry.config.relative_to(configs_folder().parent)
-    return Method(text, entry.collection, config.as_posix(), str(entry.config), given)
+    trained_as = _trained_as(entry.config, given)
+    return Method(text, entry.collection, config.as_posix(), str(entry.config), given, trained_as)
+
+
+def _trained_as(config: Path, options: dict[str, Any]) -> Method | None:
+    """Return the method whose checkpoints a model is scored with, where its metafile names another one."""
+    metafile = config.with_name('metafile.yml')
+    models = {model['Name']: model for model in _models(metafile)}
+    name = models[config.stem].get('Trained As')
+    if name is None:
+        return None
+    found = models.get(name)
+    if found is None or 'Trained As' in found:
+        raise MethodError(
+            f"'{metafile}': {config.stem} is trained as '{name}', which must be a model of this file that is "
+            'trained itself; mend the name or remove the line'
+        )
+    path = config.with_name(Path(found['Config']).name)
+    return Method(name, found['In Collection'], found['Config'], str(path), options)
 
 
 def _models(metafile: Path) -> Iterator[dict[str, Any]]:

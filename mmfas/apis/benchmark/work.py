@@ -7,9 +7,9 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,13 @@ class Job:
         method: The method.
         training: The training.
         settings: How the benchmark is run.
+        followers: Jobs that score the checkpoints of the same training, see `Method.trained_as`.
     """
 
     method: Method
     training: Training
     settings: Settings
+    followers: tuple[Job, ...] = ()
 
     @property
     def name(self) -> str:
@@ -85,9 +87,39 @@ class Job:
         return f'{self.method.name} {self.training.split} seed {self.training.seed}'
 
     @property
+    def trained(self) -> Method:
+        """The method that is trained."""
+        return self.method.trained_as or self.method
+
+    @property
     def folder(self) -> Path:
         """Folder of the training."""
-        return Path(self.settings.work_dir, self.method.name, self.training.name)
+        return Path(self.settings.work_dir, self.trained.name, self.training.name)
+
+    @property
+    def identity(self) -> Identity:
+        """What its records are records of."""
+        return identity_of(self.method, self.settings)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Cells without a record, those of the followers left out."""
+        return unfinished(self.training, self.identity, self.settings)
+
+
+def share_trainings(jobs: Sequence[Job]) -> list[Job]:
+    """Join jobs that score the checkpoints of the same training, so that one process does them one after another.
+
+    Args:
+        jobs: Jobs without followers.
+
+    Returns:
+        One job per training, in the order of their first ones.
+    """
+    groups: dict[Path, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.folder, []).append(job)
+    return [replace(first, followers=tuple(rest)) for first, *rest in groups.values()]
 
 
 def identity_of(method: Method, settings: Settings) -> Identity:
@@ -126,7 +158,7 @@ def unfinished(training: Training, identity: Identity, settings: Settings) -> tu
 
 
 def do_job(job: Job) -> list[Record]:
-    """Train unless that is done, then score and record every cell that has no record yet.
+    """Train unless that is done, then score and record every cell that has no record yet; followers come last.
 
     Args:
         job: The job.
@@ -138,26 +170,25 @@ def do_job(job: Job) -> list[Record]:
         BusyError: If another process does the same training.
         RecordError: If the disk is full or a record is broken.
     """
-    identity = identity_of(job.method, job.settings)
-    cells = unfinished(job.training, identity, job.settings)
-    if not cells:
+    jobs = [each for each in (job, *job.followers) if each.cells]
+    if not jobs:
         return []
+    with_paper = any(cell.protocol in each.settings.paper for each in jobs for cell in each.cells)
     job.folder.mkdir(parents=True, exist_ok=True)
     with _lock(job.folder), full_disk_named(job.folder):
-        cfg = job.method.load()
-        use_data_root(cfg, job.settings.data_root)
-        use_workers(cfg, job.settings.num_workers)
-        family = family_of(cfg)
-        with_paper = any(cell.protocol in job.settings.paper for cell in cells)
-        train_s = _train(job, cfg, family, identity, with_paper=with_paper)
-        made = []
-        for cell in cells:
-            scoring = copy.deepcopy(cfg)
-            apply_split(scoring, family, protocol=cell.protocol, split=cell.split)
-            made.append(_score(job, cell, scoring, identity, train_s))
+        train_s = _train(job, with_paper=with_paper)
+        made = [record for each in jobs for record in _score_cells(each, train_s)]
         if with_paper:
-            _tidy(job, num_epochs(cfg))
+            _tidy(job, num_epochs(job.trained.load()))
     return made
+
+
+def _load(method: Method, settings: Settings) -> tuple[Config, str]:
+    """Return the config of a method with the data and workers of the settings, and its family."""
+    cfg = method.load()
+    use_data_root(cfg, settings.data_root)
+    use_workers(cfg, settings.num_workers)
+    return cfg, family_of(cfg)
 
 
 @contextmanager
@@ -180,8 +211,10 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _train(job: Job, cfg: Config, family: str, identity: Identity, *, with_paper: bool) -> float:
+def _train(job: Job, *, with_paper: bool) -> float:
     """Train for the full length, continuing where an earlier process stopped; return the seconds of all."""
+    cfg, family = _load(job.trained, job.settings)
+    identity = identity_of(job.trained, job.settings)
     folder, epochs = job.folder, num_epochs(cfg)
     mark = _mark(identity)
     diary = _read_diary(folder / 'benchmark.json')
@@ -197,7 +230,7 @@ def _train(job: Job, cfg: Config, family: str, identity: Identity, *, with_paper
     before += 0.0 if last is None else max(0.0, last.stat().st_mtime - diary['started'])
     diary = {'mark': mark, 'seconds': before, 'started': time.time()}
     write_atomically(json.dumps(diary).encode(), folder / 'benchmark.json')
-    apply_split(cfg := copy.deepcopy(cfg), family, protocol=job.training.protocol, split=job.training.split)
+    apply_split(cfg, family, protocol=job.training.protocol, split=job.training.split)
     cfg = training_config(cfg, job.training, str(folder), select=job.settings.select, keep_all=with_paper)
     resume_from(cfg, 'auto')
     train(cfg)
@@ -253,6 +286,17 @@ def _checkpoint(job: Job, epochs: int) -> tuple[Path, int]:
     return best, int(best.stem.rpartition('_')[2])
 
 
+def _score_cells(job: Job, train_s: float) -> list[Record]:
+    """Score and record every cell of a job that has no record yet."""
+    cfg, family = _load(job.method, job.settings)
+    made = []
+    for cell in job.cells:
+        scoring = copy.deepcopy(cfg)
+        apply_split(scoring, family, protocol=cell.protocol, split=cell.split)
+        made.append(_score(job, cell, scoring, job.identity, train_s))
+    return made
+
+
 def _score(job: Job, cell: Cell, cfg: Config, identity: Identity, train_s: float) -> Record:
     """Score one cell and write its record."""
     start = time.time()
@@ -261,7 +305,8 @@ def _score(job: Job, cell: Cell, cfg: Config, identity: Identity, train_s: float
     # The published lists of the real sets repeat frames.
     repeats = identity.data['name'] != 'synthfas'
     rules = TestRules.from_config(cfg, num_bootstrap=NUM_BOOTSTRAP, allow_duplicates=repeats)
-    out = job.folder / cell.name
+    # methods that share a training share its folder
+    out = job.folder / (cell.name if job.method.trained_as is None else f'{job.method.name}_{cell.name}')
     result = test(cfg, str(checkpoint), out, rules=rules, plots=False)
     assert result is not None and result.dev is not None
     paper = None
