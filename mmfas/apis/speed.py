@@ -46,17 +46,25 @@ def _synchronise() -> None:
         torch.cuda.synchronize()
 
 
-def _seconds(run: Callable[[], object]) -> float:
+#: What time is: that of the wall, or what this process has spent on CPUs, which other processes hardly change.
+CLOCKS: dict[str, Callable[[], float]] = {'wall': time.perf_counter, 'cpu': time.process_time}
+
+
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
     """Time one call, waiting for the accelerator before and after."""
     _synchronise()
-    start = time.perf_counter()
+    start = clock()
     run()
     _synchronise()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def time_side_by_side(
-    candidates: Mapping[str, Callable[[], object]], *, num_rounds: int = 30, num_warm_up: int = 5
+    candidates: Mapping[str, Callable[[], object]],
+    *,
+    num_rounds: int = 30,
+    num_warm_up: int = 5,
+    clock: str = 'wall',
 ) -> list[Timing]:
     """Time several things in turn, round by round.
 
@@ -64,6 +72,7 @@ def time_side_by_side(
         candidates: Name -> what to run; the first one is the reference of the ratios.
         num_rounds: Timed rounds, at least 1; every round runs each candidate once, starting with another one.
         num_warm_up: Rounds before the clock starts.
+        clock: One of `CLOCKS`; `'cpu'` is for one thread on a busy machine.
 
     Returns:
         One timing per candidate, in their order.
@@ -83,7 +92,7 @@ def time_side_by_side(
     for number in range(num_rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            seconds[name].append(_seconds(candidates[name]))
+            seconds[name].append(_seconds(candidates[name], CLOCKS[clock]))
     reference = seconds[names[0]]
     return [
         Timing(
@@ -97,10 +106,16 @@ def time_side_by_side(
     ]
 
 
-def _plain_trunk(model: MultiModalFAS, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Run the trunk alone on all modalities: embed, blocks, readout."""
+def _plain_trunk(
+    model: MultiModalFAS, inputs: Mapping[str, torch.Tensor], *, is_joint: bool = False
+) -> torch.Tensor:
+    """Run the trunk alone on all modalities: embed, blocks, readout; one sequence of all tokens if joint."""
     images = torch.stack([inputs[m] for m in model.modalities])
     streams = model.trunk.embed(images, inputs['present'])
+    if is_joint:
+        prefix = model.trunk.num_prefix
+        patches = streams[:, :, prefix:].transpose(0, 1).flatten(1, 2)
+        streams = torch.cat([streams[0, :, :prefix], patches], dim=1)[None]
     for block in model.trunk.bind(inputs['present']):
         streams = block(streams)
     return model.trunk.readout(streams)
@@ -136,28 +151,42 @@ def speed_candidates(
     *,
     batch_size: int,
     is_training: bool,
+    is_joint: bool = False,
     image_size: tuple[int, int] | None = None,
 ) -> dict[str, Callable[[], object]]:
     """Prepare the plain trunk and the whole model for `time_side_by_side`.
+
+    The trunk sees M sequences per sample, one per modality; or one joint sequence of the class token of the first
+    and the patch tokens of all, which is what a neck with a joint sequence, such as BIG-MoE's, runs.
 
     Args:
         name: What the model is called in the result.
         model: A multi-modal model.
         batch_size: Number of samples in a batch, each with all modalities.
         is_training: Time a step of training instead of scoring.
+        is_joint: Run the trunk on the joint sequence.
         image_size: Rows and columns in pixels; what the trunk was made for if None.
 
     Returns:
         Calls of the trunk, which is the reference, and of the model, under their names.
+
+    Raises:
+        ValueError: If the sequence shall be joint and the trunk has no tokens.
     """
+    if is_joint and not model.trunk.has_tokens:
+        raise ValueError(
+            f'{type(model.trunk).__name__} yields feature maps, so there is no joint sequence to time; leave '
+            '--joint out, or take MultiStreamViT'
+        )
     inputs = example_inputs(model, batch_size, size=image_size_of(model, image_size))
+    trunk = f'{name}: trunk, joint' if is_joint else f'{name}: trunk'
     if not is_training:
         return {
-            f'{name}: trunk': _scoring(model, lambda: _plain_trunk(model, inputs)),
+            trunk: _scoring(model, lambda: _plain_trunk(model, inputs, is_joint=is_joint)),
             f'{name}: model': _scoring(model, lambda: model(inputs, mode='tensor')),
         }
     samples = example_samples(batch_size)
     return {
-        f'{name}: trunk': _training(model.trunk, lambda: _plain_trunk(model, inputs).square().mean()),
+        trunk: _training(model.trunk, lambda: _plain_trunk(model, inputs, is_joint=is_joint).square().mean()),
         f'{name}: model': _training(model, lambda: sum(model(inputs, samples, mode='loss').values())),
     }

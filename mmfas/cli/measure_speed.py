@@ -30,10 +30,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='time the modulated gradients of a step beside a plain trunk with as many backward passes',
     )
+    parser.add_argument(
+        '--joint',
+        action='store_true',
+        help='run the plain trunk on one sequence of all modalities, as BIG-MoE does, instead of one each',
+    )
     parser.add_argument('--batch-size', type=int, default=8, help='samples in a batch (default: 8)')
     parser.add_argument('--size', type=int, nargs='+', metavar='PIXELS', help='rows and columns')
     parser.add_argument('--rounds', type=int, default=30, help='timed rounds (default: 30)')
     parser.add_argument('--warm-up', type=int, default=5, help='rounds before the clock starts (default: 5)')
+    parser.add_argument(
+        '--clock',
+        choices=('wall', 'cpu'),
+        default='wall',
+        help='wall time, or CPU time of this process, for one thread on a busy machine (default: wall)',
+    )
     parser.add_argument('--threads', type=int, help='CPU threads (default: those of torch)')
     parser.add_argument('--device', default='cpu', help='device (default: cpu)')
     parser.add_argument('--out', metavar='FILE.json', help='write the numbers as JSON')
@@ -61,6 +72,8 @@ def main(argv: list[str] | None = None) -> int:
     from mmfas.apis.speed import speed_candidates, time_side_by_side
     from mmfas.cli.get_flops import image_size
 
+    if args.gradients and args.joint:
+        raise ValueError('--joint is of scoring and training steps; leave it out with --gradients')
     if args.device.startswith('cuda') and not torch.cuda.is_available():
         raise ValueError(f'--device {args.device} needs a GPU, and there is none; leave it out to time the CPU')
     if args.threads:
@@ -76,22 +89,21 @@ def main(argv: list[str] | None = None) -> int:
         if args.gradients:
             candidates |= gradient_candidates(name, model, cfg, **options)
         else:
-            candidates |= speed_candidates(name, model, is_training=args.train, **options)
-    timings = time_side_by_side(candidates, num_rounds=args.rounds, num_warm_up=args.warm_up)
+            candidates |= speed_candidates(name, model, is_training=args.train, is_joint=args.joint, **options)
+    timings = time_side_by_side(candidates, num_rounds=args.rounds, num_warm_up=args.warm_up, clock=args.clock)
     peaks = {}
     if args.gradients:
         peaks = {name: peak_bytes(run, torch.device(args.device)) / 2**20 for name, run in candidates.items()}
     what = 'gradients of a step' if args.gradients else 'training step' if args.train else 'scoring'
-    print(
-        f'{what}, batch {args.batch_size}, {args.device}, {torch.get_num_threads()} threads, {args.rounds} rounds'
-    )
+    machine = f'{args.device}, {torch.get_num_threads()} threads'
+    print(f'{what}, batch {args.batch_size}, {machine}, {args.rounds} rounds, {args.clock} time')
     width = max(len(timing.name) for timing in timings)
     for timing in timings:
         times = f'{timing.median_ms:9.2f} ms   {timing.ratio:6.3f} x'
         print(f'  {timing.name:<{width}}  {times}{_peak(peaks, timing.name)}')
     if args.out:
-        report = {'what': what, 'batch_size': args.batch_size, 'timings': [t.to_dict() for t in timings]}
-        report |= {'peak_mib': peaks} if peaks else {}
+        report = {'what': what, 'batch_size': args.batch_size, 'clock': args.clock}
+        report |= {'timings': [t.to_dict() for t in timings]} | ({'peak_mib': peaks} if peaks else {})
         Path(args.out).write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
     return 0
 

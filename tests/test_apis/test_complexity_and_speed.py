@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmfas.apis.complexity import example_inputs, example_samples, image_size_of, measure_complexity
 from mmfas.apis.gradient_speed import gradient_candidates, peak_bytes
-from mmfas.apis.speed import time_side_by_side
+from mmfas.apis.speed import _plain_trunk, speed_candidates, time_side_by_side
 from mmfas.registry import MODELS, register_all_modules
 from mmfas.structures import LIVE, SPOOF
 
@@ -82,6 +82,17 @@ def test_ratio_of_two_sleepers() -> None:
     assert calls == ['short', 'long'] * 2 + ['long', 'short'] + ['short', 'long'] + ['long', 'short']
 
 
+def test_cpu_time_does_not_count_sleep() -> None:
+    def work() -> None:
+        end = time.process_time() + 0.02
+        while time.process_time() < end:
+            pass
+
+    calls = {'work': work, 'sleep': lambda: time.sleep(0.05)}
+    worked, slept = time_side_by_side(calls, num_rounds=3, num_warm_up=0, clock='cpu')
+    assert worked.median_ms >= 20 and slept.median_ms < 10
+
+
 def test_nothing_to_time_is_refused() -> None:
     with pytest.raises(ValueError, match='expected candidates and at least one round'):
         time_side_by_side({})
@@ -116,6 +127,35 @@ REGRAD = dict(
     modulator=dict(type='ReGrad'),
     optimizer=dict(type='SGD', lr=0.1),
 )
+
+
+@pytest.mark.engine
+def test_the_joint_reference_is_what_big_moe_runs_without_its_experts() -> None:
+    """The experts start at zero, so the model is its plain trunk on the joint sequence, in training as well."""
+    register_all_modules()
+    neck = dict(type='IsolatedGatingMoENeck', adapter_dims=4, experts=dict(num_experts=16), dropout=0.0)
+    model = MODELS.build(dict(TINY, neck=neck, head=dict(type='LinearFASHead'))).eval()
+    inputs = example_inputs(model, 2, size=(32, 32))
+    joint = _plain_trunk(model, inputs, is_joint=True)
+    assert joint.shape == (1, 2, 16) and _plain_trunk(model, inputs).shape == (3, 2, 16)
+    torch.testing.assert_close(model.extract_feat(inputs).fused, joint[0], rtol=1e-5, atol=1e-6)
+    lengths: list[int] = []
+    model.trunk.vit.layers[0].ln1.register_forward_hook(lambda module, args, out: lengths.append(out.shape[-2]))
+    for is_training in (False, True):
+        candidates = speed_candidates('tiny', model, batch_size=2, is_training=is_training, is_joint=True)
+        assert list(candidates) == ['tiny: trunk, joint', 'tiny: model']
+        for run in candidates.values():
+            run()
+    assert lengths == [1 + 3 * 16] * 4
+
+
+@pytest.mark.engine
+def test_a_trunk_without_tokens_has_no_joint_sequence() -> None:
+    register_all_modules()
+    trunk = MODELS.get('MultiStreamCNN').example_cfg()
+    model = MODELS.build(dict(TINY, trunk=trunk, neck=dict(type='ConcatNeck'), head=dict(type='LinearFASHead')))
+    with pytest.raises(ValueError, match='yields feature maps, so there is no joint sequence to time'):
+        speed_candidates('tiny', model, batch_size=2, is_training=False, is_joint=True)
 
 
 @pytest.mark.engine

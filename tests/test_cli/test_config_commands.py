@@ -110,7 +110,7 @@ def test_get_flops_counts(capsys: pytest.CaptureFixture[str]) -> None:
     assert get_flops.main([CONFIG, '--cfg-options', 'model.neck.projdims=3']) == 2
 
 
-@pytest.mark.parametrize('mode', [[], ['--train']], ids=['scoring', 'training'])
+@pytest.mark.parametrize('mode', [[], ['--train'], ['--joint']], ids=['scoring', 'training', 'joint'])
 def test_measure_speed_pairs_trunk_and_model(
     mode: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +119,9 @@ def test_measure_speed_pairs_trunk_and_model(
     assert measure_speed.main([CONFIG, *options, *mode]) == 0
     assert '1.000 x' in capsys.readouterr().out
     timings = json.loads(out.read_text(encoding='utf-8'))['timings']
-    assert [timing['name'].rpartition(': ')[2] for timing in timings] == ['trunk', 'model']
+    assert [timing['name'].rpartition(': ')[2] for timing in timings] == [
+        'trunk, joint' if '--joint' in mode else 'trunk',
+        'model',
+    ]
     assert timings[0]['ratio'] == 1.0
     assert all(timing['median_ms'] >= timing['fastest_ms'] > 0 for timing in timings)

@@ -164,6 +164,7 @@ def test_a_reader_that_leaves_hears_nothing(unbuffered: str) -> None:
         (('measure_speed', '--size', '8', '8', '8'), '--size takes one or two positive numbers'),
         (('check_batch_independence', '--batch-sizes', '1', '0'), '--batch-sizes must be at least 1, got 1 0'),
         (('measure_loading', '--num', '0'), '--num and --rounds must be at least 1'),
+        (('measure_speed', '--gradients', '--joint'), '--joint is of scoring and training steps'),
         (('measure_speed', '--device', 'cuda'), '--device cuda needs a GPU, and there is none'),
     ],
 )
