@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from mmfas.models import IsolatedGatingMoENeck, MultiModalFAS
+from mmfas.models.fas.batch import stack_inputs
 from mmfas.models.layers import ProductKeyExperts, Routing, balance_loss, quick_gelu, router_z_loss
 from mmfas.models.necks import IsolatedGatingAdapter, PromptBypass, PromptOptions
-from mmfas.structures import MODALITIES
+from mmfas.structures import MODALITIES, FusionContext
 from test_models.helpers import VIT, build, images, perturb, samples
 
 RELEASED_BLOCK = dict(post_norm=True, adapter_residual=True, double_cls=True, activate_up=True, zero_up=False)
@@ -99,6 +100,24 @@ def test_blocks_follow_the_equations(released: bool) -> None:
         torch.testing.assert_close(features.maps['prompt'][b].flatten(0, 1), prompt[0])
         mean = x[1:].unflatten(0, (len(there), 16)).mean(1)
         torch.testing.assert_close(features.per_modality[there, b], model.trunk.readout(mean[:, None, None])[:, 0])
+
+
+def test_adding_in_place_equals_padding_to_the_last_bit() -> None:
+    model = perturb(model_with())
+    neck, block, inputs = model.neck, model.trunk.blocks[0], {**double_images(), 'present': PRESENT}
+    ctx = FusionContext(*stack_inputs(inputs, MODALITIES), grid=(4, 4), num_prefix=1)
+    streams, state = neck.begin(model.trunk.embed(ctx.images), ctx)
+    leaf = streams.detach().requires_grad_()
+    x = leaf + block.attn(block.norm1(leaf), key_mask=state['key_mask'])
+    patches = x[0, :, 1:].unflatten(1, (3, -1))
+    delta, _, _ = neck.adapters[0](patches, state['prompt'], present=PRESENT, grid=(4, 4))
+    padded = x + block.mlp(block.norm2(x)) + torch.nn.functional.pad(delta.flatten(1, 2), (0, 0, 1, 0))
+    out, _ = neck.block(0, block, leaf, state)
+    assert torch.equal(out, padded)
+    weights = torch.randn_like(out)
+    inputs_of = [leaf, *neck.adapters[0].experts.parameters()]
+    for ours, theirs in zip(*(torch.autograd.grad((y * weights).sum(), inputs_of) for y in (out, padded))):
+        torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize('isolated', [True, False])

@@ -168,8 +168,9 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
         delta, prompt, routing = self.adapters[index](
             patches, state['prompt'], present=state['present'], grid=grid_of(state)
         )
-        delta = functional.pad(delta.flatten(1, 2), (0, 0, prefix, 0))
-        out = x + block.mlp(hidden) + delta
+        out = x + block.mlp(hidden)
+        # in place, so that nothing of the length of the sequence is made for the class token alone
+        out[0, :, prefix:] += delta.flatten(1, 2)
         if how.adapter_residual:
             out = out + x
         if how.double_cls:
