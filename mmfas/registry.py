@@ -244,6 +244,7 @@ HOOKS = _child('hook', engine.HOOKS, 'mmfas.engine.hooks')
 OPTIM_WRAPPERS = _child('optim_wrapper', engine.OPTIM_WRAPPERS, 'mmfas.engine.optim_wrappers')
 MODEL_WRAPPERS = _child('model_wrapper', engine.MODEL_WRAPPERS, 'mmfas.models')
 VISUALIZERS = _child('visualizer', engine.VISUALIZERS, 'mmfas.visualization')
+OPTIMIZERS = _child('optimizer', engine.OPTIMIZERS, 'mmfas.engine.optimizers')
 GRADIENT_MODULATORS = Registry(
     'gradient modulator',
     scope=SCOPE,
@@ -260,7 +261,6 @@ FACE_DETECTORS = Registry(
 # Nodes without parts of ours: they exist so that mmengine finds the scope and does not warn.
 LOOPS = _child('loop', engine.LOOPS)
 RUNNERS = _child('runner', engine.RUNNERS)
-OPTIMIZERS = _child('optimizer', engine.OPTIMIZERS)
 OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', engine.OPTIM_WRAPPER_CONSTRUCTORS)
 PARAM_SCHEDULERS = _child('parameter scheduler', engine.PARAM_SCHEDULERS)
 EVALUATORS = _child('evaluator', engine.EVALUATOR)
@@ -283,6 +283,7 @@ PART_REGISTRIES: dict[str, Registry | TypedView] = {
     'metric': METRICS,
     'hook': HOOKS,
     'optimizer wrapper': OPTIM_WRAPPERS,
+    'optimizer': OPTIMIZERS,
     'gradient modulator': GRADIENT_MODULATORS,
     'model wrapper': MODEL_WRAPPERS,
     'visualizer': VISUALIZERS,

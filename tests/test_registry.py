@@ -148,6 +148,6 @@ def test_views_work_inside_a_runner(tmp_path: Path) -> None:
 
 def test_every_registry_can_be_listed() -> None:
     registry.register_all_modules()
-    assert len(registry.PART_REGISTRIES) == 15
+    assert len(registry.PART_REGISTRIES) == 16
     for kind in ('backbone', 'fusion neck', 'head', 'loss', 'dataset', 'transform', 'metric', 'hook'):
         assert len(registry.PART_REGISTRIES[kind].module_dict) > 0, kind

@@ -94,8 +94,8 @@ class ExpertTable(nn.Module):
         num_experts: Number E of experts.
         dims: Width D.
         std: Standard deviation of both tables at the start; None for `D ** -0.5`, which keeps the scale of x.
-        sparse_gradients: Make gradients of the rows taken only; needs an optimizer for sparse gradients, such as
-            `torch.optim.SparseAdam`, and no gradient clipping.
+        sparse_gradients: Make gradients of the rows taken only; needs an optimizer that takes them, such as
+            `RowAdamW`, and a single process.
     """
 
     def __init__(

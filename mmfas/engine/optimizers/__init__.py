@@ -1,0 +1,5 @@
+"""Optimizers."""
+
+from mmfas.engine.optimizers.row_adamw import RowAdamW
+
+__all__ = ['RowAdamW']
