@@ -39,6 +39,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ('get_flops', 'mmfas.cli.get_flops', 'count parameters and floating point operations of a model'),
     ('measure_speed', 'mmfas.cli.measure_speed', 'time a model beside its plain trunk, or two models'),
     ('measure_loading', 'mmfas.cli.measure_loading', 'time the loading of a data set, part by part'),
+    ('measure_experts', 'mmfas.cli.measure_experts', 'time product-key experts by their number, and updates'),
     ('analyze_logs', 'mmfas.cli.analyze_logs', 'plot or summarise the curves of training logs'),
     (
         'check_batch_independence',

@@ -44,13 +44,25 @@ def new_figure(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=FIGURE_SIZE_INCH, dpi=DOTS_PER_INCH, layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    dress(axes, title, xlabel, ylabel)
+    return figure, axes
+
+
+def dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
+    """Give axes the house style.
+
+    Args:
+        axes: The axes, changed in place.
+        title: Title over them.
+        xlabel: Label of the horizontal axis, with unit.
+        ylabel: Label of the vertical axis, with unit.
+    """
     axes.set_title(title, loc='left', fontsize=11, fontweight='bold')
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.spines[['top', 'right']].set_visible(False)
     axes.grid(color='#DDDDDD', linewidth=0.6)
     axes.set_axisbelow(True)
-    return figure, axes
 
 
 def series_look(index: int) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def test_usage_plot_ranks_shares_and_marks_even_use() -> None:
     assert [line.get_ydata().tolist() for line in steps] == [[75, 25, 0, 0], [25, 25, 25, 25]]
     assert even.get_ydata()[0] == 25
     texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert texts == ['block 0: 2 of 4 used', 'block 1: 4 of 4 used']
+    assert texts == ['block 0: 2 of 4 used', 'block 1: 4 of 4 used', 'even use']
 
 
 def test_entropy_plot_has_a_line_for_each_block() -> None:
