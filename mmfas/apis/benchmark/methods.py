@@ -98,7 +98,7 @@ def _trained_as(config: Path, options: dict[str, Any]) -> Method | None:
     """Return the method whose checkpoints a model is scored with, where its metafile names another one."""
     metafile = config.with_name('metafile.yml')
     models = {model['Name']: model for model in _models(metafile)}
-    name = models[config.stem].get('Trained As')
+    name = models.get(config.stem, {}).get('Trained As')
     if name is None:
         return None
     found = models.get(name)
