@@ -1,0 +1,19 @@
+"""The tables of the studies are those of their records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmfas.apis.leakage_study import leakage_table, read_leakage_records
+from mmfas.evaluation.tables import markdown_table
+
+STUDIES = Path(__file__).parents[2] / 'docs' / 'en' / 'studies'
+
+
+def test_the_table_of_batch_leakage_is_made_from_its_records() -> None:
+    records = read_leakage_records(STUDIES / 'batch_leakage')
+    page = (STUDIES / 'mmda_batch_leakage.md').read_text(encoding='utf-8')
+    assert markdown_table(*leakage_table(records)) in page
+    commits = {record['commit'] for record in records}
+    assert all(f'`{commit}`' in page for commit in commits) and not any(commit.endswith('+') for commit in commits)
+    assert {record['data']['size'] for record in records} == {'small'}
