@@ -70,9 +70,9 @@ def test_unknown_names_get_the_nearest() -> None:
     assert isinstance(entry, ModelEntry) and (entry.collection, entry.paper) == ('Baselines', '')
     assert model_entry('ama_mini-vit_1xb32-12e_synthfas-cps2w').paper.endswith('2302.05744')
     with pytest.raises(
-        ValueError, match="has no 'mmda_mini'; did you mean mmda_mini-vit_1xb32-12e_synthfas-cps2w or"
+        ValueError, match="has no 'mmda_mini-v'; did you mean mmda_mini-vit_1xb32-12e_synthfas-cps2w or"
     ):
-        get_model('mmda_mini')
+        get_model('mmda_mini-v')
     with pytest.raises(ValueError, match=f"'concat_minivit_1xb32-12e_synthfas-cps2w'; did you mean {CONCAT} or"):
         get_model('concat_minivit_1xb32-12e_synthfas-cps2w')
     with pytest.raises(ValueError, match=r"has no '\?'; list_models\(\) has all names"):
