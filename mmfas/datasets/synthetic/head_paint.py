@@ -78,7 +78,7 @@ def eye_opening(subject: Subject, grid: HeadGrid, expression: Expression) -> np.
 
 
 def paint_eyes(canvas: np.ndarray, subject: Subject, grid: HeadGrid, expression: Expression) -> None:
-    """Paint sclera, iris, pupil, lashes and lid crease of both eyes into the canvas in place."""
+    """Paint sclera, iris, pupil, lashes and lid crease of both eyes into the canvas (H, W, 6) in place."""
     x, y, edge = from_nearer_eye(subject, grid.x_mm), grid.y_mm, grid.step_mm
     outwards = HeadGrid(x * np.sign(grid.x_mm), y, edge)
     iris = np.array([*subject.iris_rgb, 0.30 + 0.3 * subject.iris_rgb[2], 0.7, 0.05], np.float32)

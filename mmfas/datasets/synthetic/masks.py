@@ -177,7 +177,7 @@ def wear_funny_glasses(maps: HeadMaps, wearer: Subject, rng: np.random.Generator
 
 
 def wear_patch(maps: HeadMaps, wearer: Subject, photo: np.ndarray, sheet: Sheet, rng: np.random.Generator) -> None:
-    """Hold a part of a printed face (eye strip, lower or one half) against the own face, in place."""
+    """Hold a part of a printed face (S, S, 3) against the own face, in place: eye strip, lower or one half."""
     grid = maps.grid
     canvas = primed(material(sheet.paper), grid.shape)
     canvas[..., :4] = _place(ink_reflectance(photo, sheet), grid, PHOTO_MM * sheet.scale, 1.0)

@@ -147,5 +147,5 @@ def expose_nir(
 
 
 def to_grey_levels(image: np.ndarray) -> np.ndarray:
-    """Round a 0..1 picture to uint8."""
+    """Round a picture (H, W) or (H, W, 3) in 0..1 to uint8."""
     return np.rint(image * np.float32(255.0)).astype(np.uint8)

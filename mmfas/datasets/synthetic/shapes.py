@@ -55,17 +55,17 @@ def bump(
 
 
 def unit_clip(values: np.ndarray) -> np.ndarray:
-    """Limit a float array to 0..1; the method has less overhead than `np.clip` on small pictures."""
+    """Limit floats of any shape to 0..1; the method has less overhead than `np.clip` on small pictures."""
     return values.clip(0.0, 1.0)
 
 
 def positive(values: np.ndarray) -> np.ndarray:
-    """Replace what is below 0 by 0; half the time of `np.maximum`, which is slow with a number."""
+    """Replace what is below 0 by 0, any shape; half the time of `np.maximum`, which is slow with a number."""
     return values.clip(0.0, np.inf)
 
 
 def soft_step(distance_mm: np.ndarray, width_mm: float) -> np.ndarray:
-    """Turn a signed distance (positive = inside) into coverage 0..1 over a ramp of ``width_mm``."""
+    """Turn signed distances of any shape (positive = inside) into coverage 0..1 over a ramp of ``width_mm``."""
     coverage = np.asarray(distance_mm, np.float32) * np.float32(1.0 / max(width_mm, 1e-3))
     coverage += np.float32(0.5)
     return coverage.clip(0.0, 1.0, out=coverage)
