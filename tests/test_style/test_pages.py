@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-PAGES = sorted((REPO / 'docs').rglob('*.md')) + [REPO / 'README.md', REPO / 'CONTRIBUTING.md']
-MAPS = [REPO / 'README.md', REPO / 'docs' / 'en' / 'architecture.md', REPO / 'CONTRIBUTING.md']
+PAGES = sorted([*(REPO / 'docs').rglob('*.md'), *REPO.glob('*.md')])
+MAPS = [*REPO.glob('README*.md'), REPO / 'CONTRIBUTING.md', REPO / 'docs' / 'en' / 'architecture.md']
 BLOCK = re.compile(r'^```python\n(.*?)^```', re.MULTILINE | re.DOTALL)
 ROOTS = ('mmfas', 'configs', 'tools', 'tests', 'docs', 'projects', 'requirements', '.ci', '.github')
 #: Relative links of Markdown, without anchors and addresses.
