@@ -1,4 +1,9 @@
-"""From scores to numbers that can be trusted: pure rates, score files, reports, and the metric of the Runner."""
+"""From scores to numbers that can be trusted: pure rates, score files, reports, and the metric of the Runner.
+
+The rates need numpy alone; only the metric needs the engine, so it is imported when it is first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from mmfas.evaluation.fas_report import FASReport
 from mmfas.evaluation.functional import (
@@ -22,10 +27,12 @@ from mmfas.evaluation.functional import (
     tpr_at_fpr,
     wilson_interval,
 )
-from mmfas.evaluation.metrics import FASMetric
 from mmfas.evaluation.published import Published, PublishedRow, read_published
 from mmfas.evaluation.report import dev_threshold, evaluate_scores, resolve_threshold, summarise
 from mmfas.evaluation.scores import ScoreTable
+
+if TYPE_CHECKING:
+    from mmfas.evaluation.metrics import FASMetric
 
 __all__ = [
     'FASMetric',
@@ -58,3 +65,12 @@ __all__ = [
     'tpr_at_fpr',
     'wilson_interval',
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the metric."""
+    if name == 'FASMetric':
+        from mmfas.evaluation.metrics import FASMetric
+
+        return FASMetric
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TextIO
 
-from mmfas.utils.checkpoint import write_atomically
+from mmfas.utils.files import write_atomically
 
 COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai', 'label', 'score')
 

@@ -11,7 +11,6 @@ import hashlib
 import os
 import pickle
 import re
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from mmfas.utils.files import write_atomically as write_atomically
 
 #: Keys under which files of other projects keep the weights of the whole model, in the order they are tried.
 WEIGHT_KEYS = ('state_dict', 'model')
@@ -213,25 +214,3 @@ def plain(value: Any) -> Any:
     raise TypeError(
         f'a checkpoint holds tensors and plain values only, but got a {type(value).__name__}: {value!r:.80}'
     )
-
-
-def write_atomically(content: bytes, path: str | os.PathLike[str]) -> None:
-    """Write a file so that it is there completely or not at all, whenever the process is killed.
-
-    Args:
-        content: Bytes of the file.
-        path: Where to write; the folder is made.
-    """
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f'.{file.name}.', suffix='.part')
-    try:
-        with os.fdopen(handle, 'wb') as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -40,3 +40,13 @@ def test_help_needs_no_torch() -> None:
     out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == '[] 0'
     assert 'mmfas COMMAND' in out
+
+
+def test_scores_are_judged_without_torch() -> None:
+    code = (
+        'import sys; import mmfas.evaluation as e; import mmfas.cli.eval_scores, mmfas.cli.quickstart_report; '
+        'before = [m for m in ("torch", "mmengine", "cv2") if m in sys.modules]; '
+        'print(before, e.FASMetric.__name__, "mmengine" in sys.modules)'
+    )
+    out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == '[] FASMetric True'
