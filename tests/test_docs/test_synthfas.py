@@ -1,15 +1,24 @@
-"""The numbers about the renderer in docs/en/synthfas.md are those of the code."""
+"""The numbers in docs/en/synthfas.md are those of the code and of the records."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
+from mmfas.apis.synthfas_tables import dial_table, hardness_table, mean_interval
 from mmfas.datasets.synthetic import DIALS, DOMAINS, SIZES
 from mmfas.datasets.synthetic.materials import MATERIALS, SKIN_TABLE
+from mmfas.structures import MODALITIES
 
-PAGE = (Path(__file__).parents[2] / 'docs/en/synthfas.md').read_text(encoding='utf-8')
+DOCS = Path(__file__).parents[2] / 'docs' / 'en'
+PAGE = (DOCS / 'synthfas.md').read_text(encoding='utf-8')
+RECORDS = DOCS / 'benchmarks' / 'synthfas'
+SEEDS = (0, 1, 2)
+#: Test domain -> how the run is called that leaves it out.
+LEFT_OUT = dict(C='psw2c', P='csw2p', S='cpw2s', W='cps2w')
 
 
 def row(start: str) -> list[str]:
@@ -54,3 +63,53 @@ def test_materials() -> None:
 def test_dials() -> None:
     for name in DIALS:
         assert len(row(f'`{name}`')) == 3
+
+
+def left_out(domain: str, kind: str = '') -> list[float]:
+    """AUC in percent on a domain that was left out, one for each seed."""
+    names = [f'lodo-{LEFT_OUT[domain]}{kind}_s{seed}.json' for seed in SEEDS]
+    records = [json.loads((RECORDS / name).read_text(encoding='utf-8')) for name in names]
+    return [100 * record['reports'][domain]['auc']['value'] for record in records]
+
+
+def paired(domain: str, modality: str) -> list[float]:
+    """How far a modality alone stays below all three on a left-out domain, one for each seed."""
+    return [a - b for a, b in zip(left_out(domain), left_out(domain, f'_{modality}'), strict=True)]
+
+
+@pytest.mark.parametrize('folder', [RECORDS, RECORDS / 'dials_version_1'], ids=lambda path: path.name)
+def test_tables_are_made_of_the_records(folder: Path) -> None:
+    tables = [dial_table(folder)]
+    if folder == RECORDS:
+        tables += [hardness_table(folder, measure) for measure in ('auc', 'hter')]
+    rows = [line for table in tables for line in table.splitlines() if 'not run' not in line]
+    assert len(rows) >= 10
+    assert not [line for line in rows if line not in PAGE.splitlines()]
+
+
+def test_hardness_is_as_asked() -> None:
+    within = [json.loads((RECORDS / f'in-domain_s{seed}.json').read_text(encoding='utf-8')) for seed in SEEDS]
+    for record in within:
+        assert record['data']['renderer_version'] == '1.0.0'
+        assert mean(report['auc']['value'] for report in record['reports'].values()) > 0.975
+    assert 75 < mean(mean(left_out(domain)) for domain in LEFT_OUT) < 93
+    below = {m: [d for d in LEFT_OUT if min(paired(d, m)) > 0 and mean(paired(d, m)) > 5] for m in MODALITIES}
+    assert below == dict(rgb=['C', 'P', 'S', 'W'], depth=['C', 'P', 'W'], ir=['C', 'P', 'S'])
+    best = {max(below, key=lambda m: mean(left_out(domain, f'_{m}'))) for domain in LEFT_OUT}
+    assert len(best) == 3
+    for domain in LEFT_OUT:
+        centre, half = mean_interval(left_out(domain, '_random-labels'))
+        assert abs(centre - 50) < half
+
+
+def test_paired_margins() -> None:
+    told = row('the same, with a 95 % interval')[1]
+    certain = {}
+    for modality in MODALITIES:
+        for domain in LEFT_OUT:
+            centre, half = mean_interval(paired(domain, modality))
+            if half < centre:
+                certain.setdefault(modality, []).append(domain)
+                cell = f'({centre:.1f} ± {half:.1f}'
+                assert f'{domain} {cell}' in told or f'{domain} alone {cell}' in told
+    assert certain == dict(rgb=['P', 'S', 'W'], depth=['C', 'P', 'W'], ir=['P'])
