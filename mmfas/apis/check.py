@@ -114,6 +114,7 @@ _HOOK_KEYS = (
     # Not mmengine's: default_runtime.py adds them, so that a config that sets `custom_hooks` keeps them.
     'sample_seed',
     'loss_guard',
+    'modulation_log',
 )
 #: Keys of Runner that must be given together.
 _TOGETHER = (

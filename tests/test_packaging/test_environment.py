@@ -61,7 +61,8 @@ def test_python_without_venv_names_its_debian_package(tmp_path: Path) -> None:
         ('tests', 'tests', None),
         ('onedl,tests', 'onedl', None),
         ('onedl,tests', 'tests,onedl', None),
-        ('onedl', 'onedl,tests', 'onedl,onedl,tests'),
+        ('onedl', 'onedl,tests', 'onedl,tests'),
+        ('onedl,tests', 'docs,onedl', 'onedl,tests,docs'),
         ('onedl-extra', 'onedl', 'onedl-extra,onedl'),
     ],
 )

@@ -46,6 +46,15 @@ mmfas_has_extras() {
     done
 }
 
+# The first of two lists of extras, and of the second what it lacks.
+mmfas_join_extras() {
+    local joined=$1 extra
+    for extra in ${2//,/ }; do
+        mmfas_has_extras "$joined" "$extra" || joined="$joined,$extra"
+    done
+    printf '%s' "$joined"
+}
+
 mmfas_environment() {
     local venv=$1 extras=$2 root base stamp found
     root=$(mmfas_root)
@@ -57,7 +66,7 @@ mmfas_environment() {
         if mmfas_has_extras "$found" "$extras"; then
             return 0
         fi
-        extras="$found,$extras"
+        extras=$(mmfas_join_extras "$found" "$extras")
     fi
     base=$(mmfas_base_python) || return 1
     mmfas_say "setting up $venv with [$extras] (a few minutes the first time)"
