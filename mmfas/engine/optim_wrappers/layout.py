@@ -127,7 +127,7 @@ class GradientLayout:
 
         Args:
             grads: Gradient of each leading parameter, or None.
-            out: Row of all their entries, float32; zeros where there is no gradient.
+            out: Row (entries of all parameters,), float32; zeros where there is no gradient.
         """
         zero = out.new_zeros(1)
         flat = [
