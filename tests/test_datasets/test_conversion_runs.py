@@ -198,7 +198,7 @@ def test_report_is_printed_and_written_and_status_tells_what_is_missing(
     printed = capsys.readouterr().out
     assert 'missing (named by the lists, but not in the originals): 1' in printed
     assert 'depth/131.jpg does not exist' in printed
-    assert '20/21 files: 1 are missing' in printed
+    assert '20/21 files: 1 missing' in printed
 
 
 @pytest.mark.parametrize(
@@ -246,6 +246,8 @@ def test_mistakes_are_told_in_one_message(raw: Path, capsys: pytest.CaptureFixtu
 
 def test_results_of_other_options_or_lists_are_not_mixed(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     originals.write_cefa(raw / 'cefa')
+    assert run_command('cefa', raw, '--remove-borders', '255') == 2
+    assert 'a border level is a grey level below white, 0..254, but got 255' in capsys.readouterr().err
     assert run_command('cefa', raw, '--remove-borders') == 0
     assert run_command('cefa', raw, '--remove-borders', '10') == 0
     assert run_command('cefa', raw) == 2

@@ -81,12 +81,19 @@ class CefaConverter:
     Args:
         border_level: Grey level up to which a border counts as black and is removed; None keeps the frames as they
             are.
+
+    Raises:
+        ValueError: If the level is no grey level below white.
     """
 
     border_level: int | None = None
     name: str = 'cefa'
     title: str = 'CASIA-CeFA'
     letter: str = 'C'
+
+    def __post_init__(self) -> None:
+        if self.border_level is not None and not 0 <= self.border_level < 255:
+            raise ValueError(f'a border level is a grey level below white, 0..254, but got {self.border_level}')
 
     def header(self) -> dict[str, Any]:
         """Return what must agree between two runs."""

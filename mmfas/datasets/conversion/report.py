@@ -77,7 +77,7 @@ class ConversionReport:
         for kind, meaning in KINDS.items():
             lines += self._section(kind, meaning, show)
         made = self.num_targets - len(self.missing)
-        verdict = 'all that the lists need is there' if not self.missing else f'{len(self.missing)} are missing'
+        verdict = 'all that the lists need is there' if not self.missing else f'{len(self.missing)} missing'
         return '\n'.join((*lines, f'{made}/{self.num_targets} files: {verdict}'))
 
     def _section(self, kind: str, meaning: str, show: int | None) -> Sequence[str]:
