@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 import pytest
-from style_source import Function, Source, body_lines, functions, scopes, sources
+from style_source import REPO, Function, Source, body_lines, functions, scopes, sources
 
 LIBRARY = sources('mmfas')
 EVERYTHING = sources('mmfas', 'tools', 'tests', 'projects', 'configs', 'docs')
@@ -163,3 +163,15 @@ def test_tools_are_wrappers() -> None:
         assert lines <= 5, source.path
         imported = [node.module for node in statements if isinstance(node, ast.ImportFrom)]
         assert all(module.startswith('mmfas.cli') for module in imported), source.path
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    """Folders of tests without `__init__.py` share one name space: a second module of a name is not collected."""
+    loose = [
+        s.path for s in sources('tests', 'projects') if not (REPO / s.path).with_name('__init__.py').is_file()
+    ]
+    names_of_modules = [path.name for path in loose if path.name.startswith('test_')]
+    assert len(names_of_modules) > 50
+    assert len(set(names_of_modules)) == len(names_of_modules), sorted(
+        str(path) for path in loose if names_of_modules.count(path.name) > 1
+    )
