@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument('--dry-run', action='store_true', help='only list what would be trained and scored')
     report.add_argument('--out', help='also write report.md, report.json and report.html into this folder')
+    report.add_argument('--pages', nargs='+', help='Markdown files whose tables of results are rewritten')
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -171,6 +172,10 @@ def _report(args: argparse.Namespace, methods: list[Method]) -> int:
     if getattr(args, 'out', None):
         for path in write_report(chosen, args.protocols, args.records, args.out):
             print(path)
+    if getattr(args, 'pages', None):
+        from mmfas.apis.benchmark.pages import refresh_pages
+
+        refresh_pages(args.pages, chosen)
     return 0
 
 
