@@ -1,10 +1,11 @@
 """MMDA at the size of CLIP ViT-B/16: what fusion costs at test, and what cached prompts save in training.
 
-`python -m pytest tests/test_models/test_mmda_speed.py -rP` prints the numbers.
+`MMFAS_TIMINGS=1 python -m pytest tests/test_models/test_mmda_speed.py -rP` prints the numbers.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +25,14 @@ SIZE = (224, 224)
 #: Samples of a step and process of the released code: a batch of 24 in 8 parts.
 BATCH = 3
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.slow,
+    # A ratio near its bound says nothing beside other work, and the full size takes minutes.
+    pytest.mark.skipif(
+        'MMFAS_TIMINGS' not in os.environ, reason='needs minutes of a quiet machine: MMFAS_TIMINGS=1'
+    ),
+]
 
 
 class EncodeEveryForward(nn.Module):
