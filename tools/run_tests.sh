@@ -10,11 +10,12 @@ source tools/lib/environment.sh
 
 stack=${MMFAS_STACK:-onedl}
 case "$stack" in
-    onedl) venv=${MMFAS_VENV:-$PWD/.venv} ;;
-    openmmlab) venv=${MMFAS_VENV:-$PWD/.venv-openmmlab} ;;
+    # open_clip is what converted CLIP weights are compared with
+    onedl) venv=${MMFAS_VENV:-$PWD/.venv} extras=onedl,tests,clip ;;
+    openmmlab) venv=${MMFAS_VENV:-$PWD/.venv-openmmlab} extras=openmmlab,tests ;;
     *) mmfas_say "MMFAS_STACK must be onedl or openmmlab, but is '$stack'"; exit 2 ;;
 esac
-mmfas_environment "$venv" "$stack,tests"
+mmfas_environment "$venv" "$extras"
 
 # More threads than cores per test only slow two cores down, and waiting ones must not spin on them.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} MPLBACKEND=Agg
