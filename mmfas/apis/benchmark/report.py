@@ -76,7 +76,7 @@ def markdown_report(chosen: Chosen, protocols: Sequence[int]) -> str:
     lines += [*(f'* {text}' for text in notes_of(chosen)), '']
     lines += [table.markdown() for table in build_tables(chosen, protocols)]
     if chosen.left_out:
-        lines += ['### Records that were left out', '', *(f'* {text}' for text in chosen.left_out), '']
+        lines += ['## Records that were left out', '', *(f'* {text}' for text in chosen.left_out), '']
     return '\n'.join(lines)
 
 

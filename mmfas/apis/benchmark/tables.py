@@ -42,7 +42,7 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table as a Markdown section."""
-        return f'### {self.caption}\n\n{markdown_table(self.header, self.rows)}\n'
+        return f'## {self.caption}\n\n{markdown_table(self.header, self.rows)}\n'
 
 
 @dataclass(frozen=True)
