@@ -6,6 +6,8 @@ import hashlib
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -85,11 +87,23 @@ def run_tasks(
 
     Yields:
         Results, in any order.
+
+    Raises:
+        RuntimeError: if a process was ended from outside, as by the kernel where memory is short.
     """
     num_processes = min(num_processes, len(tasks))
     if num_processes <= 1:
         yield from map(function, tasks)
         return
     # 'spawn' works alike on every system and never copies a running framework's threads.
-    with multiprocessing.get_context('spawn').Pool(num_processes) as pool:
-        yield from pool.imap_unordered(function, tasks)
+    pool = ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context('spawn'))
+    try:
+        for future in as_completed([pool.submit(function, task) for task in tasks]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            f'one of {num_processes} worker processes was ended from outside (out of memory?); what is finished stays: '
+            'run again, with fewer processes'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)

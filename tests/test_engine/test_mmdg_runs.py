@@ -73,3 +73,18 @@ def test_mmdg_resumed_after_a_kill_equals_the_unbroken_run(tmp_path: Path, data:
         assert not torch.equal(first[name], one['state_dict'][name]), name
     # three modalities have seen live ones and the spoofs of C, P and S; W is the target
     assert one['state_dict']['head.seen'].tolist() == [[True, True, True, True, False]] * 3
+
+
+def test_tensorboard_gets_the_curves_of_every_modality(tmp_path: Path, data: Path) -> None:
+    """Losses, gradient norms, cosines and which modality was fast, read back from the event file."""
+    event_accumulator = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')
+    backends = "visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])\n"
+    changes = CHANGES.format(data=str(data), more='') + backends
+    work_dir, _ = train(tmp_path, 'curves', changes=changes.replace('max_epochs=3', 'max_epochs=1'), base=MMDG)
+    (events,) = work_dir.rglob('events.out.tfevents.*')
+    written = event_accumulator.EventAccumulator(str(events))
+    written.Reload()
+    tags = set(written.Tags()['scalars'])
+    modalities = ('rgb', 'depth', 'ir')
+    assert tags >= {f'{kind}_{name}' for kind in ('loss', 'grad_norm', 'fast') for name in modalities}
+    assert tags >= {f'grad_cos_{pair}' for pair in ('rgb_depth', 'rgb_ir', 'depth_ir')}
