@@ -102,8 +102,8 @@ def run_tasks(
             yield future.result()
     except BrokenProcessPool as error:
         raise RuntimeError(
-            f'one of {num_processes} worker processes was ended from outside (out of memory?); what is finished stays: '
-            'run again, with fewer processes'
+            f'one of {num_processes} worker processes was ended from outside (out of memory?); '
+            'what is finished stays: run again, with fewer processes'
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -78,8 +78,8 @@ def test_mmdg_resumed_after_a_kill_equals_the_unbroken_run(tmp_path: Path, data:
 def test_tensorboard_gets_the_curves_of_every_modality(tmp_path: Path, data: Path) -> None:
     """Losses, gradient norms, cosines and which modality was fast, read back from the event file."""
     event_accumulator = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')
-    backends = "visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])\n"
-    changes = CHANGES.format(data=str(data), more='') + backends
+    backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+    changes = CHANGES.format(data=str(data), more='') + f'visualizer = dict(vis_backends={backends})\n'
     work_dir, _ = train(tmp_path, 'curves', changes=changes.replace('max_epochs=3', 'max_epochs=1'), base=MMDG)
     (events,) = work_dir.rglob('events.out.tfevents.*')
     written = event_accumulator.EventAccumulator(str(events))
