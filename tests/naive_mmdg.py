@@ -99,7 +99,8 @@ def features_of(model: Any, inputs: dict[str, Tensor], judge: Judge) -> FusedFea
             delta = adapt(adapter, e, hidden[own], hidden[partner], trust[partner], grid)
             streams[own] = streams[own] + delta * present[:, partner, None, None]
     per_modality = [trunk.readout(x[None])[0] * present[:, m, None] for m, x in enumerate(streams)]
-    confidence = torch.stack([t[:, 0] for t in trust])
+    read = slice(0, 1) if trunk.pooling == 'cls' else slice(1, None)
+    confidence = torch.stack([t[:, read].mean(1) for t in trust])
     return FusedFeatures(torch.cat(per_modality, dim=1), torch.stack(per_modality), confidence=confidence)
 
 

@@ -10,8 +10,9 @@ from torch import nn
 
 from mmfas.structures import check_modalities
 
-#: A parameter that belongs to one modality: the whole tensor, or the slice of a stacked one at this index.
-OwnedParameter: TypeAlias = 'nn.Parameter | tuple[nn.Parameter, int | tuple[int, ...]]'
+#: A parameter that belongs to one modality: the whole tensor, or the slice of a stacked one at this leading index,
+#: one run of its entries.
+OwnedParameter: TypeAlias = 'nn.Parameter | tuple[nn.Parameter, int | tuple[int | slice, ...]]'
 #: View of one block: a callable on streams; that of a transformer also has `norm1`, `attn`, `norm2`, `mlp`.
 Block: TypeAlias = Any
 

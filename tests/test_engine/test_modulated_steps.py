@@ -202,9 +202,9 @@ def test_mmdg_step_equals_the_naive_one() -> None:
 
 
 # Class tokens and positions, and what the adapters of two blocks own: 5 tensors of AMA for each modality, of which
-# only its own loss reaches `up` (2 tensors) in the last block; 13 tensors of each of 4 U-Adapters, in the last
-# block none. The classifiers of the modalities have one loss each, too.
-NUM_IN_DOUBT = dict(ama=3 * (2 + 2 * 5 - 2), u_adapter=3 * 2 + 4 * 13)
+# only its own loss reaches `up` (2 tensors) in the last block; 14 tensors of each of 4 U-Adapters (keys and values
+# apart, as released), in the last block none. The classifiers of the modalities have one loss each, too.
+NUM_IN_DOUBT = dict(ama=3 * (2 + 2 * 5 - 2), u_adapter=3 * 2 + 4 * 14)
 
 
 @each_neck

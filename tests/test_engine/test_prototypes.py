@@ -99,6 +99,16 @@ def test_first_mmdg_prototypes_are_the_means_of_the_classes(is_training: bool) -
     assert counts.sum(1).tolist() == [22, 22, 19]
 
 
+def test_prototypes_of_loaded_weights_are_forgotten() -> None:
+    """Weights of another split bring classes that these data lack; they take no part here."""
+    model = tiny_model()
+    model.head.prototypes.fill_(7.0)
+    model.head.seen.fill_(True)
+    PrototypeRefreshHook(share=1.0).before_train_epoch(runner_of(model))
+    assert not model.head.seen[:, 2].any() and model.head.seen[:, 0].all()
+    assert not model.head.prototypes[:, 2].any()
+
+
 def test_later_refreshes_keep_a_share_of_the_old() -> None:
     model = tiny_model()
     hook, runner = PrototypeRefreshHook(share=1.0, momentum=0.2), runner_of(model)

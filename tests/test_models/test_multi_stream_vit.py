@@ -241,6 +241,23 @@ def test_fresh_embeddings_keep_their_start(tmp_path: Path, fresh: tuple[str, ...
         BACKBONES.build(dict(type='MultiStreamViT', vit=VIT, fresh=('norm',)))
 
 
+@pytest.mark.parametrize(('fresh', 'num_tables'), [((), 1), (('pos',), 3)])
+def test_positions_that_no_file_gives_are_drawn_for_each_modality(fresh: tuple[str, ...], num_tables: int) -> None:
+    trunk = BACKBONES.build(dict(type='MultiStreamViT', vit=VIT, per_modality=('pos',), fresh=fresh))
+    trunk.init_weights()
+    assert len(trunk.embedding.pos_embed.unique(dim=0)) == num_tables
+
+
+def test_trunk_without_a_final_norm_leaves_that_of_the_file(tmp_path: Path) -> None:
+    vit = plain()
+    torch.save(vit.state_dict(), tmp_path / 'vit.pth')
+    options = dict(vit={**VIT, 'final_norm': False}, pretrained=str(tmp_path / 'vit.pth'))
+    trunk = BACKBONES.build(dict(type='MultiStreamViT', **options))
+    trunk.init_weights()
+    assert torch.equal(trunk.vit.layers[1].attn.qkv.weight, vit.layers[1].attn.qkv.weight)
+    assert not hasattr(trunk.vit, 'ln1')
+
+
 def test_pretrained_positions_are_interpolated() -> None:
     vit = plain()
     trunk = BACKBONES.build(dict(type='MultiStreamViT', vit={**VIT, 'img_size': 48}))

@@ -269,8 +269,9 @@ def test_block_follows_the_equation() -> None:
     assert not features.maps['uncertainty'].requires_grad and not features.confidence.requires_grad
 
 
-def test_confidence_without_class_token_is_that_of_the_patches() -> None:
-    vit = {**VIT['vit'], 'with_cls_token': False}
+@pytest.mark.parametrize('with_cls_token', [False, True])
+def test_confidence_is_that_of_the_patches_where_they_are_read(with_cls_token: bool) -> None:
+    vit = {**VIT['vit'], 'with_cls_token': with_cls_token}
     model = build(neck=NECK, trunk={**VIT, 'vit': vit, 'pooling': 'mean'}).eval()
     features = model.extract_feat(images(2))
     torch.testing.assert_close(features.confidence, features.maps['uncertainty'][-1].mean((-2, -1)))
@@ -316,7 +317,7 @@ def test_features_do_not_depend_on_neighbours(partners: dict | None) -> None:
 def test_adapters_belong_to_the_stream_they_add_to() -> None:
     model = perturb(model_with())
     owned = model.neck.modality_parameters()
-    per_edge = 2 * len(list(model.neck.adapters[0].parameters()))
+    per_edge = 2 * (len(list(model.neck.adapters[0].parameters())) + 1)  # keys and values are two tensors
     assert {m: len(entries) for m, entries in owned.items()} == dict(rgb=2 * per_edge, depth=per_edge, ir=per_edge)
     model.extract_feat(images(2)).per_modality[2].square().sum().backward()
     last = model.neck.adapters[-1]  # only its class token is read, which bypasses the convolution
@@ -346,12 +347,12 @@ def test_last_block_without_patches_equals_the_whole_one(convolve_cls: bool) -> 
         features = model.extract_feat(inputs)
         losses = features.per_modality.square().sum((1, 2)).unbind()
         grads = [torch.autograd.grad(loss, trained, retain_graph=True, materialize_grads=True) for loss in losses]
-        outcome = [features.fused, features.confidence, features.maps['uncertainty']]
+        outcome = [features.fused, features.maps['uncertainty']]
         results.append([*outcome, *(grad for row in grads for grad in row)])
     assert [streams.shape[2] for streams in seen] == [1, 17]
     for short, whole in zip(*results, strict=True):
         torch.testing.assert_close(short, whole, rtol=1e-10, atol=1e-12)
-    assert sum(bool(grad.any()) for grad in results[0][3:]) > len(trained)
+    assert sum(bool(grad.any()) for grad in results[0][2:]) > len(trained)
 
 
 def test_trunk_that_reads_patches_gets_all_of_them() -> None:

@@ -70,6 +70,8 @@ class PrototypeRefreshHook(Hook):
     def _refresh(self, runner: Runner, number: int, momentum: float) -> None:
         model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
         head = _head_of(model)
+        if number == 0:
+            head.forget_prototypes()
         sums, counts = torch.zeros_like(head.prototypes, dtype=torch.float64), head.seen.double() * 0
         was_training = model.training
         model.train(False)

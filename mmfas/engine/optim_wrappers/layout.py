@@ -48,7 +48,7 @@ def owned_pieces(core: nn.Module) -> Pieces:
     return pieces
 
 
-def _range_of(parameter: Tensor, index: int | tuple[int, ...]) -> tuple[int, int]:
+def _range_of(parameter: Tensor, index: int | tuple[int | slice, ...]) -> tuple[int, int]:
     """Return where the slice at a leading index lies in the flattened parameter."""
     # on the meta device a fresh tensor is contiguous, as the flattened gradient will be
     piece = torch.empty(parameter.shape, device='meta')[index]

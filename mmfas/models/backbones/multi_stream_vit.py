@@ -143,8 +143,9 @@ class MultiStreamViT(BaseTrunk):
         """Initialise all parts, then read the `pretrained` file if there is one."""
         positions = self.embedding.pos_embed
         if not self.is_init:
-            # one draw for all modalities, as copies of a pretrained table would be
-            positions.data.copy_(trunc_normal_(positions.data[:1].clone(), std=0.02).expand_as(positions))
+            # one draw for all modalities, as copies of a pretrained table would be, if that table is wanted
+            drawn = positions.data[: None if 'pos' in self.fresh else 1].clone()
+            positions.data.copy_(trunc_normal_(drawn, std=0.02).expand_as(positions))
         super().init_weights()
         if self.pretrained is not None:
             from mmfas.utils.checkpoint import load_weights

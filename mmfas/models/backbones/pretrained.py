@@ -60,6 +60,9 @@ def fit_vit_weights(state_dict: Mapping[str, Tensor], trunk: MultiStreamViT) -> 
     for name, value in state.items():
         if name.startswith('embedding.') and name in wanted and value.shape[0] == 1:
             state[name] = value.expand(wanted[name].shape[0], *value.shape[1:])
+    if not trunk.vit.final_norm:
+        # every file has the norm; a trunk without one has no use for it
+        state = {name: value for name, value in state.items() if not name.startswith('vit.ln1.')}
     check_fit(state, wanted, type(trunk).__name__)
     return state
 

@@ -189,6 +189,12 @@ class PrototypeHead(BaseFASHead):
         return weight.transpose(1, 2) @ features.per_modality.double(), weight.sum(1)
 
     @torch.no_grad()
+    def forget_prototypes(self) -> None:
+        """Start anew: no class was seen. Loaded weights may bring prototypes of classes that these data lack."""
+        self.prototypes.zero_()
+        self.seen.zero_()
+
+    @torch.no_grad()
     def update_prototypes(self, sums: Tensor, counts: Tensor, momentum: float) -> None:
         """Move the prototypes to new class means: `p <- momentum p + (1 - momentum) mean`.
 

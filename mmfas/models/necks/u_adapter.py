@@ -131,8 +131,8 @@ class UAdapterNeck(BaseFusionNeck):
             readout: Readout of the trunk.
 
         Returns:
-            Features; `confidence` is u of the class token in the last block (mean over the patches where there is
-            none), `maps['uncertainty']` is u of the patches in every block (N, M, B, h, w): near 1 where the
+            Features; `confidence` is u of what is read in the last block: the class token, or the mean over the
+            patches. `maps['uncertainty']` is u of the patches in every block (N, M, B, h, w): near 1 where the
             method trusts, near 0 where it does not.
         """
         per_modality = zero_absent(readout(streams), state['present'])
@@ -141,17 +141,17 @@ class UAdapterNeck(BaseFusionNeck):
         return FusedFeatures(
             fused=concat_streams(per_modality),
             per_modality=per_modality,
-            confidence=(trust[-1, ..., :prefix] if prefix else patches[-1]).mean(-1),
+            confidence=(trust[-1, ..., :prefix] if self.spec.reads_prefix_only else patches[-1]).mean(-1),
             maps={'uncertainty': patches.unflatten(-1, grid_of(state))},
         )
 
     def modality_parameters(self) -> dict[str, list[OwnedParameter]]:
         """Return the slices of the stacked adapters: an adapter belongs to the stream that it adds to."""
-        parameters = list(self.adapters.parameters())
-        return {
-            m: [(parameter, e) for parameter in parameters for e, (own, _) in enumerate(self.edges) if own == m]
-            for m in self.modalities
-        }
+        owned: dict[str, list[OwnedParameter]] = {m: [] for m in self.modalities}
+        for adapter in self.adapters:
+            for edge, (own, _) in enumerate(self.edges):
+                owned[own] += adapter.tensors_of(edge)
+        return owned
 
 
 def _edges(

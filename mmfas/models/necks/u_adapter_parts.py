@@ -17,6 +17,7 @@ from torch.nn import functional
 from mmfas.models.layers.activations import quick_gelu
 from mmfas.models.layers.central_difference import CentralDifferenceConv
 from mmfas.models.layers.stacked import StackedLinear
+from mmfas.models.specs import OwnedParameter
 
 MODES = ('closed_form', 'sampled')
 SPREADS = ('std', 'variance')
@@ -167,6 +168,19 @@ class GroupedUAdapter(nn.Module):
             nn.init.uniform_(layer.weight, -bound, bound)
             nn.init.zeros_(layer.bias)
         self._make_tables(edges, num_streams)
+
+    def tensors_of(self, edge: int) -> list[OwnedParameter]:
+        """Return the slices of one edge, one for each tensor that a U-Adapter of its own would have.
+
+        Args:
+            edge: Number of the edge.
+
+        Returns:
+            Pairs (parameter, index). Keys and values share a parameter, but are two slices of it.
+        """
+        joint, width = self.key_value.weight, self.up.weight.shape[-1]
+        rest: list[OwnedParameter] = [(p, edge) for p in self.parameters() if p is not joint]
+        return [*rest, (joint, (edge, slice(width))), (joint, (edge, slice(width, None)))]
 
     def _make_tables(self, edges: Sequence[tuple[int, int]], num_streams: int) -> None:
         """Tabulate which projections read and write which stream; short rows are padded."""
