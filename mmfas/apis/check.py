@@ -19,6 +19,7 @@ from mmfas import registry as parts
 from mmfas.apis.monitored import monitor_problems
 from mmfas.apis.needed_hooks import missing_hooks
 from mmfas.apis.signatures import binding_problems, near_match
+from mmfas.apis.value_ranges import range_problems
 from mmfas.apis.value_types import value_problems
 from mmfas.registry import TypedView, load_plugins, resolve
 
@@ -313,7 +314,8 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     """Find everything in a config that cannot be built, without building anything.
 
     Every `type` is looked up where it belongs, its arguments are bound to the signature of what it names, and
-    their values are held against its annotations where those are simple. Metrics that hooks and schedulers watch
+    their values are held against its annotations where those are simple; counts, rates and modalities must also
+    be in their range. Metrics that hooks and schedulers watch
     must be among those that the evaluator gives, and hooks that a part of the model needs must be there. A problem
     reads like `model.neck.dims: unexpected, did you mean dim?`.
 
@@ -339,6 +341,7 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
             problems += _check(key, tree[key], None, scope)
     wrong = value_problems(Runner, tree, path='')
     problems += [told for key, told in wrong.items() if _not_a_part(key, tree[key], scope) is None]
+    problems += [line for key in tree if key in known for line in range_problems(key, tree[key])]
     problems += _constructor(tree, scope)
     problems += monitor_problems(tree, scope)
     problems += missing_hooks(tree, scope)

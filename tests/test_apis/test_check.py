@@ -163,6 +163,32 @@ def test_a_good_config_has_no_problem() -> None:
         ),
         ({'train_dataloader__num_workers': 1.5}, 'train_dataloader.num_workers: must be an integer, got 1.5'),
         ({'train_cfg__max_epochs': 'ten'}, "train_cfg.max_epochs: must be an integer, got 'ten'"),
+        ({'train_cfg__max_epochs': 0}, 'train_cfg.max_epochs: must be at least 1, got 0'),
+        ({'train_dataloader__batch_size': 0}, 'train_dataloader.batch_size: must be at least 1, got 0'),
+        ({'train_dataloader__num_workers': -1}, 'train_dataloader.num_workers: must be at least 0, got -1'),
+        (
+            {'extra_test_dataloaders': {'W': {**LOADER, 'batch_size': -2}}},
+            'extra_test_dataloaders.W.batch_size: must be at least 1, got -2',
+        ),
+        (
+            {'optim_wrapper__optimizer__lr': float('nan')},
+            'optim_wrapper.optimizer.lr: must be a finite number, 0 or more, got nan',
+        ),
+        ({'optim_wrapper__optimizer__lr': -1e-3}, 'optim_wrapper.optimizer.lr: must be a finite number'),
+        ({'optim_wrapper__optimizer__lr': float('inf')}, 'optim_wrapper.optimizer.lr: must be a finite number'),
+        (
+            {'train_dataloader__dataset__modalities': ('rgb', 'thermal')},
+            "train_dataloader.dataset.modalities: must be one or more of ('rgb', 'depth', 'ir'), each once and in "
+            "this order, got ('rgb', 'thermal')",
+        ),
+        (
+            {
+                'train_dataloader__dataset': dict(
+                    type='ConcatDataset', datasets=[{**LOADER['dataset'], 'modalities': 'nir'}]
+                )
+            },
+            'train_dataloader.dataset.datasets[0].modalities: must be one or more of',
+        ),
         (
             {'randomness': dict(seed=0, deterministic='yes')},
             'randomness.deterministic: must be True or False, got',
