@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from mmfas.utils.checkpoint import CheckpointError, load_checkpoint, plain, write_atomically
+from mmfas.utils.checkpoint import CheckpointError, check_weights, load_checkpoint, plain, write_atomically
 
 #: What of a checkpoint's `meta` says how the weights came about; the rest (paths, times) stays at home.
 META_KEYS = ('cfg', 'epoch', 'iter', 'seed', 'mmfas_version', 'mmengine_version')
@@ -29,18 +31,23 @@ def publish(source: str | Path, target: str | Path, *, weights: str = 'ema') -> 
     Raises:
         ValueError: If `weights` is unknown.
         FileNotFoundError: If there is no such checkpoint.
-        CheckpointError: If it is refused, or has no weights of this kind.
+        CheckpointError: If it is refused, has no weights of this kind or some that are not finite, or its `meta`
+            is no dictionary.
     """
     if weights not in ('ema', 'raw'):
         raise ValueError(f"weights must be 'ema' or 'raw', got {weights!r}")
     checkpoint = load_checkpoint(source)
     if 'state_dict' not in checkpoint:
         raise CheckpointError(f"'{source}' has no `state_dict`; it has {', '.join(map(str, checkpoint))}")
+    check_weights(checkpoint['state_dict'], source)
     meta = checkpoint.get('meta', {})
-    content = dict(
-        meta=plain({key: meta[key] for key in META_KEYS if key in meta}),
-        state_dict=_raw_weights(checkpoint) if weights == 'raw' else checkpoint['state_dict'],
-    )
+    if not isinstance(meta, Mapping):
+        raise CheckpointError(
+            f"'{source}': `meta` must be a dictionary, but is a {type(meta).__name__}; mend it or leave it out"
+        )
+    state_dict = _raw_weights(checkpoint, source) if weights == 'raw' else checkpoint['state_dict']
+    _check_finite(state_dict, source)
+    content = dict(meta=plain({key: meta[key] for key in META_KEYS if key in meta}), state_dict=state_dict)
     stream = io.BytesIO()
     torch.save(content, stream)
     digest = hashlib.sha256(stream.getvalue()).hexdigest()
@@ -50,11 +57,24 @@ def publish(source: str | Path, target: str | Path, *, weights: str = 'ema') -> 
     return path
 
 
-def _raw_weights(checkpoint: dict[str, Any]) -> dict[str, Any]:
+def _check_finite(weights: Mapping[str, Tensor], source: str | Path) -> None:
+    """Refuse weights that give no scores."""
+    broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise CheckpointError(
+            f"'{source}' holds NaN or infinite values in {len(broken)} of {len(weights)} tensors: "
+            f'{", ".join(broken[:5])}; publish an earlier checkpoint of the run'
+        )
+
+
+def _raw_weights(checkpoint: dict[str, Any], source: str | Path) -> dict[str, Tensor]:
     """Return the trained weights, which mmengine's EMA hook swaps with the averaged ones when it saves."""
+    if not checkpoint.get('ema_state_dict'):
+        return checkpoint['state_dict']
+    check_weights(checkpoint['ema_state_dict'], source)
     swapped = {
         name.removeprefix('module.'): value
-        for name, value in checkpoint.get('ema_state_dict', {}).items()
+        for name, value in checkpoint['ema_state_dict'].items()
         if name.startswith('module.')
     }
     return {name: swapped.get(name, value) for name, value in checkpoint['state_dict'].items()}

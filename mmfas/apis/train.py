@@ -92,13 +92,15 @@ def skip_validation(cfg: Config) -> None:
         cfg: Config, changed in place.
     """
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    checkpoint = cfg.get('default_hooks', {}).get('checkpoint')
-    if checkpoint is not None:
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if isinstance(checkpoint, dict):
         checkpoint.pop('save_best', None)
         checkpoint.pop('rule', None)
     if cfg.get('custom_hooks'):
         stopping = ('EarlyStoppingHook', 'ResumableEarlyStoppingHook')
-        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] not in stopping]
+        cfg.custom_hooks = [
+            hook for hook in cfg.custom_hooks if not (isinstance(hook, Mapping) and hook.get('type') in stopping)
+        ]
 
 
 def use_scaled_lr(cfg: Config) -> None:

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def merge_arguments(args: argparse.Namespace) -> Config:
-    """Read the config and apply the options, `--cfg-options` last.
+    """Read the config and apply the options, `--cfg-options` after those that set values.
 
     Args:
         args: Parsed options.
@@ -65,8 +65,6 @@ def merge_arguments(args: argparse.Namespace) -> Config:
     if args.amp:
         _require_gpu()
         use_amp(cfg)
-    if args.no_validate:
-        skip_validation(cfg)
     if args.auto_scale_lr:
         use_scaled_lr(cfg)
     randomness = {'seed': None, **(cfg.get('randomness') or {})}
@@ -76,6 +74,8 @@ def merge_arguments(args: argparse.Namespace) -> Config:
         randomness['deterministic'] = True
     cfg.randomness = randomness
     merge_options(cfg, args.cfg_options)
+    if args.no_validate:  # after the options, which may name parts of the validation
+        skip_validation(cfg)
     if args.resume is not None:
         resume_from(cfg, args.resume)
     return cfg

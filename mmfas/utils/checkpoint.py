@@ -106,6 +106,28 @@ def load_checkpoint(path: str | os.PathLike[str], *, map_location: Any = 'cpu') 
     return content
 
 
+def check_weights(content: Any, path: str | os.PathLike[str]) -> None:
+    """Refuse what are no weights.
+
+    Args:
+        content: What a file holds where weights belong: names with tensors, at least one.
+        path: The file, for the message.
+
+    Raises:
+        CheckpointError: If it is anything else; the message names up to five entries that are no tensors.
+    """
+    if not isinstance(content, Mapping):
+        wrong = [f'a {type(content).__name__}']
+    else:
+        pairs = content.items()
+        wrong = [str(name) for name, value in pairs if not (isinstance(name, str) and isinstance(value, Tensor))]
+    if wrong or not content:
+        raise CheckpointError(
+            f"'{path}' holds no weights: expected names with tensors, at the top or under {WEIGHT_KEYS}, but got "
+            f'{", ".join(wrong[:5]) or "nothing"}'
+        )
+
+
 def load_weights(path: str | os.PathLike[str], prefix: str | None = None) -> dict[str, Tensor]:
     """Read the weights in a checkpoint file.
 
@@ -122,12 +144,7 @@ def load_weights(path: str | os.PathLike[str], prefix: str | None = None) -> dic
     """
     content: Any = load_checkpoint(path)
     content = next((content[key] for key in WEIGHT_KEYS if isinstance(content.get(key), Mapping)), content)
-    wrong = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
-    if wrong or not content:
-        raise CheckpointError(
-            f"'{path}' holds no weights: expected names with tensors, at the top or under {WEIGHT_KEYS}, but got "
-            f'{", ".join(wrong[:5]) or "nothing"}'
-        )
+    check_weights(content, path)
     weights = {name.removeprefix('module.'): value for name, value in content.items()}
     if prefix is None:
         return weights

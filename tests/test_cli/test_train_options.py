@@ -71,6 +71,17 @@ def test_no_validate_removes_what_lives_on_validation() -> None:
     assert cfg.custom_hooks == [dict(type='EMAHook')]
 
 
+def test_no_validate_goes_with_options_of_the_validation(tmp_path: Path) -> None:
+    config = tmp_path / 'config.py'
+    config.write_text("val_cfg = dict()\nval_dataloader = dict(batch_size=4)\nval_evaluator = dict(type='A')\n")
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = ['--cfg-options', 'val_dataloader.batch_size=2', 'train_cfg.max_epochs=3']
+    cfg = merge_arguments(parser.parse_args([str(config), '--no-validate', *options]))
+    assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
+    assert cfg.train_cfg.max_epochs == 3
+
+
 def test_auto_scale_lr_needs_a_base() -> None:
     cfg = _cfg(auto_scale_lr=dict(enable=False, base_batch_size=64))
     use_scaled_lr(cfg)
