@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+#: What every row is placed and timed by.
+_CLOCK = ('step', 'epoch', 'iter', 'time', 'data_time')
+
 
 @dataclass(frozen=True)
 class EpochTime:
@@ -51,7 +54,8 @@ class TrainingLog:
 
         Raises:
             FileNotFoundError: If there is no log.
-            ValueError: If a line is not JSON; names file and line.
+            ValueError: If a file is no text, or a line is not JSON or holds text instead of numbers; names file
+                and line.
         """
         source = Path(path)
         files = [source] if source.is_file() else sorted(source.glob('*/vis_data/scalars.json'))
@@ -85,6 +89,7 @@ class TrainingLog:
 
         Raises:
             KeyError: If nothing of this name was logged.
+            ValueError: If it is no single number.
         """
         per_epoch = self._iters_per_epoch()
         points = [
@@ -94,6 +99,9 @@ class TrainingLog:
         ]
         if not points:
             raise KeyError(f"'{key}' was not logged; logged were {', '.join(self.keys())}")
+        wrong = next((value for _, value in points if not isinstance(value, int | float)), 0.0)
+        if not isinstance(wrong, int | float):
+            raise ValueError(f"'{key}' of {self.name} cannot be drawn: it holds {wrong!r:.80}, not a number")
         return [x for x, _ in points], [y for _, y in points]
 
     def epoch_times(self) -> list[EpochTime]:
@@ -123,11 +131,28 @@ def _mean(rows: list[dict[str, Any]], key: str) -> float:
 def _read_rows(file: Path) -> list[dict[str, Any]]:
     """Read one JSON object per line."""
     rows = []
-    for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), start=1):
+    try:
+        text = file.read_text(encoding='utf-8')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{file} is no UTF-8 text ({error.reason}); is it a scalars.json?') from error
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise ValueError(f'{file}:{number} is not JSON ({error.msg}); is it a scalars.json?') from error
+        _check_row(row, f'{file}:{number}')
         if 'step' in row:
             rows.append(row)
     return rows
+
+
+def _check_row(row: Any, place: str) -> None:
+    """Refuse a row that is no object, or has text where a number belongs."""
+    if not isinstance(row, dict):
+        raise ValueError(f'{place} holds a {type(row).__name__}, not an object; is it a scalars.json?')
+    for key, value in row.items():
+        # A metric may be a list, one number per class.
+        if isinstance(value, str) or (key in _CLOCK and not isinstance(value, int | float)):
+            raise ValueError(
+                f"{place}: '{key}' must be a number, but is {value!r:.80}; correct or remove the line"
+            )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mmfas.cli.errors import reports_user_errors
+from mmfas.cli.errors import refuse_repeats, reports_user_errors
 
 if TYPE_CHECKING:
     from mmfas.apis.training_logs import TrainingLog
@@ -31,7 +32,10 @@ def main(argv: list[str] | None = None) -> int:
     from mmfas.cli.errors import report_error
 
     try:
+        refuse_repeats(args.logs, 'logs')
         logs = [TrainingLog.read(path) for path in args.logs]
+        if len({log.name for log in logs}) < len(logs):
+            logs = [replace(log, name=path) for log, path in zip(logs, args.logs)]
         if args.list:
             print('\n'.join(f'{log.name}: {", ".join(log.keys())}' for log in logs))
             return 0

@@ -37,8 +37,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas browse_dataset', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    if args.num < 1 or args.rows < 1:
-        parser.error('--num and --rows must be at least 1')
+    if min(args.num, args.rows, args.tile) < 1:
+        parser.error('--num, --rows and --tile must be at least 1')
     import mmcv
     import numpy as np
 

@@ -33,6 +33,11 @@ def main(argv: list[str] | None = None) -> int:
     if min(args.batch_sizes) < 1:
         raise ValueError(f'--batch-sizes must be at least 1, got {" ".join(map(str, args.batch_sizes))}')
 
+    if args.max_samples < 1:
+        raise ValueError(f'--max-samples must be at least 1, got {args.max_samples}')
+    if args.tolerance is not None and not args.tolerance >= 0:
+        raise ValueError(f'--tolerance must be 0 or more, got {args.tolerance:g}')
+
     from mmfas.apis.batch_independence import check_batch_independence
     from mmfas.apis.check import check_config
 

@@ -9,7 +9,7 @@ import re
 import select
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -204,6 +204,25 @@ def _end_quietly() -> int:
     # The interpreter flushes once more when it ends, and would complain.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141
+
+
+def refuse_repeats(paths: Sequence[str], what: str, root: str = '') -> None:
+    """Refuse a file or folder that is given twice.
+
+    Args:
+        paths: Paths as given.
+        what: What they are, for the message.
+        root: Folder that relative paths start from.
+
+    Raises:
+        ValueError: If two paths mean the same place; names it.
+    """
+    seen: set[str] = set()
+    for path in paths:
+        place = os.path.realpath(os.path.join(root, path))
+        if place in seen:
+            raise ValueError(f"{what}: '{path}' is given twice; name it once")
+        seen.add(place)
 
 
 def report_error(error: Exception, code: int) -> int:

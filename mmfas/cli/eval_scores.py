@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmfas.cli.errors import reports_user_errors
+from mmfas.cli.errors import refuse_repeats, reports_user_errors
 
 if TYPE_CHECKING:
     from mmfas.evaluation import FASReport, ScoreTable
@@ -59,9 +59,14 @@ def read_tables(args: argparse.Namespace) -> tuple[dict[str, ScoreTable], ScoreT
 
     Returns:
         Test tables by name (the file's name, with its folder where two are equal), and the dev table or None.
+
+    Raises:
+        ValueError: If a test file is given twice, or a file is no score file.
+        FileNotFoundError: If a file is missing.
     """
     from mmfas.evaluation import ScoreTable
 
+    refuse_repeats(args.test, 'score files')
     stems = [Path(path).stem for path in args.test]
     names = stems if len(set(stems)) == len(stems) else list(args.test)
     tables = {

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from mmfas.cli.errors import read_config, reports_user_errors
+
+#: Endings of the formats that a config can be written in.
+SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument('config', help='config file')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values: key=value')
-    parser.add_argument('--out', metavar='FILE', help='write it there (.py, .json or .yml) instead of printing')
+    parser.add_argument(
+        '--out', metavar='FILE', help='write it there (.py, .json, .yml or .yaml) instead of printing'
+    )
 
 
 @reports_user_errors()
@@ -34,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas print_config', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
+    if args.out and Path(args.out).suffix not in SUFFIXES:
+        parser.error(f"--out: the name must end in {', '.join(SUFFIXES)}, got '{args.out}'")
     cfg = read_config(args.config, args.cfg_options)
     if args.out:
         cfg.dump(args.out)

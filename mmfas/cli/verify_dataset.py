@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mmfas.cli.errors import read_config, reports_user_errors
+from mmfas.cli.errors import read_config, refuse_repeats, reports_user_errors
 
 if TYPE_CHECKING:
     from mmfas.datasets.verification import Problem
@@ -82,6 +82,9 @@ def main(argv: list[str] | None = None) -> int:
         parser.error('give either a config or --lists')
     if args.lists and args.cfg_options:
         parser.error('--cfg-options goes with a config')
+    if args.threads < 1:
+        parser.error(f'--threads must be at least 1, got {args.threads}')
+    refuse_repeats(args.lists or (), '--lists', args.data_root)
     from mmengine.utils import ProgressBar
 
     from mmfas.datasets.verification import verify_datasets

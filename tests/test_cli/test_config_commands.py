@@ -97,6 +97,9 @@ def test_print_config_merges_and_writes(tmp_path: Path, capsys: pytest.CaptureFi
     out = tmp_path / 'merged.py'
     assert print_config.main([CONFIG, '--out', str(out)]) == 0
     assert check.main([str(out)]) == 0
+    with pytest.raises(SystemExit):
+        print_config.main([CONFIG, '--out', str(tmp_path / 'merged.txt')])
+    assert '--out: the name must end in .py, .json, .yml, .yaml, got' in capsys.readouterr().err
 
 
 def test_get_flops_counts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,9 +113,16 @@ def test_long_reports_are_cut(wmca_root: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_wrong_usage(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], [str(config), '--lists', 'x.txt'], ['--lists', 'x.txt', '--cfg-options', 'a=1']):
+    lists = ['--lists', 'x.txt']
+    for arguments in ([], [str(config), *lists], [*lists, '--cfg-options', 'a=1'], [*lists, '--threads', '0']):
         with pytest.raises(SystemExit):
             verify_dataset.main(arguments)
+    assert '--threads must be at least 1, got 0' in capsys.readouterr().err
+    assert verify_dataset.main([*lists, './x.txt']) == 2
+    assert "--lists: './x.txt' is given twice; name it once" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        browse_dataset.main([str(config), '--tile', '0'])
+    assert '--num, --rows and --tile must be at least 1' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         measure_loading.main(['--cfg-options', 'a=1'])
     assert verify_dataset.main([str(config), '--splits', 'test']) == 2

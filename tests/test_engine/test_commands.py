@@ -10,7 +10,7 @@ import pytest
 import torch
 from engine_process import run_command, train, write_config
 
-from mmfas.cli import analyze_logs, eval_scores, publish_model
+from mmfas.cli import analyze_logs, check_batch_independence, eval_scores, publish_model
 from mmfas.utils.checkpoint import load_checkpoint, sha256_of
 
 pytestmark = pytest.mark.engine
@@ -123,6 +123,29 @@ def test_publish(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) 
     assert not torch.equal(ema['state_dict'][name], raw['state_dict'][name])
 
 
+@pytest.mark.parametrize(
+    ('content', 'told'),
+    [
+        (dict(state_dict={}), 'holds no weights: .* but got nothing'),
+        (dict(state_dict=[torch.ones(1)]), 'holds no weights: .* but got a list'),
+        (dict(state_dict={'a': torch.ones(1), 'b': 3}), 'holds no weights: .* but got b'),
+        (
+            dict(state_dict={'a': torch.ones(1), 'b': torch.tensor([1, float('nan')])}),
+            'NaN or infinite values in 1 of 2 tensors: b; publish an earlier checkpoint',
+        ),
+        (dict(state_dict={'a': torch.ones(1)}, meta=[3]), '`meta` must be a dictionary, but is a list'),
+    ],
+)
+def test_nothing_unusable_is_published(
+    content: dict, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / 'source.pth'
+    torch.save(content, source)
+    assert publish_model.main([str(source), str(tmp_path / 'out.pth')]) == 1
+    assert re.search(f"^CheckpointError: '{source}'.*{told}", capsys.readouterr().err, re.MULTILINE)
+    assert list(tmp_path.iterdir()) == [source]
+
+
 def test_logs(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figure = tmp_path / 'curves.png'
     assert analyze_logs.main([str(run), '--keys', 'loss', 'dev/hter', '--out', str(figure)]) == 0
@@ -134,6 +157,39 @@ def test_logs(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert analyze_logs.main([str(tmp_path / 'nothing')]) == 2
 
 
+def test_logs_of_one_name_keep_their_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [str(tmp_path / protocol / 'seed0') for protocol in 'ab']
+    for number, run in enumerate(runs):
+        file = Path(run, 'time', 'vis_data', 'scalars.json')
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(dict(loss=number + 0.5, epoch=1, iter=1, step=1)))
+    assert analyze_logs.main(runs) == 0
+    told = capsys.readouterr().out
+    assert all(f'{run}: loss: first {number + 0.5}' in told for number, run in enumerate(runs))
+    assert analyze_logs.main([runs[0], f'{runs[0]}/.']) == 2
+    assert f"logs: '{runs[0]}/.' is given twice; name it once" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('content', 'told'),
+    [
+        (b'{"step": 1, "loss": 1}\n[3]\n', ':2 holds a list, not an object'),
+        (b'{"step": 1, "loss": "low"}\n', ":1: 'loss' must be a number, but is 'low'"),
+        (b'{"step": null, "loss": 1}\n', ":1: 'step' must be a number, but is None"),
+        (b'\xff\xfe{}', ' is no UTF-8 text'),
+        (b'{"step": 1, "loss": [1, 2]}\n', 'cannot be drawn: it holds [1, 2], not a number'),
+    ],
+)
+def test_broken_logs_are_named(
+    content: bytes, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / 'scalars.json'
+    file.write_bytes(content)
+    assert analyze_logs.main([str(file)]) == 2
+    message = capsys.readouterr().err
+    assert (told if told.startswith('cannot') else f'{file}{told}') in message
+
+
 @pytest.mark.parametrize(('mix', 'code', 'verdict'), [(False, 0, 'are independent'), (True, 1, 'DEPENDENT')])
 def test_batch_independence(tmp_path: Path, run: Path, mix: bool, code: int, verdict: str) -> None:
     log = tmp_path / 'log'
@@ -141,6 +197,21 @@ def test_batch_independence(tmp_path: Path, run: Path, mix: bool, code: int, ver
     assert run_command('mmfas.cli.check_batch_independence', arguments, log) == code, log.read_text()
     assert verdict in log.read_text()
     assert 'batch 16, shuffled' in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ('options', 'told'),
+    [
+        (['--max-samples', '0'], '--max-samples must be at least 1, got 0'),
+        (['--tolerance', 'nan'], '--tolerance must be 0 or more, got nan'),
+        (['--tolerance', '-1'], '--tolerance must be 0 or more, got -1'),
+    ],
+)
+def test_batch_independence_refuses_useless_options(
+    options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check_batch_independence.main(['config.py', *options]) == 1
+    assert capsys.readouterr().err == f'ValueError: {told}\n'
 
 
 def test_the_scope_of_inherited_functions_does_not_reach_them(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_one_class_file_prints_a_clear_message(files: dict[str, str], capsys: py
     [
         (['W', '--dev', 'W'], '200 samples are in both dev and test'),
         (['W', '--dev', 'dev', '--criterion', 'best'], 'valid are eer, min-hter'),
+        (['W', 'S', 'W'], "W.csv' is given twice; name it once"),
         (['none.csv'], 'score file none.csv does not exist'),
     ],
 )
