@@ -53,11 +53,11 @@ def _parse_list_line(line: str, place: str) -> dict[str, Any]:
 
 
 def _collect(rows: Iterable[tuple[Any, str]], parse: Callable[[Any, str], dict[str, Any]]) -> list[dict[str, Any]]:
-    """Parse every row, and report all malformed ones at once."""
+    """Parse every row, and report all malformed ones at once; a place is the file's path and the line."""
     records, errors = [], []
     for row, place in rows:
         try:
-            records.append({**parse(row, place), 'source_line': place})
+            records.append({**parse(row, place), 'source_line': Path(place).name})
         except ValueError as error:
             errors.append(str(error))
     if errors:
@@ -82,7 +82,7 @@ def _list_lines(path: Path) -> Iterator[tuple[str, str]]:
     with path.open(encoding='utf-8-sig') as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                yield line, f'{path.name}:{number}'
+                yield line, f'{path}:{number}'
 
 
 def _read_list(path: Path) -> list[dict[str, Any]]:
@@ -128,9 +128,9 @@ def _csv_rows(path: Path, allowed: tuple[str, ...], needed: tuple[str, ...]) -> 
     """Yield every row of a CSV file with its place."""
     with path.open(encoding='utf-8-sig', newline='') as file:
         reader = csv.DictReader(file)
-        _check_columns(reader.fieldnames or (), allowed, needed, f'{path.name}:1')
+        _check_columns(reader.fieldnames or (), allowed, needed, f'{path}:1')
         for row in reader:
-            place = f'{path.name}:{reader.line_num}'
+            place = f'{path}:{reader.line_num}'
             if None in row:
                 raise ValueError(f'{place}: more fields than the {len(reader.fieldnames or ())} columns of line 1')
             yield row, place
@@ -154,11 +154,11 @@ def _read_json(path: Path) -> list[dict[str, Any]]:
     try:
         content = json.loads(path.read_text(encoding='utf-8-sig'))
     except json.JSONDecodeError as error:
-        raise ValueError(f'{path.name}:{error.lineno}: not valid JSON: {error.msg}') from error
+        raise ValueError(f'{path}:{error.lineno}: not valid JSON: {error.msg}') from error
     rows = content.get('data_list') if isinstance(content, dict) else content
     if not isinstance(rows, list):
-        raise ValueError(f"{path.name}: expected a list of objects, or an object with 'data_list'")
-    return _collect(((row, f'{path.name}:[{number}]') for number, row in enumerate(rows)), _json_record)
+        raise ValueError(f"{path}: expected a list of objects, or an object with 'data_list'")
+    return _collect(((row, f'{path}:[{number}]') for number, row in enumerate(rows)), _json_record)
 
 
 _READERS = {'.txt': _read_list, '.csv': _read_csv, '.json': _read_json}

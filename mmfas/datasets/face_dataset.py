@@ -114,9 +114,13 @@ class MultiModalFaceDataset(BaseDataset):
         meta: dict[str, dict[str, str]] = {}
         for name in _as_list(self.meta_file):
             meta.update(read_meta(name))
-        records = [record for name in self.ann_file for record in read_annotations(name)]
+        records = [
+            {**record, 'folder': osp.dirname(name)} for name in self.ann_file for record in read_annotations(name)
+        ]
         if self.is_clean:
             records = clean_records(records, [other for name in self.clean for other in read_annotations(name)])
+        if self.meta_file:
+            _check_known(records, meta, _as_list(self.meta_file))
         _make_ids_unique(records, meta)
         return [self.parse_data_info(record) for record in records]
 
@@ -124,7 +128,8 @@ class MultiModalFaceDataset(BaseDataset):
         """Turn a record of a reader into a sample.
 
         Args:
-            raw_data_info: Record as made by `read_annotations`, with the row of the side-car file under `meta`.
+            raw_data_info: Record as made by `read_annotations`, with the row of the side-car file under `meta` and
+                the folder of the list under `folder`.
 
         Returns:
             The sample, as `load_data_list` describes it.
@@ -139,7 +144,7 @@ class MultiModalFaceDataset(BaseDataset):
             known['pai'] = 'live'
         if (known['pai'] == 'live') != (label == LIVE) or meta.get('label', str(label)) != str(label):
             raise ValueError(
-                f'{record["source_line"]}: label {record["label"]} with live_label={self.live_label} means '
+                f'{_place(record)}: label {record["label"]} with live_label={self.live_label} means '
                 f'{"live" if label else "spoof"}, but the path or the side-car file says pai {known["pai"]!r}, '
                 f'label {meta.get("label", "-")}; is live_label right?'
             )
@@ -151,7 +156,7 @@ class MultiModalFaceDataset(BaseDataset):
             'sample_id': record['sample_id'],
             'gt_label': label,
             **known,
-            'img_paths': self._full_paths(record['img_paths'], record['source_line']),
+            'img_paths': self._full_paths(record['img_paths'], _place(record)),
             'source_line': record['source_line'],
         }
 
@@ -231,13 +236,23 @@ def _as_list(names: str | Sequence[str] | None) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
-def _make_ids_unique(records: list[dict[str, Any]], meta: Mapping[str, dict[str, str]]) -> None:
-    """Attach the side-car row to every record, then add `#<line>` to ids that were there before."""
-    missing = [r['source_line'] for r in records if r['sample_id'] not in meta] if meta else []
+def _place(record: Mapping[str, Any]) -> str:
+    """Return path and line of a record, for messages."""
+    return osp.join(record.get('folder', ''), record['source_line'])
+
+
+def _check_known(records: Sequence[Mapping[str, Any]], meta: Mapping[str, Any], files: Sequence[str]) -> None:
+    """Refuse samples that the side-car files do not know."""
+    missing = [record for record in records if record['sample_id'] not in meta]
     if missing:
         raise ValueError(
-            f'{len(missing)} of {len(records)} samples are not in the side-car file, the first at {missing[0]}'
+            f'{len(missing)} of {len(records)} samples are not in the side-car file {", ".join(files)}, the first '
+            f'is {missing[0]["sample_id"]!r} at {_place(missing[0])}; add a row for each, or leave meta_file out'
         )
+
+
+def _make_ids_unique(records: list[dict[str, Any]], meta: Mapping[str, dict[str, str]]) -> None:
+    """Attach the side-car row to every record, then add `#<line>` to ids that were there before."""
     seen: set[str] = set()
     for record in records:
         sample_id = record['sample_id']

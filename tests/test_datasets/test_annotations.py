@@ -64,8 +64,10 @@ def test_padisi_list(tmp_path: Path) -> None:
     ],
 )
 def test_error_names_file_line_and_remedy(tmp_path: Path, name: str, text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        read_annotations(write(tmp_path, name, text))
+    path = write(tmp_path, name, text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_annotations(path)
+    assert str(caught.value).startswith(str(path))
 
 
 def test_all_malformed_lines_are_named_at_once(tmp_path: Path) -> None:

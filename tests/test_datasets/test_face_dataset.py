@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,9 @@ def test_side_car_wins_over_the_path(wmca_root: Path) -> None:
     info = wmca(wmca_root, meta_file='records.csv').get_data_info(2)
     assert [info[k] for k in ('domain', 'subject', 'video', 'pai')] == ['Z', 'person2', 'clip2', 'print']
     (wmca_root / 'records.csv').write_text('\n'.join([header, *rows[1:]]))
-    with pytest.raises(ValueError, match=r'1 of 6 samples are not in the side-car file, .* W-train\.txt:1'):
+    told = f'1 of 6 samples are not in the side-car file {wmca_root}/records.csv, the first is {names[0]!r} at '
+    told += f'{wmca_root}/W-train.txt:1; add a row for each, or leave meta_file out'
+    with pytest.raises(ValueError, match=re.escape(told)):
         wmca(wmca_root, meta_file='records.csv')
     rows[0] += '0'
     (wmca_root / 'records.csv').write_text('\n'.join([header, *rows]))
@@ -153,7 +156,7 @@ def test_own_data_with_other_polarity_and_missing_modalities(tmp_path: Path) -> 
     assert [first['gt_label'], first['pai'], second['gt_label'], second['pai']] == [1, 'live', 0, 'unknown']
     assert second['present'] == {'rgb': True, 'depth': False, 'ir': False}
     assert first['video'] == first['sample_id']  # nothing known: a video of its own
-    message = r"own\.csv:1: has \['depth', 'rgb'\] but none of modalities=\('ir',\)"
+    message = r"^/.*own\.csv:1: has \['depth', 'rgb'\] but none of modalities=\('ir',\)"
     with pytest.raises(ValueError, match=message.replace(':1', ':2')):
         MultiModalFaceDataset('own.csv', str(tmp_path), live_label=0, modalities=('ir',))
 
