@@ -90,6 +90,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas eval_scores', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
+    if args.seed < 0:
+        parser.error(f'--seed must be 0 or more, got {args.seed}')
     from mmfas.evaluation import evaluate_scores
 
     try:

@@ -108,7 +108,7 @@ def evaluate_scores(
         operating=point,
         auc=None if area is None else Estimate(area, intervals[1]),
         oracle=oracle,
-        notes=(*notes, *_notes(table, oracle, unit, num_bootstrap, intervals)),
+        notes=(*notes, *_one_sided(table, fixed), *_notes(table, oracle, unit, num_bootstrap, intervals)),
     )
 
 
@@ -170,7 +170,8 @@ def resolve_threshold(
     notes = [] if dev is None else _check_disjoint(test, dev)
     if rule.kind == 'fixed':
         assert rule.value is not None
-        return Threshold(rule.value, 'fixed'), []
+        unused = [] if dev is None else ['The dev scores are not used: the threshold is fixed.']
+        return Threshold(rule.value, 'fixed'), [*notes, *unused]
     if dev is None:
         return None, [_NO_THRESHOLD]
     return dev_threshold(dev, criterion=criterion, level=level, how=how), notes
@@ -217,6 +218,11 @@ def _clusters(table: ScoreTable, level: str, cluster: str) -> tuple[np.ndarray |
     """Return the bootstrap cluster of every score (None: each its own), and what a cluster is."""
     if cluster not in CLUSTERS:
         raise ValueError(f"cluster must be one of {', '.join(CLUSTERS)}, got '{cluster}'")
+    if cluster in LEVELS and LEVELS.index(cluster) < LEVELS.index(level):
+        raise ValueError(
+            f"cluster '{cluster}' is finer than level '{level}', where a {cluster} has no score of its own; give "
+            f'--cluster {level} or auto, or --level {cluster} (cluster= and level= in Python)'
+        )
     if cluster == 'auto':
         # Where every frame is a video of its own, nothing is known of videos: the interval is one over samples.
         is_named = level == 'frame' and bool(np.all(table.video != ''))
@@ -266,6 +272,20 @@ def _bootstrap(
             score, is_live, threshold=threshold.value, rng=rngs[0], cluster=groups, num_replicates=num_bootstrap
         )
     return half, bootstrap_auc(score, is_live, rng=rngs[1], cluster=groups, num_replicates=num_bootstrap)
+
+
+def _one_sided(table: ScoreTable, threshold: Threshold | None) -> list[str]:
+    """Return a note where a fixed threshold separates nothing, as one of another scale than the scores."""
+    if threshold is None or threshold.origin != 'fixed' or not _has_both(table):
+        return []
+    low, high = table.score.min(), table.score.max()
+    if low < threshold.value <= high:
+        return []
+    verdict = 'live' if threshold.value <= low else 'attack'
+    return [
+        f'The fixed threshold {threshold.value:g} separates nothing: all scores, {low:g} to {high:g}, count as '
+        f'{verdict}.'
+    ]
 
 
 def _notes(

@@ -111,11 +111,28 @@ def test_fixed_thresholds_and_contradictions(dev: ScoreTable, test: ScoreTable) 
         evaluate_scores(test, dev=dev, threshold=0.4)
 
 
+def test_fixed_thresholds_say_what_they_leave_unused(dev: ScoreTable, test: ScoreTable) -> None:
+    unused = 'The dev scores are not used: the threshold is fixed.'
+    report = evaluate_scores(test, dev=dev, criterion='fixed=0.4')
+    assert unused in report.notes
+    assert not any('separates nothing' in note for note in report.notes)
+    halves = test.take(np.arange(0, 600, 2)), test.take(np.arange(1, 600, 2))
+    notes = evaluate_scores(halves[0], dev=halves[1], criterion='fixed=0.4').notes
+    assert notes[:2] == ('30 subjects are in both dev and test.', unused)
+    for value, verdict in ((-3, 'live'), (50, 'attack')):
+        (note,) = (n for n in evaluate_scores(test, criterion=f'fixed={value}').notes if 'separates nothing' in n)
+        assert note.startswith(f'The fixed threshold {value} separates') and note.endswith(f'count as {verdict}.')
+
+
 @pytest.mark.parametrize(
     ('option', 'text'),
     [
         ({'level': 'clip'}, 'level must be one of frame, video, subject'),
         ({'cluster': 'person'}, 'cluster must be one of auto, sample, video, subject'),
+        (
+            {'level': 'subject', 'cluster': 'video'},
+            "cluster 'video' is finer than level 'subject', .*; give --cluster subject or auto, or --level video",
+        ),
         ({'criterion': 'best'}, "unknown threshold criterion 'best'"),
     ],
 )

@@ -120,3 +120,6 @@ def test_a_binary_file_and_a_negative_count_are_named(
     assert f'ValueError: {binary} is no CSV file in UTF-8' in capsys.readouterr().err
     assert eval_scores.main([files['W'], '--bootstrap', '-3']) == 2
     assert 'num_bootstrap must be 0 (no intervals) or more, got -3' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        eval_scores.main([files['W'], '--seed', '-1'])
+    assert capsys.readouterr().err.endswith('error: --seed must be 0 or more, got -1\n')
