@@ -107,6 +107,7 @@ def test(
 
     The dev scores come from `val_dataloader` and fix the threshold, which is then applied to every test set.
     Written are `dev.csv`, `test.csv` (`test-<name>.csv` for the extra ones), `report.json`, `report.md`, figures.
+    All data sets are found before the first is scored, and scores are kept as files even if no report can be made.
 
     Args:
         cfg: Whole config; check it first with `mmfas.apis.check_config`.
@@ -121,6 +122,7 @@ def test(
 
     Raises:
         ScoreError: If the config has no test set, dev and test share samples, or dev lacks a class.
+        ValueError: If `out_dir` is a file.
         FileNotFoundError: If a file does not exist.
         CheckpointError: If the checkpoint is damaged, refused or does not fit.
     """
@@ -128,23 +130,26 @@ def test(
     if not loaders:
         raise ScoreError('the config has no test set: give it test_dataloader=dict(...)')
     rules = rules or TestRules.from_config(cfg)
-    dev = _read_dev(dev_scores, rules)
+    dev, out_dir = _read_dev(dev_scores, rules), _make_folder(out_dir)
     prepare_scoring(cfg)
     model = build_model(cfg, checkpoint)
     if dev is None and cfg.get('val_dataloader'):
         loaders = {'dev': cfg.val_dataloader, **loaders}
-    scored = {
-        name: score_loader(model, build_loader(loader), allow_duplicates=rules.allow_duplicates)
-        for name, loader in loaders.items()
-    }
+    built = {name: build_loader(loader) for name, loader in loaders.items()}
+    tables, files = {}, {} if dev is None else _write_scores(out_dir, 'dev', dev)
+    for name in loaders:
+        # Taken out, so that the workers of a loader end with it.
+        table = score_loader(model, built.pop(name), allow_duplicates=rules.allow_duplicates)
+        if table is not None:
+            tables[name] = table
+            files.update(_write_scores(out_dir, name, table))
     if not is_main_process():
         return None
-    tables = {name: table for name, table in scored.items() if table is not None}
     dev = tables.pop('dev', dev)
     reports = _judge(tables, dev, rules)
-    files = _write(Path(out_dir), reports, tables, dev, _origin(cfg, checkpoint))
+    files.update(_write_report(out_dir, reports, _origin(cfg, checkpoint)))
     if plots:
-        files.update(_draw(Path(out_dir), reports, tables, dev, rules))
+        files.update(_draw(out_dir, reports, tables, dev, rules))
     return TestResult(reports, tables, dev, files)
 
 
@@ -161,6 +166,15 @@ def _read_dev(path: str | None, rules: TestRules) -> ScoreTable | None:
     except ValueError as error:
         raise ScoreError(str(error)) from error
     return dev
+
+
+def _make_folder(path: str | Path) -> Path:
+    """Make the folder of the results before anything is scored."""
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"the results cannot go into '{folder}', which is a file; give --out a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _judge(tables: dict[str, ScoreTable], dev: ScoreTable | None, rules: TestRules) -> tuple[FASReport, ...]:
@@ -187,19 +201,17 @@ def _origin(cfg: Config, checkpoint: str) -> dict[str, Any]:
     )
 
 
-def _write(
-    out_dir: Path,
-    reports: tuple[FASReport, ...],
-    tables: dict[str, ScoreTable],
-    dev: ScoreTable | None,
-    origin: dict[str, Any],
-) -> dict[str, Path]:
-    """Write score files and report; return their paths."""
-    out_dir.mkdir(parents=True, exist_ok=True)
+def _write_scores(out_dir: Path, name: str, table: ScoreTable) -> dict[str, Path]:
+    """Write a score file; return its path by what it is. Only the main process writes."""
+    path = out_dir / f'{name}.csv'
+    if is_main_process():
+        table.to_csv(path)
+    return {f'{name} scores': path}
+
+
+def _write_report(out_dir: Path, reports: tuple[FASReport, ...], origin: dict[str, Any]) -> dict[str, Path]:
+    """Write the report as JSON and as Markdown; return their paths."""
     files = {}
-    for name, table in {**({} if dev is None else {'dev': dev}), **tables}.items():
-        files[f'{name} scores'] = out_dir / f'{name}.csv'
-        table.to_csv(files[f'{name} scores'])
     files['report (JSON)'], files['report'] = out_dir / 'report.json', out_dir / 'report.md'
     content = dict(origin=origin, reports=[report.to_dict() for report in reports])
     files['report (JSON)'].write_text(json.dumps(content, indent=2, allow_nan=False) + '\n', encoding='utf-8')

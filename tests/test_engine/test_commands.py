@@ -78,6 +78,22 @@ def test_refused_splits(tmp_path: Path, run: Path, changes: str, message: str) -
     assert message in text
     assert 'Traceback' not in text
     assert not (tmp_path / 'out' / 'report.json').exists()
+    scored = {path.name for path in (tmp_path / 'out').glob('*.csv')}
+    no_test_set = 'test_dataloader = None' in changes
+    assert scored == (set() if no_test_set else {'dev.csv', 'test.csv', 'test-other.csv'})  # not thrown away
+
+
+def test_all_data_sets_and_the_folder_are_found_before_scoring(tmp_path: Path, run: Path) -> None:
+    dataset = "dict(_delete_=True, type='MultiModalFaceDataset', ann_file=['gone.txt'], pipeline=[])"
+    changes = f'extra_test_dataloaders = dict(other=dict(dataset={dataset}))'
+    assert 'gone.txt' in _test(tmp_path, run, changes=changes, expect=1)
+    assert list((tmp_path / 'out').iterdir()) == []
+    (tmp_path / 'out').rmdir()
+    (tmp_path / 'out').write_text('mine')
+    text = _test(tmp_path, run, expect=1)
+    assert f"the results cannot go into '{tmp_path / 'out'}', which is a file; give --out a folder" in text
+    assert 'Read checkpoint' not in text
+    assert (tmp_path / 'out').read_text() == 'mine'
 
 
 def test_wrong_rules_and_dev_files_stop_before_scoring(tmp_path: Path, run: Path) -> None:
