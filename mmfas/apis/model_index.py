@@ -31,6 +31,7 @@ class ModelEntry:
         training_data: Data sets it is trained on.
         results: Data set and protocol that it is tested on, one per result.
         paper: Address of the paper of its collection; empty if it has none.
+        trained_as: Name of the model whose checkpoints it scores (`Trained As` in the metafile); empty: its own.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ModelEntry:
     training_data: str
     results: tuple[str, ...]
     paper: str = ''
+    trained_as: str = ''
 
 
 def configs_folder() -> Path:
@@ -81,6 +83,7 @@ def read_model_index(file: str | Path | None = None) -> dict[str, ModelEntry]:
                     model['Metadata']['Training Data'],
                     tuple(result['Dataset'] for result in model['Results']),
                     papers[model['In Collection']],
+                    model.get('Trained As', ''),
                 )
         except KeyError as error:
             raise ValueError(f"'{metafile}': {error} is missing; compare it with the other metafiles") from error

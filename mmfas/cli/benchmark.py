@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmfas.apis.benchmark.plan import SPLITS
@@ -92,20 +93,54 @@ def main(argv: list[str] | None = None) -> int:
         methods = [find_method(text, args.cfg_options) for text in args.methods]
     except MethodError as error:
         return report_error(error, 2)
+    methods = _by_name(methods)
     for method in methods:
         read_config(method.path, args.cfg_options)
     return _run(args, methods) if args.command == 'run' else _report(args, methods)
 
 
+def _by_name(methods: list[Method]) -> list[Method]:
+    """Drop what was given twice, and refuse two configs of one name: their records would be one method's."""
+    by_name: dict[str, Method] = {}
+    for method in methods:
+        other = by_name.setdefault(method.name, method)
+        if Path(other.path).resolve() != Path(method.path).resolve():
+            raise ConfigError(
+                f"'{other.path}' and '{method.path}' are both named {method.name}; rename one of them"
+            )
+    return list(by_name.values())
+
+
+def _select_cells(args: argparse.Namespace, methods: list[Method]) -> list[Cell]:
+    """Return the cells that are asked for; refuse options that select nothing of the protocols."""
+    from mmfas.apis.benchmark.plan import cells_of
+
+    cells = cells_of([method.name for method in methods], args.protocols, args.seeds)
+    protocols = ' '.join(map(str, sorted(set(args.protocols))))
+    idle = [str(each) for each in args.paper_scoring or () if each not in args.protocols]
+    if idle:
+        raise ConfigError(
+            f'--paper-scoring {" ".join(idle)} is not in --protocols {protocols}; add it there or leave it out'
+        )
+    trained = {cell.trained_split: None for cell in cells}
+    idle = [split for split in args.splits or () if split not in trained]
+    if idle:
+        raise ConfigError(
+            f'--splits {" ".join(idle)}: not of --protocols {protocols}, which train on {", ".join(trained)}'
+        )
+    return [cell for cell in cells if args.splits is None or cell.trained_split in args.splits]
+
+
 def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     """Do what has no record yet, then print the tables."""
-    from mmfas.apis.benchmark.plan import cells_of, trainings_of
+    from mmfas.apis.benchmark.plan import trainings_of
     from mmfas.apis.benchmark.pool import find_places, run_jobs
     from mmfas.apis.benchmark.work import Job, Settings, identity_of, share_trainings, unfinished
     from mmfas.apis.check import check_config
 
     if not methods:
         raise ConfigError('benchmark run needs at least one METHOD: a config file or the name of a model')
+    cells = _select_cells(args, methods)
     for method in methods:
         problems = check_config(method.load())
         if problems:
@@ -120,8 +155,6 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
         args.records, args.work_dir, args.data_root, select=args.select, paper=paper, num_workers=num_workers
     )
     by_name = {method.name: method for method in methods}
-    cells = cells_of(list(by_name), args.protocols, args.seeds)
-    cells = [cell for cell in cells if args.splits is None or cell.trained_split in args.splits]
     identities = {method.name: identity_of(method, settings) for method in methods}
     for method in methods:
         _require_lists(method, cells, args.data_root)
@@ -157,17 +190,24 @@ def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> 
 
 def _report(args: argparse.Namespace, methods: list[Method]) -> int:
     """Print the tables of what is recorded, and write the report where asked for."""
-    from mmfas.apis.benchmark.configs import data_identity, family_of
+    from mmfas.apis.benchmark.configs import data_identity, family_at, family_of
     from mmfas.apis.benchmark.records import read_records
     from mmfas.apis.benchmark.report import terminal_report, write_report
     from mmfas.apis.benchmark.tables import choose
 
     data: dict[str, Any] | None = None
     if args.data_root:
-        data = data_identity(family_of(methods[0].load()) if methods else 'synthfas', args.data_root)
-    chosen = choose(read_records(args.records), methods=methods, data=data, select=args.select)
-    if not chosen.methods:
+        family = family_of(methods[0].load()) if methods else family_at(args.data_root)
+        data = data_identity(family, args.data_root)
+    records = read_records(args.records)
+    chosen = choose(records, methods=methods, data=data, select=args.select)
+    if not records and not methods:
         raise FileNotFoundError(f"'{args.records}' holds no record; `mmfas benchmark run METHOD` makes them")
+    if not chosen.methods:
+        raise FileNotFoundError(
+            f"'{args.records}' holds {len(records)} records, none with --select {args.select}"
+            f'{" on this data" if data else ""}: {"; ".join(chosen.left_out[:3])}'
+        )
     print(terminal_report(chosen, args.protocols))
     if getattr(args, 'out', None):
         for path in write_report(chosen, args.protocols, args.records, args.out):

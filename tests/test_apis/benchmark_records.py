@@ -67,4 +67,5 @@ def add_record(
 
 def with_numbers(hter: float, auc: float) -> dict[str, Any]:
     """A report that says nothing but these numbers."""
-    return {'hter': {'value': hter}, 'auc': {'value': auc}, 'acer_max': hter}
+    threshold = {'value': 0.5, 'origin': 'dev-eer'}
+    return {'hter': {'value': hter}, 'auc': {'value': auc}, 'acer_max': hter, 'threshold': threshold}

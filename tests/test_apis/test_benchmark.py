@@ -1,17 +1,15 @@
-"""The benchmark without any training: cells, configs, records, and tables made from records."""
+"""The benchmark without any training: cells, configs, records, and what the command refuses."""
 
 from __future__ import annotations
 
-import base64
 import errno
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmark_records import SMALL, add_record, with_numbers
+from benchmark_records import SMALL, add_record
 from mmengine.config import Config
 
 from mmfas.apis.benchmark.configs import apply_split, data_identity, family_of, use_data_root
@@ -19,10 +17,8 @@ from mmfas.apis.benchmark.methods import MethodError, config_hash, find_method
 from mmfas.apis.benchmark.plan import SPLITS, Cell, cells_of, trainings_of
 from mmfas.apis.benchmark.pool import find_places
 from mmfas.apis.benchmark.records import RecordError, finished, load_scores, read_record, read_records
-from mmfas.apis.benchmark.tables import build_tables, choose, columns_of
-from mmfas.apis.synthfas_tables import NOT_RUN
 from mmfas.cli.benchmark import main
-from mmfas.evaluation import evaluate_scores, read_published
+from mmfas.evaluation import evaluate_scores
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CONCAT = 'concat_mini-vit_1xb32-12e_synthfas-cps2w'
@@ -188,6 +184,10 @@ def test_a_cell_is_finished_for_the_same_config_data_and_epoch_only(tmp_path: Pa
         (lambda text: '[]', 'is a broken record'),
         (lambda text: text.replace('"commit"', '"comit"'), "unexpected keyword argument 'comit'"),
         (lambda text: text.replace('"format": 1', '"format": 9'), 'another format than 1'),
+        (lambda text: text.replace('"hter"', '"hterr"'), 'hter missing in its report'),
+        (lambda text: json.dumps({**json.loads(text), 'scores': {}}), 'dev, test missing in its scores'),
+        (lambda text: text.replace('"sha256"', '"sha"'), 'sha256 missing in its scores.dev'),
+        (lambda text: json.dumps({**json.loads(text), 'paper': {'auc': 1.0}}), 'hter missing in its paper'),
         (lambda text: text.replace('"abc"', '"abd"'), 'does not hold what its name says'),
     ],
 )
@@ -222,87 +222,6 @@ def test_a_full_disk_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.M
     assert [path for path in tmp_path.rglob('*') if path.is_file()] == []
 
 
-def _cells(rows: tuple[tuple[str, ...], ...], *start: str) -> tuple[str, ...]:
-    return next(row[len(start) :] for row in rows if row[: len(start)] == start)
-
-
-def test_tables_from_records(tmp_path: Path) -> None:
-    for seed, shift in ((0, 0.0), (1, 0.1)):
-        for hter, split in enumerate(SPLITS[1], 1):
-            paper = {'hter': 0.05 * hter, 'auc': 0.99, 'epoch': 3, 'every_epoch': []} if seed == 0 else None
-            report = with_numbers(0.1 * hter + shift, 0.9)
-            add_record(tmp_path, Cell(CONCAT, 1, split, seed), report=report, paper=paper)
-    add_record(tmp_path, Cell(CONCAT, 1, 'cps2w', 2), report=with_numbers(0.3, 0.9))
-    methods = [find_method(CONCAT), find_method(BIG_MOE)]
-    records = read_records(tmp_path)
-    chosen = choose(records)
-    overview, details = build_tables(chosen, [1])
-    # 10, 20 and 30 % of three seeds: mean 20, half width 4.3027 * 10 / sqrt(3).
-    assert _cells(overview.rows, 'concat_mini-vit')[0] == '20.00 ± 24.84 / 90.00 ± 0.00'
-    # Mean over splits: 25 and 35 % of the two seeds that have all splits; 12.7062 * 7.0711 / sqrt(2).
-    assert _cells(overview.rows, 'concat_mini-vit')[4:] == (
-        '30.00 ± 63.53 / 90.00 ± 0.00',
-        '12.50 / 99.00',
-        '-',
-        '2',
-    )
-    assert _cells(details.rows, 'CPW→S', 'concat_mini-vit')[:5] == (
-        '25.00 ± 63.53',
-        '90.00 ± 0.00',
-        '25.00 ± 63.53',
-        '10.00',
-        '99.00',
-    )
-    assert _cells(details.rows, 'CPS→W', 'concat_mini-vit')[-1] == '0 1 2'
-    assert choose(records, methods=methods).methods == (CONCAT, BIG_MOE)
-    assert '| mean | concat_mini-vit |' in details.markdown()
-    assert '| mean  | concat_mini-vit |' in details.text()
-
-
-def test_a_missing_cell_says_not_run(tmp_path: Path) -> None:
-    own = config_hash(find_method(CONCAT).load())
-    add_record(tmp_path, Cell(CONCAT, 1, 'cps2w', 0), config_hash=own, report=with_numbers(0.25, 0.75))
-    chosen = choose(read_records(tmp_path), methods=[find_method(CONCAT), find_method(BIG_MOE)])
-    for table in build_tables(chosen, [1, 2, 3]):
-        filled = [row for row in table.rows if row[1:].count(NOT_RUN) < len(row) - 3]
-        assert all(NOT_RUN in row for row in table.rows)
-        assert len(filled) <= 1
-    overview, details = build_tables(chosen, [1])
-    assert _cells(overview.rows, 'concat_mini-vit') == ('25.00 / 75.00', *[NOT_RUN] * 5, '-', '0')
-    assert _cells(details.rows, 'CPS→W', 'concat_mini-vit') == (
-        '25.00',
-        '75.00',
-        '25.00',
-        NOT_RUN,
-        NOT_RUN,
-        '-',
-        '0',
-    )
-    assert _cells(details.rows, 'mean', 'big-moe_mini-vit') == (*[NOT_RUN] * 5, '-', NOT_RUN)
-
-
-def test_foreign_records_are_refused_or_named(tmp_path: Path) -> None:
-    own = config_hash(find_method(CONCAT).load())
-    cell = Cell(CONCAT, 1, 'cps2w', 0)
-    add_record(tmp_path, cell, config_hash=own, report=with_numbers(0.25, 0.75))
-    add_record(tmp_path, cell, config_hash='old', report=with_numbers(0.5, 0.5))
-    with pytest.raises(RecordError, match=f'records of 2 configs.*{own}'):
-        choose(read_records(tmp_path))
-    chosen = choose(read_records(tmp_path), methods=[find_method(CONCAT)])
-    assert [record.config_hash for record in chosen.records] == [own]
-    assert chosen.left_out == (f'{CONCAT} p1_cps2w_s0: of another config, old, which now says {own}',)
-
-    tiny = {**SMALL, 'size': 'tiny'}
-    add_record(tmp_path, cell, config_hash=own, data=tiny, report=with_numbers(0.5, 0.5))
-    with pytest.raises(RecordError, match='of 2 data sets.*size=small.*size=tiny.*--data-root'):
-        choose(read_records(tmp_path), methods=[find_method(CONCAT)])
-    chosen = choose(read_records(tmp_path), methods=[find_method(CONCAT)], data=SMALL)
-    assert [record.data for record in chosen.records] == [SMALL]
-    assert len(chosen.left_out) == 2
-    add_record(tmp_path, cell, config_hash=own, select='dev', report=with_numbers(0.1, 0.9))
-    assert len(choose(read_records(tmp_path), methods=[find_method(CONCAT)], data=SMALL).records) == 1
-
-
 @pytest.mark.parametrize(
     ('visible', 'number', 'jobs', 'places'),
     [
@@ -320,56 +239,16 @@ def test_processes_go_round_the_gpus(
     assert find_places(jobs) == places
 
 
-def test_published_numbers_stand_beside_the_method_they_are_of(tmp_path: Path) -> None:
-    name = 'mmdg_vit-b16_1xb32-100e_cpsw-cps2w'
-    methods = [find_method(text) for text in (name, f'{name}_released', CONCAT)]
-    chosen = choose([], methods=[*methods, find_method('mmdg_mini-vit_1xb32-12e_synthfas-cps2w_no-ssp')])
-    published = read_published()
-    for protocol in (1, 2, 3):
-        row = published.row_of('MMDG', protocol)
-        overview, details = build_tables(chosen, [protocol])
-        assert [row[-2] for row in overview.rows] == [str(row.exact_mean)] * 2 + ['-', '-']
-        for column in columns_of(protocol)[:-1]:
-            assert _cells(details.rows, column.title, 'mmdg_vit-b16')[-2] == str(row.cells[column.published])
-    assert _cells(build_tables(chosen, [2])[1].rows, 'CPS→W, D missing', 'mmdg_vit-b16')[-2] == '-'
-
-
-def test_report_is_written_and_its_page_asks_for_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    records, out = tmp_path / 'runs', tmp_path / 'out'
-    for method in (CONCAT, BIG_MOE):
-        add_record(records, Cell(method, 1, 'cps2w', 0), config_hash=config_hash(find_method(method).load()))
-    add_record(records, Cell(CONCAT, 1, 'cpw2s', 0), config_hash='old')
-    arguments = ['report', CONCAT, BIG_MOE, '--records', str(records), '--protocols', '1', '--out', str(out)]
-    assert main(arguments) == 0
-    printed = capsys.readouterr().out
-    page, text = ((out / f'report.{kind}').read_text(encoding='utf-8') for kind in ('html', 'md'))
-    content = json.loads((out / 'report.json').read_text(encoding='utf-8'))
-    # One ROC, one DET, one figure of bars, of the only split that has scores of these configs.
-    pictures = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,([^"]+)"', page)
-    assert [alt for alt, _ in pictures] == [f'{kind}, CPS→W, seed 0' for kind in ('ROC', 'DET', 'Attack kinds')]
-    assert all(base64.b64decode(data).startswith(b'\x89PNG') for _, data in pictures)
-    assert re.findall(r'(?:src|href)="(?!data:)|url\(|@import|<script|https?:', page) == []
-    report = content['cells'][0]['ours']
-    pair = f'{100 * report["hter"]["value"]:.2f} / {100 * report["auc"]["value"]:.2f}'
-    assert all(pair in each for each in (page, text, printed))
-    assert content['tables'][0]['rows'][0][1] == pair
-    for each in (page, text, printed):
-        assert f'{CONCAT} p1_cpw2s_s0: of another config, old' in each
-        assert 'not run' in each
-    assert 'no number is comparable with its neighbour' in text
-    next((records / CONCAT).glob('p1_cps2w_*.test.csv.gz')).unlink()
-    assert main(arguments) == 1
-    assert 'is missing; restore it' in capsys.readouterr().err
-
-
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     places = ['--records', str(tmp_path), '--data-root', str(tmp_path / 'none')]
+    other_split = ['--protocols', '3', '--splits', 'cps2w']
+    other_paper = ['--protocols', '1', '--paper-scoring', '3']
     for arguments, code, told in (
         (['run', *places], 2, 'needs at least one METHOD'),
         (['run', CONCAT, *places], 1, 'mmfas render_synthfas'),
         (['run', CONCAT, *places, '--jobs', '0'], 2, '--jobs must be 1 or more'),
+        (['run', CONCAT, *places, *other_split], 2, '--splits cps2w: not of --protocols 3'),
+        (['run', CONCAT, *places, *other_paper], 2, '--paper-scoring 3 is not in'),
         (['run', 'concat', *places], 2, 'or give a config file'),
         (['report', '--records', str(tmp_path)], 1, 'holds no record'),
     ):

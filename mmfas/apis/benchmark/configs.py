@@ -19,6 +19,7 @@ from mmfas.apis.synthfas_study import data_identity as synthfas_identity
 from mmfas.apis.train import skip_validation
 
 _SPLITS_OF_DATA = ('train', 'val', 'test')
+_MANIFEST = 'manifest.json'
 
 
 def family_of(cfg: Config) -> str:
@@ -168,7 +169,7 @@ def data_identity(family: str, data_root: str) -> dict[str, Any]:
         FileNotFoundError: If the data are not there; the message says how to get them.
     """
     if family == 'synthfas':
-        if not Path(data_root, 'manifest.json').is_file():
+        if not Path(data_root, _MANIFEST).is_file():
             raise FileNotFoundError(
                 f"'{data_root}' holds no SynthFAS; render it: mmfas render_synthfas {data_root} --size small"
             )
@@ -185,6 +186,18 @@ def data_identity(family: str, data_root: str) -> dict[str, Any]:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def family_at(data_root: str) -> str:
+    """Tell which family of data lies in a folder.
+
+    Args:
+        data_root: Folder of the data.
+
+    Returns:
+        `'synthfas'` if the manifest of a rendering is there, else `'cpsw'`.
+    """
+    return 'synthfas' if Path(data_root, _MANIFEST).is_file() else 'cpsw'
 
 
 def missing_lists(cfg: Config, cells: Sequence[Cell], family: str) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,22 @@ def short_name(name: str) -> str:
     'mmdg_mini-vit_released'
     """
     return re.sub(r'_\d+xb\d+-\d+e_[^_]+', '', name)
+
+
+def row_names(names: Iterable[str]) -> dict[str, str]:
+    """Return how models are written in tables: by `short_name`, or whole where several share the short one.
+
+    Args:
+        names: Names of models.
+
+    Returns:
+        What is written by name; no two are the same.
+
+    >>> row_names(['a_1xb32-12e_synthfas-cps2w', 'b_1xb32-12e_synthfas-cps2w', 'b_1xb32-12e_cpsw-cps2w'])
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'a_1xb32-12e_synthfas-cps2w': 'a', 'b_1xb32-12e_synthfas-cps2w': 'b_1xb32-12e_synthfas-cps2w',
+     'b_1xb32-12e_cpsw-cps2w': 'b_1xb32-12e_cpsw-cps2w'}
+    """
+    names = tuple(names)
+    count = Counter(map(short_name, names))
+    return {name: short_name(name) if count[short_name(name)] == 1 else name for name in names}

@@ -10,7 +10,6 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmfas.apis.benchmark.methods import short_name
 from mmfas.apis.benchmark.plan import SPLITS, title_of
 from mmfas.apis.benchmark.records import Record, load_scores
 from mmfas.apis.benchmark.tables import TITLES, Chosen, Table, build_tables
@@ -87,7 +86,9 @@ def _table(table: Table) -> str:
     rows = [''.join(map(_cell, table.header, row)) for row in table.rows]
     body = '\n'.join(f'<tr>{row}</tr>' for row in rows)
     caption = f'<caption>{escape(table.caption)}</caption>'
-    return f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+    note = f'<p>{escape(table.note)}</p>' if table.note else ''
+    shown = f'<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
+    return f'<div class="wide">{shown}{note}</div>'
 
 
 def _class(column: str) -> str:
@@ -122,8 +123,8 @@ def _figures(chosen: Chosen, protocol: int, records: str | Path) -> Iterator[str
 
 def _first_seeds(chosen: Chosen, protocol: int, split: str) -> dict[str, Record]:
     """Return each method's record of its lowest seed, by the name for tables."""
-    groups = ((method, chosen.group(method, protocol, (split,))) for method in chosen.methods)
-    return {short_name(method): next(iter(group.values()))[0] for method, group in groups if group}
+    groups = ((name, chosen.group(method, protocol, (split,))) for method, name in chosen.row_names.items())
+    return {name: next(iter(group.values()))[0] for name, group in groups if group}
 
 
 def _threshold(record: Record) -> Threshold:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
-from mmfas.apis.benchmark.methods import short_name
 from mmfas.apis.benchmark.plan import SPLITS
 from mmfas.apis.benchmark.records import RecordError
 from mmfas.apis.benchmark.tables import Chosen, columns_of, values
@@ -24,8 +22,9 @@ _TABLE = re.compile(re.escape(HEADER) + r'\n(\|[ -]+)+\|\n((?:\| `[^\n]*\|\n)+)'
 def refresh_page(text: str, chosen: Chosen) -> str:
     """Rewrite the rows of every table of results on a page.
 
-    A row is kept for each method that stands in the first column, as `short_name` writes it and in backticks; its
-    cells are HTER / AUC in percent, means over the seeds that have every split of the protocol.
+    A row is kept for each method that stands in the first column, written as in the report and in backticks; its
+    cells are HTER / AUC in percent, means over the seeds that have every split of the protocol. The last cell
+    counts these seeds, as `3 / 2` where Protocols 1 and 2 have not as many.
 
     Args:
         text: Page, Markdown, with at least one table below `HEADER`.
@@ -39,13 +38,8 @@ def refresh_page(text: str, chosen: Chosen) -> str:
     """
     if not _TABLE.search(text):
         raise RecordError(f'there is no table of results; start one by the line {HEADER}')
-    complete = replace(
-        chosen,
-        records=tuple(
-            r for r in chosen.records if r.seed in chosen.group(r.method, r.protocol, SPLITS[r.protocol])
-        ),
-    )
-    names = {short_name(name): name for name in chosen.methods}
+    complete = chosen.of_complete_seeds()
+    names = {shown: name for name, shown in chosen.row_names.items()}
 
     def rewrite(table: re.Match[str]) -> str:
         head = table.group(0).removesuffix(table.group(2))
@@ -83,4 +77,5 @@ def _row(chosen: Chosen, names: dict[str, str], short: str) -> list[str]:
     for protocol, column in _COLUMNS:
         pair = [values(chosen, method, protocol, column.splits, name) for name in ('hter', 'auc')]
         cells.append(' / '.join(f'{100 * mean(found):.1f}' for found in pair) if all(pair) else NOT_RUN)
-    return [f'`{short}`', *cells, str(len(chosen.group(method, 1, SPLITS[1])))]
+    seeds = dict.fromkeys(str(len(chosen.group(method, protocol, SPLITS[protocol]))) for protocol in (1, 2))
+    return [f'`{short}`', *cells, ' / '.join(seeds)]

@@ -16,6 +16,14 @@ from mmfas.evaluation import ScoreTable
 from mmfas.utils.checkpoint import sha256_of, write_atomically
 
 _FORMAT = 1
+#: What tables and reports read of a record, by field.
+_READ = {
+    'data': ('name',),
+    'versions': ('torch',),
+    'seconds': ('train', 'score'),
+    'report': ('hter', 'auc', 'acer_max', 'threshold'),
+    'scores': ('dev', 'test'),
+}
 
 
 class RecordError(ValueError):
@@ -195,6 +203,7 @@ def read_record(path: str | Path) -> Record:
         if content.pop('format') != _FORMAT:
             raise RecordError(f"record '{path}' has another format than {_FORMAT}; {mend}")
         record = Record(**content)
+        _require_what_is_read(record)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, RecordError):
             raise
@@ -203,6 +212,17 @@ def read_record(path: str | Path) -> Record:
     if Path(path).name != proper:
         raise RecordError(f"record '{path}' does not hold what its name says: it would be '{proper}'; {mend}")
     return record
+
+
+def _require_what_is_read(record: Record) -> None:
+    needed = [(name, getattr(record, name), keys) for name, keys in _READ.items()]
+    needed += [(f'scores.{name}', entry, ('file', 'sha256')) for name, entry in record.scores.items()]
+    if record.paper is not None:
+        needed.append(('paper', record.paper, ('hter', 'auc')))
+    for name, value, keys in needed:
+        missing = [key for key in keys if key not in value]
+        if missing:
+            raise ValueError(f'{", ".join(missing)} missing in its {name}')
 
 
 def _short(error: Exception) -> str:

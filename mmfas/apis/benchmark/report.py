@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmfas.apis.benchmark.records import full_disk_named
+from mmfas.apis.benchmark.records import Record, full_disk_named
 from mmfas.apis.benchmark.tables import Chosen, Table, build_tables, data_text
+from mmfas.apis.model_index import read_model_index
 from mmfas.utils.checkpoint import write_atomically
 
 _SCORINGS = (
@@ -18,8 +19,8 @@ _SCORINGS = (
     'compare it with ours.',
     'published: what the paper of the method prints for the real sets (`mmfas/evaluation/published.yml`), with '
     'threshold and mostly epoch chosen on the test set; compare it with the column paper, on real sets only.',
-    'Several seeds: mean ± half width of the 95 % interval of the mean (Student t). Means over splits take seeds '
-    'that have all splits.',
+    'Several seeds: mean ± half width of the 95 % interval of the mean (Student t). The first table of a protocol '
+    'takes seeds that have all its splits, the second one every seed of a split.',
 )
 
 _OTHER_DATA = (
@@ -28,19 +29,20 @@ _OTHER_DATA = (
 )
 
 
-def origin(chosen: Chosen) -> dict[str, str]:
+def origin(chosen: Chosen, protocols: Sequence[int]) -> dict[str, str]:
     """Say where the numbers come from.
 
     Args:
         chosen: Records.
+        protocols: Protocols to show; records of others are not counted.
 
     Returns:
         Data, choice of epoch, commits, versions, devices and wall time as text; empty without records.
     """
-    records = chosen.records
+    records = [record for record in chosen.records if record.protocol in protocols]
     if not records:
         return {}
-    trainings = {(r.method, r.cell.trained_split, r.seed): r.seconds['train'] for r in records}
+    trainings = _seconds_of_trainings(records)
     hours = (sum(trainings.values()) + sum(record.seconds['score'] for record in records)) / 3600
     commits = sorted({f'{record.commit}{"+" if record.dirty else ""}' for record in records})
     return {
@@ -51,6 +53,18 @@ def origin(chosen: Chosen) -> dict[str, str]:
         'devices': ', '.join(sorted({record.device for record in records})),
         'records': f'{len(records)} cells of {len(trainings)} trainings, {hours:.2f} h of processes in all',
     }
+
+
+def _seconds_of_trainings(records: Sequence[Record]) -> dict[tuple[str, ...], float]:
+    """Return the wall time of every training, once where several methods score its checkpoints."""
+    index = read_model_index()
+    trained_as = {name: entry.trained_as for name, entry in index.items() if entry.trained_as}
+    seconds: dict[tuple[str, ...], float] = {}
+    for record in records:
+        trained = trained_as.get(record.method, record.method)
+        key = (trained, json.dumps(record.options), record.cell.trained_split, str(record.seed))
+        seconds[key] = record.seconds['train']
+    return seconds
 
 
 def notes_of(chosen: Chosen) -> list[str]:
@@ -72,7 +86,7 @@ def markdown_report(chosen: Chosen, protocols: Sequence[int]) -> str:
     """
     # Sphinx: a page of its own, in no table of contents.
     lines = ['---', 'orphan: true', '---', '', '# Benchmark', '']
-    lines += [*(f'* {name}: {text}' for name, text in origin(chosen).items()), '']
+    lines += [*(f'* {name}: {text}' for name, text in origin(chosen, protocols).items()), '']
     lines += [*(f'* {text}' for text in notes_of(chosen)), '']
     lines += [table.markdown() for table in build_tables(chosen, protocols)]
     if chosen.left_out:
@@ -102,7 +116,8 @@ def json_report(chosen: Chosen, protocols: Sequence[int]) -> dict[str, Any]:
         if record.protocol in protocols
     ]
     tables = [vars(table) for table in build_tables(chosen, protocols)]
-    return {'origin': origin(chosen), 'tables': tables, 'cells': cells, 'left_out': list(chosen.left_out)}
+    left_out = list(chosen.left_out)
+    return {'origin': origin(chosen, protocols), 'tables': tables, 'cells': cells, 'left_out': left_out}
 
 
 def write_report(chosen: Chosen, protocols: Sequence[int], records: str | Path, out_dir: str | Path) -> list[Path]:
@@ -122,7 +137,7 @@ def write_report(chosen: Chosen, protocols: Sequence[int], records: str | Path, 
     """
     from mmfas.apis.benchmark.page import html_report  # takes matplotlib along
 
-    facts = [f'{name}: {text}' for name, text in origin(chosen).items()]
+    facts = [f'{name}: {text}' for name, text in origin(chosen, protocols).items()]
     page = html_report(chosen, protocols, records, facts=facts, notes=notes_of(chosen))
     content = json.dumps(json_report(chosen, protocols), indent=1, allow_nan=False) + '\n'
     texts = {'report.md': markdown_report(chosen, protocols), 'report.json': content, 'report.html': page}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from statistics import mean
 from typing import Any
 
-from mmfas.apis.benchmark.methods import Method, config_hash, short_name
+from mmfas.apis.benchmark.methods import Method, config_hash, row_names, short_name
 from mmfas.apis.benchmark.plan import MISSING, SPLITS, missing_title, title_of
 from mmfas.apis.benchmark.records import Record, RecordError
 from mmfas.apis.synthfas_tables import NOT_RUN, percent_cell
@@ -30,19 +30,22 @@ class Table:
         caption: What it shows.
         header: Column names.
         rows: Cells, one tuple per row.
+        note: What stands below it.
     """
 
     caption: str
     header: Row
     rows: tuple[Row, ...]
+    note: str = ''
 
     def text(self) -> str:
         """Return the table for a terminal."""
-        return f'{self.caption}\n{text_table(self.header, self.rows)}'
+        return '\n'.join(filter(None, (self.caption, text_table(self.header, self.rows), self.note)))
 
     def markdown(self) -> str:
         """Return the table as a Markdown section."""
-        return f'## {self.caption}\n\n{markdown_table(self.header, self.rows)}\n'
+        note = f'\n{self.note}\n' if self.note else ''
+        return f'## {self.caption}\n\n{markdown_table(self.header, self.rows)}\n{note}'
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Chosen:
     Args:
         records: The records.
         collections: Collection of every method by its name, in the order of the rows; some may have no record.
-        left_out: One sentence per record that was not taken because it is of another config or data.
+        left_out: One sentence per record that was not taken: of another config, other data or choice of epoch.
     """
 
     records: tuple[Record, ...]
@@ -63,6 +66,11 @@ class Chosen:
     def methods(self) -> tuple[str, ...]:
         """Names of the methods."""
         return tuple(self.collections)
+
+    @property
+    def row_names(self) -> dict[str, str]:
+        """How each method is written in tables, no two alike."""
+        return row_names(self.methods)
 
     def group(self, method: str, protocol: int, splits: Sequence[str]) -> dict[int, list[Record]]:
         """Return the records of some splits by seed, of the seeds that have all of them.
@@ -77,6 +85,12 @@ class Chosen:
             if record.method == method and record.protocol == protocol and record.split in splits:
                 by_seed.setdefault(record.seed, []).append(record)
         return {seed: found for seed, found in sorted(by_seed.items()) if len(found) == len(splits)}
+
+    def of_complete_seeds(self) -> Chosen:
+        """Return only the records whose method and seed have every split of their protocol."""
+        seeds = {(name, p): self.group(name, p, splits) for name in self.methods for p, splits in SPLITS.items()}
+        records = tuple(r for r in self.records if r.seed in seeds[r.method, r.protocol])
+        return replace(self, records=records)
 
 
 def choose(
@@ -105,9 +119,11 @@ def choose(
     left_out, rest = [], []
     for record in records:
         place = f'{record.method} {record.cell.name}'
-        if record.select != select or (wanted and record.method not in wanted):
+        if wanted and record.method not in wanted:
             continue
-        if data is not None and record.data != dict(data):
+        if record.select != select:
+            left_out.append(f'{place}: of another choice of epoch, --select {record.select}')
+        elif data is not None and record.data != dict(data):
             left_out.append(f'{place}: of other data, {data_text(record.data)}')
         elif wanted and record.config_hash != wanted[record.method]:
             now = wanted[record.method]
@@ -247,18 +263,23 @@ def _is_as_published(name: str) -> bool:
 
 def _overview(chosen: Chosen, protocol: int) -> Table:
     """One row per method: HTER / AUC of every split, the paper's scoring in a column of its own."""
-    columns = columns_of(protocol)
-    rows = []
-    for method in chosen.methods:
-        cells = [_pair(chosen, method, protocol, column.splits) for column in columns]
-        paper = _pair(chosen, method, protocol, columns[-1].splits, 'paper_')
+    columns, complete = columns_of(protocol), chosen.of_complete_seeds()
+    begun = {record.method for record in chosen.records if record.protocol == protocol}
+    rows, partial = [], False
+    for method, name in chosen.row_names.items():
+        seeds = complete.group(method, protocol, columns[-1].splits)
+        # All cells of a row are of the same seeds; a row with none yet shows what there is.
+        shown = complete if seeds else chosen
+        partial = partial or (not seeds and method in begun)
+        cells = [_pair(shown, method, protocol, column.splits) for column in columns]
+        paper = _pair(shown, method, protocol, columns[-1].splits, 'paper_')
         printed = published_cell(chosen, method, protocol, columns[-1])
-        seeds = chosen.group(method, protocol, columns[-1].splits)
-        rows.append((short_name(method), *cells, paper, printed, str(len(seeds))))
+        rows.append((name, *cells, paper, printed, str(len(seeds))))
     titles = [f'{column.title}, ours' for column in columns]
     header = ('method', *titles, 'mean, paper (oracle)', 'mean, published', 'seeds')
-    note = ' Cells are means over four splits.' if protocol == 2 else ''
-    return Table(f'{TITLES[protocol]}: HTER % / AUC %.{note}', header, tuple(rows))
+    more = ' Cells are means over four splits.' if protocol == 2 else ''
+    note = '0 seeds: none has every split yet; the cells take whatever seeds their splits have.' if partial else ''
+    return Table(f'{TITLES[protocol]}: HTER % / AUC %.{more}', header, tuple(rows), note)
 
 
 def _pair(chosen: Chosen, method: str, protocol: int, splits: Sequence[str], scoring: str = '') -> str:
@@ -275,11 +296,11 @@ def _details(chosen: Chosen, protocol: int) -> Table:
         columns = [*(Column(title_of(split), (split,), None) for split in SPLITS[2]), *columns]
     rows = []
     for column in columns:
-        for method in chosen.methods:
-            cells = [percent_cell(values(chosen, method, protocol, column.splits, name)) for name in measures]
+        for method, name in chosen.row_names.items():
+            found = [values(chosen, method, protocol, column.splits, measure) for measure in measures]
             seeds = ' '.join(map(str, chosen.group(method, protocol, column.splits))) or NOT_RUN
             printed = published_cell(chosen, method, protocol, column)
-            rows.append((column.title, short_name(method), *cells, printed, seeds))
+            rows.append((column.title, name, *map(percent_cell, found), printed, seeds))
     header = ('split', 'method', 'HTER, ours', 'AUC, ours', 'ACER max, ours')
     return Table(
         f'{TITLES[protocol]}: every split, %',
