@@ -165,5 +165,5 @@ def test_owned_parameters_are_slices_of_the_model(slot: str, name: str) -> None:
             parameter, index = entry if isinstance(entry, tuple) else (entry, ())
             assert isinstance(parameter, nn.Parameter) and id(parameter) in inside
             assert parameter[index].numel() > 0
-            assert (id(parameter), index) not in seen
-            seen.add((id(parameter), index))
+            assert (id(parameter), str(index)) not in seen
+            seen.add((id(parameter), str(index)))

@@ -91,9 +91,10 @@ def test_nan_loss_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_poisoned_weights_are_not_saved(tmp_path: Path) -> None:
-    """A finite loss may still have an infinite gradient; here the rate is."""
+    """A finite loss may still have a gradient that is not; here clipping makes it so."""
     changes = (
-        "default_hooks = dict(loss_guard=dict(interval=1))\noptim_wrapper = dict(optimizer=dict(lr=float('inf')))"
+        'default_hooks = dict(loss_guard=dict(interval=1))\n'
+        "optim_wrapper = dict(clip_grad=dict(max_norm=float('nan')))"
     )
     work_dir, text = train(tmp_path, 'run', '--no-validate', changes=changes, expect=1)
     assert 'FloatingPointError' in text
