@@ -60,17 +60,17 @@ class PrototypeRefreshHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Make the first prototypes."""
         if runner.epoch == 0:
-            self._refresh(runner, number=0, momentum=0.0)
+            self._refresh(runner, number=0)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Move the prototypes to what the model makes of the data now."""
-        self._refresh(runner, number=runner.epoch + 1, momentum=self.momentum)
+        self._refresh(runner, number=runner.epoch + 1)
 
     @torch.no_grad()
-    def _refresh(self, runner: Runner, number: int, momentum: float) -> None:
+    def _refresh(self, runner: Runner, number: int) -> None:
         model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
         head = _head_of(model)
-        if number == 0:
+        if number == 0:  # what is forgotten has no share: the first prototypes are the means as they are
             head.forget_prototypes()
         sums, counts = torch.zeros_like(head.prototypes, dtype=torch.float64), head.seen.double() * 0
         was_training = model.training
@@ -85,7 +85,7 @@ class PrototypeRefreshHook(Hook):
         model.train(was_training)
         all_reduce(sums)
         all_reduce(counts)
-        head.update_prototypes(sums, counts, momentum)
+        head.update_prototypes(sums, counts, self.momentum)
 
     def _batches(self, runner: Runner, number: int) -> Iterator[Any]:
         """Load the samples of this process."""
