@@ -1,0 +1,79 @@
+"""What the READMEs of methods say of differences between rows is computed from the records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import mean
+
+import pytest
+
+from mmfas.apis.benchmark.plan import SPLITS
+from mmfas.apis.benchmark.records import Record, read_records
+from mmfas.apis.synthfas_tables import mean_interval
+
+ROOT = Path(__file__).parents[2]
+NAME = '{}_mini-vit_1xb32-12e_synthfas-cps2w'
+RECORDS = {(r.method, r.protocol, r.split, r.seed): r for r in read_records(ROOT / 'docs/en/benchmarks/runs')}
+SEEDS = (0, 1, 2)
+DOMAINS = SPLITS[1]
+NO_S = tuple(split for split in DOMAINS if split != 'cpw2s')
+NO_DEPTH = tuple(split for split in SPLITS[2] if split.endswith('_no-depth'))
+
+
+def percent(record: Record, measure: str) -> float:
+    return 100 * record.report[measure]['value']
+
+
+def paired(other: str, measure: str, protocol: int, splits: tuple[str, ...]) -> str:
+    """MMDG minus another method, mean over splits, paired by seed: mean and 95 % interval."""
+    found = [
+        mean(
+            percent(RECORDS[NAME.format('mmdg'), protocol, split, seed], measure)
+            - percent(RECORDS[NAME.format(other), protocol, split, seed], measure)
+            for split in splits
+        )
+        for seed in SEEDS
+    ]
+    centre, half = mean_interval(found)
+    return f'{centre:+.1f} ± {half:.1f}'
+
+
+@pytest.mark.parametrize('measure', ['auc', 'hter'])
+def test_what_mmdg_gains_over_concatenation(measure: str) -> None:
+    page = (ROOT / 'configs/mmdg/README.md').read_text(encoding='utf-8')
+    (row,) = (line for line in page.splitlines() if line.startswith(f'| {measure.upper()} |'))
+    asked = [(1, NO_S), (1, ('cpw2s',)), (1, DOMAINS), (2, NO_DEPTH), (2, SPLITS[2]), (3, SPLITS[3])]
+    cells = [paired('concat', measure, protocol, splits) for protocol, splits in asked]
+    if measure == 'hter':
+        assert cells[1] == '+0.0 ± 0.0'
+        cells[1] = '0 (50 for all)'
+    assert [cell.strip() for cell in row.strip('|').split('|')][1:] == cells
+
+
+def test_other_numbers_of_mmdg() -> None:
+    page = (ROOT / 'configs/mmdg/README.md').read_text(encoding='utf-8')
+    assert f'level on these three (AUC {paired("ama", "auc", 1, NO_S)})' in page
+    assert f'ahead with depth missing ({paired("ama", "auc", 2, NO_DEPTH)})' in page
+    told = page.partition('**What its parts do there**')[2].partition('\n\n')[0]
+    for variant in ('', '_no-u-adapter', '_no-regrad', '_no-ssp', '_no-ssp-no-regrad'):
+        method = NAME.format('mmdg') + variant
+        found = [percent(RECORDS[method, 1, 'cpw2s', seed], 'auc') for seed in SEEDS]
+        centre, half = mean_interval(found)
+        assert f'{centre:.1f} ± {half:.1f}' in told, variant
+
+
+def test_what_the_code_of_big_moe_changes() -> None:
+    page = ' '.join((ROOT / 'configs/big_moe/README.md').read_text(encoding='utf-8').split())
+    name = NAME.format('big-moe')
+    for measure in ('hter', 'auc'):
+        changes = [
+            abs(percent(record, measure) - percent(RECORDS[(f'{name}_no-code', *key[1:])], measure))
+            for key, record in RECORDS.items()
+            if key[0] == name and key[1] == 2
+        ]
+        assert len(changes) == 36
+        most, average = f'{max(changes):.2f}', f'{mean(changes):.2f}'
+        told = dict(
+            hter=f'HTER by {most} points at most and {average} on average', auc=f'AUC by {most} and {average}'
+        )
+        assert told[measure] in page
