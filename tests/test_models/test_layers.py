@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mmfas.models.layers import CentralDifferenceConv, StackedLinear, central_difference_kernel
+from mmfas.models.layers import CentralDifferenceConv, StackedLinear, attention, central_difference_kernel
+from mmfas.models.layers.attention import MAX_SHORT
 
 GOLDEN = Path(__file__).parents[1] / 'data' / 'golden'
 
@@ -68,3 +69,26 @@ def test_stacked_linear_equals_a_loop(bias: bool) -> None:
 
 def test_stacked_linear_can_start_as_nothing() -> None:
     assert (StackedLinear(2, in_features=3, out_features=4).zero_()(torch.randn(2, 5, 3)) == 0).all()
+
+
+@pytest.mark.parametrize('num_keys', [1, 17, MAX_SHORT, MAX_SHORT + 1])
+def test_attention_equals_the_fused_kernel(num_keys: int) -> None:
+    torch.manual_seed(0)
+    shapes = (6, 4, 17, 8), (6, 4, num_keys, 8), (6, 4, num_keys, 8)
+    ours = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    fused = [t.detach().clone().requires_grad_() for t in ours]
+    out, expected = attention(*ours), functional.scaled_dot_product_attention(*fused)
+    torch.testing.assert_close(out, expected)
+    cotangent = torch.randn_like(out)
+    out.backward(cotangent)
+    expected.backward(cotangent)
+    for a, b in zip(ours, fused, strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_attention_keeps_to_its_mask() -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 3, 5, 4) for _ in range(3))
+    mask = torch.tensor([True, True, False, True, False])
+    kept = attention(query, key[..., mask, :], value[..., mask, :])
+    torch.testing.assert_close(attention(query, key, value, mask=mask[None, None, None]), kept)

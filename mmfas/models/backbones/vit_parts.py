@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmfas.models.layers import attention
+
 EMBEDDINGS = ('patch', 'cls', 'pos')
 
 
@@ -189,7 +191,7 @@ class ViTBlock:
         query, key, value = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
         mask = None if key_mask is None else key_mask.reshape(-1, 1, 1, length)
         drop = attn.attn_drop if attn.training else 0.0
-        y = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=drop)
+        y = attention(query, key, value, mask=mask, dropout=drop)
         y = attn.proj(y.transpose(1, 2).flatten(2))
         return attn.out_drop(attn.gamma1(attn.proj_drop(y))).reshape(*lead, length, -1)
 

@@ -1,6 +1,7 @@
 """Layers that two methods share."""
 
 from mmfas.models.layers.activations import quick_gelu
+from mmfas.models.layers.attention import attention
 from mmfas.models.layers.central_difference import CentralDifferenceConv, central_difference_kernel
 from mmfas.models.layers.differential_attention import LAMBDA_INIT, Denoised, DifferentialAttention
 from mmfas.models.layers.experts import ExpertMixture, GatedExperts, Routed
@@ -29,6 +30,7 @@ __all__ = [
     'Routed',
     'Routing',
     'StackedLinear',
+    'attention',
     'balance_loss',
     'central_difference_kernel',
     'expert_usage',
