@@ -135,21 +135,21 @@ def render_dialled(sweep: DialSweep, data_root: str) -> str:
         Folder of the test lists.
 
     Raises:
-        ValueError: If the base is dialled already, or of another renderer than the one that would dial it.
+        ValueError: If the base is dialled already, or of a renderer that is not known here.
     """
-    from mmfas.datasets.synthetic import RENDERER_VERSION, Setting, parse_stress, render_dataset
+    from mmfas.datasets.synthetic import Setting, parse_stress, render_dataset
 
     base = data_identity(data_root)
-    if base['stress'] or base['renderer_version'] != RENDERER_VERSION:
+    if base['stress']:
         raise ValueError(
-            f'{data_root} holds data of renderer {base["renderer_version"]} with the dials {base["stress"]}, but '
-            f'a sweep starts from undialled data of {RENDERER_VERSION}; render them into another folder'
+            f'{data_root} holds data with the dials {base["stress"]}, but a sweep starts from undialled data; '
+            'render them into another folder'
         )
     if sweep.step == 0:
         return data_root
     stress = parse_stress([f'{sweep.dial}={sweep.step}'])
     folder = f'{data_root.rstrip("/")}_{sweep.dial}-{sweep.step:.2f}'
-    render_dataset(folder, Setting(base['size'], base['seed'], stress), splits=('test',))
+    render_dataset(folder, Setting(base['size'], base['seed'], stress, base['renderer_version']), splits=('test',))
     return folder
 
 

@@ -7,9 +7,13 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmfas.cli.errors import reports_user_errors
 from mmfas.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from mmfas.datasets.synthetic import Setting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: Parser to extend.
     """
-    from mmfas.datasets.synthetic import DIALS, DOMAINS, SIZES, SPLITS
+    from mmfas.datasets.synthetic import DIALS, DOMAINS, RENDERER_VERSION, RENDERER_VERSIONS, SIZES, SPLITS
 
     parser.add_argument('out', type=Path, nargs='?', help='folder of the data, e.g. data/synthfas_small')
     parser.add_argument('--size', default='small', choices=tuple(SIZES), help='how many and how large pictures')
@@ -27,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--splits', nargs='+', default=list(SPLITS), help='some of train val test (default: all)')
     parser.add_argument(
         '--stress', nargs='+', default=[], metavar='DIAL=VALUE', help=f'dials in 0..1: {", ".join(DIALS)}'
+    )
+    parser.add_argument(
+        '--renderer',
+        default=RENDERER_VERSION,
+        choices=RENDERER_VERSIONS,
+        help=f'version of the renderer (default: {RENDERER_VERSION}); earlier ones repeat what was measured then',
     )
     parser.add_argument(
         '--num-processes', type=int, default=os.cpu_count() or 1, help='workers (default: all cores)'
@@ -38,15 +48,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--statistics', type=Path, metavar='PNG', help='plot statistics of the rendered folder')
 
 
+def _setting(args: argparse.Namespace) -> Setting:
+    """Return what the arguments say of the data."""
+    from mmfas.datasets.synthetic import Setting, parse_stress
+
+    return Setting(args.size, args.seed, parse_stress(args.stress), args.renderer)
+
+
 def _draw(args: argparse.Namespace) -> None:
     """Draw the pictures that were asked for."""
-    from mmfas.datasets.synthetic import Setting, parse_stress
     from mmfas.datasets.synthetic.contact_sheet import draw_contact_sheet
     from mmfas.datasets.synthetic.statistics import plot_statistics
 
     if args.contact_sheet is not None:
-        setting = Setting(args.size, args.seed, parse_stress(args.stress))
-        draw_contact_sheet(args.contact_sheet, setting, domains=tuple(args.domains))
+        draw_contact_sheet(args.contact_sheet, _setting(args), domains=tuple(args.domains))
         print(f'contact sheet: {args.contact_sheet}')
     if args.statistics is not None:
         plot_statistics(args.statistics, args.out)
@@ -70,14 +85,14 @@ def main(argv: list[str] | None = None) -> int:
         parser.error('give the folder to render into, or --contact-sheet PNG')
     if args.contact_sheet is not None and (args.out is not None or args.statistics is not None):
         parser.error('--contact-sheet draws and renders no folder; leave the folder and --statistics away')
-    from mmfas.datasets.synthetic import Setting, parse_stress, render_dataset
+    from mmfas.datasets.synthetic import render_dataset
 
     try:
         if args.out is not None:
             start = time.monotonic()
             report = render_dataset(
                 args.out,
-                Setting(args.size, args.seed, parse_stress(args.stress)),
+                _setting(args),
                 domains=tuple(args.domains),
                 splits=tuple(args.splits),
                 num_processes=args.num_processes,

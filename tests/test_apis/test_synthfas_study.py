@@ -22,6 +22,7 @@ from mmfas.apis.synthfas_study import (
     write_record,
 )
 from mmfas.apis.synthfas_tables import dial_table, hardness_table, mean_interval
+from mmfas.datasets.synthetic import RENDERER_VERSIONS
 
 CONFIG = Path(__file__).parents[2] / 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
 
@@ -146,14 +147,24 @@ def test_records_of_different_settings_are_not_mixed(tmp_path: Path, other: dict
         hardness_table(tmp_path)
 
 
-def test_sweeps_start_from_undialled_data_of_this_renderer(tmp_path: Path) -> None:
-    from mmfas.datasets.synthetic import RENDERER_VERSION
-
-    header = dict(renderer_version=RENDERER_VERSION, size='tiny', seed=0, stress={})
-    for change in (dict(renderer_version='0.9.0'), dict(stress={'blur': 0.5})):
+def test_sweeps_start_from_undialled_data_of_a_known_renderer(tmp_path: Path) -> None:
+    header = dict(renderer_version=RENDERER_VERSIONS[0], size='tiny', seed=0, stress={})
+    for change, message in (
+        (dict(renderer_version='0.9.0'), "unknown renderer version '0.9.0'"),
+        (dict(stress={'blur': 0.5}), 'a sweep starts from undialled data; render them into another'),
+    ):
         (tmp_path / 'manifest.json').write_text(json.dumps({**header, **change, 'chunks': {}}))
-        with pytest.raises(ValueError, match='a sweep starts from undialled data of .*; render them into another'):
+        with pytest.raises(ValueError, match=message):
             render_dialled(DialSweep('blur', 0.25, (0,)), str(tmp_path))
+
+
+def test_sweeps_keep_the_renderer_of_their_data(tmp_path: Path) -> None:
+    header = dict(renderer_version=RENDERER_VERSIONS[0], size='tiny', seed=0, stress={})
+    (tmp_path / 'base').mkdir()
+    (tmp_path / 'base/manifest.json').write_text(json.dumps({**header, 'chunks': {}}))
+    folder = Path(render_dialled(DialSweep('blur', 0.25, (0,)), str(tmp_path / 'base')))
+    found = json.loads((folder / 'manifest.json').read_text())
+    assert (found['renderer_version'], found['stress']) == (RENDERER_VERSIONS[0], {'blur': 0.25})
 
 
 def test_mean_of_a_row_takes_only_seeds_with_all_domains(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 Nothing in here imports torch or mmengine; see ``docs/en/synthfas.md`` for the physics and its limits.
 """
 
-from .domains import DOMAINS, RENDERER_VERSION, SPLITS, Domain
+from .domains import DOMAINS, RENDERER_VERSION, RENDERER_VERSIONS, SPLITS, Domain, domains_of
 from .plan import SIZES, Setting, Size, VideoPlan, plan_split
 from .render import Triple, render_video
 from .stress import DIALS, DIALS_VERSION, Stress, parse_stress
@@ -14,6 +14,7 @@ __all__ = [
     'DIALS_VERSION',
     'DOMAINS',
     'RENDERER_VERSION',
+    'RENDERER_VERSIONS',
     'SIZES',
     'SPLITS',
     'Domain',
@@ -23,6 +24,7 @@ __all__ = [
     'Stress',
     'Triple',
     'VideoPlan',
+    'domains_of',
     'parse_stress',
     'plan_split',
     'render_dataset',

@@ -1,19 +1,22 @@
 """The four domains of SynthFAS: one frozen record each, with every number that makes it different.
 
-Calibrating the bench means editing numbers here and raising ``RENDERER_VERSION``; nothing else.
+Calibrating the bench means editing numbers here, raising ``RENDERER_VERSION`` and saying in ``_EARLIER`` what they
+were before, so that whatever was measured on an earlier version can be measured again.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from .depth_sensor import DepthSensor
 from .domain import SPLITS, Domain
 from .photo_sensor import PhotoSensor
 from .subject import SubjectMix
 
-__all__ = ['DOMAINS', 'RENDERER_VERSION', 'SPLITS', 'Domain']
+__all__ = ['DOMAINS', 'RENDERER_VERSION', 'RENDERER_VERSIONS', 'SPLITS', 'Domain', 'domains_of']
 
-#: Raise with every change that alters a pixel or a list; the manifest carries it.
-RENDERER_VERSION = '1.0.0'
+#: The newest version; raise with every change that alters a pixel or a list. The manifest carries it.
+RENDERER_VERSION = '1.1.0'
 
 _C = Domain(
     key='C',
@@ -89,7 +92,7 @@ _C = Domain(
     ),
     train_inks=(0.5, 0.3, 0.2),
     test_inks=(0.4, 0.3, 0.3),
-    sheet_crop=(0.44, 0.68),
+    sheet_crop=(0.40, 0.58),
     sheet_curvature=(0.0, 3.0),
     moire=(0.2, 1.0),
     skin_like=(0.0, 0.2),
@@ -366,4 +369,25 @@ _W = Domain(
     polymer_nir=(0.7, 0.9),
 )
 
+#: The domains of the newest version.
 DOMAINS: dict[str, Domain] = {domain.key: domain for domain in (_C, _P, _S, _W)}
+
+#: Earlier versions: the domains in which they differ from the newest one.
+_EARLIER: dict[str, dict[str, Domain]] = {'1.0.0': {'C': replace(_C, sheet_crop=(0.44, 0.68))}}
+
+#: Every version that can be rendered, newest last.
+RENDERER_VERSIONS: tuple[str, ...] = (*_EARLIER, RENDERER_VERSION)
+
+
+def domains_of(version: str) -> dict[str, Domain]:
+    """Return the domains of one version of the renderer.
+
+    Args:
+        version: one of ``RENDERER_VERSIONS``.
+
+    Raises:
+        ValueError: for a version that this code cannot render.
+    """
+    if version not in RENDERER_VERSIONS:
+        raise ValueError(f'unknown renderer version {version!r}; choose from {", ".join(RENDERER_VERSIONS)}.')
+    return {**DOMAINS, **_EARLIER.get(version, {})}

@@ -8,7 +8,6 @@ import zipfile
 import cv2
 import numpy as np
 
-from .domains import DOMAINS
 from .layout import frame_files
 from .plan import Setting, VideoPlan, generator
 from .render import Triple
@@ -57,7 +56,7 @@ def encode_frame(setting: Setting, plan: VideoPlan, frame: int, triple: Triple) 
     names = frame_files(setting, plan, frame)
     if plan.domain == 'P':
         return {names.rgb: _npz(triple)}
-    domain = DOMAINS[plan.domain]
+    domain = setting.domain(plan.domain)
     # Each video has its own compression, so that the size of a file says little about its content.
     change = generator(setting, plan.domain, plan.split, 'file', plan.index).integers(-30, 7, 3)
     quality = np.clip(change + (domain.rgb.jpeg_quality, domain.nir.jpeg_quality, domain.nir.jpeg_quality), 40, 98)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from mmfas.datasets.chunks import ChunkEntry, write_atomic
 
-from .domains import RENDERER_VERSION
 from .plan import Setting
 from .stress import DIALS_VERSION
 
@@ -28,7 +27,7 @@ class Manifest:
         """Return what must agree between two runs in the same folder."""
         stress = self.setting.stress.as_dict()
         return {
-            'renderer_version': RENDERER_VERSION,
+            'renderer_version': self.setting.renderer,
             'size': self.setting.size,
             'seed': self.setting.seed,
             'stress': stress,
@@ -69,8 +68,9 @@ def load_manifest(root: Path, setting: Setting) -> Manifest:
         raise ValueError(f'{path} is broken ({error}); delete the folder and render it again.') from error
     for key, wanted in fresh.header().items():
         if found.get(key) != wanted:
+            other = '' if key != 'renderer_version' else f', --renderer {found.get(key)}'
             raise ValueError(
                 f'{root} holds SynthFAS data with {key} = {found.get(key)!r}, this run has {wanted!r}; '
-                'give another folder, or delete this one.'
+                f'give another folder{other}, or delete this one.'
             )
     return Manifest(setting, chunks)

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .domains import DOMAINS, SPLITS, Domain
+from .domains import DOMAINS, RENDERER_VERSION, SPLITS, Domain, domains_of
 from .records import Subject
 from .stress import Stress
 from .subject import draw_subject
@@ -53,22 +53,28 @@ _STREAMS = {'subject': 0, 'video': 1, 'frame': 2, 'unseen': 3, 'dial': 4, 'order
 
 @dataclass(frozen=True)
 class Setting:
-    """What a folder of data depends on: size, seed and dials."""
+    """What a folder of data depends on: size, seed, dials and version of the renderer."""
 
     size: str = 'small'
     seed: int = 0
     stress: Stress = Stress()
+    renderer: str = RENDERER_VERSION
 
     def __post_init__(self) -> None:
-        """Check size and seed.
+        """Check size, seed and version.
 
         Raises:
-            ValueError: for an unknown size or a negative seed.
+            ValueError: for an unknown size or version, or a negative seed.
         """
         if self.size not in SIZES:
             raise ValueError(f'unknown size {self.size!r}; choose from {", ".join(SIZES)}.')
         if self.seed < 0:
             raise ValueError(f'seed must be 0 or larger, got {self.seed}.')
+        domains_of(self.renderer)
+
+    def domain(self, key: str) -> Domain:
+        """Return domain 'C', 'P', 'S' or 'W' as this version has it."""
+        return domains_of(self.renderer)[key]
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def _subject(setting: Setting, domain: str, split: str, number: int) -> Subject:
     """Draw a subject; people come back in many videos."""
     rng = generator(setting, domain, split, 'subject', number)
     key = f'{domain}{setting.seed}-{split}-{number:03d}'
-    return draw_subject(rng, DOMAINS[domain].subjects, key, darker=setting.stress.subject_tone)
+    return draw_subject(rng, setting.domain(domain).subjects, key, darker=setting.stress.subject_tone)
 
 
 def _quota(weights: np.ndarray, total: int) -> np.ndarray:
@@ -175,7 +181,7 @@ def plan_split(setting: Setting, domain_key: str, split: str) -> list[VideoPlan]
         >>> sum(plan.num_frames for plan in plans)
         600
     """
-    domain = DOMAINS[domain_key]
+    domain = setting.domain(domain_key)
     frames = SIZES[setting.size].frames[SPLITS.index(split)]
     live = max(round(domain.live_share[SPLITS.index(split)] * frames), _MIN_LIVE)
     per_video = min(domain.frames, SIZES[setting.size].train_frames) if split == 'train' else domain.frames

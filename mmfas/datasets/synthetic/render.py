@@ -10,7 +10,7 @@ import numpy as np
 from .camera import Camera, View, look
 from .compose import Picture, compose
 from .depth_sensor import degrade_depth, encode_depth, hole_probability
-from .domains import DOMAINS, Domain
+from .domain import Domain
 from .lighting import shade_nir, shade_visible
 from .photo_sensor import expose, expose_nir, resample, to_grey_levels
 from .plan import SIZES, Setting, VideoPlan, generator, subject_of
@@ -181,7 +181,7 @@ def render_video(plan: VideoPlan, setting: Setting) -> list[Triple]:
     Returns:
         One triple per frame. Same plan and setting, same bytes, in any process and order.
     """
-    domain, size = DOMAINS[plan.domain], SIZES[setting.size]
+    domain, size = setting.domain(plan.domain), SIZES[setting.size]
     rng = generator(setting, plan.domain, plan.split, 'video', plan.index)
     dial_rng = generator(setting, plan.domain, plan.split, 'dial', plan.index)
     look_ = _draw_look(rng, domain, setting.stress.misregistration, dial_rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from mmfas.datasets.synthetic import (
     DIALS,
     DOMAINS,
+    RENDERER_VERSIONS,
     SPLITS,
     Setting,
     Stress,
@@ -192,10 +194,17 @@ def test_a_chunk_that_comes_out_otherwise_is_refused(tmp_path: Path) -> None:
         render_dataset(tmp_path, TINY, domains=('W',), splits=('val',))
 
 
-def test_data_of_another_renderer_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    render_dataset(tmp_path, TINY, domains=('W',), splits=('val',))
-    monkeypatch.setattr(manifest_module, 'RENDERER_VERSION', '99.0.0')
-    with pytest.raises(ValueError, match="renderer_version = '.+', this run has '99.0.0'; give another folder"):
+def test_data_of_another_renderer_are_refused(tmp_path: Path) -> None:
+    earlier, newest = RENDERER_VERSIONS[0], RENDERER_VERSIONS[-1]
+    render_dataset(tmp_path, replace(TINY, renderer=earlier), domains=('W',), splits=('val',))
+    assert json.loads((tmp_path / 'manifest.json').read_text())['renderer_version'] == earlier
+    message = (
+        f"renderer_version = '{earlier}', this run has '{newest}'; give another folder, --renderer {earlier},"
+    )
+    with pytest.raises(ValueError, match=message):
+        render_dataset(tmp_path, TINY, domains=('W',), splits=('val',))
+    (tmp_path / 'manifest.json').write_text('{"renderer_version": "99.0.0", "chunks": {}}')
+    with pytest.raises(ValueError, match="renderer_version = '99.0.0', this run has"):
         render_dataset(tmp_path, TINY, domains=('W',), splits=('val',))
 
 
