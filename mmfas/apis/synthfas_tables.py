@@ -1,4 +1,4 @@
-"""Tables of the SynthFAS studies, made from records alone; a cell without its records says 'not run'."""
+"""Tables of the SynthFAS studies, made from records alone, where 'not run' stands for none; and of the probe."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 from mmfas.apis.synthfas_dials import STEPS
 from mmfas.apis.synthfas_study import DOMAINS
+from mmfas.datasets.synthetic import SPLITS
+from mmfas.datasets.synthetic.statistics import linear_probe_auc, read_statistics
 from mmfas.evaluation.tables import markdown_table
 from mmfas.structures import MODALITIES
 
@@ -130,6 +132,27 @@ def dial_table(folder: str | Path) -> str:
         cells = [percent_cell(steps.get(step, [])) for step in STEPS]
         rows.append((dial, *cells, *_judge(steps)))
     return markdown_table(('dial', *(f'{s:g}' for s in STEPS), 'rank correlation', 'verdict'), rows)
+
+
+def probe_table(data_root: str | Path) -> str:
+    """Probe every list of a rendered folder for shortcuts.
+
+    Args:
+        data_root: Folder of the rendered benchmark, all lists of all domains.
+
+    Returns:
+        A Markdown table of the AUC of `linear_probe_auc`: each list, and all frames of each domain.
+
+    Raises:
+        FileNotFoundError: If a list is missing.
+    """
+    rows = []
+    for name, splits in (*((split, (split,)) for split in SPLITS), ('all three', SPLITS)):
+        found = [read_statistics(data_root, domain, *splits) for domain in DOMAINS]
+        sizes = sorted({len(each.labels) for each in found})
+        label = f'{name} ({" to ".join(f"{size:,}" for size in sizes)} frames)'
+        rows.append((label, *(f'{linear_probe_auc(each):.3f}' for each in found)))
+    return markdown_table(('list', *DOMAINS), rows)
 
 
 def _judge(steps: dict[float, list[float]]) -> tuple[str, str]:

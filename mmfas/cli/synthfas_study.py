@@ -1,4 +1,7 @@
-"""Measure how hard SynthFAS is (hardness) and what its dials do (dials); finished runs are kept as records."""
+"""Measure how hard SynthFAS is (hardness), what its dials do (dials) and whether shortcuts leak (probe).
+
+Finished runs of the first two are kept as records.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: Parser to extend.
     """
-    parser.add_argument('study', choices=('hardness', 'dials', 'table'), help='what to run, or print from records')
+    parser.add_argument(
+        'study', choices=('hardness', 'dials', 'probe', 'table'), help='what to run, or print from records'
+    )
     parser.add_argument('--data-root', default='data/synthfas_small', help='rendered benchmark')
     parser.add_argument('--config', default=BASELINE, help='config of the baseline')
     parser.add_argument('--work-dir', default='work_dirs/synthfas_study', help='checkpoints and logs of the runs')
@@ -54,6 +59,9 @@ def main(argv: list[str] | None = None) -> int:
         sweeps = [s for s in synthfas_dials.dial_sweeps(args.seeds) if _wanted(s.file_name, args.only)]
         places = (args.config, args.data_root, args.work_dir, args.records)
         synthfas_dials.run_sweeps(sweeps, *places, jobs=args.jobs, report=print)
+    elif args.study == 'probe':
+        print(synthfas_tables.probe_table(args.data_root))
+        return 0
     print(synthfas_tables.hardness_table(args.records))
     print(synthfas_tables.dial_table(args.records))
     return 0

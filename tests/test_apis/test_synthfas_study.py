@@ -22,7 +22,8 @@ from mmfas.apis.synthfas_study import (
     write_record,
 )
 from mmfas.apis.synthfas_tables import dial_table, hardness_table, mean_interval
-from mmfas.datasets.synthetic import RENDERER_VERSIONS
+from mmfas.cli.synthfas_study import main
+from mmfas.datasets.synthetic import RENDERER_VERSIONS, Setting, render_dataset
 
 CONFIG = Path(__file__).parents[2] / 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
 
@@ -177,3 +178,18 @@ def test_mean_of_a_row_takes_only_seeds_with_all_domains(tmp_path: Path) -> None
     cells = [cell.strip() for cell in row.split('|')[2:-1]]
     assert cells[0].startswith('85.00 ± ')
     assert cells[2:] == ['90.00', '90.00', '90.00', '1']
+
+
+def test_probe_prints_every_list_of_every_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    render_dataset(tmp_path, Setting('tiny'))
+    assert main(['probe', '--data-root', str(tmp_path)]) == 0
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert [cell.strip() for cell in head.strip('|').split('|')] == ['list', *DOMAINS]
+    cells = [[cell.strip() for cell in row.strip('|').split('|')] for row in rows]
+    assert [row[0] for row in cells] == [
+        'train (21 frames)', 'val (12 frames)', 'test (21 frames)', 'all three (54 frames)'
+    ]  # fmt: skip
+    assert all(0 <= float(cell) <= 1 for row in cells for cell in row[1:])
+    (tmp_path / 'protocols/S-val.txt').unlink()
+    assert main(['probe', '--data-root', str(tmp_path)]) == 1
+    assert 'S-val.txt' in capsys.readouterr().err

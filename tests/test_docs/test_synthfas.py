@@ -9,8 +9,9 @@ from statistics import mean
 import pytest
 
 from mmfas.apis.synthfas_tables import dial_table, hardness_table, mean_interval
-from mmfas.datasets.synthetic import DIALS, DOMAINS, SIZES
+from mmfas.datasets.synthetic import DIALS, DOMAINS, SIZES, SPLITS, Setting, render_dataset
 from mmfas.datasets.synthetic.materials import MATERIALS, SKIN_TABLE
+from mmfas.datasets.synthetic.statistics import linear_probe_auc, read_statistics
 from mmfas.structures import MODALITIES
 
 DOCS = Path(__file__).parents[2] / 'docs' / 'en'
@@ -58,6 +59,16 @@ def test_materials() -> None:
     assert row('paper')[1].startswith(f'{min(papers):.2f} to {max(papers):.2f}')
     assert row('skin, NIR')[1].startswith(f'{SKIN_TABLE[-1][3]:.2f} to {SKIN_TABLE[0][3]:.2f}')
     assert f'{MATERIALS["screen_glass"][3]:.2f} in NIR' in row('screen')[1]
+
+
+def test_probe_finds_no_shortcut_in_c(tmp_path: Path) -> None:
+    # what 1.1.0 mended; the other domains are as they were
+    render_dataset(tmp_path, Setting('small'), domains=('C',))
+    for name, splits in (*((split, (split,)) for split in SPLITS), ('all three', SPLITS)):
+        found = linear_probe_auc(read_statistics(tmp_path, 'C', *splits))
+        told = row(f'{name} (')[1:]
+        assert float(told[0]) == pytest.approx(found, abs=0.01)  # another JPEG library writes other sizes
+        assert max(map(float, told)) < 0.75
 
 
 def test_dials() -> None:

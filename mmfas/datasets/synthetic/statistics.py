@@ -56,22 +56,22 @@ def _features(root: Path, line: str) -> list[float]:
     return [*row, spread, float((depth <= 12).mean())]
 
 
-def read_statistics(root: str | Path, domain: str, split: str) -> FolderStatistics:
-    """Read one list of a rendered folder.
+def read_statistics(root: str | Path, domain: str, *splits: str) -> FolderStatistics:
+    """Read lists of a rendered folder.
 
     Args:
         root: folder of the data.
         domain: 'C', 'P', 'S' or 'W'.
-        split: 'train', 'val' or 'test'.
+        splits: any of 'train', 'val' and 'test'.
 
     Returns:
-        Features, labels, instruments and videos, in the order of the list.
+        Features, labels, instruments and videos, in the order of the lists.
     """
     root = Path(root)
     with open(root / 'protocols' / 'records.csv', newline='') as file:
         known = {row['sample_id']: row for row in csv.DictReader(file)}
-    lines = (root / list_name(domain, split)).read_text().split('\n')
-    lines = [line.strip() for line in lines if line.strip()]
+    lists = [(root / list_name(domain, split)).read_text() for split in splits]
+    lines = [line.strip() for text in lists for line in text.split('\n') if line.strip()]
     rows = [known[line.split()[0]] for line in lines]
     values = np.array([_features(root, line) for line in lines], np.float64)
     labels = np.array([int(row['label']) for row in rows])
