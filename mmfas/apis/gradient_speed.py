@@ -13,6 +13,7 @@ from mmengine.optim import build_optim_wrapper
 
 from mmfas.apis.complexity import example_inputs, example_samples, image_size_of
 from mmfas.engine.optim_wrappers import GradientModulationOptimWrapper
+from mmfas.models.layers import RepeatableGELU
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,8 +65,9 @@ def gradient_candidates(
 
 
 def _floor(model: MultiModalFAS, inputs: Mapping[str, torch.Tensor]) -> None:
-    """Run the trunk once forwards and M + 1 times backwards, all blocks."""
+    """Run the trunk once forwards and M + 1 times backwards, all blocks, as torch does it."""
     model.train()
+    RepeatableGELU.set_in(model, keeps_slope=False)
     images = torch.stack([inputs[m] for m in model.modalities])
     with torch.no_grad():
         embedded = model.trunk.embed(images, inputs['present'])
@@ -84,6 +86,7 @@ def _step(
 ) -> None:
     """Compute the modulated gradients of a batch."""
     model.train()
+    RepeatableGELU.set_in(model, keeps_slope=True)
     with wrapper.optim_context(model):
         terms = model(inputs, samples, mode='loss_terms')
     wrapper.accumulate_gradients(terms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mmfas.models.layers import CentralDifferenceConv, StackedLinear, attention, central_difference_kernel
+from mmfas.models.layers import (
+    CentralDifferenceConv,
+    RepeatableGELU,
+    StackedLinear,
+    attention,
+    central_difference_kernel,
+)
 from mmfas.models.layers.attention import MAX_SHORT
 
 GOLDEN = Path(__file__).parents[1] / 'data' / 'golden'
@@ -92,3 +99,24 @@ def test_attention_keeps_to_its_mask() -> None:
     mask = torch.tensor([True, True, False, True, False])
     kept = attention(query, key[..., mask, :], value[..., mask, :])
     torch.testing.assert_close(attention(query, key, value, mask=mask[None, None, None]), kept)
+
+
+@pytest.mark.parametrize('approximate', ['none', 'tanh'])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_repeatable_gelu_equals_gelu_in_every_pass(approximate: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(5, 7), nn.GELU(approximate), nn.Linear(7, 3)).to(dtype)
+    kept = copy.deepcopy(plain)
+    RepeatableGELU.replace_in(kept)
+    assert type(kept[1]) is RepeatableGELU
+    RepeatableGELU.set_in(kept, keeps_slope=True)
+    x = (4 * torch.randn(4, 2, 5)).to(dtype)
+    grads = []
+    for model in (plain, kept):
+        leaf = x.clone().requires_grad_()
+        out = model(leaf)
+        passes = [torch.autograd.grad(out[..., k].sum(), leaf, retain_graph=True)[0] for k in range(3)]
+        grads.append([out, *passes])
+    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+    with torch.no_grad():
+        assert torch.equal(plain(x), kept(x))

@@ -21,6 +21,7 @@ from mmfas.engine.modulators import BaseModulator, ModalityGradients
 from mmfas.engine.modulators.segments import inner_products, ratio
 from mmfas.engine.optim_wrappers.layout import GradientLayout, Pieces, owned_pieces
 from mmfas.engine.optim_wrappers.sums import GradientSums
+from mmfas.models.layers import RepeatableGELU
 from mmfas.registry import GRADIENT_MODULATORS, OPTIM_WRAPPERS
 from mmfas.structures import LossTerms
 
@@ -81,6 +82,7 @@ class _GradientModulation(OptimWrapper):
         # a compiled graph would give away, in the first backward pass, memory that the next one reads
         functorch_config.donated_buffer = False
         core: nn.Module = getattr(model, 'module', model)
+        RepeatableGELU.set_in(core, keeps_slope=True)
         self._pieces = owned_pieces(core)
         self._names = {id(parameter): name for name, parameter in core.named_parameters()}
 

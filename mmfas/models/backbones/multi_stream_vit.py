@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmfas.models.backbones.base import BaseTrunk
 from mmfas.models.backbones.pretrained import fit_vit_weights
 from mmfas.models.backbones.vit_parts import EMBEDDINGS, StreamEmbedding, ViTBlock
+from mmfas.models.layers import RepeatableGELU
 from mmfas.models.specs import OwnedParameter, owned_slices
 from mmfas.registry import BACKBONES, MODELS
 from mmfas.structures import MODALITIES
@@ -70,6 +71,7 @@ class MultiStreamViT(BaseTrunk):
         self.pooling = pooling
         self.pretrained = pretrained
         self.vit: Any = _build_vit(vit, pooling)
+        RepeatableGELU.replace_in(self.vit)
         self.fresh = tuple(fresh)
         for option, names in (('per_modality', per_modality), ('fresh', fresh)):
             unknown = sorted(set(names) - set(EMBEDDINGS))

@@ -1,6 +1,6 @@
 """Layers that two methods share."""
 
-from mmfas.models.layers.activations import quick_gelu
+from mmfas.models.layers.activations import RepeatableGELU, quick_gelu
 from mmfas.models.layers.attention import attention
 from mmfas.models.layers.central_difference import CentralDifferenceConv, central_difference_kernel
 from mmfas.models.layers.differential_attention import LAMBDA_INIT, Denoised, DifferentialAttention
@@ -27,6 +27,7 @@ __all__ = [
     'GatedExperts',
     'ProductKeyExperts',
     'ProductKeyRouter',
+    'RepeatableGELU',
     'Routed',
     'Routing',
     'StackedLinear',
