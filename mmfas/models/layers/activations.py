@@ -19,8 +19,8 @@ class RepeatableGELU(nn.GELU):
     """GELU for graphs that several backward passes go through.
 
     Values and gradients are those of `torch.nn.GELU`, bit by bit. Where `keeps_slope` is set, the forward pass
-    keeps the slope in place of the input, so that each backward pass is one product. Whoever goes through the graph
-    several times sets it; it acts on a CPU in single precision, where the slope costs more than memory.
+    keeps the slope in place of the input, so that each backward pass is one product. Whoever goes through the
+    graph several times sets it; it acts on a CPU in single precision, where the slope costs more than memory.
     """
 
     keeps_slope = False
