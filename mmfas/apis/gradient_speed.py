@@ -67,7 +67,7 @@ def gradient_candidates(
 def _floor(model: MultiModalFAS, inputs: Mapping[str, torch.Tensor]) -> None:
     """Run the trunk once forwards and M + 1 times backwards, all blocks, as torch does it."""
     model.train()
-    RepeatableGELU.set_in(model, keeps_slope=False)
+    RepeatableGELU.set_in(model, expects_repeats=False)
     images = torch.stack([inputs[m] for m in model.modalities])
     with torch.no_grad():
         embedded = model.trunk.embed(images, inputs['present'])
@@ -86,7 +86,7 @@ def _step(
 ) -> None:
     """Compute the modulated gradients of a batch."""
     model.train()
-    RepeatableGELU.set_in(model, keeps_slope=True)
+    RepeatableGELU.set_in(model, expects_repeats=True)
     with wrapper.optim_context(model):
         terms = model(inputs, samples, mode='loss_terms')
     wrapper.accumulate_gradients(terms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 
@@ -22,6 +22,9 @@ from mmfas.apis.synthfas_study import (
     train_run,
     write_record,
 )
+
+if TYPE_CHECKING:
+    from mmfas.datasets.synthetic import Setting
 
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -77,6 +80,10 @@ def run_sweeps(
     Returns:
         The records, in the order in which the sweeps ended.
     """
+    from mmfas.datasets.synthetic.manifest import load_manifest
+
+    for sweep in sweeps:  # what cannot be rendered is refused before hours of training
+        load_manifest(*_dialled(sweep, data_root))
     seeds = sorted({seed for sweep in sweeps for seed in sweep.seeds})
     models = [StudyRun('in-domain', DOMAINS, DOMAINS, seed=seed) for seed in seeds]
     list(in_processes(train_run, [(base_file, run, data_root, work_dir) for run in models], jobs))
@@ -137,7 +144,17 @@ def render_dialled(sweep: DialSweep, data_root: str) -> str:
     Raises:
         ValueError: If the base is dialled already, or of a renderer that is not known here.
     """
-    from mmfas.datasets.synthetic import Setting, parse_stress, render_dataset
+    from mmfas.datasets.synthetic import render_dataset
+
+    folder, setting = _dialled(sweep, data_root)
+    if sweep.step > 0:
+        render_dataset(folder, setting, splits=('test',))
+    return str(folder)
+
+
+def _dialled(sweep: DialSweep, data_root: str) -> tuple[Path, Setting]:
+    """Return folder and setting of the data under one dial; see `render_dialled`."""
+    from mmfas.datasets.synthetic import Setting, parse_stress
 
     base = data_identity(data_root)
     if base['stress']:
@@ -145,12 +162,9 @@ def render_dialled(sweep: DialSweep, data_root: str) -> str:
             f'{data_root} holds data with the dials {base["stress"]}, but a sweep starts from undialled data; '
             'render them into another folder'
         )
-    if sweep.step == 0:
-        return data_root
-    stress = parse_stress([f'{sweep.dial}={sweep.step}'])
-    folder = f'{data_root.rstrip("/")}_{sweep.dial}-{sweep.step:.2f}'
-    render_dataset(folder, Setting(base['size'], base['seed'], stress, base['renderer_version']), splits=('test',))
-    return folder
+    stress = parse_stress([f'{sweep.dial}={sweep.step}'] if sweep.step else [])
+    folder = f'{data_root.rstrip("/")}_{sweep.dial}-{sweep.step:.2f}' if sweep.step else data_root
+    return Path(folder), Setting(base['size'], base['seed'], stress, base['renderer_version'])
 
 
 def _score(base_file: str, seed: int, data_root: str, work_dir: str) -> dict[str, float]:

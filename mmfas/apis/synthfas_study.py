@@ -196,6 +196,16 @@ def data_identity(data_root: str) -> dict[str, Any]:
     return {key: manifest.get(key) for key in ('renderer_version', 'size', 'seed', 'stress')}
 
 
+def render_command(data_root: str | Path) -> str:
+    """Return the command that renders what a folder holds, or is to hold where it has no manifest."""
+    if not Path(data_root, 'manifest.json').is_file():
+        return f'mmfas render_synthfas {data_root}'
+    made = data_identity(str(data_root))
+    stress = ''.join(f' {dial}={value}' for dial, value in (made['stress'] or {}).items())
+    options = f'--size {made["size"]} --seed {made["seed"]} --renderer {made["renderer_version"]}'
+    return f'mmfas render_synthfas {data_root} {options}{" --stress" + stress if stress else ""}'
+
+
 def commit() -> str:
     """Return the commit of the working tree, with a `+` where it has changes; 'unknown' outside a checkout."""
     call = ['git', 'describe', '--always', '--dirty=+', '--exclude=*']

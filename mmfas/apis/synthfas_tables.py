@@ -9,8 +9,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from mmfas.apis.synthfas_dials import STEPS
-from mmfas.apis.synthfas_study import DOMAINS
+from mmfas.apis.synthfas_study import DOMAINS, render_command
 from mmfas.datasets.synthetic import SPLITS
+from mmfas.datasets.synthetic.layout import list_name
 from mmfas.datasets.synthetic.statistics import linear_probe_auc, read_statistics
 from mmfas.evaluation.tables import markdown_table
 from mmfas.structures import MODALITIES
@@ -138,21 +139,33 @@ def probe_table(data_root: str | Path) -> str:
     """Probe every list of a rendered folder for shortcuts.
 
     Args:
-        data_root: Folder of the rendered benchmark, all lists of all domains.
+        data_root: Folder of the rendered benchmark; domains of which it has no list are left out.
 
     Returns:
         A Markdown table of the AUC of `linear_probe_auc`: each list, and all frames of each domain.
 
     Raises:
-        FileNotFoundError: If a list is missing.
+        FileNotFoundError: If a domain lacks some of its lists, or there is none.
+        ValueError: If a list has too few videos; it is named.
     """
     rows = []
+    missing = {d: [s for s in SPLITS if not Path(data_root, list_name(d, s)).is_file()] for d in DOMAINS}
+    domains = [domain for domain in DOMAINS if len(missing[domain]) < len(SPLITS)]
+    lost = [list_name(domain, split) for domain in domains or DOMAINS for split in missing[domain]]
+    if lost:
+        raise FileNotFoundError(f"'{data_root}' lacks {', '.join(lost)}; `{render_command(data_root)}` makes them")
     for name, splits in (*((split, (split,)) for split in SPLITS), ('all three', SPLITS)):
-        found = [read_statistics(data_root, domain, *splits) for domain in DOMAINS]
+        found = [read_statistics(data_root, domain, *splits) for domain in domains]
         sizes = sorted({len(each.labels) for each in found})
         label = f'{name} ({" to ".join(f"{size:,}" for size in sizes)} frames)'
-        rows.append((label, *(f'{linear_probe_auc(each):.3f}' for each in found)))
-    return markdown_table(('list', *DOMAINS), rows)
+        cells = []
+        for domain, each in zip(domains, found, strict=True):
+            try:
+                cells.append(f'{linear_probe_auc(each):.3f}')
+            except ValueError as error:
+                raise ValueError(f"'{data_root}', {domain} {name}: {error}") from error
+        rows.append((label, *cells))
+    return markdown_table(('list', *domains), rows)
 
 
 def _judge(steps: dict[float, list[float]]) -> tuple[str, str]:

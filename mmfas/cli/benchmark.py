@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument('--dry-run', action='store_true', help='only list what would be trained and scored')
     report.add_argument('--out', help='also write report.md, report.json and report.html into this folder')
     report.add_argument('--pages', nargs='+', help='Markdown files whose tables of results are rewritten')
+    report.add_argument('--renderer', help='only records on SynthFAS of this version, such as 1.0.0')
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -169,36 +172,40 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
         print('\n'.join(job.name for job in jobs))
         return 0
     failures = run_jobs(jobs, places, report=lambda line: print(line, flush=True))
-    _report(args, methods)
     print('\n'.join(failures), file=sys.stderr, end='\n' if failures else '')
+    for data in {json.dumps(each.data): each.data for each in identities.values()}.values():
+        _report(args, [method for method in methods if identities[method.name].data == data], data)
     return 1 if failures else 0
 
 
 def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> None:
     """Refuse to start when lists of some split are not there."""
     from mmfas.apis.benchmark.configs import family_of, missing_lists, use_data_root
+    from mmfas.apis.synthfas_study import render_command
 
     cfg = method.load()
     family, root = family_of(cfg), use_data_root(cfg, data_root)
     missing = missing_lists(cfg, cells, family)
     if missing:
-        mend = f'mmfas render_synthfas {root}' if family == 'synthfas' else f'mmfas verify_dataset {method.path}'
+        mend = render_command(root) if family == 'synthfas' else f'mmfas verify_dataset {method.path}'
         raise FileNotFoundError(
             f'{len(missing)} lists are missing, first {", ".join(missing[:3])}; `{mend}` mends or explains it'
         )
 
 
-def _report(args: argparse.Namespace, methods: list[Method]) -> int:
-    """Print the tables of what is recorded, and write the report where asked for."""
+def _report(args: argparse.Namespace, methods: list[Method], data: Mapping[str, Any] | None = None) -> int:
+    """Print the tables of what is recorded on these data, and write the report where asked for."""
     from mmfas.apis.benchmark.configs import data_identity, family_at, family_of
     from mmfas.apis.benchmark.records import read_records
     from mmfas.apis.benchmark.report import terminal_report, write_report
     from mmfas.apis.benchmark.tables import choose
 
-    data: dict[str, Any] | None = None
-    if args.data_root:
+    if data is None and args.data_root:
         family = family_of(methods[0].load()) if methods else family_at(args.data_root)
         data = data_identity(family, args.data_root)
+    renderer = getattr(args, 'renderer', None)
+    if renderer is not None:
+        data = {**(data or {}), 'renderer_version': renderer}
     records = read_records(args.records)
     chosen = choose(records, methods=methods, data=data, select=args.select)
     if not records and not methods:

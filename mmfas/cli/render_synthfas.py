@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -68,6 +69,18 @@ def _draw(args: argparse.Namespace) -> None:
         print(f'statistics: {args.statistics}')
 
 
+def _name_other_renderer(args: argparse.Namespace) -> None:
+    """Say how to go on with a folder that another known version made."""
+    from mmfas.datasets.synthetic import RENDERER_VERSIONS
+
+    try:
+        made_with = json.loads((args.out / 'manifest.json').read_text())['renderer_version']
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if made_with != args.renderer and made_with in RENDERER_VERSIONS:
+        print(f'render_synthfas: --renderer {made_with} goes on with it.', file=sys.stderr)
+
+
 @reports_user_errors(2, on_interrupt='interrupted; the same command continues')
 def main(argv: list[str] | None = None) -> int:
     """Render the asked lists; a second run finishes only what is missing.
@@ -106,6 +119,7 @@ def main(argv: list[str] | None = None) -> int:
         _draw(args)
     except ValueError as error:
         print(f'render_synthfas: {error}', file=sys.stderr)
+        _name_other_renderer(args)
         return 2
     return 0
 

@@ -109,10 +109,29 @@ def test_foreign_records_are_refused_or_named(tmp_path: Path) -> None:
     chosen = choose(read_records(tmp_path), methods=[find_method(CONCAT)], data=SMALL)
     assert [record.data for record in chosen.records] == [SMALL]
     assert len(chosen.left_out) == 2
+    assert (
+        choose(read_records(tmp_path), methods=[find_method(CONCAT)], data={'size': 'tiny'}).records[0].data
+        == tiny
+    )
     add_record(tmp_path, cell, config_hash=own, select='dev', report=with_numbers(0.1, 0.9))
     chosen = choose(read_records(tmp_path), methods=[find_method(CONCAT)], data=SMALL)
     assert len(chosen.records) == 1
     assert f'{CONCAT} p1_cps2w_s0: of another choice of epoch, --select dev' in chosen.left_out
+
+
+def test_records_of_two_versions_lie_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    newer = {**SMALL, 'renderer_version': '1.1.0'}
+    for data, numbers in ((SMALL, (0.25, 0.75)), (newer, (0.5, 0.5))):
+        add_record(tmp_path, Cell(CONCAT, 1, 'cps2w', 0), data=data, report=with_numbers(*numbers))
+    asked = ['report', '--records', str(tmp_path), '--protocols', '1']
+    assert main(asked) == 1
+    assert 'of 2 data sets' in (error := capsys.readouterr().err)
+    assert '--renderer' in error
+    for version, hter in (('1.0.0', '25.00'), ('1.1.0', '50.00')):
+        assert main([*asked, '--renderer', version]) == 0
+        assert hter in capsys.readouterr().out
+    assert main([*asked, '--renderer', '2.0.0']) == 1
+    assert 'none with --select last on this data' in capsys.readouterr().err
 
 
 def test_published_numbers_stand_beside_the_method_they_are_of(tmp_path: Path) -> None:

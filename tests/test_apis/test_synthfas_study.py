@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from mmfas.apis.synthfas_dials import STEPS, DialSweep, dial_sweeps, render_dialled
+from mmfas.apis.synthfas_dials import STEPS, DialSweep, dial_sweeps, render_dialled, run_sweeps
 from mmfas.apis.synthfas_study import (
     DOMAINS,
     StudyRun,
@@ -166,6 +166,12 @@ def test_sweeps_keep_the_renderer_of_their_data(tmp_path: Path) -> None:
     folder = Path(render_dialled(DialSweep('blur', 0.25, (0,)), str(tmp_path / 'base')))
     found = json.loads((folder / 'manifest.json').read_text())
     assert (found['renderer_version'], found['stress']) == (RENDERER_VERSIONS[0], {'blur': 0.25})
+    # the same folder, once its base is of another version: refused before anything is trained
+    (tmp_path / 'base/manifest.json').write_text(
+        json.dumps({**header, 'renderer_version': RENDERER_VERSIONS[-1], 'chunks': {}})
+    )
+    with pytest.raises(ValueError, match='base_blur-0.25 holds SynthFAS data with renderer_version'):
+        run_sweeps([DialSweep('blur', 0.25, (0,))], 'no.py', str(tmp_path / 'base'), str(tmp_path), str(tmp_path))
 
 
 def test_mean_of_a_row_takes_only_seeds_with_all_domains(tmp_path: Path) -> None:
@@ -190,6 +196,25 @@ def test_probe_prints_every_list_of_every_domain(tmp_path: Path, capsys: pytest.
         'train (21 frames)', 'val (12 frames)', 'test (21 frames)', 'all three (54 frames)'
     ]  # fmt: skip
     assert all(0 <= float(cell) <= 1 for row in cells for cell in row[1:])
+
+
+def test_probe_names_what_it_cannot_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    render_dataset(tmp_path, Setting('tiny', renderer='1.0.0'), domains=('C', 'S'))
+    asked = ['probe', '--data-root', str(tmp_path)]
+    assert main(asked) == 0
+    assert '| list | C | S |' in ' '.join(capsys.readouterr().out.split())
+    file = tmp_path / 'protocols/C-val.txt'
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text(''.join(line for line in lines if line.split()[-1] == '1'))
+    assert main(asked) == 1
+    assert 'C val: the probe needs two videos of each class' in ' '.join(capsys.readouterr().err.split())
+    file.write_text(''.join(lines))
+    picture = tmp_path / lines[0].split()[0]
+    picture.unlink()
+    assert main(asked) == 1
+    assert picture.name in capsys.readouterr().err
     (tmp_path / 'protocols/S-val.txt').unlink()
-    assert main(['probe', '--data-root', str(tmp_path)]) == 1
-    assert 'S-val.txt' in capsys.readouterr().err
+    assert main(asked) == 1
+    error = capsys.readouterr().err
+    assert 'protocols/S-val.txt' in error
+    assert '--size tiny --seed 0 --renderer 1.0.0' in error

@@ -11,14 +11,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mmfas.models.backbones import MultiStreamViT
 from mmfas.models.layers import (
     CentralDifferenceConv,
     RepeatableGELU,
     StackedLinear,
     attention,
     central_difference_kernel,
+    feed_forward,
 )
 from mmfas.models.layers.attention import MAX_SHORT
+from mmfas.registry import BACKBONES
 
 GOLDEN = Path(__file__).parents[1] / 'data' / 'golden'
 
@@ -93,6 +96,16 @@ def test_attention_equals_the_fused_kernel(num_keys: int) -> None:
         torch.testing.assert_close(a.grad, b.grad)
 
 
+def test_attention_in_half_precision_is_that_of_the_fused_kernel() -> None:
+    torch.manual_seed(0)
+    query, key, value = (200 * torch.randn(2, 3, 5, 4) for _ in range(3))
+    fused = functional.scaled_dot_product_attention(query.half(), key.half(), value.half())
+    assert torch.equal(attention(query.half(), key.half(), value.half()), fused)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        fused = functional.scaled_dot_product_attention(query, key, value)
+        assert torch.equal(attention(query, key, value), fused)
+
+
 def test_attention_keeps_to_its_mask() -> None:
     torch.manual_seed(0)
     query, key, value = (torch.randn(2, 3, 5, 4) for _ in range(3))
@@ -101,22 +114,59 @@ def test_attention_keeps_to_its_mask() -> None:
     torch.testing.assert_close(attention(query, key, value, mask=mask[None, None, None]), kept)
 
 
+def ffn_layers(approximate: str = 'none', drop: float = 0.0) -> nn.Sequential:
+    """The layers of mmcv's FFN, tiny."""
+    return nn.Sequential(
+        nn.Sequential(nn.Linear(5, 7), nn.GELU(approximate), nn.Dropout(drop)), nn.Linear(7, 5), nn.Dropout(0.0)
+    )
+
+
 @pytest.mark.parametrize('approximate', ['none', 'tanh'])
-@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
-def test_repeatable_gelu_equals_gelu_in_every_pass(approximate: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize('frozen', [False, True])
+def test_feed_forward_for_several_passes_equals_the_layers(approximate: str, frozen: bool) -> None:
     torch.manual_seed(0)
-    plain = nn.Sequential(nn.Linear(5, 7), nn.GELU(approximate), nn.Linear(7, 3)).to(dtype)
+    plain = ffn_layers(approximate).requires_grad_(not frozen)
     kept = copy.deepcopy(plain)
     RepeatableGELU.replace_in(kept)
-    assert type(kept[1]) is RepeatableGELU
-    RepeatableGELU.set_in(kept, keeps_slope=True)
-    x = (4 * torch.randn(4, 2, 5)).to(dtype)
-    grads = []
-    for model in (plain, kept):
+    RepeatableGELU.set_in(kept, expects_repeats=True)
+    x = 4 * torch.randn(4, 2, 5)
+    found = []
+    for layers, run in ((plain, plain), (kept, lambda x: feed_forward(kept, x))):
         leaf = x.clone().requires_grad_()
-        out = model(leaf)
-        passes = [torch.autograd.grad(out[..., k].sum(), leaf, retain_graph=True)[0] for k in range(3)]
-        grads.append([out, *passes])
-    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+        out = run(leaf)
+        assert ('_GELULinear' in type(out.grad_fn).__name__) == (layers is kept)
+        wanted = [leaf, *(p for p in layers.parameters() if p.requires_grad)]
+        passes = [torch.autograd.grad(out[..., k].sum(), wanted, retain_graph=True) for k in range(3)]
+        found.append([out, *(gradient for each in passes for gradient in each)])
+    assert len(found[0]) == len(found[1]) == (4 if frozen else 16)
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
     with torch.no_grad():
-        assert torch.equal(plain(x), kept(x))
+        assert torch.equal(plain(x), feed_forward(kept, x))
+
+
+def test_feed_forward_leaves_everything_else_to_the_layers() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, requires_grad=True)
+    dropping = ffn_layers(drop=0.5)
+    quick = nn.Sequential(nn.Sequential(nn.Linear(5, 7), nn.SiLU(), nn.Dropout(0.0)), nn.Linear(7, 5))
+    single = ffn_layers()
+    for layers in (dropping, quick, single):
+        RepeatableGELU.replace_in(layers)
+        RepeatableGELU.set_in(layers, expects_repeats=layers is not single)
+        assert '_GELULinear' not in type(feed_forward(layers, x).grad_fn).__name__
+    RepeatableGELU.set_in(single, expects_repeats=True)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert feed_forward(single, x).dtype == torch.bfloat16
+
+
+def test_blocks_of_the_trunk_take_it() -> None:
+    trunk = BACKBONES.build(MultiStreamViT.example_cfg())
+    x = torch.randn(3, 2, 5, trunk.token_dims, requires_grad=True)
+    out = {}
+    for expected in (False, True):
+        RepeatableGELU.set_in(trunk, expects_repeats=expected)
+        with torch.profiler.profile() as profiler:
+            out[expected] = trunk.blocks[0].mlp(x)
+        assert any(event.key == '_GELULinear' for event in profiler.key_averages()) == expected
+    torch.testing.assert_close(out[True], out[False])

@@ -106,7 +106,7 @@ def choose(
         records: All records there are.
         methods: Methods to show; their configs as they are now decide which records are theirs. Empty shows every
             method there are records of.
-        data: Identity of the data; None takes that of the records if they agree.
+        data: Identity of the data, or a part of it; None takes that of the records if they agree.
         select: `'last'` or `'dev'`.
 
     Returns:
@@ -123,7 +123,7 @@ def choose(
             continue
         if record.select != select:
             left_out.append(f'{place}: of another choice of epoch, --select {record.select}')
-        elif data is not None and record.data != dict(data):
+        elif any(record.data.get(key) != value for key, value in (data or {}).items()):
             left_out.append(f'{place}: of other data, {data_text(record.data)}')
         elif wanted and record.config_hash != wanted[record.method]:
             now = wanted[record.method]
@@ -134,7 +134,7 @@ def choose(
     if len(found) > 1:
         raise RecordError(
             f'the records are of {len(found)} data sets, which no table may mix: {"; ".join(sorted(found))}. '
-            'Choose one with --data-root'
+            'Choose one with --data-root, or with --renderer where only the version of SynthFAS differs'
         )
     for name in sorted({record.method for record in rest}):
         hashes = sorted({record.config_hash for record in rest if record.method == name})

@@ -68,9 +68,8 @@ def load_manifest(root: Path, setting: Setting) -> Manifest:
         raise ValueError(f'{path} is broken ({error}); delete the folder and render it again.') from error
     for key, wanted in fresh.header().items():
         if found.get(key) != wanted:
-            other = '' if key != 'renderer_version' else f', --renderer {found.get(key)}'
             raise ValueError(
                 f'{root} holds SynthFAS data with {key} = {found.get(key)!r}, this run has {wanted!r}; '
-                f'give another folder{other}, or delete this one.'
+                'give another folder, or delete this one.'
             )
     return Manifest(setting, chunks)

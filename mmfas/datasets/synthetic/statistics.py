@@ -40,8 +40,11 @@ def _load(root: Path, line: str) -> tuple[list[np.ndarray], list[int]]:
             data = np.asarray(archive['data'][0], np.float32) * 255.0
         return [data[:3], data[4], data[3]], [path.stat().st_size] * 3
     paths = [root / name for name in names]
-    pictures = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float32) for path in paths]
-    return pictures, [path.stat().st_size for path in paths]
+    pictures = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths]
+    for path, picture in zip(paths, pictures):
+        if picture is None:
+            raise ValueError(f'{path} is missing or no picture; render the folder again, or with --verify.')
+    return [picture.astype(np.float32) for picture in pictures], [path.stat().st_size for path in paths]
 
 
 def _features(root: Path, line: str) -> list[float]:
@@ -103,13 +106,24 @@ def linear_probe_auc(statistics: FolderStatistics, *, num_folds: int = 5, ridge:
 
     Returns:
         The AUC of the held-out scores, 0.5 = nothing leaks; below 0.5 is chance, too.
+
+    Raises:
+        ValueError: if live or spoof lies in one video only, so that some fold has one class.
     """
-    values, labels = statistics.values[:, :_PROBED], statistics.labels
+    labels = statistics.labels
+    counts = [len({video for video, each in zip(statistics.videos, labels) if each == label}) for label in (1, 0)]
+    if min(counts) < 2:
+        raise ValueError(
+            f'the probe needs two videos of each class, got {counts[0]} of live and {counts[1]} of spoof.'
+        )
+    values = statistics.values[:, :_PROBED]
     videos = {video: index for index, video in enumerate(dict.fromkeys(statistics.videos))}
     fold = np.array([videos[video] % num_folds for video in statistics.videos])
     scores = np.empty(len(labels))
     for number in range(num_folds):
         train, test = fold != number, fold == number
+        if len(set(labels[train])) < 2:
+            raise ValueError(f'all videos of one class fall into fold {number}; probe a longer list.')
         mean, std = values[train].mean(0), values[train].std(0) + 1e-9
         weight = np.where(labels[train] == 1, 0.5 / labels[train].mean(), 0.5 / (1 - labels[train].mean()))
         design = np.column_stack([(values[train] - mean) / std, np.ones(train.sum())])

@@ -82,7 +82,7 @@ class _GradientModulation(OptimWrapper):
         # a compiled graph would give away, in the first backward pass, memory that the next one reads
         functorch_config.donated_buffer = False
         core: nn.Module = getattr(model, 'module', model)
-        RepeatableGELU.set_in(core, keeps_slope=True)
+        RepeatableGELU.set_in(core, expects_repeats=True)
         self._pieces = owned_pieces(core)
         self._names = {id(parameter): name for name, parameter in core.named_parameters()}
 

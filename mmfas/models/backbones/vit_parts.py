@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmfas.models.layers import attention
+from mmfas.models.layers import attention, feed_forward
 
 EMBEDDINGS = ('patch', 'cls', 'pos')
 
@@ -208,7 +208,7 @@ class ViTBlock:
         # drop path picks rows of the first axis: flatten, so that it picks samples and not modalities
         rows = x.reshape(-1, *x.shape[-2:])
         if hasattr(ffn, 'layers'):
-            y = ffn.dropout_layer(ffn.gamma2(ffn.layers(rows)))
+            y = ffn.dropout_layer(ffn.gamma2(feed_forward(ffn.layers, rows)))
         else:  # SwiGLU adds the identity itself
             y = ffn(rows, identity=rows.new_zeros(()))
         return y.reshape(x.shape)

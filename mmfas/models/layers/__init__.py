@@ -1,10 +1,11 @@
 """Layers that two methods share."""
 
-from mmfas.models.layers.activations import RepeatableGELU, quick_gelu
+from mmfas.models.layers.activations import quick_gelu
 from mmfas.models.layers.attention import attention
 from mmfas.models.layers.central_difference import CentralDifferenceConv, central_difference_kernel
 from mmfas.models.layers.differential_attention import LAMBDA_INIT, Denoised, DifferentialAttention
 from mmfas.models.layers.experts import ExpertMixture, GatedExperts, Routed
+from mmfas.models.layers.feed_forward import RepeatableGELU, feed_forward
 from mmfas.models.layers.product_key_experts import (
     ExpertTable,
     ProductKeyExperts,
@@ -35,6 +36,7 @@ __all__ = [
     'balance_loss',
     'central_difference_kernel',
     'expert_usage',
+    'feed_forward',
     'quick_gelu',
     'router_z_loss',
     'usage_entropy',

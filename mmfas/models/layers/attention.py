@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,7 +32,9 @@ def attention(
         What is attended to (..., L, E).
     """
     is_short = query.device.type == 'cpu' and max(query.shape[-2], key.shape[-2]) <= MAX_SHORT
-    if not is_short or mask is not None or dropout:
+    # the fused kernel sums in single precision whatever it is given
+    is_exact = query.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled('cpu')
+    if not is_short or not is_exact or mask is not None or dropout:
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
     scores = (query / math.sqrt(query.shape[-1])) @ key.transpose(-2, -1)
     return scores.softmax(-1) @ value

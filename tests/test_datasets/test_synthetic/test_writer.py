@@ -198,9 +198,7 @@ def test_data_of_another_renderer_are_refused(tmp_path: Path) -> None:
     earlier, newest = RENDERER_VERSIONS[0], RENDERER_VERSIONS[-1]
     render_dataset(tmp_path, replace(TINY, renderer=earlier), domains=('W',), splits=('val',))
     assert json.loads((tmp_path / 'manifest.json').read_text())['renderer_version'] == earlier
-    message = (
-        f"renderer_version = '{earlier}', this run has '{newest}'; give another folder, --renderer {earlier},"
-    )
+    message = f"renderer_version = '{earlier}', this run has '{newest}'; give another folder, or delete"
     with pytest.raises(ValueError, match=message):
         render_dataset(tmp_path, TINY, domains=('W',), splits=('val',))
     (tmp_path / 'manifest.json').write_text('{"renderer_version": "99.0.0", "chunks": {}}')

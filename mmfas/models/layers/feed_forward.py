@@ -1,0 +1,85 @@
+"""The feed-forward part of a transformer, for graphs that several backward passes go through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmcv.cnn.bricks.wrappers import Linear
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+
+class RepeatableGELU(nn.GELU):
+    """GELU that knows whether several backward passes are to come; `feed_forward` asks it."""
+
+    expects_repeats = False
+
+    @classmethod
+    def replace_in(cls, module: nn.Module) -> None:
+        """Put this activation in place of every `torch.nn.GELU` below a module."""
+        for parent in module.modules():
+            for name, child in list(parent._modules.items()):
+                if type(child) is nn.GELU:
+                    setattr(parent, name, cls(child.approximate))
+
+    @classmethod
+    def set_in(cls, module: nn.Module, *, expects_repeats: bool) -> None:
+        """Say for all of these activations below a module whether several backward passes are to come."""
+        for child in module.modules():
+            if isinstance(child, cls):
+                child.expects_repeats = expects_repeats
+
+
+def feed_forward(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Run the layers of mmcv's `FFN` without its identity: `layers(x)`, value for value and gradient for gradient.
+
+    Where several backward passes are to come, the forward pass keeps the slope of the GELU instead of its input,
+    and each backward pass multiplies by it in place. These are the widest tensors of the network, so on a CPU
+    their way through memory is what counts. It is done in single precision only, and leaves no second derivative.
+
+    Args:
+        layers: Two linear layers, the first followed by activation and dropout.
+        x: Tokens (..., C).
+
+    Returns:
+        Tokens (..., C).
+    """
+    if len(layers) < 2 or not _is_repeated(layers[0], layers[1], x):
+        return layers(x)
+    (up, act, _), down = layers[0], layers[1]
+    return layers[2:](_GELULinear.apply(up(x), down.weight, down.bias, act.approximate))
+
+
+def _is_repeated(first: nn.Module, down: nn.Module, x: Tensor) -> bool:
+    """Tell whether the slope is to be kept: the layers are those known, and several backward passes will come."""
+    if not isinstance(first, nn.Sequential) or len(first) != 3 or not torch.is_grad_enabled():
+        return False
+    act, drop = first[1], first[2]
+    if not isinstance(act, RepeatableGELU) or not act.expects_repeats or type(down) not in (nn.Linear, Linear):
+        return False
+    is_single = x.device.type == 'cpu' and x.dtype == torch.float32 and not torch.is_autocast_enabled('cpu')
+    return is_single and isinstance(drop, nn.Dropout) and not (drop.training and drop.p > 0)
+
+
+class _GELULinear(torch.autograd.Function):
+    """A linear layer after a GELU of which the slope is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, approximate: str) -> Tensor:
+        slope = torch.ops.aten.gelu_backward(x.new_ones(()).expand_as(x), x, approximate=approximate)
+        hidden = functional.gelu(x, approximate=approximate)
+        ctx.save_for_backward(slope, weight, hidden if weight.requires_grad else None)
+        return functional.linear(hidden, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        slope, weight, hidden = ctx.saved_tensors
+        of_x, of_weight, of_bias, _ = ctx.needs_input_grad
+        rows = gradient.reshape(-1, gradient.shape[-1])
+        # the product is nobody else's, so it may be overwritten
+        d_x = torch.mm(rows, weight).view_as(slope).mul_(slope) if of_x else None
+        d_weight = torch.mm(rows.t(), hidden.reshape(-1, hidden.shape[-1])) if of_weight else None
+        return d_x, d_weight, rows.sum(0) if of_bias else None, None
