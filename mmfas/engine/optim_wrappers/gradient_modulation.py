@@ -21,7 +21,6 @@ from mmfas.engine.modulators import BaseModulator, ModalityGradients
 from mmfas.engine.modulators.segments import inner_products, ratio
 from mmfas.engine.optim_wrappers.layout import GradientLayout, Pieces, owned_pieces
 from mmfas.engine.optim_wrappers.sums import GradientSums
-from mmfas.models.layers import RepeatableGELU
 from mmfas.registry import GRADIENT_MODULATORS, OPTIM_WRAPPERS
 from mmfas.structures import LossTerms
 
@@ -82,7 +81,10 @@ class _GradientModulation(OptimWrapper):
         # a compiled graph would give away, in the first backward pass, memory that the next one reads
         functorch_config.donated_buffer = False
         core: nn.Module = getattr(model, 'module', model)
-        RepeatableGELU.set_in(core, expects_repeats=True)
+        part: Any
+        for part in core.modules():
+            if hasattr(part, 'expects_repeats'):
+                part.expects_repeats = True
         self._pieces = owned_pieces(core)
         self._names = {id(parameter): name for name, parameter in core.named_parameters()}
 
