@@ -12,7 +12,7 @@ from mmfas.apis.synthfas_dials import STEPS
 from mmfas.apis.synthfas_study import DOMAINS, render_command
 from mmfas.datasets.synthetic import SPLITS
 from mmfas.datasets.synthetic.layout import list_name
-from mmfas.datasets.synthetic.statistics import linear_probe_auc, read_statistics
+from mmfas.datasets.synthetic.statistics import join_statistics, linear_probe_auc, read_statistics
 from mmfas.evaluation.tables import markdown_table
 from mmfas.structures import MODALITIES
 
@@ -154,8 +154,9 @@ def probe_table(data_root: str | Path) -> str:
     lost = [list_name(domain, split) for domain in domains or DOMAINS for split in missing[domain]]
     if lost:
         raise FileNotFoundError(f"'{data_root}' lacks {', '.join(lost)}; `{render_command(data_root)}` makes them")
-    for name, splits in (*((split, (split,)) for split in SPLITS), ('all three', SPLITS)):
-        found = [read_statistics(data_root, domain, *splits) for domain in domains]
+    lists = {split: [read_statistics(data_root, domain, split) for domain in domains] for split in SPLITS}
+    lists['all three'] = [join_statistics(parts) for parts in zip(*lists.values(), strict=True)]
+    for name, found in lists.items():
         sizes = sorted({len(each.labels) for each in found})
         label = f'{name} ({" to ".join(f"{size:,}" for size in sizes)} frames)'
         cells = []

@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
     if args.study != 'table' and not Path(args.data_root, 'manifest.json').is_file():
         raise FileNotFoundError(
-            f"'{args.data_root}' holds no SynthFAS; render it: mmfas render_synthfas {args.data_root}"
+            f"'{args.data_root}' holds no SynthFAS; render it: {synthfas_study.render_command(args.data_root)}"
         )
     if args.study == 'hardness':
         runs = [r for r in synthfas_study.hardness_runs(args.seeds) if _wanted(r.name, args.only)]

@@ -11,7 +11,7 @@ import pytest
 from mmfas.apis.synthfas_tables import dial_table, hardness_table, mean_interval
 from mmfas.datasets.synthetic import DIALS, DOMAINS, SIZES, SPLITS, Setting, render_dataset
 from mmfas.datasets.synthetic.materials import MATERIALS, SKIN_TABLE
-from mmfas.datasets.synthetic.statistics import linear_probe_auc, read_statistics
+from mmfas.datasets.synthetic.statistics import join_statistics, linear_probe_auc, read_statistics
 from mmfas.structures import MODALITIES
 
 DOCS = Path(__file__).parents[2] / 'docs' / 'en'
@@ -64,8 +64,9 @@ def test_materials() -> None:
 def test_probe_finds_no_shortcut_in_c(tmp_path: Path) -> None:
     # what 1.1.0 mended; the other domains are as they were
     render_dataset(tmp_path, Setting('small'), domains=('C',))
-    for name, splits in (*((split, (split,)) for split in SPLITS), ('all three', SPLITS)):
-        found = linear_probe_auc(read_statistics(tmp_path, 'C', *splits))
+    lists = {split: read_statistics(tmp_path, 'C', split) for split in SPLITS}
+    for name, statistics in {**lists, 'all three': join_statistics([*lists.values()])}.items():
+        found = linear_probe_auc(statistics)
         told = row(f'{name} (')[1:]
         assert float(told[0]) == pytest.approx(found, abs=0.01)  # another JPEG library writes other sizes
         assert max(map(float, told)) < 0.75
@@ -102,7 +103,7 @@ def test_hardness_is_as_asked() -> None:
     within = [json.loads((RECORDS / f'in-domain_s{seed}.json').read_text(encoding='utf-8')) for seed in SEEDS]
     for record in within:
         assert record['data']['renderer_version'] == '1.1.0'
-        assert mean(report['auc']['value'] for report in record['reports'].values()) > 0.97
+        assert mean(report['auc']['value'] for report in record['reports'].values()) > 0.974
     assert 75 < mean(mean(left_out(domain)) for domain in LEFT_OUT) < 93
     below = {m: [d for d in LEFT_OUT if min(paired(d, m)) > 0 and mean(paired(d, m)) > 5] for m in MODALITIES}
     assert below == dict(rgb=['P', 'S', 'W'], depth=['C', 'P', 'W'], ir=['C', 'P', 'S'])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,14 @@ import numpy as np
 
 from .layout import list_name
 
-__all__ = ['FEATURES', 'FolderStatistics', 'linear_probe_auc', 'plot_statistics', 'read_statistics']
+__all__ = [
+    'FEATURES',
+    'FolderStatistics',
+    'join_statistics',
+    'linear_probe_auc',
+    'plot_statistics',
+    'read_statistics',
+]
 
 #: Features per sample: mean, standard deviation and file size of each modality (P: one file size for all).
 FEATURES: tuple[str, ...] = (
@@ -59,26 +67,36 @@ def _features(root: Path, line: str) -> list[float]:
     return [*row, spread, float((depth <= 12).mean())]
 
 
-def read_statistics(root: str | Path, domain: str, *splits: str) -> FolderStatistics:
-    """Read lists of a rendered folder.
+def read_statistics(root: str | Path, domain: str, split: str) -> FolderStatistics:
+    """Read one list of a rendered folder.
 
     Args:
         root: folder of the data.
         domain: 'C', 'P', 'S' or 'W'.
-        splits: any of 'train', 'val' and 'test'.
+        split: 'train', 'val' or 'test'.
 
     Returns:
-        Features, labels, instruments and videos, in the order of the lists.
+        Features, labels, instruments and videos, in the order of the list.
     """
     root = Path(root)
     with open(root / 'protocols' / 'records.csv', newline='') as file:
         known = {row['sample_id']: row for row in csv.DictReader(file)}
-    lists = [(root / list_name(domain, split)).read_text() for split in splits]
-    lines = [line.strip() for text in lists for line in text.split('\n') if line.strip()]
+    lines = (root / list_name(domain, split)).read_text().split('\n')
+    lines = [line.strip() for line in lines if line.strip()]
     rows = [known[line.split()[0]] for line in lines]
     values = np.array([_features(root, line) for line in lines], np.float64)
     labels = np.array([int(row['label']) for row in rows])
     return FolderStatistics(values, labels, tuple(row['pai'] for row in rows), tuple(row['video'] for row in rows))
+
+
+def join_statistics(parts: Sequence[FolderStatistics]) -> FolderStatistics:
+    """Put lists of one folder behind one another; no two splits share a video."""
+    return FolderStatistics(
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        tuple(pai for part in parts for pai in part.pais),
+        tuple(video for part in parts for video in part.videos),
+    )
 
 
 def _auc(scores: np.ndarray, labels: np.ndarray) -> float:
