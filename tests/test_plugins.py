@@ -11,7 +11,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS as ENGINE_MODELS
 
-from mmfas.apis.check import check_config
+from mmfas.config.check import check_config
 from mmfas.registry import LOSSES, MODELS, load_plugins
 
 pytestmark = pytest.mark.engine

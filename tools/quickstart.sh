@@ -67,7 +67,7 @@ if [ -z "${MMFAS_PYTHON:-}" ]; then
 fi
 mkdir -p "$work" "$(dirname "$data")"
 
-step render "$size $(hash_of "$root"/mmfas/datasets/synthetic/*.py)" "$data/manifest.json" \
+step render "$size $(hash_of "$root"/mmfas/synthfas/*.py "$root"/mmfas/synthfas/*/*.py)" "$data/manifest.json" \
     "$MMFAS_PYTHON" "$root/tools/dataset_converters/render_synthfas.py" "$data" --size "$size"
 train_key="$(hash_of "$config" "$root"/configs/_base_/*.py "$root"/configs/_base_/*/*.py) $(hash_of "$data/manifest.json")"
 step train "$train_key" "$work/best.pth" train

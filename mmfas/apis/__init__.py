@@ -1,4 +1,4 @@
-"""Functions that join the rooms: train, test, inspect. A name is imported when it is first used."""
+"""The public face of mmfas: train, test, check, models by name, scores. A name is imported at first use."""
 
 from __future__ import annotations
 
@@ -7,15 +7,41 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmfas.apis.model_index import ModelEntry, get_model, list_models, model_entry
+    from mmfas.apis.testing import test
+    from mmfas.apis.training import train
+    from mmfas.config.check import check_config
+    from mmfas.evaluation.evaluate import evaluate_scores
 
-__all__ = ['ModelEntry', 'get_model', 'list_models', 'model_entry']
+#: Public name -> the module that defines it, imported when the name is first used (PEP 562). No module of this
+#: package may have the name of a public function: the import system would put the module in its place.
+_HOMES = {
+    'ModelEntry': 'mmfas.apis.model_index',
+    'check_config': 'mmfas.config.check',
+    'evaluate_scores': 'mmfas.evaluation.evaluate',
+    'get_model': 'mmfas.apis.model_index',
+    'list_models': 'mmfas.apis.model_index',
+    'model_entry': 'mmfas.apis.model_index',
+    'test': 'mmfas.apis.testing',
+    'train': 'mmfas.apis.training',
+}
+
+__all__ = [
+    'ModelEntry',
+    'check_config',
+    'evaluate_scores',
+    'get_model',
+    'list_models',
+    'model_entry',
+    'test',
+    'train',
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import the home of a public name on first use (PEP 562)."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'mmfas.apis' has no attribute {name!r}")
-    return getattr(import_module('mmfas.apis.model_index'), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

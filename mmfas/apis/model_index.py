@@ -163,7 +163,7 @@ def get_model(
     """
     from mmengine.config import Config
 
-    from mmfas.apis.complexity import build_model
+    from mmfas.apis.building import build_model
     from mmfas.utils.checkpoint import load_into
 
     if isinstance(model, Config):

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
-from mmfas.apis.complexity import build_model
+from mmfas.apis.building import build_model
 from mmfas.apis.scoring import ScoreError, load_samples, prepare_scoring
 from mmfas.models import MD2ANeck
 from mmfas.utils.checkpoint import CheckpointError, load_checkpoint, load_weights, misfits

@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader
 from mmfas.evaluation import ScoreTable
 from mmfas.registry import MODELS, register_all_modules
 from mmfas.utils.checkpoint import load_into
-from mmfas.utils.compat import start_distributed, unscope_functions
+from mmfas.utils.compat import unscope_functions
+from mmfas.utils.distributed import start_distributed
 
 _TEXT_KEYS = ('domain', 'subject', 'video', 'pai')
 
@@ -43,7 +44,7 @@ def prepare_scoring(cfg: Config) -> None:
     set_random_seed((cfg.get('randomness') or {}).get('seed') or 0)
 
 
-def build_model(cfg: Config, checkpoint: str | None) -> BaseModel:
+def load_model(cfg: Config, checkpoint: str | None) -> BaseModel:
     """Build the model of a config for scoring.
 
     Args:

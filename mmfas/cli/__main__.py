@@ -29,7 +29,6 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ('convert_wmca', 'mmfas.cli.convert_wmca', 'bring WMCA into the layout of its lists'),
     ('crop_faces', 'mmfas.cli.crop_faces', 'cut the faces out of own footage, all modalities alike'),
     ('render_synthfas', 'mmfas.cli.render_synthfas', 'render SynthFAS, the embedded synthetic benchmark'),
-    ('synthfas_study', 'mmfas.cli.synthfas_study', 'measure how hard SynthFAS is and what its dials do'),
     ('eval_scores', 'mmfas.cli.eval_scores', 'recompute every error rate from score files'),
     ('plot_scores', 'mmfas.cli.plot_scores', 'draw ROC, DET and histograms of score files'),
     ('leaderboard', 'mmfas.cli.leaderboard', 'write the page of published numbers'),
@@ -39,7 +38,6 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ('get_flops', 'mmfas.cli.get_flops', 'count parameters and floating point operations of a model'),
     ('measure_speed', 'mmfas.cli.measure_speed', 'time a model beside its plain trunk, or two models'),
     ('measure_loading', 'mmfas.cli.measure_loading', 'time the loading of a data set, part by part'),
-    ('measure_experts', 'mmfas.cli.measure_experts', 'time product-key experts by their number, and updates'),
     ('analyze_logs', 'mmfas.cli.analyze_logs', 'plot or summarise the curves of training logs'),
     (
         'check_batch_independence',
@@ -50,11 +48,6 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
         'measure_batch_leakage',
         'mmfas.cli.measure_batch_leakage',
         'measure what a method gains from the other samples of its batch',
-    ),
-    (
-        'study_batch_leakage',
-        'mmfas.cli.study_batch_leakage',
-        'train methods and measure what they gain from their batch',
     ),
     ('publish_model', 'mmfas.cli.publish_model', 'strip a checkpoint and name it by its hash'),
     ('convert_weights', 'mmfas.cli.convert_weights', 'convert torchvision, timm or CLIP weights for a trunk'),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mmfas.cli.errors import refuse_repeats, reports_user_errors
 
 if TYPE_CHECKING:
-    from mmfas.apis.training_logs import TrainingLog
+    from mmfas.analysis.training_logs import TrainingLog
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
 
-    from mmfas.apis.training_logs import TrainingLog
+    from mmfas.analysis.training_logs import TrainingLog
     from mmfas.cli.errors import report_error
 
     try:

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmfas.apis.benchmark.plan import SPLITS
-from mmfas.cli.errors import ConfigError, read_config, report_error, report_problems, reports_user_errors
+from mmfas.benchmark.plan import SPLITS
+from mmfas.cli.errors import report_error, report_problems, reports_user_errors
+from mmfas.config.reading import ConfigError, read_config
 
 if TYPE_CHECKING:
-    from mmfas.apis.benchmark.methods import Method
-    from mmfas.apis.benchmark.plan import Cell
+    from mmfas.benchmark.methods import Method
+    from mmfas.benchmark.plan import Cell
 
 RECORDS = 'docs/en/benchmarks/runs'
 
@@ -90,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas benchmark', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    from mmfas.apis.benchmark.methods import MethodError, find_method
+    from mmfas.benchmark.methods import MethodError, find_method
 
     try:
         methods = [find_method(text, args.cfg_options) for text in args.methods]
@@ -116,7 +117,7 @@ def _by_name(methods: list[Method]) -> list[Method]:
 
 def _select_cells(args: argparse.Namespace, methods: list[Method]) -> list[Cell]:
     """Return the cells that are asked for; refuse options that select nothing of the protocols."""
-    from mmfas.apis.benchmark.plan import cells_of
+    from mmfas.benchmark.plan import cells_of
 
     cells = cells_of([method.name for method in methods], args.protocols, args.seeds)
     protocols = ' '.join(map(str, sorted(set(args.protocols))))
@@ -136,10 +137,10 @@ def _select_cells(args: argparse.Namespace, methods: list[Method]) -> list[Cell]
 
 def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     """Do what has no record yet, then print the tables."""
-    from mmfas.apis.benchmark.plan import trainings_of
-    from mmfas.apis.benchmark.pool import find_places, run_jobs
-    from mmfas.apis.benchmark.work import Job, Settings, identity_of, share_trainings, unfinished
-    from mmfas.apis.check import check_config
+    from mmfas.benchmark.jobs import Job, Settings, identity_of, share_trainings, unfinished
+    from mmfas.benchmark.plan import trainings_of
+    from mmfas.benchmark.pool import find_places, run_jobs
+    from mmfas.config.check import check_config
 
     if not methods:
         raise ConfigError('benchmark run needs at least one METHOD: a config file or the name of a model')
@@ -180,8 +181,8 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
 
 def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> None:
     """Refuse to start when lists of some split are not there."""
-    from mmfas.apis.benchmark.configs import family_of, missing_lists, use_data_root
-    from mmfas.apis.synthfas_study import render_command
+    from mmfas.benchmark.configs import family_of, missing_lists, use_data_root
+    from mmfas.synthfas.files.manifest import render_command
 
     cfg = method.load()
     family, root = family_of(cfg), use_data_root(cfg, data_root)
@@ -195,10 +196,10 @@ def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> 
 
 def _report(args: argparse.Namespace, methods: list[Method], data: Mapping[str, Any] | None = None) -> int:
     """Print the tables of what is recorded on these data, and write the report where asked for."""
-    from mmfas.apis.benchmark.configs import data_identity, family_at, family_of
-    from mmfas.apis.benchmark.records import read_records
-    from mmfas.apis.benchmark.report import terminal_report, write_report
-    from mmfas.apis.benchmark.tables import choose
+    from mmfas.benchmark.configs import data_identity, family_at, family_of
+    from mmfas.benchmark.records import read_records
+    from mmfas.benchmark.report import terminal_report, write_report
+    from mmfas.benchmark.tables import choose
 
     if data is None and args.data_root:
         family = family_of(methods[0].load()) if methods else family_at(args.data_root)
@@ -220,7 +221,7 @@ def _report(args: argparse.Namespace, methods: list[Method], data: Mapping[str, 
         for path in write_report(chosen, args.protocols, args.records, args.out):
             print(path)
     if getattr(args, 'pages', None):
-        from mmfas.apis.benchmark.pages import refresh_pages
+        from mmfas.benchmark.markdown_tables import refresh_pages
 
         refresh_pages(args.pages, chosen)
     return 0

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmfas.cli.errors import read_config, reports_user_errors
+from mmfas.cli.errors import reports_user_errors
+from mmfas.config.reading import read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmfas.cli.errors import ConfigError, read_config, report_error, reports_user_errors
+from mmfas.cli.errors import report_error, reports_user_errors
+from mmfas.config.reading import ConfigError, read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas check', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    from mmfas.apis.check import check_config
+    from mmfas.config.check import check_config
 
     status = 0
     for path in args.config:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmfas.cli.errors import read_config, report_problems, reports_user_errors
+from mmfas.cli.errors import report_problems, reports_user_errors
+from mmfas.config.reading import read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.tolerance is not None and not args.tolerance >= 0:
         raise ValueError(f'--tolerance must be 0 or more, got {args.tolerance:g}')
 
-    from mmfas.apis.batch_independence import check_batch_independence
-    from mmfas.apis.check import check_config
+    from mmfas.analysis.batch_independence import check_batch_independence
+    from mmfas.config.check import check_config
 
     cfg = read_config(args.config, args.cfg_options)
     problems = check_config(cfg)

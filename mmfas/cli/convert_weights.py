@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
 
     import torch
 
-    from mmfas.models.converters import convert_vit
+    from mmfas.models.weights.vit import convert_vit
     from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
 
     content = io.BytesIO()

@@ -6,7 +6,8 @@ import argparse
 import io
 import sys
 
-from mmfas.cli.errors import read_config, report_problems, reports_user_errors
+from mmfas.cli.errors import report_problems, reports_user_errors
+from mmfas.config.reading import read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +29,8 @@ def main(argv: list[str] | None = None) -> int:
 
     import torch
 
-    from mmfas.apis.check import check_config
     from mmfas.apis.reference_bank import BANK, fill_reference_bank
+    from mmfas.config.check import check_config
     from mmfas.utils.checkpoint import sha256_of, write_atomically
 
     cfg = read_config(args.config, args.cfg_options)

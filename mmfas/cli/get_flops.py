@@ -6,7 +6,8 @@ import argparse
 import json
 import sys
 
-from mmfas.cli.errors import read_config, report_problems, reports_user_errors
+from mmfas.cli.errors import report_problems, reports_user_errors
+from mmfas.config.reading import read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas get_flops', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    from mmfas.apis.check import check_config
-    from mmfas.apis.complexity import build_model, measure_complexity
+    from mmfas.analysis.complexity import measure_complexity
+    from mmfas.apis.building import build_model
+    from mmfas.config.check import check_config
 
     cfg = read_config(args.config, args.cfg_options)
     problems = check_config(cfg)

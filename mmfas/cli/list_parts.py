@@ -59,7 +59,7 @@ def find_kinds(wanted: str) -> list[str]:
     >>> find_kinds('necks'), find_kinds('model'), find_kinds('wrapper')
     (['fusion neck'], ['model'], ['optimizer wrapper', 'model wrapper'])
     """
-    from mmfas.apis.signatures import near_match
+    from mmfas.config.signatures import near_match
 
     table = _words_by_kind()
     words = {_singular(word) for word in re.split(r'[\s_-]+', wanted.lower())}

@@ -7,7 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from mmfas.cli.errors import read_config, report_problems, reports_user_errors
+from mmfas.cli.errors import report_problems, reports_user_errors
+from mmfas.config.reading import read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +37,8 @@ def main(argv: list[str] | None = None) -> int:
     if min(args.batch_sizes) < 1 or args.repeats < 1:
         raise ValueError('--batch-sizes and --repeats must be at least 1')
 
-    from mmfas.apis.batch_leakage import leakage_rows, measure_batch_leakage
-    from mmfas.apis.check import check_config
+    from mmfas.analysis.batch_leakage import leakage_rows, measure_batch_leakage
+    from mmfas.config.check import check_config
     from mmfas.evaluation.tables import markdown_table
 
     report = {}

@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mmfas.cli.errors import read_config, reports_user_errors
+from mmfas.cli.errors import reports_user_errors
+from mmfas.config.reading import read_config
 
 _EDGE = 256
 _NUM_FILES = 16

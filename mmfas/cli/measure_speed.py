@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmfas.cli.errors import read_config, report_problems, reports_user_errors
+from mmfas.cli.errors import report_problems, reports_user_errors
+from mmfas.config.reading import read_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,11 +67,11 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     import torch
 
-    from mmfas.apis.check import check_config
-    from mmfas.apis.complexity import build_model
-    from mmfas.apis.gradient_speed import gradient_candidates, peak_bytes
-    from mmfas.apis.speed import speed_candidates, time_side_by_side
+    from mmfas.analysis.gradient_speed import gradient_candidates, peak_bytes
+    from mmfas.analysis.speed import speed_candidates, time_side_by_side
+    from mmfas.apis.building import build_model
     from mmfas.cli.get_flops import image_size
+    from mmfas.config.check import check_config
 
     if args.gradients and args.joint:
         raise ValueError('--joint is of scoring and training steps; leave it out with --gradients')

@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
 
     import torch
 
-    from mmfas.models.released_big_moe import mmfas_to_released_big_moe, released_big_moe_to_mmfas
+    from mmfas.models.weights.big_moe import mmfas_to_released_big_moe, released_big_moe_to_mmfas
     from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
 
     weights = load_weights(args.file)

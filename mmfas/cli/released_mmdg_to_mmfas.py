@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
 
     import torch
 
-    from mmfas.models.released_mmdg import mmfas_to_released_mmdg, released_mmdg_to_mmfas
+    from mmfas.models.weights.mmdg import mmfas_to_released_mmdg, released_mmdg_to_mmfas
     from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
 
     weights = load_weights(args.file)

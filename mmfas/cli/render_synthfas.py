@@ -14,7 +14,7 @@ from mmfas.cli.errors import reports_user_errors
 from mmfas.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from mmfas.datasets.synthetic import Setting
+    from mmfas.synthfas import Setting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: Parser to extend.
     """
-    from mmfas.datasets.synthetic import DIALS, DOMAINS, RENDERER_VERSION, RENDERER_VERSIONS, SIZES, SPLITS
+    from mmfas.synthfas import DIALS, DOMAINS, RENDERER_VERSION, RENDERER_VERSIONS, SIZES, SPLITS
 
     parser.add_argument('out', type=Path, nargs='?', help='folder of the data, e.g. data/synthfas_small')
     parser.add_argument('--size', default='small', choices=tuple(SIZES), help='how many and how large pictures')
@@ -51,15 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _setting(args: argparse.Namespace) -> Setting:
     """Return what the arguments say of the data."""
-    from mmfas.datasets.synthetic import Setting, parse_stress
+    from mmfas.synthfas import Setting, parse_stress
 
     return Setting(args.size, args.seed, parse_stress(args.stress), args.renderer)
 
 
 def _draw(args: argparse.Namespace) -> None:
     """Draw the pictures that were asked for."""
-    from mmfas.datasets.synthetic.contact_sheet import draw_contact_sheet
-    from mmfas.datasets.synthetic.statistics import plot_statistics
+    from mmfas.synthfas.files.contact_sheet import draw_contact_sheet
+    from mmfas.synthfas.files.statistics import plot_statistics
 
     if args.contact_sheet is not None:
         draw_contact_sheet(args.contact_sheet, _setting(args), domains=tuple(args.domains))
@@ -71,7 +71,7 @@ def _draw(args: argparse.Namespace) -> None:
 
 def _name_other_renderer(args: argparse.Namespace) -> None:
     """Say how to go on with a folder that another known version made."""
-    from mmfas.datasets.synthetic import RENDERER_VERSIONS
+    from mmfas.synthfas import RENDERER_VERSIONS
 
     try:
         made_with = json.loads((args.out / 'manifest.json').read_text())['renderer_version']
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error('give the folder to render into, or --contact-sheet PNG')
     if args.contact_sheet is not None and (args.out is not None or args.statistics is not None):
         parser.error('--contact-sheet draws and renders no folder; leave the folder and --statistics away')
-    from mmfas.datasets.synthetic import render_dataset
+    from mmfas.synthfas import render_dataset
 
     try:
         if args.out is not None:

@@ -7,8 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from mmfas.cli.errors import merge_options, read_config, report_problems, reports_user_errors
+from mmfas.cli.errors import report_problems, reports_user_errors
 from mmfas.cli.train import LAUNCHERS
+from mmfas.config.reading import merge_options, read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
-    from mmfas.apis.check import check_config
-    from mmfas.apis.test import TestRules, test
-    from mmfas.utils.compat import finish_distributed
+    from mmfas.apis.testing import TestRules, test
+    from mmfas.config.check import check_config
+    from mmfas.utils.distributed import finish_distributed
 
     cfg = read_config(args.config)
     cfg.launcher = args.launcher

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmfas.cli.errors import merge_options, read_config, report_error, report_problems, reports_user_errors
+from mmfas.cli.errors import report_error, report_problems, reports_user_errors
+from mmfas.config.reading import merge_options, read_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -57,7 +58,7 @@ def merge_arguments(args: argparse.Namespace) -> Config:
         ValueError: If an option does not fit the config.
         FileNotFoundError: If the checkpoint does not exist.
     """
-    from mmfas.apis.train import resume_from, skip_validation, use_amp, use_scaled_lr
+    from mmfas.apis.training import resume_from, skip_validation, use_amp, use_scaled_lr
 
     cfg = read_config(args.config)
     cfg.launcher = args.launcher
@@ -97,9 +98,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
-    from mmfas.apis.check import check_config
-    from mmfas.apis.train import train
-    from mmfas.utils.compat import finish_distributed
+    from mmfas.apis.training import train
+    from mmfas.config.check import check_config
+    from mmfas.utils.distributed import finish_distributed
 
     try:
         cfg = merge_arguments(args)

@@ -7,7 +7,8 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mmfas.cli.errors import read_config, refuse_repeats, reports_user_errors
+from mmfas.cli.errors import refuse_repeats, reports_user_errors
+from mmfas.config.reading import read_config
 
 if TYPE_CHECKING:
     from mmfas.datasets.verification import Problem

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmfas.cli.errors import read_config, report_problems, reports_user_errors
+from mmfas.cli.errors import report_problems, reports_user_errors
+from mmfas.config.reading import read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +36,8 @@ def main(argv: list[str] | None = None) -> int:
 
     import numpy as np
 
-    from mmfas.apis.anchor_view import view_anchors
-    from mmfas.apis.check import check_config
+    from mmfas.analysis.anchor_view import view_anchors
+    from mmfas.config.check import check_config
     from mmfas.visualization.anchor_plots import draw_anchor_cosines, draw_attention, plot_noise_weight
     from mmfas.visualization.style import save_figure
 

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmfas.cli.errors import read_config, report_problems, reports_user_errors
+from mmfas.cli.errors import report_problems, reports_user_errors
+from mmfas.config.reading import read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +34,8 @@ def main(argv: list[str] | None = None) -> int:
 
     import numpy as np
 
-    from mmfas.apis.check import check_config
-    from mmfas.apis.expert_usage import measure_expert_usage
+    from mmfas.analysis.expert_usage import measure_expert_usage
+    from mmfas.config.check import check_config
     from mmfas.visualization.expert_plots import draw_routing, plot_expert_usage, plot_usage_entropy
     from mmfas.visualization.style import save_figure
 

@@ -7,7 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-from mmfas.cli.errors import read_config, report_problems, reports_user_errors
+from mmfas.cli.errors import report_problems, reports_user_errors
+from mmfas.config.reading import read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.max_samples < 1:
         raise ValueError(f'--max-samples must be at least 1, got {args.max_samples}')
 
-    from mmfas.apis.check import check_config
-    from mmfas.apis.uncertainty_maps import uncertainty_maps
+    from mmfas.analysis.uncertainty_maps import uncertainty_maps
+    from mmfas.config.check import check_config
     from mmfas.visualization.style import save_figure
     from mmfas.visualization.uncertainty_plots import draw_uncertainty
 

@@ -5,6 +5,7 @@ The rates need numpy alone; only the metric needs the engine, so it is imported 
 
 from typing import TYPE_CHECKING, Any
 
+from mmfas.evaluation.evaluate import dev_threshold, evaluate_scores, resolve_threshold, summarise
 from mmfas.evaluation.fas_report import FASReport
 from mmfas.evaluation.functional import (
     Interval,
@@ -28,8 +29,7 @@ from mmfas.evaluation.functional import (
     wilson_interval,
 )
 from mmfas.evaluation.published import Published, PublishedRow, read_published
-from mmfas.evaluation.report import dev_threshold, evaluate_scores, resolve_threshold, summarise
-from mmfas.evaluation.scores import ScoreTable
+from mmfas.evaluation.score_table import ScoreTable
 
 if TYPE_CHECKING:
     from mmfas.evaluation.metrics import FASMetric

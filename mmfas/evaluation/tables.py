@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import mean, stdev
 
 from mmfas.evaluation.functional import Interval
 
@@ -77,3 +78,27 @@ def markdown_table(header: Sequence[str], rows: Sequence[Row]) -> str:
     """
     lines = [tuple(header), (':---', *('---:' for _ in header[1:])), *rows]
     return '\n'.join(f'| {" | ".join(cell.replace("|", "/") for cell in line)} |' for line in lines)
+
+
+NOT_RUN = 'not run'
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return mean and half width of its 95 % interval (Student's t over the seeds; 0 for one value).
+
+    >>> mean_interval([0.5, 0.5, 0.5])
+    (0.5, 0.0)
+    """
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return mean(values), 0.0
+    return mean(values), float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+
+
+def percent_cell(values: Sequence[float]) -> str:
+    """Return a cell such as `93.10 ± 0.52` (percent), or 'not run'."""
+    if not values:
+        return NOT_RUN
+    centre, half = mean_interval(values)
+    return f'{100 * centre:.2f} ± {100 * half:.2f}' if len(values) > 1 else f'{100 * centre:.2f}'

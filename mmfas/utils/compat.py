@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
 import sys
 import sysconfig
 import warnings
@@ -15,7 +12,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import urldefrag, urlparse
+
+from mmfas.utils.loading import load_from_file, load_from_url, refuse_scheme
 
 ONEDL_COMMAND = "pip install 'mmfas[onedl]'"
 OPENMMLAB_COMMAND = "pip install 'mmfas[openmmlab]'"
@@ -113,137 +111,6 @@ def unscope_functions(loader: dict[str, Any]) -> dict[str, Any]:
     return {**loader, **functions}
 
 
-def plain_message_hub(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the state of mmengine's message hub into plain numbers.
-
-    Args:
-        state: `MessageHub.state_dict()`, whose scalars are `HistoryBuffer` objects.
-
-    Returns:
-        The same with every buffer as a dictionary of `values`, `counts` and `max_length`.
-    """
-    from mmfas.utils.checkpoint import plain
-
-    scalars = {
-        name: dict(values=plain(buffer.data[0]), counts=plain(buffer.data[1]), max_length=buffer.max_length)
-        for name, buffer in state['log_scalars'].items()
-    }
-    return dict(
-        log_scalars=scalars, runtime_info=plain(state['runtime_info']), resumed_keys=plain(state['resumed_keys'])
-    )
-
-
-def engine_message_hub(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo `plain_message_hub`.
-
-    Args:
-        state: Result of `plain_message_hub`.
-
-    Returns:
-        What `MessageHub.load_state_dict` expects.
-    """
-    from mmengine.logging import HistoryBuffer
-
-    scalars = {
-        name: HistoryBuffer(entry['values'], entry['counts'], entry['max_length'])
-        for name, entry in state['log_scalars'].items()
-    }
-    return {**state, 'log_scalars': scalars}
-
-
-def load_from_file(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Load a local checkpoint for the engine, strictly (see `mmfas.utils.checkpoint`).
-
-    Args:
-        filename: Path of the file.
-        map_location: Device of the tensors, as in `torch.load`.
-
-    Returns:
-        The checkpoint, with its message hub as the engine expects it.
-    """
-    from mmfas.utils.checkpoint import load_checkpoint
-
-    checkpoint = load_checkpoint(filename, map_location=map_location)
-    if 'message_hub' in checkpoint:
-        checkpoint['message_hub'] = engine_message_hub(checkpoint['message_hub'])
-    return checkpoint
-
-
-def cached_path(url: str) -> Path:
-    """Return where the file of an address is kept: one folder per address, for many files have one name.
-
-    Args:
-        url: Address; its query counts, its fragment does not.
-
-    Returns:
-        `<torch's hub folder>/checkpoints/<16 digits of the address's SHA-256>/<file name>`.
-    """
-    from torch import hub
-
-    address = urldefrag(url).url
-    digest = hashlib.sha256(address.encode()).hexdigest()[:16]
-    return Path(hub.get_dir(), 'checkpoints', digest, Path(urlparse(address).path).name or 'checkpoint')
-
-
-def _announced_hash(name: str) -> str | None:
-    """Return the start of the SHA-256 that a name such as `vit-02b8425a.pth` ends in; None for a date."""
-    found = re.search(r'-([0-9a-f]{8,64})\.\w+$', name)
-    return found[1] if found and not found[1].isdigit() else None
-
-
-def _download(url: str, target: Path) -> None:
-    """Fetch a file, completely or not at all.
-
-    Raises:
-        CheckpointError: If it cannot be fetched, or is not the one its name announces.
-    """
-    from torch import hub
-
-    from mmfas.utils.checkpoint import CheckpointError
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        hub.download_url_to_file(url, str(target), _announced_hash(target.name), progress=sys.stderr.isatty())
-    except (OSError, RuntimeError) as error:  # no connection or refused; a wrong hash
-        raise CheckpointError(
-            f"cannot download '{url}': {error}; check the address, or download it yourself and give the path"
-        ) from error
-
-
-def load_from_url(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Download a checkpoint (once, on the main process of each machine) and load it strictly.
-
-    Args:
-        filename: Address that starts with http:// or https://.
-        map_location: Device of the tensors, as in `torch.load`.
-
-    Returns:
-        The checkpoint.
-
-    Raises:
-        CheckpointError: If the file cannot be fetched, its name ends in a hash (`-<8 or more digits>.pth`) that is
-            not its own, or it is refused.
-    """
-    from mmengine.dist import barrier, get_local_rank
-
-    target = cached_path(filename)
-    if get_local_rank() == 0 and not target.is_file():
-        _download(filename, target)
-    barrier()
-    return load_from_file(str(target), map_location)
-
-
-def refuse_scheme(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Refuse an address of a kind that mmfas does not load from.
-
-    Raises:
-        CheckpointError: Always.
-    """
-    from mmfas.utils.checkpoint import CheckpointError
-
-    raise CheckpointError(f"cannot load '{filename}': give the path of a file, or an http(s) address")
-
-
 def harden_loading(module: ModuleType) -> None:
     """Let the engine load checkpoints only through the strict loader.
 
@@ -313,38 +180,3 @@ def prepare_engine() -> None:
             mend(sys.modules[name])
     if not any(isinstance(finder, _MendWhenImported) for finder in sys.meta_path):
         sys.meta_path.insert(0, _MendWhenImported())
-
-
-def start_distributed(launcher: str) -> None:
-    """Start the process group where mmengine's own start-up fails: on machines without a GPU.
-
-    The runner skips its start-up, which calls `torch.cuda.set_device`, if a group exists.
-
-    Args:
-        launcher: `'none'` (does nothing), `'pytorch'`, `'slurm'` or `'mpi'`.
-
-    Raises:
-        RuntimeError: If the launcher is `'pytorch'` but the process was not started by torchrun.
-    """
-    import torch
-    from torch import distributed
-
-    if launcher == 'none' or torch.cuda.is_available() or distributed.is_initialized():
-        return
-    if launcher != 'pytorch':
-        raise RuntimeError(f"launcher '{launcher}' needs GPUs; without one, use --launcher pytorch (gloo)")
-    missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
-    if missing:
-        raise RuntimeError(
-            f'--launcher pytorch needs {", ".join(missing)}: start with tools/dist_train.sh or torchrun'
-        )
-    distributed.init_process_group('gloo')
-
-
-def finish_distributed() -> None:
-    """Wait for the other processes and close the group; without it a process that ends first takes gloo down."""
-    from torch import distributed
-
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.barrier()
-        distributed.destroy_process_group()

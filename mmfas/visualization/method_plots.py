@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mmfas.evaluation.functional import Rate, Threshold, apcer, bpcer
-from mmfas.evaluation.scores import ScoreTable
+from mmfas.evaluation.score_table import ScoreTable
 from mmfas.visualization.style import THRESHOLD_COLOUR, new_figure, series_look
 
 if TYPE_CHECKING:

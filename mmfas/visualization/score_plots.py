@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmfas.evaluation.evaluate import resolve_threshold
 from mmfas.evaluation.functional import (
     Rate,
     RocCurve,
@@ -23,8 +24,7 @@ from mmfas.evaluation.functional import (
     roc_curve,
     select_threshold,
 )
-from mmfas.evaluation.report import resolve_threshold
-from mmfas.evaluation.scores import ScoreTable
+from mmfas.evaluation.score_table import ScoreTable
 from mmfas.visualization.style import (
     LIVE_COLOUR,
     SPOOF_COLOUR,

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from random_photos import photo_config, photo_loader
 
 from mmfas.apis.reference_bank import fill_reference_bank
-from mmfas.apis.scoring import ScoreError, build_model, load_samples, score_in_batches
+from mmfas.apis.scoring import ScoreError, load_model, load_samples, score_in_batches
 from mmfas.cli.fill_reference_bank import main
 from mmfas.utils.checkpoint import CheckpointError
 
@@ -32,7 +32,7 @@ def config(neck: str = 'MD2ANeck', **options: Any) -> Config:
 @pytest.fixture
 def trained(tmp_path: Path) -> str:
     """Weights of a model without a bank."""
-    torch.save(dict(meta=dict(seed=7), state_dict=build_model(config(), None).state_dict()), tmp_path / 'a.pth')
+    torch.save(dict(meta=dict(seed=7), state_dict=load_model(config(), None).state_dict()), tmp_path / 'a.pth')
     return str(tmp_path / 'a.pth')
 
 
@@ -40,7 +40,7 @@ def test_the_bank_holds_readouts_of_training_samples(trained: str) -> None:
     cfg = config(bank_size=3)
     filled = fill_reference_bank(cfg, trained)
     assert filled['meta'] == dict(seed=7)
-    model = build_model(config(), trained)
+    model = load_model(config(), trained)
     readouts = []
     for row in (0, 4, 8):  # spread evenly over the nine training samples
         sample = load_samples(cfg, 'train_dataloader')[row]
@@ -60,12 +60,12 @@ def test_scores_with_a_bank_need_no_neighbours_and_are_others(trained: str, tmp_
         )
         torch.save(fill_reference_bank(cfg, str(source)), tmp_path / f'{name}.pth')
     banked = config(bank_size=4, reference='bank')
-    models = [build_model(banked, str(tmp_path / f'{name}.pth')) for name in ('once', 'twice')]
+    models = [load_model(banked, str(tmp_path / f'{name}.pth')) for name in ('once', 'twice')]
     assert torch.equal(*(model.neck.bank for model in models))
     samples = load_samples(banked)
     alone = score_in_batches(models[0], samples, range(5), 1)
     torch.testing.assert_close(score_in_batches(models[0], samples, [4, 2, 0, 3, 1], 3), alone, rtol=0, atol=1e-6)
-    own = score_in_batches(build_model(config(), trained), samples, range(5), 1)
+    own = score_in_batches(load_model(config(), trained), samples, range(5), 1)
     assert (alone - own).abs().min() > 1e-6
 
 
@@ -82,7 +82,7 @@ def test_refusals(trained: str) -> None:
     with pytest.raises(ScoreError, match='train_dataloader has none'):
         fill_reference_bank(cfg, trained)
     with pytest.raises(CheckpointError, match=r'1 missing: neck\.bank'):
-        build_model(config(reference='bank'), trained)
+        load_model(config(reference='bank'), trained)
     with pytest.raises(CheckpointError, match='does not fit the model of this config'):
         fill_reference_bank(config(bank_size=4, fixed_lambda=0.5), trained)
 
@@ -93,7 +93,7 @@ def test_command_writes_a_checkpoint_to_test(
     config(bank_size=4).dump(tmp_path / 'c.py')
     assert main([str(tmp_path / 'c.py'), trained, str(tmp_path / 'out.pth')]) == 0
     assert 'a bank of 4 samples' in capsys.readouterr().out
-    assert build_model(config(bank_size=4, reference='bank'), str(tmp_path / 'out.pth')).neck.bank.shape == (
+    assert load_model(config(bank_size=4, reference='bank'), str(tmp_path / 'out.pth')).neck.bank.shape == (
         4,
         3,
         16,

@@ -12,7 +12,8 @@ import pytest
 from torch.utils.data import DataLoader
 
 from mmfas.cli.__main__ import main as mmfas
-from mmfas.cli.errors import ConfigError, read_config, reports_user_errors, user_message
+from mmfas.cli.errors import reports_user_errors, user_message
+from mmfas.config.reading import ConfigError, read_config
 from mmfas.structures.modality import check_modalities
 
 CONFIG_COMMANDS = (

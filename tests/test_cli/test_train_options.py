@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmfas.apis.train import find_latest, fit_to_device, resume_from, skip_validation, use_amp, use_scaled_lr
+from mmfas.apis.training import find_latest, fit_to_device, resume_from, skip_validation, use_amp, use_scaled_lr
 from mmfas.cli.train import add_arguments, main, merge_arguments
 from mmfas.registry import OPTIM_WRAPPERS
 

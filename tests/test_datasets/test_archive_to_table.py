@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmfas.apis.benchmark.records import read_records
+from mmfas.benchmark.records import read_records
 from mmfas.cli.__main__ import main
 
 from . import original_files as originals

@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmfas.apis.check import check_config
 from mmfas.cli import verify_dataset
+from mmfas.config.check import check_config
 from mmfas.datasets.building import SPLITS, build_split
 
 from .data_files import CPSW_ARCHIVES, CPSW_IMAGES, write_cpsw

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from mmfas.apis.benchmark.methods import config_hash, find_method
-from mmfas.apis.benchmark.pages import HEADER, refresh_page, refresh_pages
-from mmfas.apis.benchmark.records import RecordError, load_scores, read_records
-from mmfas.apis.benchmark.report import markdown_report
-from mmfas.apis.benchmark.tables import choose, values
+from mmfas.benchmark.markdown_tables import HEADER, refresh_page, refresh_pages
+from mmfas.benchmark.methods import config_hash, find_method
+from mmfas.benchmark.records import RecordError, load_scores, read_records
+from mmfas.benchmark.report import markdown_report
+from mmfas.benchmark.tables import choose, values
 
 ROOT = Path(__file__).parents[2]
 RECORDS = ROOT / 'docs/en/benchmarks/runs'

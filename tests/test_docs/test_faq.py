@@ -9,9 +9,9 @@ import pytest
 from mmengine.config import Config
 from torch import hub
 
-from mmfas.apis.check import check_config
 from mmfas.cli.errors import TRACEBACK_VARIABLE
-from mmfas.utils.compat import cached_path
+from mmfas.config.check import check_config
+from mmfas.utils.loading import cached_path
 
 FAQ = (Path(__file__).parents[2] / 'docs' / 'en' / 'faq.md').read_text(encoding='utf-8')
 BASE = "_base_ = 'mmfas::baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'\n"

@@ -7,9 +7,9 @@ from statistics import mean
 
 import pytest
 
-from mmfas.apis.benchmark.plan import SPLITS
-from mmfas.apis.benchmark.records import Record, read_records
-from mmfas.apis.synthfas_tables import mean_interval
+from mmfas.benchmark.plan import SPLITS
+from mmfas.benchmark.records import Record, read_records
+from mmfas.evaluation.tables import mean_interval
 
 ROOT = Path(__file__).parents[2]
 NAME = '{}_mini-vit_1xb32-12e_synthfas-cps2w'

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmfas.apis.check import check_config
+from mmfas.config.check import check_config
 
 PAGE = (Path(__file__).parents[2] / 'docs' / 'en' / 'own_data.md').read_text(encoding='utf-8')
 BASE = "_base_ = 'mmfas::baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'\n"

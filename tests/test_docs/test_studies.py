@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmfas.apis.leakage_study import leakage_table, read_leakage_records
 from mmfas.evaluation.tables import markdown_table
+from projects.batch_leakage_study.study import leakage_table, read_leakage_records
 
 STUDIES = Path(__file__).parents[2] / 'docs' / 'en' / 'studies'
 

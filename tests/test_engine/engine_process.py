@@ -15,9 +15,9 @@ CONFIG = HERE / 'tiny_config.py'
 _PRELOAD = [
     'torchvision',
     'matplotlib.pyplot',
-    'mmfas.apis.train',
-    'mmfas.apis.test',
-    'mmfas.apis.check',
+    'mmfas.apis.training',
+    'mmfas.apis.testing',
+    'mmfas.config.check',
     'mmfas.datasets.transforms',
     'mmfas.evaluation.metrics',
     'mmfas.models',

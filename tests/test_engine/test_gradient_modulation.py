@@ -169,7 +169,7 @@ def test_a_parameter_that_only_another_process_reaches_is_stepped(
     monkeypatch: pytest.MonkeyPatch, uses: float
 ) -> None:
     """Else weight decay would pull the copies of a parameter apart; one that nobody reaches stays as it is."""
-    model, module = _Model(), 'mmfas.engine.optim_wrappers.sums'
+    model, module = _Model(), 'mmfas.engine.optim_wrappers.gradient_sums'
     num_parameters = len(list(model.parameters()))
     monkeypatch.setattr(f'{module}.get_world_size', lambda: 2)
     monkeypatch.setattr(f'{module}.all_reduce', lambda packed: packed[-num_parameters:].add_(uses))

@@ -17,9 +17,9 @@ from modulation_oracles import regrad_tensor
 from naive_mmdg import drawn_trust, expected_trust, features_of, naive_step, owned_slices
 from torch import Tensor, nn
 
-from mmfas.apis.training_logs import TrainingLog
+from mmfas.analysis.training_logs import TrainingLog
 from mmfas.engine.optim_wrappers import AmpGradientModulationOptimWrapper, GradientModulationOptimWrapper
-from mmfas.engine.optim_wrappers.layout import GradientLayout, owned_pieces
+from mmfas.engine.optim_wrappers.gradient_layout import GradientLayout, owned_pieces
 from mmfas.models import FASDistributedDataParallel
 from mmfas.models.necks import Uncertainty
 from mmfas.registry import GRADIENT_MODULATORS

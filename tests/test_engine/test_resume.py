@@ -9,7 +9,7 @@ import pytest
 import torch
 from engine_process import train
 
-from mmfas.apis.train import find_latest
+from mmfas.apis.training import find_latest
 from mmfas.utils.checkpoint import load_checkpoint, load_weights
 
 pytestmark = pytest.mark.engine

@@ -12,8 +12,9 @@ from mmengine.optim import build_optim_wrapper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmfas.apis.check import check_config
-from mmfas.apis.complexity import build_model, example_inputs, example_samples
+from mmfas.analysis.complexity import example_inputs, example_samples
+from mmfas.apis.building import build_model
+from mmfas.config.check import check_config
 from mmfas.engine.optimizers import RowAdamW
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'big_moe' / 'big-moe_mini-vit_1xb32-12e_synthfas-cps2w.py'

@@ -11,7 +11,7 @@ import torch
 import yaml
 from mmengine.config import Config
 
-from mmfas.apis.complexity import example_inputs, example_samples
+from mmfas.analysis.complexity import example_inputs, example_samples
 from mmfas.models import IsolatedGatingMoENeck, LinearFASHead, MultiModalFAS
 from mmfas.models.necks import BlockArithmetic, PromptOptions
 from mmfas.registry import MODELS

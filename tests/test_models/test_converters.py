@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from mmfas.cli import convert_weights
 from mmfas.models import MultiStreamViT
-from mmfas.models.converters import convert_vit
+from mmfas.models.weights.vit import convert_vit
 from mmfas.registry import BACKBONES
 from test_models.helpers import ARCH, VIT
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mmfas.models.layers import DifferentialAttention, ExpertMixture, GatedExperts
-from mmfas.models.released_mmda import _entries
+from mmfas.models.weights.mmda import _entries
 from test_models.helpers import perturb
 
 GOLDEN = Path(__file__).parents[1] / 'data' / 'golden'

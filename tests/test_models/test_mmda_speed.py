@@ -14,8 +14,8 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmfas.apis.complexity import example_inputs, example_samples
-from mmfas.apis.speed import Timing, speed_candidates, time_side_by_side
+from mmfas.analysis.complexity import example_inputs, example_samples
+from mmfas.analysis.speed import Timing, speed_candidates, time_side_by_side
 from mmfas.models import MultiModalFAS
 from mmfas.models.heads import TextTower, read_prompts
 from mmfas.registry import MODELS

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmfas.cli.released_big_moe_to_mmfas import main
 from mmfas.models import MultiModalFAS
-from mmfas.models.released_big_moe import mmfas_to_released_big_moe, released_big_moe_to_mmfas
+from mmfas.models.weights.big_moe import mmfas_to_released_big_moe, released_big_moe_to_mmfas
 from mmfas.registry import MODELS
 from mmfas.structures import MODALITIES
 from mmfas.utils.checkpoint import load_checkpoint, load_into

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmfas.cli.released_mmda_to_mmfas import main
 from mmfas.models import MD2ANeck, TextAlignHead
-from mmfas.models.released_mmda import mmfas_to_released_mmda, released_mmda_to_mmfas
+from mmfas.models.weights.mmda import mmfas_to_released_mmda, released_mmda_to_mmfas
 from mmfas.registry import FUSION_NECKS, HEADS
 from mmfas.structures import MODALITIES, FusedFeatures
 from mmfas.utils.checkpoint import load_checkpoint

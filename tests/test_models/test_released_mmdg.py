@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmfas.cli.released_mmdg_to_mmfas import main
 from mmfas.models import MultiModalFAS
-from mmfas.models.released_mmdg import mmfas_to_released_mmdg, released_mmdg_to_mmfas
+from mmfas.models.weights.mmdg import mmfas_to_released_mmdg, released_mmdg_to_mmfas
 from mmfas.registry import MODELS
 from mmfas.structures import MODALITIES
 from mmfas.utils.checkpoint import load_checkpoint, load_into

@@ -71,7 +71,9 @@ def run_blocks(codes: list[str], folder: str, errors: str) -> None:
 def fresh_process() -> Iterator[Any]:
     """Start processes that have torch and the engine imported already: one import for all pages."""
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['torch', 'mmengine.runner', 'mmpretrain.models', 'mmfas.apis.check', __name__])
+    context.set_forkserver_preload(
+        ['torch', 'mmengine.runner', 'mmpretrain.models', 'mmfas.config.check', __name__]
+    )
     os.environ.setdefault('MPLBACKEND', 'Agg')
     yield context.Process
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from random_photos import photo_config
 
-from mmfas.apis.anchor_view import view_anchors
-from mmfas.apis.scoring import ScoreError, build_model, load_samples, score_in_batches
+from mmfas.analysis.anchor_view import view_anchors
+from mmfas.apis.scoring import ScoreError, load_model, load_samples, score_in_batches
 from mmfas.cli.vis_anchors import main
 from mmfas.visualization.anchor_plots import draw_anchor_cosines, draw_attention, plot_noise_weight
 
@@ -26,8 +26,8 @@ def _small_and_quiet(small_and_quiet: None) -> Iterator[None]:
 
 def test_a_view_is_what_the_model_does(tmp_path: Path) -> None:
     cfg = photo_config('MD2ANeck', 'TextAlignHead')
-    torch.save(build_model(cfg, None).state_dict(), tmp_path / 'a.pth')
-    model = build_model(cfg, str(tmp_path / 'a.pth'))
+    torch.save(load_model(cfg, None).state_dict(), tmp_path / 'a.pth')
+    model = load_model(cfg, str(tmp_path / 'a.pth'))
     views = [view_anchors(cfg, str(tmp_path / 'a.pth'), face=2, batch_size=size) for size in (2, 5)]
     torch.testing.assert_close(views[0].attention, views[1].attention)
     view, samples = views[0], load_samples(cfg)
@@ -88,7 +88,7 @@ def test_a_u_has_its_states_named_and_random_anchors_are_told() -> None:
 def test_command_draws_checkpoints_with_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg = photo_config('MD2ANeck', 'TextAlignHead')
     cfg.dump(tmp_path / 'c.py')
-    model = build_model(cfg, None)
+    model = load_model(cfg, None)
     for epoch in (1, 2):
         torch.save(model.state_dict(), tmp_path / f'epoch_{epoch}.pth')
         torch.nn.init.zeros_(model.neck.attention.lambdas)

@@ -11,8 +11,8 @@ import torch
 from mmengine.config import Config
 from random_photos import RandomPhotos, photo_config
 
-from mmfas.apis.expert_usage import measure_expert_usage
-from mmfas.apis.scoring import ScoreError, build_model
+from mmfas.analysis.expert_usage import measure_expert_usage
+from mmfas.apis.scoring import ScoreError, load_model
 from mmfas.structures import MODALITIES
 from mmfas.visualization.expert_plots import draw_routing, plot_expert_usage, plot_usage_entropy
 from mmfas.visualization.style import save_figure
@@ -44,7 +44,7 @@ def test_usage_counts_every_choice_of_every_sample() -> None:
 
 def test_usage_is_that_of_the_maps_and_not_of_the_batches(tmp_path: Path) -> None:
     cfg = config()
-    model = build_model(cfg, None)
+    model = load_model(cfg, None)
     torch.save(model.state_dict(), tmp_path / 'epoch_1.pth')
     usages = [measure_expert_usage(cfg, str(tmp_path / 'epoch_1.pth'), batch_size=size) for size in (1, 5)]
     assert torch.equal(usages[0].counts, usages[1].counts) and torch.equal(usages[0].routing, usages[1].routing)

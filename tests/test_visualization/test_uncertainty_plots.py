@@ -12,8 +12,8 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import Dataset
 
-from mmfas.apis.scoring import ScoreError, build_model
-from mmfas.apis.uncertainty_maps import uncertainty_maps
+from mmfas.analysis.uncertainty_maps import uncertainty_maps
+from mmfas.apis.scoring import ScoreError, load_model
 from mmfas.cli.vis_uncertainty import main
 from mmfas.registry import BACKBONES, DATASETS, FUSION_NECKS
 from mmfas.structures import MODALITIES, FASDataSample
@@ -58,7 +58,7 @@ def config(neck: str = 'UAdapterNeck') -> Config:
 
 def test_maps_are_those_of_the_neck_and_of_each_sample_alone(tmp_path: Path) -> None:
     cfg = config()
-    model = build_model(cfg, None)
+    model = load_model(cfg, None)
     torch.save(model.state_dict(), tmp_path / 'epoch_1.pth')
     found = uncertainty_maps(cfg, str(tmp_path / 'epoch_1.pth'), max_samples=9)
     assert [maps.sample_id for maps in found] == [f'W/photo_{i}.png' for i in range(3)]

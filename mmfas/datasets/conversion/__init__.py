@@ -4,14 +4,14 @@ Only what the lists name is converted. Nothing in here imports torch or mmengine
 `docs/en/datasets.md` says where to ask for the sets, and what is known and what assumed of their layouts.
 """
 
-from .casia_surf import CasiaSurfConverter
-from .cefa import CefaConverter
-from .convert import convert_dataset
-from .needed import Needed, Recording, Target, read_needed
-from .padisi import PadisiConverter
-from .report import KINDS, ConversionReport, Oddity
-from .unit import Converted, Converter, Plan, Unit
-from .wmca import WmcaConverter
+from mmfas.datasets.conversion.casia_surf import CasiaSurfConverter
+from mmfas.datasets.conversion.cefa import CefaConverter
+from mmfas.datasets.conversion.convert import convert_dataset
+from mmfas.datasets.conversion.needed import Needed, Recording, Target, read_needed
+from mmfas.datasets.conversion.padisi import PadisiConverter
+from mmfas.datasets.conversion.report import KINDS, ConversionReport, Oddity
+from mmfas.datasets.conversion.unit import Converted, Converter, Plan, Unit
+from mmfas.datasets.conversion.wmca import WmcaConverter
 
 __all__ = [
     'KINDS',

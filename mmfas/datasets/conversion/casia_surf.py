@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .frame_folders import Key, match_recordings, read_frames, walk_recordings
-from .needed import Needed
-from .report import Oddity
-from .unit import Converted, Plan, Unit
+from mmfas.datasets.conversion.frame_folders import Key, match_recordings, read_frames, walk_recordings
+from mmfas.datasets.conversion.needed import Needed
+from mmfas.datasets.conversion.report import Oddity
+from mmfas.datasets.conversion.unit import Converted, Plan, Unit
 
 __all__ = ['CasiaSurfConverter']
 

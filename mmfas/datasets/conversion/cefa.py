@@ -26,12 +26,11 @@ from typing import Any
 
 import numpy as np
 
+from mmfas.datasets.conversion.frame_folders import Frame, Key, match_recordings, read_frames, walk_recordings
+from mmfas.datasets.conversion.needed import Needed
+from mmfas.datasets.conversion.report import Oddity
+from mmfas.datasets.conversion.unit import Converted, Plan, Unit
 from mmfas.datasets.image_files import encode_jpeg
-
-from .frame_folders import Frame, Key, match_recordings, read_frames, walk_recordings
-from .needed import Needed
-from .report import Oddity
-from .unit import Converted, Plan, Unit
 
 __all__ = ['BORDER_LEVEL', 'CefaConverter', 'content_box']
 

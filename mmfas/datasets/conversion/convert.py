@@ -7,12 +7,11 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 
-from mmfas.datasets.chunks import ChunkEntry, digest, is_complete, run_tasks, write_atomic
-
-from .journal import Entry, Journal
-from .needed import SPLITS, Needed, Recording, read_needed
-from .report import ConversionReport
-from .unit import Converter, Unit
+from mmfas.datasets.conversion.journal import Entry, Journal
+from mmfas.datasets.conversion.needed import SPLITS, Needed, Recording, read_needed
+from mmfas.datasets.conversion.report import ConversionReport
+from mmfas.datasets.conversion.unit import Converter, Unit
+from mmfas.utils.jobs import ChunkEntry, digest, is_complete, run_tasks, write_atomic
 
 __all__ = ['CONVERSION_VERSION', 'convert_dataset', 'report_path']
 

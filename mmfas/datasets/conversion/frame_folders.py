@@ -11,11 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmfas.datasets.conversion.needed import Needed, Recording, Target
+from mmfas.datasets.conversion.report import Oddity
+from mmfas.datasets.conversion.unit import Plan, Unit
 from mmfas.datasets.image_files import decode_image, read_image_bytes
-
-from .needed import Needed, Recording, Target
-from .report import Oddity
-from .unit import Plan, Unit
 
 __all__ = ['Frame', 'Key', 'match_recordings', 'read_frames', 'walk_recordings']
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from mmfas.datasets.chunks import ChunkEntry, write_atomic
-
-from .report import Oddity
+from mmfas.datasets.conversion.report import Oddity
+from mmfas.utils.jobs import ChunkEntry, write_atomic
 
 __all__ = ['Entry', 'Journal']
 

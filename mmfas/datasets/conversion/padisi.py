@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmfas.datasets.conversion.needed import Needed
+from mmfas.datasets.conversion.report import Oddity
+from mmfas.datasets.conversion.unit import Converted, Plan, Unit
 from mmfas.datasets.image_files import PADISI_SIZE, read_padisi
-
-from .needed import Needed
-from .report import Oddity
-from .unit import Converted, Plan, Unit
 
 __all__ = ['META_FILE', 'PadisiConverter']
 

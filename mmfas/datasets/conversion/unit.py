@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from .needed import Needed, Recording
-from .report import Oddity
+from mmfas.datasets.conversion.needed import Needed, Recording
+from mmfas.datasets.conversion.report import Oddity
 
 __all__ = ['Converted', 'Converter', 'Plan', 'Unit']
 

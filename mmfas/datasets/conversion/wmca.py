@@ -25,11 +25,10 @@ from typing import Any
 
 import numpy as np
 
+from mmfas.datasets.conversion.needed import Needed, Target
+from mmfas.datasets.conversion.report import Oddity
+from mmfas.datasets.conversion.unit import Converted, Plan, Unit
 from mmfas.datasets.image_files import encode_jpeg
-
-from .needed import Needed, Target
-from .report import Oddity
-from .unit import Converted, Plan, Unit
 
 __all__ = ['KNOWN_MISMATCHES', 'WmcaConverter']
 

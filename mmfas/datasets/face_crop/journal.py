@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmfas.datasets.chunks import write_atomic
 from mmfas.datasets.face_crop.samples import CropTask
+from mmfas.utils.jobs import write_atomic
 
 __all__ = ['JOURNAL_NAME', 'Outcome', 'is_done', 'read_journal', 'stamp_of', 'start_journal']
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mmfas.datasets.annotations import OWN_DATA_COLUMNS
-from mmfas.datasets.chunks import write_atomic
 from mmfas.datasets.face_crop.journal import WRITTEN, Outcome
 from mmfas.datasets.face_crop.samples import CropTask
+from mmfas.utils.jobs import write_atomic
 
 __all__ = ['CropReport', 'write_results']
 

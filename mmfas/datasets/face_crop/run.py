@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmfas.datasets.chunks import run_tasks, write_atomic
 from mmfas.datasets.detectors.base import BaseFaceDetector, build_detector
 from mmfas.datasets.face_crop.geometry import CropSpec, crop_sample
 from mmfas.datasets.face_crop.journal import (
@@ -29,6 +28,7 @@ from mmfas.datasets.face_crop.report import CropReport, write_results
 from mmfas.datasets.face_crop.samples import CropTask, read_records, tasks_of
 from mmfas.datasets.image_files import JPEG_START, decode_image, read_image_bytes
 from mmfas.structures import check_modalities
+from mmfas.utils.jobs import run_tasks, write_atomic
 
 __all__ = ['crop_dataset', 'read_picture']
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmfas.registry import HOOKS
 from mmfas.utils.checkpoint import CheckpointError, misfits, plain, write_atomically
-from mmfas.utils.compat import plain_message_hub
+from mmfas.utils.message_hub import plain_message_hub
 from mmfas.version import __version__
 
 _BACKEND = 'mmfas_atomic'

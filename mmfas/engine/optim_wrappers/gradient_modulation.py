@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from mmfas.engine.modulators import BaseModulator, ModalityGradients
 from mmfas.engine.modulators.segments import inner_products, ratio
-from mmfas.engine.optim_wrappers.layout import GradientLayout, Pieces, owned_pieces
-from mmfas.engine.optim_wrappers.sums import GradientSums
+from mmfas.engine.optim_wrappers.gradient_layout import GradientLayout, Pieces, owned_pieces
+from mmfas.engine.optim_wrappers.gradient_sums import GradientSums
 from mmfas.registry import GRADIENT_MODULATORS, OPTIM_WRAPPERS
 from mmfas.structures import LossTerms
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from mmengine.evaluator import BaseMetric
 
+from mmfas.evaluation.evaluate import FASReport, dev_threshold, evaluate_scores
 from mmfas.evaluation.functional import Threshold, parse_criterion
-from mmfas.evaluation.report import FASReport, dev_threshold, evaluate_scores
-from mmfas.evaluation.scores import ScoreTable
+from mmfas.evaluation.score_table import ScoreTable
 from mmfas.registry import METRICS
 
 #: What a report says at its threshold, in the order of its table.

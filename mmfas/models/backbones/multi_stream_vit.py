@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from mmfas.models.backbones.base import BaseTrunk
 from mmfas.models.backbones.pretrained import fit_vit_weights
-from mmfas.models.backbones.vit_parts import EMBEDDINGS, StreamEmbedding, ViTBlock
+from mmfas.models.backbones.stream_embedding import EMBEDDINGS, StreamEmbedding
+from mmfas.models.backbones.vit_block import ViTBlock
 from mmfas.models.layers import RepeatableGELU
 from mmfas.models.specs import OwnedParameter, owned_slices
 from mmfas.registry import BACKBONES, MODELS
@@ -169,7 +170,8 @@ class MultiStreamViT(BaseTrunk):
         Raises:
             ValueError: If tensors are missing, left over or of another shape; all are listed.
         """
-        self.load_state_dict(fit_vit_weights(state_dict, self))
+        own = self.state_dict()
+        self.load_state_dict(fit_vit_weights(state_dict, own, self.embedding, owner=type(self).__name__))
 
 
 def _build_vit(vit: Mapping[str, Any], pooling: str) -> Any:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from mmfas.models.backbones.vit_parts import resize_positions
-
-if TYPE_CHECKING:
-    from mmfas.models.backbones.multi_stream_vit import MultiStreamViT
+from mmfas.models.backbones.stream_embedding import StreamEmbedding, resize_positions
 
 #: mmpretrain's name of an embedding -> ours.
 EMBEDDING_NAMES = {
@@ -35,12 +31,16 @@ def strip_prefix(state_dict: Mapping[str, Tensor], *prefixes: str) -> dict[str, 
     return dict(state_dict)
 
 
-def fit_vit_weights(state_dict: Mapping[str, Tensor], trunk: MultiStreamViT) -> dict[str, Tensor]:
-    """Rename and reshape weights so that `trunk.load_state_dict` takes them.
+def fit_vit_weights(
+    state_dict: Mapping[str, Tensor], wanted: Mapping[str, Tensor], embedding: StreamEmbedding, *, owner: str
+) -> dict[str, Tensor]:
+    """Rename and reshape weights so that a transformer trunk takes them.
 
     Args:
         state_dict: Weights in mmpretrain's names, or of an mmfas trunk.
-        trunk: The trunk to be filled.
+        wanted: State dict of the trunk to be filled.
+        embedding: Embedding of that trunk.
+        owner: Name of the trunk, for messages.
 
     Returns:
         A state dict of the trunk.
@@ -51,19 +51,18 @@ def fit_vit_weights(state_dict: Mapping[str, Tensor], trunk: MultiStreamViT) -> 
     state = {_our_name(name): value for name, value in strip_prefix(state_dict, 'trunk.', 'backbone.').items()}
     for name in ('embedding.patch_weight', 'embedding.patch_bias'):
         # mmpretrain: (C, ...), ours: (G, C, ...)
-        if name in state and state[name].dim() + 1 == trunk.state_dict().get(name, state[name]).dim():
+        if name in state and state[name].dim() + 1 == wanted.get(name, state[name]).dim():
             state[name] = state[name][None]
     positions = state.get('embedding.pos_embed')
     if positions is not None:
-        state['embedding.pos_embed'] = _fit_positions(positions, trunk)
-    wanted = trunk.state_dict()
+        state['embedding.pos_embed'] = _fit_positions(positions, embedding)
     for name, value in state.items():
         if name.startswith('embedding.') and name in wanted and value.shape[0] == 1:
             state[name] = value.expand(wanted[name].shape[0], *value.shape[1:])
-    if not trunk.vit.final_norm:
-        # every file has the norm; a trunk without one has no use for it
+    if not any(name.startswith('vit.ln1.') for name in wanted):
+        # every file has the final norm; a trunk without one has no use for it
         state = {name: value for name, value in state.items() if not name.startswith('vit.ln1.')}
-    check_fit(state, wanted, type(trunk).__name__)
+    check_fit(state, wanted, owner)
     return state
 
 
@@ -92,15 +91,15 @@ def _our_name(name: str) -> str:
     return name if name.startswith(('vit.', 'embedding.', 'projection.')) else f'vit.{name}'
 
 
-def _fit_positions(positions: Tensor, trunk: MultiStreamViT) -> Tensor:
+def _fit_positions(positions: Tensor, embedding: StreamEmbedding) -> Tensor:
     """Drop the class position where there is no class token, and interpolate a square grid."""
-    prefix = trunk.num_prefix
-    wanted = trunk.embedding.pos_embed.shape[1]
+    prefix = embedding.num_prefix
+    wanted = embedding.pos_embed.shape[1]
     patches = positions.shape[1] - prefix
     if prefix == 0 and math.isqrt(patches) ** 2 != patches and math.isqrt(patches - 1) ** 2 == patches - 1:
         positions, patches = positions[:, 1:], patches - 1
     side = math.isqrt(patches)
     if positions.shape[1] == wanted or side * side != patches:
         return positions
-    grid = trunk.embedding.base_grid
-    return resize_positions(positions, (side, side), grid, num_prefix=prefix, mode=trunk.embedding.mode)
+    grid = embedding.base_grid
+    return resize_positions(positions, (side, side), grid, num_prefix=prefix, mode=embedding.mode)

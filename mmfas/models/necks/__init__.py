@@ -1,20 +1,16 @@
 """Fusion necks: where the modalities meet."""
 
+from mmfas.models.layers.uncertainty import Uncertainty
 from mmfas.models.necks.ama import AMANeck
 from mmfas.models.necks.base import BaseFusionNeck, State, concat_streams, grid_of, zero_absent
 from mmfas.models.necks.concat import ConcatNeck
 from mmfas.models.necks.cross_attention import CrossAttentionNeck
+from mmfas.models.necks.grouped_u_adapter import GroupedUAdapter
+from mmfas.models.necks.isolated_gating_adapter import BlockArithmetic, IsolatedGatingAdapter
 from mmfas.models.necks.isolated_gating_moe import IsolatedGatingMoENeck
-from mmfas.models.necks.isolated_gating_parts import (
-    BlockArithmetic,
-    IsolatedGatingAdapter,
-    PromptBypass,
-    PromptGenerator,
-    PromptOptions,
-)
 from mmfas.models.necks.md2a import MD2ANeck
+from mmfas.models.necks.prompt import PromptBypass, PromptGenerator, PromptOptions
 from mmfas.models.necks.u_adapter import UAdapterNeck
-from mmfas.models.necks.u_adapter_parts import GroupedUAdapter, Uncertainty
 
 __all__ = [
     'AMANeck',

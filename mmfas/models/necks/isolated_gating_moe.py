@@ -15,12 +15,8 @@ from torch.nn import functional
 
 from mmfas.models.layers.product_key_experts import Routing, balance_loss, router_z_loss
 from mmfas.models.necks.base import BaseFusionNeck, State, grid_of, zero_absent
-from mmfas.models.necks.isolated_gating_parts import (
-    BlockArithmetic,
-    IsolatedGatingAdapter,
-    PromptGenerator,
-    PromptOptions,
-)
+from mmfas.models.necks.isolated_gating_adapter import BlockArithmetic, IsolatedGatingAdapter
+from mmfas.models.necks.prompt import PromptGenerator, PromptOptions
 from mmfas.models.specs import Block, StreamSpec
 from mmfas.registry import FUSION_NECKS
 from mmfas.structures import FusedFeatures, FusionContext

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmfas.models.layers.uncertainty import Uncertainty
 from mmfas.models.necks.base import BaseFusionNeck, State, concat_streams, grid_of, zero_absent
-from mmfas.models.necks.u_adapter_parts import GroupedUAdapter, Uncertainty
+from mmfas.models.necks.grouped_u_adapter import GroupedUAdapter
 from mmfas.models.specs import Block, OwnedParameter, StreamSpec
 from mmfas.registry import FUSION_NECKS
 from mmfas.structures import FusedFeatures, FusionContext

@@ -53,7 +53,7 @@ def test_an_absent_image_has_no_influence_at_all() -> None:
 
 
 def test_its_config_passes_the_check_and_builds() -> None:
-    from mmfas.apis.check import check_config
+    from mmfas.config.check import check_config
     from mmfas.registry import MODELS
 
     (path,) = (PROJECT / 'configs').glob('*.py')

@@ -1,0 +1,245 @@
+"""Testing: from a config and a checkpoint to score files, a report and figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+
+from mmfas.apis.scoring import ScoreError, build_loader, load_model, prepare_scoring, score_loader
+from mmfas.evaluation import FASReport, ScoreTable, dev_threshold, evaluate_scores, parse_criterion, summarise
+from mmfas.utils.checkpoint import load_checkpoint, sha256_of
+from mmfas.version import __version__
+
+
+@dataclass(frozen=True)
+class TestRules:
+    """How scores become numbers.
+
+    Args:
+        criterion: How the dev scores fix the threshold, such as `'eer'` (see `mmfas.evaluation`).
+        level: `'frame'`, `'video'` or `'subject'`.
+        how: `'mean'`, `'median'` or `'max'` of a video's frames.
+        num_bootstrap: Replicates of the bootstrap intervals, 0 for none.
+        allow_duplicates: Accept a sample id more than once, as some published lists repeat frames.
+    """
+
+    __test__ = False  # its name makes pytest look into it
+
+    criterion: str = 'eer'
+    level: str = 'frame'
+    how: str = 'mean'
+    num_bootstrap: int = 1000
+    allow_duplicates: bool = False
+
+    @classmethod
+    def from_config(cls, cfg: Config, **changes: Any) -> TestRules:
+        """Take the rules of the validation metric, changed where a value is given.
+
+        Args:
+            cfg: Config whose `val_evaluator` may be a `FASMetric`.
+            **changes: Values by field name; None keeps that of the config.
+        """
+        metrics = cfg.get('val_evaluator') or []
+        metrics = [metrics] if isinstance(metrics, dict) else metrics
+        found = next((dict(m) for m in metrics if str(m.get('type')).endswith('FASMetric')), {})
+        rules = {name: found[name] for name in ('criterion', 'level', 'how') if name in found}
+        return cls(**{**rules, **{name: value for name, value in changes.items() if value is not None}})
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What a test run found.
+
+    Args:
+        reports: One report per test set, in the order of the config.
+        tables: Scores by test set name.
+        dev: Scores that fixed the threshold; None without a dev split.
+        files: Every file that was written, by what it is.
+    """
+
+    __test__ = False
+
+    reports: tuple[FASReport, ...]
+    tables: dict[str, ScoreTable]
+    dev: ScoreTable | None
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """Return one table with a row per test set, for a terminal."""
+        return summarise(self.reports)
+
+
+def test_loaders(cfg: Config) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name every test set of a config.
+
+    Args:
+        cfg: Config with `test_dataloader` (named `'test'`) and, optionally, `extra_test_dataloaders`.
+
+    Yields:
+        Name and loader config.
+    """
+    if cfg.get('test_dataloader'):
+        yield 'test', cfg.test_dataloader
+    for name, loader in (cfg.get('extra_test_dataloaders') or {}).items():
+        yield f'test-{name}', loader
+
+
+test_loaders.__test__ = False  # type: ignore[attr-defined]
+
+
+def test(
+    cfg: Config,
+    checkpoint: str,
+    out_dir: str | Path,
+    *,
+    dev_scores: str | None = None,
+    rules: TestRules | None = None,
+    plots: bool = True,
+) -> TestResult | None:
+    """Score the dev split and every test set, and write what can be said of them.
+
+    The dev scores come from `val_dataloader` and fix the threshold, which is then applied to every test set.
+    Written are `dev.csv`, `test.csv` (`test-<name>.csv` for the extra ones), `report.json`, `report.md`, figures.
+    All data sets are found before the first is scored, and scores are kept as files even if no report can be made.
+
+    Args:
+        cfg: Whole config; check it first with `mmfas.apis.check_config`.
+        checkpoint: File with the weights.
+        out_dir: Folder for the files.
+        dev_scores: Score file of the dev split, instead of scoring it again.
+        rules: How scores become numbers; those of the config's `val_evaluator` if None.
+        plots: Draw the figures.
+
+    Returns:
+        The result; None in every process but the main one.
+
+    Raises:
+        ScoreError: If the config has no test set, dev and test share samples, or dev lacks a class.
+        ValueError: If `out_dir` is a file.
+        FileNotFoundError: If a file does not exist.
+        CheckpointError: If the checkpoint is damaged, refused or does not fit.
+    """
+    loaders = dict(test_loaders(cfg))
+    if not loaders:
+        raise ScoreError('the config has no test set: give it test_dataloader=dict(...)')
+    rules = rules or TestRules.from_config(cfg)
+    dev, out_dir = _read_dev(dev_scores, rules), _make_folder(out_dir)
+    prepare_scoring(cfg)
+    model = load_model(cfg, checkpoint)
+    if dev is None and cfg.get('val_dataloader'):
+        loaders = {'dev': cfg.val_dataloader, **loaders}
+    built = {name: build_loader(loader) for name, loader in loaders.items()}
+    tables, files = {}, {} if dev is None else _write_scores(out_dir, 'dev', dev)
+    for name in loaders:
+        # Taken out, so that the workers of a loader end with it.
+        table = score_loader(model, built.pop(name), allow_duplicates=rules.allow_duplicates)
+        if table is not None:
+            tables[name] = table
+            files.update(_write_scores(out_dir, name, table))
+    if not is_main_process():
+        return None
+    dev = tables.pop('dev', dev)
+    reports = _judge(tables, dev, rules)
+    files.update(_write_report(out_dir, reports, _origin(cfg, checkpoint)))
+    if plots:
+        files.update(_draw(out_dir, reports, tables, dev, rules))
+    return TestResult(reports, tables, dev, files)
+
+
+test.__test__ = False  # type: ignore[attr-defined]
+
+
+def _read_dev(path: str | None, rules: TestRules) -> ScoreTable | None:
+    """Find what is wrong with the rules and a given score file before anything is scored."""
+    try:
+        rule = parse_criterion(rules.criterion)
+        dev = None if path is None else ScoreTable.from_csv(path, allow_duplicates=rules.allow_duplicates)
+        if dev is not None and rule.kind != 'fixed':
+            dev_threshold(dev, criterion=rules.criterion, level=rules.level, how=rules.how)
+    except ValueError as error:
+        raise ScoreError(str(error)) from error
+    return dev
+
+
+def _make_folder(path: str | Path) -> Path:
+    """Make the folder of the results before anything is scored."""
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"the results cannot go into '{folder}', which is a file; give --out a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _judge(tables: dict[str, ScoreTable], dev: ScoreTable | None, rules: TestRules) -> tuple[FASReport, ...]:
+    """Make one report per test set."""
+    options: dict[str, Any] = dict(
+        criterion=rules.criterion, level=rules.level, how=rules.how, num_bootstrap=rules.num_bootstrap
+    )
+    try:
+        return tuple(evaluate_scores(table, dev=dev, name=name, **options) for name, table in tables.items())
+    except ValueError as error:
+        raise ScoreError(str(error)) from error
+
+
+def _origin(cfg: Config, checkpoint: str) -> dict[str, Any]:
+    """Say where the numbers come from."""
+    meta = load_checkpoint(checkpoint).get('meta', {})
+    return dict(
+        config=cfg.filename,
+        checkpoint=str(checkpoint),
+        sha256=sha256_of(checkpoint),
+        epoch=meta.get('epoch'),
+        seed=meta.get('seed'),
+        mmfas_version=__version__,
+    )
+
+
+def _write_scores(out_dir: Path, name: str, table: ScoreTable) -> dict[str, Path]:
+    """Write a score file; return its path by what it is. Only the main process writes."""
+    path = out_dir / f'{name}.csv'
+    if is_main_process():
+        table.to_csv(path)
+    return {f'{name} scores': path}
+
+
+def _write_report(out_dir: Path, reports: tuple[FASReport, ...], origin: dict[str, Any]) -> dict[str, Path]:
+    """Write the report as JSON and as Markdown; return their paths."""
+    files = {}
+    files['report (JSON)'], files['report'] = out_dir / 'report.json', out_dir / 'report.md'
+    content = dict(origin=origin, reports=[report.to_dict() for report in reports])
+    files['report (JSON)'].write_text(json.dumps(content, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+    lines = ['# Test report', '', *(f'* {key}: `{value}`' for key, value in origin.items()), '']
+    lines += [summarise(reports, markdown=True), '', *(report.markdown() for report in reports)]
+    files['report'].write_text('\n'.join(lines), encoding='utf-8')
+    return files
+
+
+def _draw(
+    out_dir: Path,
+    reports: tuple[FASReport, ...],
+    tables: dict[str, ScoreTable],
+    dev: ScoreTable | None,
+    rules: TestRules,
+) -> dict[str, Path]:
+    """Draw every figure that the scores define; matplotlib is imported here, as it takes its time."""
+    from mmfas.visualization import save_score_plots
+
+    point = reports[0].operating
+    fixed = point.threshold if point is not None and dev is None else None
+    print_log('Drawing ROC, DET, histogram and error bars', logger='current')
+    return save_score_plots(
+        tables,
+        out_dir,
+        dev=dev,
+        threshold=fixed,
+        criterion=rules.criterion,
+        level=rules.level,
+        how=rules.how,
+    )

@@ -1,0 +1,168 @@
+"""Training: from a checked config to a finished run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mmfas.registry import register_all_modules
+from mmfas.utils.compat import unscope_functions
+from mmfas.utils.distributed import start_distributed
+
+#: Optimizer wrapper -> the one that does the same in mixed precision.
+AMP_WRAPPERS = {
+    'OptimWrapper': 'AmpOptimWrapper',
+    'AmpOptimWrapper': 'AmpOptimWrapper',
+    'GradientModulationOptimWrapper': 'AmpGradientModulationOptimWrapper',
+    'AmpGradientModulationOptimWrapper': 'AmpGradientModulationOptimWrapper',
+}
+
+
+def train(cfg: Config) -> Runner:
+    """Train the model of a config.
+
+    Args:
+        cfg: Whole config with a `work_dir`; check it first with `mmfas.apis.check_config`.
+
+    Returns:
+        The runner after training; `runner.model` is the trained model.
+
+    Raises:
+        FloatingPointError: If a loss or weight is no longer finite.
+        CheckpointError: If a file to load or resume from is damaged, refused or does not fit.
+    """
+    register_all_modules()
+    cfg = cfg.copy()
+    start_distributed(cfg.get('launcher', 'none'))
+    fit_to_device(cfg)
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if isinstance(cfg.get(key), Mapping):
+            cfg[key] = unscope_functions(cfg[key])
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+def fit_to_device(cfg: Config) -> None:
+    """Complete the model wrapper of a distributed run; without a GPU it must not be given device ids.
+
+    Args:
+        cfg: Config, changed in place.
+    """
+    if cfg.get('launcher', 'none') == 'none':
+        return
+    wrapper = ConfigDict(cfg.get('model_wrapper_cfg') or dict(broadcast_buffers=False))
+    kind = wrapper.get('type', 'FASDistributedDataParallel')
+    # mmengine looks this one type up without the default scope.
+    wrapper.type = f'mmfas.{kind}' if isinstance(kind, str) and '.' not in kind else kind
+    if not torch.cuda.is_available():
+        wrapper.device_ids = None
+    cfg.model_wrapper_cfg = wrapper
+
+
+def use_amp(cfg: Config) -> None:
+    """Switch a config to mixed precision, keeping what its optimizer wrapper does.
+
+    Args:
+        cfg: Config, changed in place.
+
+    Raises:
+        ValueError: If no mixed-precision twin of the wrapper is known.
+    """
+    wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if wrapper not in AMP_WRAPPERS:
+        raise ValueError(
+            f"--amp knows no mixed-precision twin of optim_wrapper.type='{wrapper}' (known: "
+            f'{", ".join(AMP_WRAPPERS)}); name one that supports it in the config instead of --amp'
+        )
+    cfg.optim_wrapper.type = AMP_WRAPPERS[wrapper]
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def skip_validation(cfg: Config) -> None:
+    """Remove the validation from a config, and the hooks that live on its metrics.
+
+    Args:
+        cfg: Config, changed in place.
+    """
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if isinstance(checkpoint, dict):
+        checkpoint.pop('save_best', None)
+        checkpoint.pop('rule', None)
+    if cfg.get('custom_hooks'):
+        stopping = ('EarlyStoppingHook', 'ResumableEarlyStoppingHook')
+        cfg.custom_hooks = [
+            hook for hook in cfg.custom_hooks if not (isinstance(hook, Mapping) and hook.get('type') in stopping)
+        ]
+
+
+def use_scaled_lr(cfg: Config) -> None:
+    """Switch on the scaling of the learning rate by the total batch size.
+
+    Args:
+        cfg: Config, changed in place.
+
+    Raises:
+        ValueError: If the config does not say for which batch size its rate is meant.
+    """
+    if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
+        raise ValueError(
+            '--auto-scale-lr needs to know the batch size that the learning rate is meant for: '
+            'add auto_scale_lr=dict(base_batch_size=...) to the config'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def find_latest(work_dir: str | Path) -> Path | None:
+    """Find the checkpoint a stopped run continues from.
+
+    Args:
+        work_dir: Folder of the run.
+
+    Returns:
+        The file that `last_checkpoint` names if it is there, else the newest `epoch_N.pth` or `iter_N.pth`, else
+        None. The folder may have been moved or copied.
+    """
+    folder = Path(work_dir)
+    pointer = folder / 'last_checkpoint'
+    if pointer.is_file():
+        named = Path(pointer.read_text(encoding='utf-8').strip())
+        # Its own file first: in a copy of a run, the pointer still names the original.
+        for candidate in (folder / named.name, named):
+            if named.name and candidate.is_file():
+                return candidate
+    numbered = {
+        int(found.group(1)): path
+        for path in folder.glob('*.pth')
+        if (found := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name))
+    }
+    return numbered[max(numbered)] if numbered else None
+
+
+def resume_from(cfg: Config, source: str) -> None:
+    """Let a run continue from a checkpoint.
+
+    Args:
+        cfg: Config with a `work_dir`, changed in place.
+        source: Path of a checkpoint, or `'auto'` for the latest of the work dir. Where that has none, the run
+            starts from the beginning, so that one command serves for start and restart.
+
+    Raises:
+        FileNotFoundError: If the path does not exist.
+    """
+    path = find_latest(cfg.work_dir) if source == 'auto' else Path(source)
+    if path is None:
+        print_log(f'--resume: no checkpoint in {cfg.work_dir}, so the run starts from the beginning', 'current')
+        return
+    if not path.is_file():
+        raise FileNotFoundError(f"--resume: checkpoint '{path}' does not exist or is not a file")
+    cfg.resume = True
+    cfg.load_from = str(path)

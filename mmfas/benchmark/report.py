@@ -1,0 +1,158 @@
+"""The report of a benchmark: Markdown, JSON and one HTML page, all from the same tables and records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmfas.apis.model_index import read_model_index
+from mmfas.benchmark.records import Record, full_disk_named
+from mmfas.benchmark.tables import Chosen, Table, build_tables, data_text
+from mmfas.utils.checkpoint import write_atomically
+
+_SCORINGS = (
+    'ours: the threshold is the EER point of the dev scores (val lists of the source domains; in Protocol 2 with '
+    'the same modalities missing), applied to the test set.',
+    'paper (oracle): threshold and epoch chosen on the test set itself, as published numbers are made; never '
+    'compare it with ours.',
+    'published: what the paper of the method prints for the real sets (`mmfas/evaluation/published.yml`), with '
+    'threshold and mostly epoch chosen on the test set; compare it with the column paper, on real sets only.',
+    'Several seeds: mean ± half width of the 95 % interval of the mean (Student t). The first table of a protocol '
+    'takes seeds that have all its splits, the second one every seed of a split.',
+)
+
+_OTHER_DATA = (
+    'These records are of SynthFAS, the published numbers of real faces: no number is comparable with its '
+    'neighbour, they only show which methods the papers found better.'
+)
+
+
+def origin(chosen: Chosen, protocols: Sequence[int]) -> dict[str, str]:
+    """Say where the numbers come from.
+
+    Args:
+        chosen: Records.
+        protocols: Protocols to show; records of others are not counted.
+
+    Returns:
+        Data, choice of epoch, commits, versions, devices and wall time as text; empty without records.
+    """
+    records = [record for record in chosen.records if record.protocol in protocols]
+    if not records:
+        return {}
+    trainings = _seconds_of_trainings(records)
+    hours = (sum(trainings.values()) + sum(record.seconds['score'] for record in records)) / 3600
+    commits = sorted({f'{record.commit}{"+" if record.dirty else ""}' for record in records})
+    return {
+        'data': data_text(records[0].data),
+        'epoch': 'last' if records[0].select == 'last' else 'best on dev',
+        'commits (+ with changes)': ', '.join(commits),
+        'torch': ', '.join(sorted({record.versions['torch'] for record in records})),
+        'devices': ', '.join(sorted({record.device for record in records})),
+        'records': f'{len(records)} cells of {len(trainings)} trainings, {hours:.2f} h of processes in all',
+    }
+
+
+def _seconds_of_trainings(records: Sequence[Record]) -> dict[tuple[str, ...], float]:
+    """Return the wall time of every training, once where several methods score its checkpoints."""
+    index = read_model_index()
+    trained_as = {name: entry.trained_as for name, entry in index.items() if entry.trained_as}
+    seconds: dict[tuple[str, ...], float] = {}
+    for record in records:
+        trained = trained_as.get(record.method, record.method)
+        key = (trained, json.dumps(record.options), record.cell.trained_split, str(record.seed))
+        seconds[key] = record.seconds['train']
+    return seconds
+
+
+def notes_of(chosen: Chosen) -> list[str]:
+    """Return what a reader must know of the columns, one sentence each.
+
+    Args:
+        chosen: Records.
+    """
+    is_synthetic = any(record.data['name'] == 'synthfas' for record in chosen.records)
+    return [*_SCORINGS, *([_OTHER_DATA] if is_synthetic else [])]
+
+
+def markdown_report(chosen: Chosen, protocols: Sequence[int]) -> str:
+    """Return the report as Markdown.
+
+    Args:
+        chosen: Records and methods.
+        protocols: Protocols to show.
+    """
+    # Sphinx: a page of its own, in no table of contents.
+    lines = ['---', 'orphan: true', '---', '', '# Benchmark', '']
+    lines += [*(f'* {name}: {text}' for name, text in origin(chosen, protocols).items()), '']
+    lines += [*(f'* {text}' for text in notes_of(chosen)), '']
+    lines += [table.markdown() for table in build_tables(chosen, protocols)]
+    if chosen.left_out:
+        lines += ['## Records that were left out', '', *(f'* {text}' for text in chosen.left_out), '']
+    return '\n'.join(lines)
+
+
+def json_report(chosen: Chosen, protocols: Sequence[int]) -> dict[str, Any]:
+    """Return the report as plain values: its tables as text and the numbers of every record.
+
+    Args:
+        chosen: Records and methods.
+        protocols: Protocols to show.
+    """
+    cells = [
+        {
+            'method': record.method,
+            'protocol': record.protocol,
+            'split': record.split,
+            'seed': record.seed,
+            'config_hash': record.config_hash,
+            'commit': record.commit,
+            'ours': record.report,
+            'paper': record.paper,
+        }
+        for record in chosen.records
+        if record.protocol in protocols
+    ]
+    tables = [vars(table) for table in build_tables(chosen, protocols)]
+    left_out = list(chosen.left_out)
+    return {'origin': origin(chosen, protocols), 'tables': tables, 'cells': cells, 'left_out': left_out}
+
+
+def write_report(chosen: Chosen, protocols: Sequence[int], records: str | Path, out_dir: str | Path) -> list[Path]:
+    """Write the report.
+
+    Args:
+        chosen: Records and methods.
+        protocols: Protocols to show.
+        records: Folder of the records, for the curves of their scores.
+        out_dir: Folder for `report.md`, `report.json` and `report.html`.
+
+    Returns:
+        The files.
+
+    Raises:
+        RecordError: If the disk is full, or a score file is missing or has changed.
+    """
+    from mmfas.benchmark.html_page import html_report  # takes matplotlib along
+
+    facts = [f'{name}: {text}' for name, text in origin(chosen, protocols).items()]
+    page = html_report(chosen, protocols, records, facts=facts, notes=notes_of(chosen))
+    content = json.dumps(json_report(chosen, protocols), indent=1, allow_nan=False) + '\n'
+    texts = {'report.md': markdown_report(chosen, protocols), 'report.json': content, 'report.html': page}
+    for name, text in texts.items():
+        with full_disk_named(Path(out_dir, name)):
+            write_atomically(text.encode(), Path(out_dir, name))
+    return [Path(out_dir, name) for name in texts]
+
+
+def terminal_report(chosen: Chosen, protocols: Sequence[int]) -> str:
+    """Return the tables for a terminal.
+
+    Args:
+        chosen: Records and methods.
+        protocols: Protocols to show.
+    """
+    tables: list[Table] = build_tables(chosen, protocols)
+    return '\n\n'.join([*(table.text() for table in tables), *chosen.left_out])

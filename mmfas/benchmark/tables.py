@@ -1,0 +1,308 @@
+"""Tables of the benchmark, made from records alone; what has no record says 'not run'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from statistics import mean
+from typing import Any
+
+from mmfas.benchmark.methods import Method, config_hash, row_names, short_name
+from mmfas.benchmark.plan import MISSING, SPLITS, missing_title, title_of
+from mmfas.benchmark.records import Record, RecordError
+from mmfas.evaluation.published import Published, read_published
+from mmfas.evaluation.tables import NOT_RUN, Row, markdown_table, percent_cell, text_table
+
+TITLES = {
+    1: 'Protocol 1: three domains to the fourth',
+    2: 'Protocol 2: the models of Protocol 1, modalities missing in the whole dev and test sets',
+    3: 'Protocol 3: two domains to the other two',
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Args:
+        caption: What it shows.
+        header: Column names.
+        rows: Cells, one tuple per row.
+        note: What stands below it.
+    """
+
+    caption: str
+    header: Row
+    rows: tuple[Row, ...]
+    note: str = ''
+
+    def text(self) -> str:
+        """Return the table for a terminal."""
+        return '\n'.join(filter(None, (self.caption, text_table(self.header, self.rows), self.note)))
+
+    def markdown(self) -> str:
+        """Return the table as a Markdown section."""
+        note = f'\n{self.note}\n' if self.note else ''
+        return f'## {self.caption}\n\n{markdown_table(self.header, self.rows)}\n{note}'
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Records that may stand in one table: of one data set and one way to choose the epoch, one config per method.
+
+    Args:
+        records: The records.
+        collections: Collection of every method by its name, in the order of the rows; some may have no record.
+        left_out: One sentence per record that was not taken: of another config, other data or choice of epoch.
+    """
+
+    records: tuple[Record, ...]
+    collections: Mapping[str, str]
+    left_out: tuple[str, ...]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods."""
+        return tuple(self.collections)
+
+    @property
+    def row_names(self) -> dict[str, str]:
+        """How each method is written in tables, no two alike."""
+        return row_names(self.methods)
+
+    def group(self, method: str, protocol: int, splits: Sequence[str]) -> dict[int, list[Record]]:
+        """Return the records of some splits by seed, of the seeds that have all of them.
+
+        Args:
+            method: Name of the method.
+            protocol: 1, 2 or 3.
+            splits: Names of splits.
+        """
+        by_seed: dict[int, list[Record]] = {}
+        for record in self.records:
+            if record.method == method and record.protocol == protocol and record.split in splits:
+                by_seed.setdefault(record.seed, []).append(record)
+        return {seed: found for seed, found in sorted(by_seed.items()) if len(found) == len(splits)}
+
+    def of_complete_seeds(self) -> Chosen:
+        """Return only the records whose method and seed have every split of their protocol."""
+        seeds = {(name, p): self.group(name, p, splits) for name in self.methods for p, splits in SPLITS.items()}
+        records = tuple(r for r in self.records if r.seed in seeds[r.method, r.protocol])
+        return replace(self, records=records)
+
+
+def choose(
+    records: Sequence[Record],
+    *,
+    methods: Sequence[Method] = (),
+    data: Mapping[str, Any] | None = None,
+    select: str = 'last',
+) -> Chosen:
+    """Choose the records of one table, and never mix what differs.
+
+    Args:
+        records: All records there are.
+        methods: Methods to show; their configs as they are now decide which records are theirs. Empty shows every
+            method there are records of.
+        data: Identity of the data, or a part of it; None takes that of the records if they agree.
+        select: `'last'` or `'dev'`.
+
+    Returns:
+        The choice.
+
+    Raises:
+        RecordError: If records of several data sets or of several configs of one method remain; it names them.
+    """
+    wanted = {method.name: config_hash(method.load()) for method in methods}
+    left_out, rest = [], []
+    for record in records:
+        place = f'{record.method} {record.cell.name}'
+        if wanted and record.method not in wanted:
+            continue
+        if record.select != select:
+            left_out.append(f'{place}: of another choice of epoch, --select {record.select}')
+        elif any(record.data.get(key) != value for key, value in (data or {}).items()):
+            left_out.append(f'{place}: of other data, {data_text(record.data)}')
+        elif wanted and record.config_hash != wanted[record.method]:
+            now = wanted[record.method]
+            left_out.append(f'{place}: of another config, {record.config_hash}, which now says {now}')
+        else:
+            rest.append(record)
+    found = {data_text(record.data): record for record in rest}
+    if len(found) > 1:
+        raise RecordError(
+            f'the records are of {len(found)} data sets, which no table may mix: {"; ".join(sorted(found))}. '
+            'Choose one with --data-root, or with --renderer where only the version of SynthFAS differs'
+        )
+    for name in sorted({record.method for record in rest}):
+        hashes = sorted({record.config_hash for record in rest if record.method == name})
+        if len(hashes) > 1:
+            files = [next(r for r in rest if r.method == name and r.config_hash == h).cell.name for h in hashes]
+            told = ', '.join(f'{h} (such as {file})' for h, file in zip(hashes, files, strict=True))
+            raise RecordError(
+                f'{name} has records of {len(hashes)} configs, which no table may mix: {told}. Name the method on '
+                'the command line: its config as it is now decides; or delete the records of the other config'
+            )
+    given = {method.name: method.collection for method in methods}
+    found_here = dict(sorted((record.method, record.collection) for record in rest))
+    return Chosen(tuple(rest), given or found_here, tuple(left_out))
+
+
+def data_text(data: Mapping[str, Any]) -> str:
+    """Return an identity of data in a few words."""
+    return ' '.join(f'{key}={value}' for key, value in data.items() if value not in (None, {}, ''))
+
+
+def build_tables(chosen: Chosen, protocols: Sequence[int]) -> list[Table]:
+    """Make all tables of a report.
+
+    Args:
+        chosen: Records and methods.
+        protocols: Protocols to show.
+
+    Returns:
+        Two tables per protocol: one row per method, and one row per split and method.
+    """
+    return [build(chosen, protocol) for protocol in sorted(set(protocols)) for build in (_overview, _details)]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Splits whose mean is one number of a table.
+
+    Args:
+        title: How it is written.
+        splits: Names of the splits.
+        published: Name of the column of `published.yml`; `'mean'` for its mean, None where nobody publishes it.
+    """
+
+    title: str
+    splits: tuple[str, ...]
+    published: str | None
+
+
+def columns_of(protocol: int) -> list[Column]:
+    """Return the columns of a protocol's overview; the last is the mean of all splits.
+
+    Args:
+        protocol: 1, 2 or 3.
+
+    >>> [column.title for column in columns_of(3)]
+    ['CW→PS', 'PS→CW', 'mean']
+    """
+    if protocol == 2:
+        groups = [
+            Column(missing_title(missing), tuple(s for s in SPLITS[2] if s.partition('_')[2] == missing), missing)
+            for missing in MISSING
+        ]
+    else:
+        groups = [Column(title_of(split), (split,), split) for split in SPLITS[protocol]]
+    return [*groups, Column('mean', SPLITS[protocol], 'mean')]
+
+
+def published_cell(chosen: Chosen, method: str, protocol: int, column: Column) -> str:
+    """Return what the paper of a method prints, `HTER / AUC` of real sets; `'-'` where it prints nothing.
+
+    Args:
+        chosen: Methods with their collections.
+        method: Name of the method. A variant of it, such as an ablation, has no published numbers.
+        protocol: 1, 2 or 3.
+        column: The column.
+    """
+    row = _published().row_of(chosen.collections[method], protocol)
+    if row is None or column.published is None or not _is_as_published(method):
+        return '-'
+    return str(row.exact_mean if column.published == 'mean' else row.cells[column.published])
+
+
+def values(chosen: Chosen, method: str, protocol: int, splits: Sequence[str], measure: str) -> list[float]:
+    """Return one number per seed: the mean over splits.
+
+    Args:
+        chosen: Records.
+        method: Name of the method.
+        protocol: 1, 2 or 3.
+        splits: Splits that a seed must have all of.
+        measure: `'hter'`, `'auc'` or `'acer_max'` at the dev threshold; `'paper_hter'` or `'paper_auc'`.
+
+    Returns:
+        Numbers in [0, 1], in the order of the seeds; a seed without the number is left out.
+    """
+    found = []
+    for group in chosen.group(method, protocol, splits).values():
+        numbers = [number for record in group if (number := _number(record, measure)) is not None]
+        if len(numbers) == len(group):
+            found.append(mean(numbers))
+    return found
+
+
+def _number(record: Record, measure: str) -> float | None:
+    if measure.startswith('paper_'):
+        return None if record.paper is None else record.paper[measure.removeprefix('paper_')]
+    value = record.report[measure]
+    return value['value'] if isinstance(value, dict) else value
+
+
+@cache
+def _published() -> Published:
+    """Return the published numbers, read once."""
+    return read_published()
+
+
+def _is_as_published(name: str) -> bool:
+    """Tell by the name of a model whether it is its method as the paper has it, not an ablation or other variant.
+
+    >>> [_is_as_published(f'mmdg_mini-vit_1xb32-12e_synthfas-cps2w{end}') for end in ('', '_released', '_no-ssp')]
+    [True, True, False]
+    """
+    variant = short_name(name).split('_')[2:]
+    return variant in ([], ['released'])
+
+
+def _overview(chosen: Chosen, protocol: int) -> Table:
+    """One row per method: HTER / AUC of every split, the paper's scoring in a column of its own."""
+    columns, complete = columns_of(protocol), chosen.of_complete_seeds()
+    begun = {record.method for record in chosen.records if record.protocol == protocol}
+    rows, partial = [], False
+    for method, name in chosen.row_names.items():
+        seeds = complete.group(method, protocol, columns[-1].splits)
+        # All cells of a row are of the same seeds; a row with none yet shows what there is.
+        shown = complete if seeds else chosen
+        partial = partial or (not seeds and method in begun)
+        cells = [_pair(shown, method, protocol, column.splits) for column in columns]
+        paper = _pair(shown, method, protocol, columns[-1].splits, 'paper_')
+        printed = published_cell(chosen, method, protocol, columns[-1])
+        rows.append((name, *cells, paper, printed, str(len(seeds))))
+    titles = [f'{column.title}, ours' for column in columns]
+    header = ('method', *titles, 'mean, paper (oracle)', 'mean, published', 'seeds')
+    more = ' Cells are means over four splits.' if protocol == 2 else ''
+    note = '0 seeds: none has every split yet; the cells take whatever seeds their splits have.' if partial else ''
+    return Table(f'{TITLES[protocol]}: HTER % / AUC %.{more}', header, tuple(rows), note)
+
+
+def _pair(chosen: Chosen, method: str, protocol: int, splits: Sequence[str], scoring: str = '') -> str:
+    """Return `HTER / AUC` of a group of splits."""
+    pair = [values(chosen, method, protocol, splits, f'{scoring}{name}') for name in ('hter', 'auc')]
+    return ' / '.join(map(percent_cell, pair)) if pair[0] else NOT_RUN
+
+
+def _details(chosen: Chosen, protocol: int) -> Table:
+    """One row per split and method, every number in a column of its own."""
+    measures = ('hter', 'auc', 'acer_max', 'paper_hter', 'paper_auc')
+    columns = columns_of(protocol)
+    if protocol == 2:
+        columns = [*(Column(title_of(split), (split,), None) for split in SPLITS[2]), *columns]
+    rows = []
+    for column in columns:
+        for method, name in chosen.row_names.items():
+            found = [values(chosen, method, protocol, column.splits, measure) for measure in measures]
+            seeds = ' '.join(map(str, chosen.group(method, protocol, column.splits))) or NOT_RUN
+            printed = published_cell(chosen, method, protocol, column)
+            rows.append((column.title, name, *map(percent_cell, found), printed, seeds))
+    header = ('split', 'method', 'HTER, ours', 'AUC, ours', 'ACER max, ours')
+    return Table(
+        f'{TITLES[protocol]}: every split, %',
+        (*header, 'HTER, paper (oracle)', 'AUC, paper (oracle)', 'HTER / AUC, published', 'seeds'),
+        tuple(rows),
+    )

@@ -1,0 +1,1 @@
+"""Reading configs and finding their mistakes before anything is built."""

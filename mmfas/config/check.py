@@ -1,0 +1,351 @@
+"""Check a whole config before anything is built: every type, every argument, all problems at once."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import Registry
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmfas import registry as parts
+from mmfas.config.monitored import monitor_problems
+from mmfas.config.needed_hooks import missing_hooks
+from mmfas.config.signatures import binding_problems, near_match
+from mmfas.config.value_ranges import range_problems
+from mmfas.config.value_types import value_problems
+from mmfas.registry import TypedView, load_plugins, resolve
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What belongs at one place of a config.
+
+    Args:
+        registry: Where the `type` is looked up; None where the part is always `default`.
+        default: Type used where the config gives none.
+        injected: Arguments that the builder adds, so that a config need not give them; parts of mmfas name more in
+            their class attribute `injected`.
+        consumed: Keys that the builder takes out, so that the part's signature need not have them.
+        is_complete: Whether a missing argument is an error; False where a foreign builder may add some.
+        is_leaf: Whether dictionaries below are plain settings without parts.
+    """
+
+    registry: Registry | TypedView | None
+    default: str | Callable[..., Any] | None = None
+    injected: tuple[str, ...] = ()
+    consumed: tuple[str, ...] = ()
+    is_complete: bool = True
+    is_leaf: bool = False
+
+
+#: Place in the config (list positions left out, `*` matches any depth) -> what belongs there; first match holds.
+SLOTS: tuple[tuple[str, Slot], ...] = (
+    ('*.clip_grad', Slot(None, is_leaf=True)),
+    ('*.paramwise_cfg', Slot(None, is_leaf=True)),
+    ('*init_cfg', Slot(parts.WEIGHT_INITIALIZERS, is_leaf=True)),
+    ('model', Slot(parts.MODELS)),
+    ('model.trunk', Slot(parts.BACKBONES)),
+    ('model.neck', Slot(parts.FUSION_NECKS)),
+    ('model.head', Slot(parts.HEADS)),
+    ('model.head.*loss*', Slot(parts.LOSSES)),
+    ('*data_preprocessor', Slot(parts.MODELS)),
+    (
+        '*_dataloader',
+        Slot(None, default=DataLoader, consumed=('num_batch_per_epoch', 'disable_subprocess_warning')),
+    ),
+    ('*_dataloader.*dataset', Slot(parts.DATASETS)),
+    ('*_dataloader.*datasets', Slot(parts.DATASETS)),
+    ('*_dataloader.sampler', Slot(parts.DATA_SAMPLERS, injected=('dataset', 'seed'))),
+    ('*_dataloader.batch_sampler', Slot(parts.DATA_SAMPLERS, injected=('sampler', 'batch_size'))),
+    ('*_dataloader.collate_fn', Slot(parts.FUNCTIONS, injected=('data_batch', 'batch'))),
+    ('*_dataloader.worker_init_fn', Slot(parts.FUNCTIONS, injected=('worker_id',), is_complete=False)),
+    ('*.pipeline', Slot(parts.TRANSFORMS)),
+    ('*_evaluator.metrics', Slot(parts.METRICS)),
+    ('*_evaluator', Slot(parts.METRICS)),
+    (
+        'optim_wrapper',
+        Slot(parts.OPTIM_WRAPPERS, default='OptimWrapper', consumed=('constructor', 'paramwise_cfg')),
+    ),
+    ('optim_wrapper.optimizer', Slot(parts.OPTIMIZERS, injected=('params',))),
+    ('optim_wrapper.*modulator', Slot(parts.GRADIENT_MODULATORS)),
+    (
+        'param_scheduler',
+        Slot(parts.PARAM_SCHEDULERS, injected=('optimizer',), consumed=('convert_to_iter_based', 'epoch_length')),
+    ),
+    ('default_hooks.*', Slot(parts.HOOKS)),
+    ('custom_hooks', Slot(parts.HOOKS)),
+    ('visualizer', Slot(parts.VISUALIZERS, injected=('name', 'save_dir'))),
+    ('visualizer.vis_backends', Slot(parts.VISBACKENDS, injected=('save_dir',))),
+    ('model_wrapper_cfg', Slot(parts.MODEL_WRAPPERS, default='MMDistributedDataParallel', injected=('module',))),
+    ('train_cfg', Slot(parts.LOOPS, default='EpochBasedTrainLoop', injected=('runner', 'dataloader'))),
+    ('val_cfg', Slot(parts.LOOPS, default='ValLoop', injected=('runner', 'dataloader', 'evaluator'))),
+    ('test_cfg', Slot(parts.LOOPS, default='TestLoop', injected=('runner', 'dataloader', 'evaluator'))),
+    ('log_processor', Slot(parts.LOG_PROCESSORS, default='LogProcessor')),
+    ('randomness', Slot(None, default=Runner.set_randomness, injected=('self',))),
+)
+
+#: Top-level keys that mean something beside the arguments of Runner, and helper variables of most configs.
+_OTHER_KEYS = {
+    'custom_imports',
+    'runner_type',
+    'model_wrapper_cfg',
+    'tta_model',
+    'tta_pipeline',
+    'compile',
+    'strategy',
+    'extra_test_dataloaders',
+}
+_HELPERS = {'data_root', 'dataset_type'}
+_HOOK_KEYS = (
+    'runtime_info',
+    'timer',
+    'sampler_seed',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+    'visualization',
+    # Not mmengine's: default_runtime.py adds them, so that a config that sets `custom_hooks` keeps them.
+    'sample_seed',
+    'loss_guard',
+    'modulation_log',
+)
+#: Keys of Runner that must be given together.
+_TOGETHER = (
+    ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    ('test_dataloader', 'test_cfg', 'test_evaluator'),
+)
+
+
+def _slot(path: str, value: Mapping[str, Any], inherited: Slot | None) -> Slot | None:
+    """Find what belongs at `path`; below a part without an entry of its own, more parts of the same kind."""
+    plain = re.sub(r'\[\d+\]', '', path)
+    if plain.endswith('_evaluator') and '.' not in plain and 'metrics' in value:
+        return Slot(parts.EVALUATORS, default='Evaluator')
+    if plain == 'train_cfg' and 'type' not in value:
+        loop = 'EpochBasedTrainLoop' if value.get('by_epoch', True) else 'IterBasedTrainLoop'
+        return Slot(parts.LOOPS, default=loop, injected=('runner', 'dataloader'), consumed=('by_epoch',))
+    if plain == 'optim_wrapper' and 'constructor' in value and 'type' not in value:
+        return None  # a constructor of several wrappers: their names are its own
+    slot = next((slot for pattern, slot in SLOTS if fnmatchcase(plain, pattern)), inherited)
+    if slot is not None and isinstance(slot.registry, TypedView) and inherited and not inherited.is_complete:
+        return inherited  # the `head` of another toolkit's model is not ours
+    return slot
+
+
+def _kind_of(name: str, wanted: Registry | TypedView) -> str | None:
+    """Return the kind of part that `name` is in another registry, or None if no registry has it."""
+    for kind, other in parts.PART_REGISTRIES.items():
+        if other is wanted or other is parts.MODELS:
+            continue
+        if isinstance(other, Registry):
+            other.import_from_location()
+        if name in other.module_dict:
+            return kind
+    return None
+
+
+def _find(slot: Slot, type_name: Any, scope: str) -> tuple[Any, str | None]:
+    """Resolve a type.
+
+    Returns:
+        The class or function (None if there is none), and what is wrong (None if nothing is).
+    """
+    registry = slot.registry
+    if registry is None:
+        return type_name if callable(type_name) else None, None
+    try:
+        if isinstance(registry, TypedView):
+            return registry.get(type_name), None
+        with registry.switch_scope_and_registry(scope) as scoped:
+            return resolve(scoped, type_name), None
+    except KeyError as error:
+        kind = _kind_of(type_name, registry)
+        if kind is not None:
+            return None, f'{type_name} is a {kind}, not a {registry.name}'
+        return None, str(error.args[0])
+    except (TypeError, ImportError) as error:
+        return None, str(error)
+
+
+def _below(part: Any, slot: Slot) -> Slot | None:
+    """What dictionaries with a `type` inside `part` are, where no place of their own is known."""
+    registry = slot.registry.node if isinstance(slot.registry, TypedView) else slot.registry
+    if registry is None:
+        return None
+    is_ours = getattr(part, '__module__', '').startswith('mmfas')
+    return Slot(registry, is_complete=is_ours and slot.is_complete)
+
+
+def _is_place(plain: str, pattern: str) -> bool:
+    """Tell whether a pattern of SLOTS means this very place, not one further down."""
+    is_same_depth = plain.count('.') == pattern.count('.') or pattern.startswith('*')
+    return is_same_depth and fnmatchcase(plain, pattern)
+
+
+def _not_a_part(path: str, value: Any, scope: str) -> str | None:
+    """Say what is wrong with a name or number where a part belongs; None where it may stand."""
+    plain = re.sub(r'\[\d+\]', '', path)
+    pattern, slot = next(((p, s) for p, s in SLOTS if _is_place(plain, p)), ('', Slot(None)))
+    if not pattern or not isinstance(value, str | int | float):
+        return None
+    is_part = slot.registry is not None and isinstance(value, str) and _find(slot, value, scope)[0] is not None
+    if not is_part and '*' in pattern.rpartition('.')[2][1:]:
+        return None  # `*loss*` also finds names of settings
+    if is_part:
+        return f'{path}: must be a dict, got {value!r}; write dict(type={value!r})'
+    needs_type = slot.registry is not None and slot.default is None
+    return f'{path}: must be a dict{" with a type" if needs_type else ""}, got {value!r}'
+
+
+def _check_part(path: str, value: Mapping[str, Any], slot: Slot, scope: str) -> Iterator[str]:
+    """Yield the problems of one part and of everything inside it."""
+    type_name = value.get('type', slot.default)
+    given = {k: v for k, v in value.items() if k not in ('type', '_scope_')}
+    if type_name is None:
+        if slot.registry is not None:
+            yield f'{path}.type: missing, a {slot.registry.name} needs it'
+        part = None
+    else:
+        part, problem = _find(slot, type_name, value.get('_scope_', scope))
+        if problem is not None:
+            yield f'{path}.type: {problem}'
+    if part is not None:
+        names = [k for k in given if k not in slot.consumed]
+        injected = (*slot.injected, *getattr(part, 'injected', ()))
+        for problem in binding_problems(part, names, path=path, injected=injected):
+            if slot.is_complete or ': missing' not in problem:
+                yield problem
+        wrong = value_problems(part, {k: given[k] for k in names}, path=path)
+        yield from (told for k, told in wrong.items() if _not_a_part(f'{path}.{k}', given[k], scope) is None)
+    if not slot.is_leaf:
+        for key, inner in given.items():
+            yield from _check(f'{path}.{key}', inner, _below(part, slot), scope)
+
+
+def _check(path: str, value: Any, inherited: Slot | None, scope: str) -> Iterator[str]:
+    """Yield the problems of one value of the tree and of everything inside it."""
+    if isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _check(f'{path}[{i}]', item, inherited, scope)
+        return
+    if not isinstance(value, Mapping):
+        problem = _not_a_part(path, value, scope)
+        if problem is not None:
+            yield problem
+        return
+    slot = _slot(path, value, inherited)
+    if slot is not None and (slot is not inherited or 'type' in value):
+        yield from _check_part(path, value, slot, scope)
+        return
+    for key, inner in value.items():
+        yield from _check(f'{path}.{key}', inner, inherited, scope)
+
+
+def _top_level(cfg: Mapping[str, Any], known: set[str]) -> Iterator[str]:
+    """Yield the problems of the top-level keys: near misses, and keys that only work together."""
+    for key in cfg:
+        # Text configs may hold helper variables, so only what looks like a slip is reported.
+        is_helper = key in _HELPERS or key.endswith('pipeline')  # only tta_pipeline is known, and like them all
+        near = None if key in known or is_helper else near_match(key, known, cutoff=0.8)
+        if near is not None:
+            yield f'{key}: unexpected, did you mean {near}?'
+    if cfg.get('model') is None:
+        yield 'model: missing, a config needs it'
+    for group in _TOGETHER:
+        given = [key for key in group if cfg.get(key) is not None]
+        for key in group:
+            if given and key not in given:
+                yield f'{key}: missing, it goes together with {", ".join(given)}'
+    for key in cfg.get('default_hooks') or ():
+        near = None if key in _HOOK_KEYS else near_match(key, _HOOK_KEYS, cutoff=0.8)
+        if near is not None:
+            yield f'default_hooks.{key}: unexpected, did you mean {near}?'
+
+
+def _constructor(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
+    """Yield what is wrong with the name of the optimizer wrapper's constructor."""
+    name = (cfg.get('optim_wrapper') or {}).get('constructor')
+    if name is not None:
+        _, problem = _find(Slot(parts.OPTIM_WRAPPER_CONSTRUCTORS), name, scope)
+        if problem is not None:
+            yield f'optim_wrapper.constructor: {problem}'
+
+
+def _extra_test_loaders(loaders: Mapping[str, Any], scope: str) -> Iterator[str]:
+    """Yield the problems of the named loaders beside `test_dataloader`."""
+    for name, loader in loaders.items():
+        for problem in (*_check('test_dataloader', loader, None, scope), *_loaders({'test_dataloader': loader})):
+            yield problem.replace('test_dataloader', f'extra_test_dataloaders.{name}')
+
+
+def _loaders(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the options of loaders that only work with workers, where there are none."""
+    for key, loader in cfg.items():
+        if key.endswith('_dataloader') and isinstance(loader, Mapping) and not loader.get('num_workers'):
+            for option in ('persistent_workers', 'prefetch_factor', 'timeout'):
+                if loader.get(option):
+                    yield f'{key}.{option}: needs workers, but {key}.num_workers is 0; switch it off too'
+
+
+def _data_roots(path: str, value: Any) -> Iterator[str]:
+    """Yield every data set folder that is missing or empty."""
+    if isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _data_roots(f'{path}[{i}]', item)
+    if not isinstance(value, Mapping):
+        return
+    root = value.get('data_root')
+    if isinstance(root, str) and root and not (os.path.isdir(root) and os.listdir(root)):
+        yield f"{path}.data_root: the folder '{root}' is missing or empty"
+    for key, inner in value.items():
+        yield from _data_roots(f'{path}.{key}', inner)
+
+
+def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -> list[str]:
+    """Find everything in a config that cannot be built, without building anything.
+
+    Every `type` is looked up where it belongs, its arguments are bound to the signature of what it names, and
+    their values are held against its annotations where those are simple; counts, rates and modalities must also
+    be in their range. Metrics that hooks and schedulers watch
+    must be among those that the evaluator gives, and hooks that a part of the model needs must be there. A problem
+    reads like `model.neck.dims: unexpected, did you mean dim?`.
+
+    Args:
+        cfg: A whole config as for Runner.
+        check_data: Also report data folders that are missing or empty.
+
+    Returns:
+        One line for every problem; empty if all is well.
+
+    >>> check_config({'modle': {'type': 'MultiModalFAS'}})
+    ['modle: unexpected, did you mean model?', 'model: missing, a config needs it']
+    """
+    load_plugins()
+    # Plain dictionaries: the lazy ones of a config would import on access, outside of our error handling.
+    tree = cfg.to_dict() if isinstance(cfg, Config) else dict(cfg)
+    scope = tree.get('default_scope') or parts.SCOPE
+    known = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | _OTHER_KEYS
+    problems = list(_top_level(tree, known))
+    problems += _extra_test_loaders(tree.get('extra_test_dataloaders') or {}, scope)
+    for key in tree:
+        if key in known and key != 'extra_test_dataloaders':
+            problems += _check(key, tree[key], None, scope)
+    wrong = value_problems(Runner, tree, path='')
+    problems += [told for key, told in wrong.items() if _not_a_part(key, tree[key], scope) is None]
+    problems += [line for key in tree if key in known for line in range_problems(key, tree[key])]
+    problems += _constructor(tree, scope)
+    problems += monitor_problems(tree, scope)
+    problems += missing_hooks(tree, scope)
+    problems += _loaders(tree)
+    if check_data:
+        problems += [line for key in known & set(tree) for line in _data_roots(key, tree[key])]
+    return problems

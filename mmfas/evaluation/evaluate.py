@@ -1,0 +1,321 @@
+"""From score tables to a report: threshold from dev scores, errors on test scores, oracle values labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmfas.evaluation.fas_report import (
+    Estimate,
+    FASReport,
+    OperatingPoint,
+    OraclePoints,
+    summary_rows,
+)
+from mmfas.evaluation.functional import (
+    Interval,
+    Threshold,
+    acer,
+    apcer,
+    auc,
+    bootstrap_auc,
+    bootstrap_hter,
+    bpcer,
+    bpcer_at_apcer,
+    eer,
+    hter,
+    parse_criterion,
+    select_threshold,
+    tpr_at_fpr,
+)
+from mmfas.evaluation.score_table import ScoreTable
+from mmfas.evaluation.tables import markdown_table, text_table
+
+__all__ = ['FASReport', 'dev_threshold', 'evaluate_scores', 'resolve_threshold', 'summarise']
+
+LEVELS = ('frame', 'video', 'subject')
+CLUSTERS = ('auto', 'sample', 'video', 'subject')
+FPR_TARGETS = (1e-2, 1e-3, 1e-4)
+APCER_TARGETS = (0.1, 0.05, 0.01)
+#: Below this many samples a rate of one instrument says little, and the report says so.
+SMALL_PAI = 30
+
+_NO_THRESHOLD = (
+    'No dev scores, so no threshold: HTER, BPCER, APCER and ACER need one that was fixed without the test scores. '
+    'Values marked (oracle) choose it on the test scores and flatter the system.'
+)
+
+
+def evaluate_scores(
+    test: ScoreTable,
+    *,
+    dev: ScoreTable | None = None,
+    threshold: Threshold | float | None = None,
+    criterion: str = 'eer',
+    level: str = 'frame',
+    how: str = 'mean',
+    name: str = 'test',
+    cluster: str = 'auto',
+    num_bootstrap: int = 1000,
+    seed: int = 0,
+) -> FASReport:
+    """Judge the scores of one test set.
+
+    Args:
+        test: Scores to report.
+        dev: Scores that fix the threshold, of other samples than `test`. Without them (and without `threshold`)
+            only numbers that need no threshold and oracle values are reported.
+        threshold: A threshold fixed beforehand, instead of `dev`.
+        criterion: How `dev` fixes it: `'eer'`, `'min-hter'`, `'bpcer@apcer=0.01'`, `'apcer@bpcer=0.01'`; or
+            `'fixed=0.5'`, which needs no dev scores.
+        level: `'frame'`, or `'video'` / `'subject'` to reduce frames first, dev and test alike.
+        how: `'mean'`, `'median'` or `'max'` of a video's frames.
+        name: Name of the test set in tables.
+        cluster: What the bootstrap draws: `'sample'`, `'video'`, `'subject'`, or `'auto'`: videos where every
+            sample names one and some have several frames.
+        num_bootstrap: Number of bootstrap replicates of HTER and AUC; 0 for no intervals.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: If dev and test share samples, options contradict each other, or dev lacks a class.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"level must be one of {', '.join(LEVELS)}, got '{level}'")
+    if num_bootstrap < 0:
+        raise ValueError(f'num_bootstrap must be 0 (no intervals) or more, got {num_bootstrap}')
+    fixed, notes = resolve_threshold(test, dev=dev, threshold=threshold, criterion=criterion, level=level, how=how)
+    table = test if level == 'frame' else test.aggregate(level, how=how)
+    groups, unit = _clusters(table, level, cluster)
+    point = None if fixed is None else _operating_point(table, fixed)
+    area = auc(table.score, table.is_live) if _has_both(table) else None
+    intervals = _bootstrap(table, fixed, groups, num_bootstrap, seed)
+    if point is not None and point.hter is not None:
+        point = OperatingPoint(
+            point.threshold, Estimate(point.hter.value, intervals[0]), point.bpcer, point.apcer, point.acer
+        )
+    oracle = _oracle_points(table) if _has_both(table) else None
+    return FASReport(
+        name=name,
+        level=level,
+        how=how,
+        num_live=table.num_live,
+        num_spoof=table.num_spoof,
+        interval_unit=unit,
+        operating=point,
+        auc=None if area is None else Estimate(area, intervals[1]),
+        oracle=oracle,
+        notes=(*notes, *_one_sided(table, fixed), *_notes(table, oracle, unit, num_bootstrap, intervals)),
+    )
+
+
+def dev_threshold(
+    dev: ScoreTable, *, criterion: str = 'eer', level: str = 'frame', how: str = 'mean'
+) -> Threshold:
+    """Choose the threshold on dev scores, reduced as the test scores will be.
+
+    Args:
+        dev: Dev scores with both classes.
+        criterion: See `evaluate_scores`.
+        level: `'frame'`, `'video'` or `'subject'`.
+        how: `'mean'`, `'median'` or `'max'`.
+
+    Returns:
+        The threshold, with an origin such as `'dev-eer'`.
+
+    Raises:
+        ValueError: If the dev scores lack a class or the criterion is unknown.
+    """
+    table = dev if level == 'frame' else dev.aggregate(level, how=how)
+    parse_criterion(criterion)
+    try:
+        return select_threshold(table.score, table.is_live, table.pai, criterion=criterion)
+    except ValueError as error:
+        raise ValueError(f'no threshold can be chosen on the dev scores: {error}') from error
+
+
+def resolve_threshold(
+    test: ScoreTable,
+    *,
+    dev: ScoreTable | None = None,
+    threshold: Threshold | float | None = None,
+    criterion: str = 'eer',
+    level: str = 'frame',
+    how: str = 'mean',
+) -> tuple[Threshold | None, list[str]]:
+    """Return the threshold that may be applied to test scores; options as in `evaluate_scores`.
+
+    Args:
+        test: Scores it will be applied to, not reduced yet.
+        dev: Scores of other samples that fix it.
+        threshold: A threshold fixed beforehand.
+        criterion: How `dev` fixes it.
+        level: `'frame'`, `'video'` or `'subject'`.
+        how: `'mean'`, `'median'` or `'max'`.
+
+    Returns:
+        The threshold, None if nothing fixes one, and notes for the reader.
+
+    Raises:
+        ValueError: If dev and test share samples, options contradict each other, or dev lacks a class.
+    """
+    if threshold is not None:
+        if dev is not None:
+            raise ValueError('give either dev scores or a threshold, not both: one of them would be ignored')
+        return (threshold if isinstance(threshold, Threshold) else Threshold(float(threshold), 'fixed')), []
+    rule = parse_criterion(criterion)
+    notes = [] if dev is None else _check_disjoint(test, dev)
+    if rule.kind == 'fixed':
+        assert rule.value is not None
+        unused = [] if dev is None else ['The dev scores are not used: the threshold is fixed.']
+        return Threshold(rule.value, 'fixed'), [*notes, *unused]
+    if dev is None:
+        return None, [_NO_THRESHOLD]
+    return dev_threshold(dev, criterion=criterion, level=level, how=how), notes
+
+
+def summarise(reports: Sequence[FASReport], *, markdown: bool = False) -> str:
+    """Return one table with a row per report and, for several, their mean.
+
+    Args:
+        reports: Reports, at least one.
+        markdown: Markdown instead of a terminal table.
+
+    Returns:
+        The table; rates in percent.
+
+    Raises:
+        ValueError: If there are no reports.
+    """
+    if not reports:
+        raise ValueError('summarise needs at least one report, got none')
+    header, rows = summary_rows(reports)
+    return markdown_table(header, rows) if markdown else text_table(header, rows)
+
+
+def _has_both(table: ScoreTable) -> bool:
+    return bool(table.num_live and table.num_spoof)
+
+
+def _check_disjoint(test: ScoreTable, dev: ScoreTable) -> list[str]:
+    """Refuse samples that are in dev and test; return a note on persons that are."""
+    shared = sorted(set(test.keys()) & set(dev.keys()))
+    if shared:
+        some = ', '.join(f"'{name}' of domain '{domain}'" for domain, name in shared[:3])
+        raise ValueError(
+            f'{len(shared)} samples are in both dev and test, among them {some}; a threshold chosen on test '
+            'samples is an oracle. Give dev scores of other samples, or leave them out for oracle values'
+        )
+    people = [set(zip(table.domain.tolist(), table.subject.tolist())) for table in (test, dev)]
+    common = sum(1 for _, subject in people[0] & people[1] if subject)
+    return [f'{common} subjects are in both dev and test.'] if common else []
+
+
+def _clusters(table: ScoreTable, level: str, cluster: str) -> tuple[np.ndarray | None, str]:
+    """Return the bootstrap cluster of every score (None: each its own), and what a cluster is."""
+    if cluster not in CLUSTERS:
+        raise ValueError(f"cluster must be one of {', '.join(CLUSTERS)}, got '{cluster}'")
+    if cluster in LEVELS and LEVELS.index(cluster) < LEVELS.index(level):
+        raise ValueError(
+            f"cluster '{cluster}' is finer than level '{level}', where a {cluster} has no score of its own; give "
+            f'--cluster {level} or auto, or --level {cluster} (cluster= and level= in Python)'
+        )
+    if cluster == 'auto':
+        # Where every frame is a video of its own, nothing is known of videos: the interval is one over samples.
+        is_named = level == 'frame' and bool(np.all(table.video != ''))
+        has_videos = is_named and np.unique(table.group_ids('video')).size < len(table)
+        cluster = 'video' if has_videos else 'sample'
+    if cluster == 'sample' or cluster == level:
+        return None, 'sample' if level == 'frame' else level
+    return table.group_ids(cluster), cluster
+
+
+def _operating_point(table: ScoreTable, threshold: Threshold) -> OperatingPoint:
+    """Return the errors at the threshold, None where the class they divide by is absent."""
+    score, is_live, pai = table.score, table.is_live, table.pai
+    both = _has_both(table)
+    return OperatingPoint(
+        threshold=threshold,
+        hter=Estimate(hter(score, is_live, threshold=threshold)) if both else None,
+        bpcer=bpcer(score, is_live, threshold=threshold) if table.num_live else None,
+        apcer=apcer(score, is_live, pai, threshold=threshold) if table.num_spoof else None,
+        acer=acer(score, is_live, pai, threshold=threshold) if both else None,
+    )
+
+
+def _oracle_points(table: ScoreTable) -> OraclePoints:
+    score, is_live, pai = table.score, table.is_live, table.pai
+    return OraclePoints(
+        eer=eer(score, is_live),
+        tpr_at_fpr=tuple(tpr_at_fpr(score, is_live, target=target) for target in FPR_TARGETS),
+        bpcer_at_apcer=tuple(bpcer_at_apcer(score, is_live, pai, target=target) for target in APCER_TARGETS),
+    )
+
+
+def _bootstrap(
+    table: ScoreTable, threshold: Threshold | None, groups: np.ndarray | None, num_bootstrap: int, seed: int
+) -> tuple[Interval | None, Interval | None]:
+    """Return the intervals of HTER and AUC; None where not asked for or undefined."""
+    units = np.arange(len(table)) if groups is None else groups
+    smallest = min(np.unique(units[mask]).size for mask in (table.is_live, ~table.is_live))
+    if num_bootstrap < 1 or smallest < 2:
+        return None, None
+    score, is_live = table.score, table.is_live
+    # One generator each: the interval of AUC is the same with and without a threshold.
+    rngs = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
+    half = None
+    if threshold is not None:
+        half = bootstrap_hter(
+            score, is_live, threshold=threshold.value, rng=rngs[0], cluster=groups, num_replicates=num_bootstrap
+        )
+    return half, bootstrap_auc(score, is_live, rng=rngs[1], cluster=groups, num_replicates=num_bootstrap)
+
+
+def _one_sided(table: ScoreTable, threshold: Threshold | None) -> list[str]:
+    """Return a note where a fixed threshold separates nothing, as one of another scale than the scores."""
+    if threshold is None or threshold.origin != 'fixed' or not _has_both(table):
+        return []
+    low, high = table.score.min(), table.score.max()
+    if low < threshold.value <= high:
+        return []
+    verdict = 'live' if threshold.value <= low else 'attack'
+    return [
+        f'The fixed threshold {threshold.value:g} separates nothing: all scores, {low:g} to {high:g}, count as '
+        f'{verdict}.'
+    ]
+
+
+def _notes(
+    table: ScoreTable,
+    oracle: OraclePoints | None,
+    unit: str,
+    num_bootstrap: int,
+    intervals: tuple[Interval | None, Interval | None],
+) -> list[str]:
+    """Return what a reader must know about these numbers."""
+    notes = []
+    if not _has_both(table):
+        absent = 'live' if not table.num_live else 'attack'
+        notes.append(f'No {absent} samples: every number that compares both classes is n/a.')
+    elif intervals[1] is not None:
+        notes.append(f'Intervals of HTER and AUC: bootstrap over {unit}s within each class; others: from counts.')
+    elif num_bootstrap > 0:
+        notes.append(f'Too few {unit}s of one class for a bootstrap interval of HTER and AUC.')
+    if intervals[0] is not None and intervals[0].low == intervals[0].high:
+        notes.append('HTER is the same in every replicate: the interval of ACER pooled, from counts, says more.')
+    counts = list(zip(*np.unique(table.pai[~table.is_live], return_counts=True)))
+    unknown = sum(int(count) for name, count in counts if name == 'unknown')
+    if unknown:
+        notes.append(f'{unknown} attacks of unknown instrument count as one: APCER max may hide a worse one.')
+    small = [f'{name} ({count})' for name, count in counts if count < SMALL_PAI]
+    if small:
+        notes.append(f'APCER from fewer than {SMALL_PAI} scores, read the interval: {", ".join(small)}.')
+    strict = [f'{point.target:g}' for point in (oracle.tpr_at_fpr if oracle else ()) if not point.is_resolved]
+    if strict:
+        notes.append(
+            f'TPR@FPR={", ".join(strict)}: no attack may be accepted, as one of {table.num_spoof} is already more.'
+        )
+    return notes

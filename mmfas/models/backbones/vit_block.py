@@ -1,0 +1,75 @@
+"""One encoder layer of a vision transformer, seen in four parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmfas.models.layers import attention, feed_forward
+
+
+class ViTBlock:
+    """View of one encoder layer in four parts; it owns nothing, so the state dict does not know it.
+
+    All parts take any number of leading dimensions: (..., L, C), such as (M, B, L, C).
+
+    Args:
+        layer: mmpretrain's TransformerEncoderLayer.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+
+    @property
+    def norm1(self) -> nn.Module:
+        """Norm before the attention."""
+        return self.layer.ln1
+
+    @property
+    def norm2(self) -> nn.Module:
+        """Norm before the MLP."""
+        return self.layer.ln2
+
+    def attn(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """Self-attention without residual; layer scale and drop path included.
+
+        Args:
+            x: Normalised tokens (..., L, C).
+            key_mask: Boolean mask (..., L), True where a token may be attended to; every sequence needs one.
+
+        Returns:
+            Tokens (..., L, C).
+        """
+        attn = self.layer.attn
+        lead, length = x.shape[:-2], x.shape[-2]
+        x = x.reshape(-1, length, x.shape[-1])
+        query, key, value = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        mask = None if key_mask is None else key_mask.reshape(-1, 1, 1, length)
+        drop = attn.attn_drop if attn.training else 0.0
+        y = attention(query, key, value, mask=mask, dropout=drop)
+        y = attn.proj(y.transpose(1, 2).flatten(2))
+        return attn.out_drop(attn.gamma1(attn.proj_drop(y))).reshape(*lead, length, -1)
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """Feed-forward part without residual; layer scale and drop path included.
+
+        Args:
+            x: Normalised tokens (..., L, C).
+
+        Returns:
+            Tokens (..., L, C).
+        """
+        ffn = self.layer.ffn
+        # drop path picks rows of the first axis: flatten, so that it picks samples and not modalities
+        rows = x.reshape(-1, *x.shape[-2:])
+        if hasattr(ffn, 'layers'):
+            y = ffn.dropout_layer(ffn.gamma2(feed_forward(ffn.layers, rows)))
+        else:  # SwiGLU adds the identity itself
+            y = ffn(rows, identity=rows.new_zeros(()))
+        return y.reshape(x.shape)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Run the plain block on tokens (..., L, C)."""
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))

@@ -1,0 +1,111 @@
+"""Pieces of BIG-MoE: a prompt made of the images, its convolutional bypass, experts with an isolated gate.
+
+Legend: M modalities (canonical order), B batch, P = h*w positions of the patch grid, C token width, r adapter
+width, V prompt width, G = 2r gate width, H heads, T experts per head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmfas.models.layers.activations import quick_gelu
+from mmfas.models.layers.product_key_experts import ProductKeyExperts, Routing
+from mmfas.models.necks.prompt import PromptBypass, PromptOptions
+from mmfas.models.specs import StreamSpec
+
+
+@dataclass(frozen=True)
+class BlockArithmetic:
+    """What the released code does otherwise than the figure in a block; the defaults are the figure.
+
+    Args:
+        post_norm: Let each norm replace the stream (as released); else the stream passes by the norms.
+        adapter_residual: Let the adapter return its input too, so that the stream counts twice (as released).
+        double_cls: Let it return the class token once more (as released).
+        activate_up: Activate after the up projection (as released).
+        zero_up: Start the up projection at zero, so that step 0 equals the plain trunk; if False it starts as any
+            linear layer (as released).
+    """
+
+    post_norm: bool = False
+    adapter_residual: bool = False
+    double_cls: bool = False
+    activate_up: bool = False
+    zero_up: bool = True
+
+
+class IsolatedGatingAdapter(nn.Module):
+    """Experts on the tokens of all modalities of a position, with a router that sees the prompt too (IGMA).
+
+    BIG-MoE (arXiv 2412.18065): the tokens of a position are projected down and laid side by side, c of M r
+    numbers. The router sees `[g(W_c c); g(W_p prompt)]`, the experts see c only: the prompt says who answers,
+    never what.
+
+    Args:
+        spec: What the trunk yields.
+        adapter_dims: Width r of each modality, and of each half of the gate.
+        experts: Arguments of `ProductKeyExperts`.
+        prompt: See `PromptOptions`.
+        arithmetic: See `BlockArithmetic`.
+        isolated: Keep the prompt from the experts; if False the gate is projected and added to what they see.
+        dropout: Share dropped while training, in [0, 1).
+        makes_prompt: Whether there is a bypass.
+    """
+
+    def __init__(
+        self,
+        spec: StreamSpec,
+        *,
+        adapter_dims: int,
+        experts: Mapping[str, Any],
+        prompt: PromptOptions,
+        arithmetic: BlockArithmetic,
+        isolated: bool,
+        dropout: float,
+        makes_prompt: bool,
+    ) -> None:
+        super().__init__()
+        row, gate_dims = len(spec.modalities) * adapter_dims, 2 * adapter_dims
+        self.activate_up = arithmetic.activate_up
+        self.down = nn.Linear(spec.token_dims, adapter_dims)
+        self.gate_features = nn.Linear(row, adapter_dims)
+        self.gate_prompt = nn.Linear(prompt.dims, adapter_dims)
+        self.leak = None if isolated else nn.Linear(gate_dims, row)
+        self.experts = ProductKeyExperts(row, gate_dims, **experts)
+        self.dropout = nn.Dropout(dropout)
+        self.up = nn.Linear(adapter_dims, spec.token_dims)
+        if arithmetic.zero_up:
+            nn.init.zeros_(self.up.weight)
+            nn.init.zeros_(self.up.bias)
+        self.bypass = PromptBypass(gate_dims, options=prompt, dropout=dropout) if makes_prompt else None
+
+    def forward(
+        self, patches: Tensor, prompt: Tensor, *, present: Tensor, grid: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Routing]:
+        """Adapt the patch tokens of all modalities.
+
+        Args:
+            patches: Patch tokens (B, M, P, C).
+            prompt: Prompt (B, P, V).
+            present: Boolean mask (B, M): an absent modality is zero for gate and experts.
+            grid: Rows and columns of the patches.
+
+        Returns:
+            What to add to the patches (B, M, P, C), the next prompt (B, P, V), and the routing (B, P, H, T).
+        """
+        low = quick_gelu(self.down(patches))
+        low = torch.where(present[..., None, None], low, low.new_zeros(()))
+        rows = low.transpose(1, 2).flatten(2)  # (B, P, M*r)
+        gate = quick_gelu(torch.cat([self.gate_features(rows), self.gate_prompt(prompt)], dim=-1))
+        seen = rows if self.leak is None else rows + self.leak(gate)
+        mixed, routing = self.experts(seen, gate)
+        mixed = mixed.unflatten(2, (patches.shape[1], -1)).transpose(1, 2)
+        delta = self.up(self.dropout(mixed))
+        if self.activate_up:
+            delta = quick_gelu(delta)
+        return delta, prompt if self.bypass is None else self.bypass(prompt, gate, grid), routing

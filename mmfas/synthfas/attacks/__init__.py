@@ -1,0 +1,1 @@
+"""Presentation attacks: photos, sheets, screens and masks."""

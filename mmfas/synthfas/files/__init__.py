@@ -1,0 +1,1 @@
+"""What lies on disk: pictures, lists, manifest, contact sheet, statistics."""

@@ -1,0 +1,1 @@
+"""Live people: subjects, heads and bodies."""

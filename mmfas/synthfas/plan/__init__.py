@@ -1,0 +1,1 @@
+"""What is rendered: domains, splits, videos, perturbations."""

@@ -1,0 +1,204 @@
+"""Plan a data set: which subject stands before which camera with which instrument, before any pixel is drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from mmfas.synthfas.people.subject import draw_subject
+from mmfas.synthfas.plan.domains import DOMAINS, RENDERER_VERSION, SPLITS, Domain, domains_of
+from mmfas.synthfas.plan.stress import Stress
+from mmfas.synthfas.records import Subject
+
+__all__ = ['SIZES', 'Setting', 'Size', 'VideoPlan', 'generator', 'plan_split', 'subject_of']
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is rendered.
+
+    Attributes:
+        name: name of the size.
+        pixels: side of the pictures.
+        supersample: how many times finer they are drawn.
+        frames: frames per domain in (train, val, test).
+        train_frames: most frames a training video has; 1 => as many presentations as pictures.
+    """
+
+    name: str
+    pixels: int
+    supersample: int
+    frames: tuple[int, int, int]
+    train_frames: int = 3
+
+
+SIZES: dict[str, Size] = {
+    size.name: size
+    for size in (
+        Size('tiny', 48, 2, (21, 12, 21)),
+        Size('small', 64, 2, (300, 100, 600), 1),
+        Size('medium', 112, 1, (300, 100, 600)),
+        Size('full', 224, 1, (1500, 500, 1200)),
+    )
+}
+
+#: Every list, however small, holds this many live frames.
+_MIN_LIVE = 6
+
+_STREAMS = {'subject': 0, 'video': 1, 'frame': 2, 'unseen': 3, 'dial': 4, 'order': 5, 'file': 6}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a folder of data depends on: size, seed, dials and version of the renderer."""
+
+    size: str = 'small'
+    seed: int = 0
+    stress: Stress = Stress()
+    renderer: str = RENDERER_VERSION
+
+    def __post_init__(self) -> None:
+        """Check size, seed and version.
+
+        Raises:
+            ValueError: for an unknown size or version, or a negative seed.
+        """
+        if self.size not in SIZES:
+            raise ValueError(f'unknown size {self.size!r}; choose from {", ".join(SIZES)}.')
+        if self.seed < 0:
+            raise ValueError(f'seed must be 0 or larger, got {self.seed}.')
+        domains_of(self.renderer)
+
+    def domain(self, key: str) -> Domain:
+        """Return domain 'C', 'P', 'S' or 'W' as this version has it."""
+        return domains_of(self.renderer)[key]
+
+
+@dataclass(frozen=True)
+class VideoPlan:
+    """One video to render.
+
+    Attributes:
+        domain: 'C', 'P', 'S' or 'W'.
+        split: 'train', 'val' or 'test'.
+        index: number within domain and split.
+        subject: number of the person presented.
+        other: number of another person of the split (holder of a sheet, model of a mask).
+        pai: instrument, 'live' for bona fide.
+        variant: kind of the instrument, '' if there is only one.
+        take: how many earlier videos have the same subject, instrument and variant.
+        num_frames: frames of the video that are in the list.
+    """
+
+    domain: str
+    split: str
+    index: int
+    subject: int
+    other: int
+    pai: str
+    variant: str
+    take: int
+    num_frames: int
+
+    @property
+    def label(self) -> int:
+        """1 for live, 0 for an attack."""
+        return int(self.pai == 'live')
+
+
+def generator(setting: Setting, domain: str, split: str, stream: str, *numbers: int) -> np.random.Generator:
+    """Make the generator of one stream of draws; streams never share state.
+
+    Args:
+        setting: for its seed.
+        domain: domain key.
+        split: split name.
+        stream: 'subject', 'video', 'frame', 'unseen', 'dial', 'order' or 'file'.
+        numbers: video, frame or subject numbers.
+    """
+    place = (list(DOMAINS).index(domain), SPLITS.index(split), _STREAMS[stream])
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence([setting.seed, *place, *numbers])))
+
+
+def subject_of(setting: Setting, plan: VideoPlan, number: int) -> Subject:
+    """Draw the subject ``number`` of the plan's split; same seed, same person."""
+    return _subject(setting, plan.domain, plan.split, number)
+
+
+@lru_cache(maxsize=1024)
+def _subject(setting: Setting, domain: str, split: str, number: int) -> Subject:
+    """Draw a subject; people come back in many videos."""
+    rng = generator(setting, domain, split, 'subject', number)
+    key = f'{domain}{setting.seed}-{split}-{number:03d}'
+    return draw_subject(rng, setting.domain(domain).subjects, key, darker=setting.stress.subject_tone)
+
+
+def _quota(weights: np.ndarray, total: int) -> np.ndarray:
+    """Split ``total`` by weights with the largest-remainder rule."""
+    exact = weights / weights.sum() * total
+    counts = np.floor(exact).astype(int)
+    order = np.argsort(-(exact - counts), kind='stable')
+    counts[order[: total - int(counts.sum())]] += 1
+    return counts
+
+
+def _video_lengths(frames: int, per_video: int) -> list[int]:
+    """Cut a number of frames into videos; the last may be shorter."""
+    full, rest = divmod(frames, per_video)
+    return [per_video] * full + ([rest] if rest else [])
+
+
+def _instruments(setting: Setting, domain: Domain, split: str, count: int) -> list[str]:
+    """List the instruments of ``count`` attack videos, in an order that spreads them over the subjects."""
+    mix = domain.test_attacks if split == 'test' else domain.train_attacks
+    counts = _quota(np.array([weight for _, weight in mix]), count)
+    names = [name for (name, _), times in zip(mix, counts) for _ in range(int(times))]
+    order = generator(setting, domain.key, split, 'order').permutation(len(names))
+    names = [names[i] for i in order]
+    if split == 'test' and setting.stress.unseen_pai:
+        draws = generator(setting, domain.key, split, 'unseen').random(len(names))
+        names = ['prosthetic' if u < setting.stress.unseen_pai else n for u, n in zip(draws, names)]
+    return names
+
+
+def plan_split(setting: Setting, domain_key: str, split: str) -> list[VideoPlan]:
+    """Plan all videos of one list.
+
+    Args:
+        setting: size, seed and dials.
+        domain_key: 'C', 'P', 'S' or 'W'.
+        split: 'train', 'val' or 'test'.
+
+    Returns:
+        Live videos first, as in the real lists. Subjects of different splits have different generators, so splits
+        are subject-disjoint by construction.
+
+    Example:
+        >>> plans = plan_split(Setting('small'), 'C', 'test')
+        >>> sum(plan.num_frames for plan in plans)
+        600
+    """
+    domain = setting.domain(domain_key)
+    frames = SIZES[setting.size].frames[SPLITS.index(split)]
+    live = max(round(domain.live_share[SPLITS.index(split)] * frames), _MIN_LIVE)
+    per_video = min(domain.frames, SIZES[setting.size].train_frames) if split == 'train' else domain.frames
+    lengths = _video_lengths(live, per_video)
+    names = ['live'] * len(lengths)
+    attack_lengths = _video_lengths(frames - live, per_video)
+    names += _instruments(setting, domain, split, len(attack_lengths))
+    num_subjects = max(len(lengths) // domain.live_per_subject, 2)
+    takes: Counter[tuple[int, str]] = Counter()
+    plans = []
+    for index, (name, length) in enumerate(zip(names, lengths + attack_lengths)):
+        subject = index % num_subjects
+        rng = generator(setting, domain_key, split, 'video', index)
+        other = int((subject + rng.integers(1, num_subjects)) % num_subjects) if num_subjects > 1 else subject
+        pai, _, variant = name.partition(':')
+        plans.append(
+            VideoPlan(domain_key, split, index, subject, other, pai, variant, takes[subject, name], length)
+        )
+        takes[subject, name] += 1
+    return plans

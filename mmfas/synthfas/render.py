@@ -1,0 +1,206 @@
+"""Render the frames of one planned video: scene, cameras, dials, 8-bit pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from mmfas.synthfas.optics.camera import Camera, View, look
+from mmfas.synthfas.optics.compose import Picture, compose
+from mmfas.synthfas.optics.depth_sensor import degrade_depth, encode_depth, hole_probability
+from mmfas.synthfas.optics.lighting import shade_nir, shade_visible
+from mmfas.synthfas.optics.photo_sensor import expose, expose_nir, resample, to_grey_levels
+from mmfas.synthfas.people.subject import jitter_pose
+from mmfas.synthfas.plan.domain import Domain
+from mmfas.synthfas.plan.plan import SIZES, Setting, VideoPlan, generator, subject_of
+from mmfas.synthfas.plan.stress import stressed_depth
+from mmfas.synthfas.records import Pose
+from mmfas.synthfas.scene import Scene, build_scene
+from mmfas.synthfas.shapes import soft_step, unit_clip
+
+__all__ = ['Triple', 'render_video']
+
+
+@dataclass(frozen=True)
+class Triple:
+    """One frame: ``rgb`` (S, S, 3) in R, G, B order, ``depth`` (S, S) and ``ir`` (S, S), all uint8."""
+
+    rgb: np.ndarray
+    depth: np.ndarray
+    ir: np.ndarray
+
+
+@dataclass(frozen=True)
+class _VideoLook:
+    """What is drawn once per video, whatever the scene.
+
+    ``contrast`` holds factors for RGB and NIR; ``depth_range`` is (factor on the window, shift of its centre in
+    mm, factor on the share of holes); ``shift`` is the (x, y) displacement of depth and NIR in widths.
+    """
+
+    crop_mm: float
+    rgb_factor: float
+    nir_factor: float
+    cast: np.ndarray
+    contrast: np.ndarray
+    depth_range: np.ndarray
+    shift: np.ndarray
+    oval: np.ndarray
+
+
+def _draw_look(rng: np.random.Generator, domain: Domain, dial: float, dial_rng: np.random.Generator) -> _VideoLook:
+    """Draw framing, exposure and registration of a video; nothing here depends on the label."""
+    crop = domain.crop_mm * float(rng.uniform(0.92, 1.10))
+    factors = np.exp(np.clip(rng.standard_normal(2), -2, 2) * (domain.rgb.target_spread, domain.nir.target_spread))
+    cast = np.exp(rng.standard_normal(3) * domain.rgb.white_balance)
+    contrast = np.exp(rng.standard_normal(2) * (domain.rgb.contrast_spread, domain.nir.contrast_spread))
+    window = float(np.exp(np.clip(rng.standard_normal(), -2, 2) * domain.depth.window_spread))
+    depth_range = np.array((window, rng.uniform(-0.26, 0.26) * domain.depth.window_mm, rng.uniform(0.0, 2.0) ** 2))
+    shift = np.clip(rng.standard_normal(2), -2, 2) * domain.misregistration_px / 224.0
+    angle = dial_rng.uniform(0, 2 * np.pi)
+    shift = shift + 0.12 * dial * np.array((np.cos(angle), np.sin(angle)))
+    return _VideoLook(
+        crop, float(factors[0]), float(factors[1]), cast, contrast, depth_range, shift, rng.uniform(-1, 1, 4)
+    )
+
+
+def _still_views(scene: Scene, camera: Camera) -> list[View]:
+    """Project what does not move during a video: neck and shoulders."""
+    if scene.body is None:
+        return []
+    place = scene.head_pose
+    return [look(camera, scene.body, Pose(x_mm=place.x_mm, y_mm=place.y_mm, z_mm=place.z_mm))]
+
+
+def _frame_views(scene: Scene, still: list[View], camera: Camera, rng: np.random.Generator) -> Picture:
+    """Move head and medium by one frame's motion and put everything together."""
+    views = list(still)
+    head_pose = jitter_pose(rng, scene.head_pose, 0.6)
+    medium_pose = jitter_pose(rng, scene.medium_pose, 0.6)
+    if scene.head is not None:
+        views.append(look(camera, scene.head, head_pose))
+    if scene.medium is not None:
+        views.append(look(camera, scene.medium, medium_pose))
+    return compose(scene.wall, views, camera.size)
+
+
+def _oval(size: int, draws: np.ndarray) -> np.ndarray:
+    """Coverage (size, size) of the face oval that a cropped data set keeps; (4,) draws move it."""
+    axis = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
+    x = (axis - 0.03 * draws[0]) / (0.35 + 0.03 * draws[2])
+    y = (axis - 0.03 * draws[1]) / (0.45 + 0.03 * draws[3])
+    return soft_step(1.0 - np.sqrt((x**2)[None, :] + (y**2)[:, None]), 0.02)
+
+
+def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """Stretch a 0..1 picture around middle grey."""
+    return unit_clip(np.float32(0.45 * (1.0 - factor)) + np.float32(factor) * image)
+
+
+def _shifted(image: np.ndarray, shift: np.ndarray, interpolation: int) -> np.ndarray:
+    """Move a picture by a share of its width, repeating the border."""
+    size = image.shape[1]
+    matrix = np.array([[1, 0, shift[0] * size], [0, 1, shift[1] * size]], np.float32)
+    return cv2.warpAffine(image, matrix, (size, size), flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _shoot(
+    picture: Picture, scene: Scene, domain: Domain, look_: _VideoLook, setting: Setting, rng: np.random.Generator
+) -> Triple:
+    """Pass one picture through the three sensors."""
+    size, stress = SIZES[setting.size].pixels, setting.stress
+    side = picture.depth_mm.shape[0]
+    mm_per_px = look_.crop_mm / side
+    rgb = shade_visible(picture, scene.light, mm_per_px)
+    nir = shade_nir(picture, scene.light, led_mm=domain.led_mm, range_mm=scene.target_mm)
+    every = side // size
+    if every > 1:
+        rgb = cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA)
+        nir = cv2.resize(nir, (size, size), interpolation=cv2.INTER_AREA)
+    blur = 0.12 * stress.blur
+    colour = expose(
+        resample(rgb, domain.rgb, blur),
+        domain.rgb,
+        rng,
+        target_factor=look_.rgb_factor,
+        cast=look_.cast,
+        light_level=0.01**stress.dark_rgb,
+    )
+    grey = expose_nir(
+        resample(nir, domain.nir, blur),
+        domain.nir,
+        rng,
+        target_factor=look_.nir_factor,
+        light_level=0.01**stress.dark_ir,
+        overexposure=stress.ir_overexposure,
+    )
+    colour, grey = _contrast(colour, look_.contrast[0]), _contrast(grey, look_.contrast[1])
+    depth = _measure_depth(picture, scene, domain, setting, rng, every, float(look_.depth_range[2]))
+    grey = _shifted(grey, look_.shift, cv2.INTER_LINEAR)
+    depth = _shifted(depth, look_.shift, cv2.INTER_NEAREST)
+    coder = replace(domain.depth, window_mm=domain.depth.window_mm * float(look_.depth_range[0]))
+    code = encode_depth(depth, coder, scene.target_mm + 40.0 + float(look_.depth_range[1]))
+    if domain.background_removed:
+        oval = _oval(size, look_.oval)
+        colour, grey, code = colour * oval[..., None], grey * oval, (code * (oval > 0.5)).astype(np.uint8)
+    return Triple(to_grey_levels(colour), code, to_grey_levels(grey))
+
+
+def _measure_depth(
+    picture: Picture,
+    scene: Scene,
+    domain: Domain,
+    setting: Setting,
+    rng: np.random.Generator,
+    every: int,
+    hole_factor: float,
+) -> np.ndarray:
+    """Measure the depth of a picture at every ``every``-th pixel: (S, S) mm, 0 = hole."""
+    # The dial comes last, so that it adds the same share of holes to every video.
+    sensor = stressed_depth(replace(domain.depth, dropout=domain.depth.dropout * hole_factor), setting.stress)
+    pick = slice(every // 2, None, every)
+    ideal = np.ascontiguousarray(picture.depth_mm[pick, pick])
+    # Grazing surfaces send little light back.
+    nir = cv2.extractChannel(picture.colour, 3) * cv2.extractChannel(picture.normal, 2).clip(0.1, 1.0)
+    sun = np.full_like(ideal, scene.light.sun)
+    nir, fail = nir[pick, pick], cv2.extractChannel(picture.optics, 1)[pick, pick]
+    chance = hole_probability(ideal, nir, fail, sun, sensor)
+    focal = ideal.shape[0] * scene.target_mm / domain.crop_mm
+    return degrade_depth(ideal, nir, chance, sensor, rng, focal_px=focal)
+
+
+def render_video(plan: VideoPlan, setting: Setting) -> list[Triple]:
+    """Render all frames of a video.
+
+    Args:
+        plan: what is presented to which camera.
+        setting: size, seed and dials.
+
+    Returns:
+        One triple per frame. Same plan and setting, same bytes, in any process and order.
+    """
+    domain, size = setting.domain(plan.domain), SIZES[setting.size]
+    rng = generator(setting, plan.domain, plan.split, 'video', plan.index)
+    dial_rng = generator(setting, plan.domain, plan.split, 'dial', plan.index)
+    look_ = _draw_look(rng, domain, setting.stress.misregistration, dial_rng)
+    side = size.pixels * size.supersample
+    people = (subject_of(setting, plan, plan.subject), subject_of(setting, plan, plan.other))
+    # Drawn finer than shown: the maps need not be finer than what is shown.
+    step_mm = look_.crop_mm / side * (1.0 if size.supersample == 1 else 1.4)
+    scene = build_scene(plan, domain, people, rng, step_mm)
+    camera = Camera.framing(side, look_.crop_mm, scene.target_mm)
+    # The crop follows the detected face, not the optical axis.
+    centre_y = 24.0 * scene.head_pose.z_mm / scene.target_mm
+    scene = replace(
+        scene,
+        head_pose=replace(scene.head_pose, y_mm=scene.head_pose.y_mm - centre_y),
+        medium_pose=replace(scene.medium_pose, y_mm=scene.medium_pose.y_mm - 10.0),
+    )
+    still, triples = _still_views(scene, camera), []
+    for frame in range(plan.num_frames):
+        frame_rng = generator(setting, plan.domain, plan.split, 'frame', plan.index, frame)
+        picture = _frame_views(scene, still, camera, frame_rng)
+        triples.append(_shoot(picture, scene, domain, look_, setting, frame_rng))
+    return triples

@@ -1,0 +1,1 @@
+"""What methods gain from the other samples of a batch."""

@@ -1,0 +1,1 @@
+"""What product-key experts cost by their number."""

@@ -1,0 +1,1 @@
+"""How hard SynthFAS is, and what its perturbations do."""

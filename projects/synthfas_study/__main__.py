@@ -1,0 +1,77 @@
+"""Measure how hard SynthFAS is (hardness), what its dials do (dials) and whether shortcuts leak (probe).
+
+Finished runs of the first two are kept as records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmfas.cli.errors import reports_user_errors
+
+BASELINE = 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command.
+
+    Args:
+        parser: Parser to extend.
+    """
+    parser.add_argument(
+        'study', choices=('hardness', 'dials', 'probe', 'table'), help='what to run, or print from records'
+    )
+    parser.add_argument('--data-root', default='data/synthfas_small', help='rendered benchmark')
+    parser.add_argument('--config', default=BASELINE, help='config of the baseline')
+    parser.add_argument('--work-dir', default='work_dirs/synthfas_study', help='checkpoints and logs of the runs')
+    parser.add_argument('--records', default='docs/en/benchmarks/synthfas', help='folder of the records')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds (default: 0 1 2)')
+    parser.add_argument('--only', nargs='+', metavar='PART', help='run only what has one of these in its name')
+    parser.add_argument('--jobs', type=int, default=2, help='processes, one thread each (default: 2)')
+
+
+@reports_user_errors(on_interrupt='interrupted; finished runs are kept as records')
+def main(argv: list[str] | None = None) -> int:
+    """Run what has no record yet, then print the tables.
+
+    Args:
+        argv: Arguments; those of the process if None.
+
+    Returns:
+        Exit status: 0, or 1 if a file is missing or a run failed; the message names it.
+    """
+    parser = argparse.ArgumentParser(prog='python -m projects.synthfas_study', description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    from mmfas.synthfas.files.manifest import render_command
+    from projects.synthfas_study import dials, hardness, tables
+
+    if args.study != 'table' and not Path(args.data_root, 'manifest.json').is_file():
+        raise FileNotFoundError(
+            f"'{args.data_root}' holds no SynthFAS; render it: {render_command(args.data_root)}"
+        )
+    if args.study == 'hardness':
+        runs = [r for r in hardness.hardness_runs(args.seeds) if _wanted(r.name, args.only)]
+        places = (args.config, args.data_root, args.work_dir, args.records)
+        hardness.run_all(runs, *places, jobs=args.jobs, report=print)
+    elif args.study == 'dials':
+        sweeps = [s for s in dials.dial_sweeps(args.seeds) if _wanted(s.file_name, args.only)]
+        places = (args.config, args.data_root, args.work_dir, args.records)
+        dials.run_sweeps(sweeps, *places, jobs=args.jobs, report=print)
+    elif args.study == 'probe':
+        print(tables.probe_table(args.data_root))
+        return 0
+    print(tables.hardness_table(args.records))
+    print(tables.dial_table(args.records))
+    return 0
+
+
+def _wanted(name: str, parts: list[str] | None) -> bool:
+    """Tell whether a run was asked for."""
+    return parts is None or any(part in name for part in parts)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

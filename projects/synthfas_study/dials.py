@@ -1,0 +1,174 @@
+"""What the dials of SynthFAS do: models trained on undialled data, tested on dialled test lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmengine.config import Config
+
+from mmfas.synthfas.files.manifest import data_identity
+from mmfas.utils.runs import commit, in_processes, read_record, write_record
+from projects.synthfas_study.hardness import DOMAINS, StudyRun, config_hash, configure, run_folder, train_run
+
+if TYPE_CHECKING:
+    from mmfas.synthfas import Setting
+
+STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class DialSweep:
+    """One dial at one step, scored by the in-domain models of several seeds.
+
+    Args:
+        dial: Name of the dial.
+        step: Its position in [0, 1].
+        seeds: Seeds of the models.
+    """
+
+    dial: str
+    step: float
+    seeds: tuple[int, ...]
+
+    @property
+    def file_name(self) -> str:
+        """Name of the record."""
+        return f'dial-{self.dial}-{self.step:.2f}.json'
+
+
+def dial_sweeps(seeds: Iterable[int]) -> list[DialSweep]:
+    """List every dial at every step."""
+    from mmfas.synthfas import DIALS
+
+    return [DialSweep(dial, step, tuple(seeds)) for dial in DIALS for step in STEPS]
+
+
+def run_sweeps(
+    sweeps: list[DialSweep],
+    base_file: str,
+    data_root: str,
+    work_dir: str,
+    records: str,
+    *,
+    jobs: int = 1,
+    report: Callable[[str], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Do every sweep that has no record yet; models that are not there are trained first.
+
+    Args:
+        sweeps: Dials and steps.
+        base_file: Config file of the baseline.
+        data_root: Folder of the undialled benchmark; dialled test lists are rendered beside it.
+        work_dir: Folder for checkpoints, as in the hardness study.
+        records: Folder of the records.
+        jobs: Number of processes.
+        report: Called with one line per finished sweep.
+
+    Returns:
+        The records, in the order in which the sweeps ended.
+    """
+    from mmfas.synthfas.files.manifest import load_manifest
+
+    for sweep in sweeps:  # what cannot be rendered is refused before hours of training
+        load_manifest(*_dialled(sweep, data_root))
+    seeds = sorted({seed for sweep in sweeps for seed in sweep.seeds})
+    models = [StudyRun('in-domain', DOMAINS, DOMAINS, seed=seed) for seed in seeds]
+    list(in_processes(train_run, [(base_file, run, data_root, work_dir) for run in models], jobs))
+    done = []
+    for record in in_processes(
+        run_sweep, [(base_file, sweep, data_root, work_dir, records) for sweep in sweeps], jobs
+    ):
+        done.append(record)
+        if report is not None:
+            areas = [area for seed in record['auc'].values() for area in seed.values()]
+            mean = sum(areas) / len(areas)
+            report(f'[{len(done)}/{len(sweeps)}] {record["dial"]} {record["step"]:.2f}: mean AUC {mean:.3f}')
+    return done
+
+
+def run_sweep(base_file: str, sweep: DialSweep, data_root: str, work_dir: str, records: str) -> dict[str, Any]:
+    """Render the dialled test lists and score them, or return the record where there is one.
+
+    Args:
+        base_file: Config file of the baseline.
+        sweep: Dial, step and seeds.
+        data_root: Folder of the undialled benchmark.
+        work_dir: Folder of the trained models.
+        records: Folder of the records.
+
+    Returns:
+        The record: dial, step and, per seed and domain, the AUC of all test scores.
+    """
+    from mmfas.synthfas import DIALS_VERSION
+
+    file = Path(records, sweep.file_name)
+    identity = dict(
+        **asdict(sweep),
+        dials_version=DIALS_VERSION,
+        config=config_hash(base_file),
+        data=data_identity(data_root),
+    )
+    done = read_record(file, identity)
+    if done is not None:
+        return done
+    dialled = render_dialled(sweep, data_root)
+    auc = {str(seed): _score(base_file, seed, dialled, work_dir) for seed in sweep.seeds}
+    record = {**identity, 'commit': commit(), 'auc': auc}
+    write_record(file, record)
+    return record
+
+
+def render_dialled(sweep: DialSweep, data_root: str) -> str:
+    """Render the test lists under one dial, beside the undialled data; step 0 is the undialled data itself.
+
+    Args:
+        sweep: Dial and step.
+        data_root: Folder of the undialled benchmark.
+
+    Returns:
+        Folder of the test lists.
+
+    Raises:
+        ValueError: If the base is dialled already, or of a renderer that is not known here.
+    """
+    from mmfas.synthfas import render_dataset
+
+    folder, setting = _dialled(sweep, data_root)
+    if sweep.step > 0:
+        render_dataset(folder, setting, splits=('test',))
+    return str(folder)
+
+
+def _dialled(sweep: DialSweep, data_root: str) -> tuple[Path, Setting]:
+    """Return folder and setting of the data under one dial; see `render_dialled`."""
+    from mmfas.synthfas import Setting, parse_stress
+
+    base = data_identity(data_root)
+    if base['stress']:
+        raise ValueError(
+            f'{data_root} holds data with the dials {base["stress"]}, but a sweep starts from undialled data; '
+            'render them into another folder'
+        )
+    stress = parse_stress([f'{sweep.dial}={sweep.step}'] if sweep.step else [])
+    folder = f'{data_root.rstrip("/")}_{sweep.dial}-{sweep.step:.2f}' if sweep.step else data_root
+    return Path(folder), Setting(base['size'], base['seed'], stress, base['renderer_version'])
+
+
+def _score(base_file: str, seed: int, data_root: str, work_dir: str) -> dict[str, float]:
+    """Return the AUC of one model on the test list of each domain in a folder."""
+    from mmfas.apis.scoring import build_loader, load_model, prepare_scoring, score_loader
+    from mmfas.evaluation.functional import auc
+
+    run = StudyRun('in-domain', DOMAINS, DOMAINS, seed=seed)
+    folder = run_folder(run, work_dir)
+    cfg, scoring = configure(Config.fromfile(base_file), run, data_root, str(folder))
+    prepare_scoring(cfg)
+    model = load_model(cfg, str(folder / f'epoch_{cfg.train_cfg.max_epochs}.pth'))
+    areas = {}
+    for domain, loader in scoring.extra_test_dataloaders.items():
+        table = score_loader(model, build_loader(loader))
+        areas[domain] = float(auc(table.score, table.is_live))
+    return areas
