@@ -35,6 +35,7 @@ def train(cfg: Config) -> Runner:
         The runner after training; `runner.model` is the trained model.
 
     Raises:
+        ValueError: If the loader of the training data gives no batch.
         FloatingPointError: If a loss or weight is no longer finite.
         CheckpointError: If a file to load or resume from is damaged, refused or does not fit.
     """
@@ -46,8 +47,20 @@ def train(cfg: Config) -> Runner:
         if isinstance(cfg.get(key), Mapping):
             cfg[key] = unscope_functions(cfg[key])
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    _require_batches(runner)
     runner.train()
     return runner
+
+
+def _require_batches(runner: Runner) -> None:
+    """Refuse a run without a step: it would end well, and its "best" weights would be those of the start."""
+    loader = runner.train_loop.dataloader
+    if len(loader) == 0:
+        raise ValueError(
+            f'the train loader gives no batch: {len(loader.dataset)} samples, batch size {loader.batch_size}'
+            f'{", drop_last=True" if loader.drop_last else ""}; lower train_dataloader.batch_size or leave '
+            'drop_last out'
+        )
 
 
 def fit_to_device(cfg: Config) -> None:

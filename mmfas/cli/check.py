@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas check', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    from mmfas.config.check import check_config
+    from mmfas.config.check import check_config, config_notes
 
     status = 0
     for path in args.config:
@@ -48,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f'{path}: {len(problems)} problem(s)' if problems else f'{path}: ok')
         for problem in problems:
             print(f'  {problem}')
+        for note in config_notes(cfg):
+            print(f'  note: {note}')
         status = max(status, 1 if problems else 0)
     return status
 

@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     from mmfas.apis.training import train
-    from mmfas.config.check import check_config
+    from mmfas.config.check import check_config, config_notes
     from mmfas.utils.distributed import finish_distributed
 
     try:
@@ -109,6 +109,8 @@ def main(argv: list[str] | None = None) -> int:
     problems = check_config(cfg)
     if problems:
         return report_problems(args.config, problems)
+    for note in config_notes(cfg):
+        print(f'note: {note}', file=sys.stderr)
     train(cfg)
     finish_distributed()
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,8 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmfas import registry as parts
+from mmfas.config.inheritance import ConfigFile, lost_imports, read_config_file, unread_names
+from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
 from mmfas.config.monitored import monitor_problems
 from mmfas.config.needed_hooks import missing_hooks
 from mmfas.config.signatures import binding_problems, near_match
@@ -92,18 +93,6 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     ('randomness', Slot(None, default=Runner.set_randomness, injected=('self',))),
 )
 
-#: Top-level keys that mean something beside the arguments of Runner, and helper variables of most configs.
-_OTHER_KEYS = {
-    'custom_imports',
-    'runner_type',
-    'model_wrapper_cfg',
-    'tta_model',
-    'tta_pipeline',
-    'compile',
-    'strategy',
-    'extra_test_dataloaders',
-}
-_HELPERS = {'data_root', 'dataset_type'}
 _HOOK_KEYS = (
     'runtime_info',
     'timer',
@@ -250,13 +239,15 @@ def _check(path: str, value: Any, inherited: Slot | None, scope: str) -> Iterato
         yield from _check(f'{path}.{key}', inner, inherited, scope)
 
 
-def _top_level(cfg: Mapping[str, Any], known: set[str]) -> Iterator[str]:
-    """Yield the problems of the top-level keys: near misses, and keys that only work together."""
+def _top_level(cfg: Mapping[str, Any], file: ConfigFile | None) -> Iterator[str]:
+    """Yield the problems of the top-level keys: names that nothing reads, and keys that only work together."""
+    unread = {name: text for name, text, is_mistake in unread_names(file, cfg) if is_mistake} if file else {}
     for key in cfg:
-        # Text configs may hold helper variables, so only what looks like a slip is reported.
-        is_helper = key in _HELPERS or key.endswith('pipeline')  # only tta_pipeline is known, and like them all
-        near = None if key in known or is_helper else near_match(key, known, cutoff=0.8)
-        if near is not None:
+        # Text configs may hold helper variables, so beside unread ones only what looks like a slip is reported.
+        near = None if key in TOP_LEVEL_KEYS or key in PLACES else near_match(key, TOP_LEVEL_KEYS, cutoff=0.8)
+        if key in unread:
+            yield f'{key}: {unread[key]}'
+        elif near is not None and not (file and _reads(file, key)):
             yield f'{key}: unexpected, did you mean {near}?'
     if cfg.get('model') is None:
         yield 'model: missing, a config needs it'
@@ -269,6 +260,37 @@ def _top_level(cfg: Mapping[str, Any], known: set[str]) -> Iterator[str]:
         near = None if key in _HOOK_KEYS else near_match(key, _HOOK_KEYS, cutoff=0.8)
         if near is not None:
             yield f'default_hooks.{key}: unexpected, did you mean {near}?'
+
+
+def _reads(file: ConfigFile, name: str) -> bool:
+    """Tell whether a file of the chain uses a variable."""
+    return any(name in one.used or name in one.used_of_bases for one in file.chain())
+
+
+def _explain_lost_imports(problems: list[str], file: ConfigFile | None) -> list[str]:
+    """Add to types that are not found that the plug-in which may have them was not imported."""
+    lost = lost_imports(file) if file is not None else None
+    if lost is None:
+        return problems
+    # The nearest name that is there says nothing of a part whose plug-in is missing.
+    is_unknown = re.compile(r'^(\S+\.type: .* is not in the .*?)(; did you mean .*|; known: .*)?$')
+    return [f'{found[1]}: {lost}' if (found := is_unknown.match(line)) else line for line in problems]
+
+
+def config_notes(cfg: Config) -> list[str]:
+    """List what is odd about a config but may be meant: names at the top that nothing of mmfas or mmengine reads.
+
+    Custom hooks may read such names from `runner.cfg`, so they are no mistakes by themselves.
+
+    Args:
+        cfg: A config that was read from a file.
+
+    Returns:
+        One line for every name.
+    """
+    file = read_config_file(cfg.filename) if cfg.filename else None
+    found = unread_names(file, cfg.to_dict()) if file is not None else ()
+    return [f'{name}: {text}' for name, text, is_mistake in found if not is_mistake]
 
 
 def _constructor(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
@@ -333,8 +355,10 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     # Plain dictionaries: the lazy ones of a config would import on access, outside of our error handling.
     tree = cfg.to_dict() if isinstance(cfg, Config) else dict(cfg)
     scope = tree.get('default_scope') or parts.SCOPE
-    known = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | _OTHER_KEYS
-    problems = list(_top_level(tree, known))
+    filename = cfg.filename if isinstance(cfg, Config) else None
+    file = read_config_file(filename) if filename and os.path.isfile(filename) else None
+    known = TOP_LEVEL_KEYS
+    problems = list(_top_level(tree, file))
     problems += _extra_test_loaders(tree.get('extra_test_dataloaders') or {}, scope)
     for key in tree:
         if key in known and key != 'extra_test_dataloaders':
@@ -348,4 +372,4 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     problems += _loaders(tree)
     if check_data:
         problems += [line for key in known & set(tree) for line in _data_roots(key, tree[key])]
-    return problems
+    return _explain_lost_imports(problems, file)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
-
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-#: Variables that a config file only uses while it is read, and where their values end up.
-_HELPERS = {
-    'data_root': 'train_dataloader.dataset.data_root (and val_, test_)',
-    'meta_file': 'train_dataloader.dataset.meta_file (and val_, test_)',
-    'dataset_type': 'train_dataloader.dataset.type (and val_, test_)',
-    'train_pipeline': 'train_dataloader.dataset.pipeline',
-    'val_pipeline': 'val_dataloader.dataset.pipeline',
-    'test_pipeline': 'val_dataloader.dataset.pipeline and test_dataloader.dataset.pipeline',
-}
+from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 class ConfigError(ValueError):
@@ -64,11 +55,12 @@ def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> Config:
         ConfigError: If an option does not fit the config.
     """
     for key in options or ():
-        place = _HELPERS.get(key.partition('.')[0])
-        if place is not None:
-            raise ConfigError(
-                f'--cfg-options {key}: the file was read before, so this changes nothing; set {place}'
-            )
+        name = key.partition('.')[0]
+        if name not in TOP_LEVEL_KEYS:
+            near = difflib.get_close_matches(name, TOP_LEVEL_KEYS, n=1)
+            place = PLACES.get(name)
+            remedy = f'set {place}' if place else f'did you mean {near[0]}?' if near else 'take it out'
+            raise ConfigError(f'--cfg-options {key}: nothing reads {name} once the file was read; {remedy}')
     try:
         cfg.merge_from_dict(dict(options or {}))
     except (KeyError, TypeError, IndexError, AttributeError) as error:

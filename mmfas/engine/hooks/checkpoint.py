@@ -14,6 +14,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
+from mmfas.config.resuming import overridden_settings
 from mmfas.registry import HOOKS
 from mmfas.utils.checkpoint import CheckpointError, misfits, plain, write_atomically
 from mmfas.utils.message_hub import plain_message_hub
@@ -155,6 +156,18 @@ class SafeCheckpointHook(CheckpointHook):
                 '`--cfg-options load_from=FILE`'
             )
         self._check_weights(runner, checkpoint.get('state_dict', checkpoint))
+        if runner._resume:
+            self._check_settings(runner, checkpoint['meta'])
+
+    def _check_settings(self, runner: Runner, meta: dict[str, Any]) -> None:
+        """Refuse settings that the state would override without a word."""
+        kept = overridden_settings(str(meta.get('cfg', '')), runner.cfg.to_dict())
+        if kept:
+            raise CheckpointError(
+                f"cannot resume: '{runner._load_from}' brings back its own values of {len(kept)} settings: "
+                f'{"; ".join(kept[:5])}. Give the old values again, or start a new run from these weights: '
+                f'leave --resume out and add `--cfg-options load_from={runner._load_from}`'
+            )
 
     def _check_weights(self, runner: Runner, weights: dict[str, Any]) -> None:
         """Say which weights do not fit; an error if training is to be resumed, or if none fits."""

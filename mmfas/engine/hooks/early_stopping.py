@@ -48,8 +48,9 @@ class ResumableEarlyStoppingHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Continue where the checkpoint left off."""
         if _STATE in runner.message_hub.runtime_info:
-            self.best, self.wait_count, stopped = runner.message_hub.get_info(_STATE)
-            runner.train_loop.stop_training = stopped
+            self.best, self.wait_count, _ = runner.message_hub.get_info(_STATE)
+            # Judged anew, so that a run that is resumed with more patience goes on.
+            runner.train_loop.stop_training = self.wait_count >= self.patience
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Judge the metric and note the state."""
