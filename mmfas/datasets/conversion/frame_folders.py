@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from mmfas.datasets.image_files import decode_image, read_image_bytes
+from mmfas.datasets.image_files import decode_colour, read_image_bytes
 
 from .needed import Needed, Recording, Target
 from .report import Oddity
@@ -146,7 +145,7 @@ def read_frames(
             path = source / place / Path(target.path).name
             try:
                 data = read_image_bytes(str(path))
-                pictures[target] = decode_image(data, cv2.IMREAD_COLOR)
+                pictures[target] = decode_colour(data)
                 files[target] = data
             except FileNotFoundError:
                 oddities.append(Oddity('missing', target.path, f'{place}/{path.name} does not exist'))
