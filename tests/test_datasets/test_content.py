@@ -165,7 +165,7 @@ def test_depth_that_is_clipped_for_the_most_part(capsys: pytest.CaptureFixture[s
 
 
 def test_saturated_pictures(capsys: pytest.CaptureFixture[str]) -> None:
-    write_list('a.csv', {'rgb': lambda n: np.clip(colour(n).astype(int) + 127, 0, 255).astype(np.uint8)})
+    write_list('a.csv', {'rgb': lambda n: np.where(np.arange(40)[:, None] < 24, np.uint8(255), colour(n))})
     status, out = verify(capsys, ['a.csv'])
     assert status == 0 and 'warning, saturated: 1\n  train (a.csv:2): 4 of 4 rgb pictures are saturated' in out
 
