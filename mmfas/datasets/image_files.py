@@ -139,7 +139,7 @@ def _hidden_alpha(data: bytes) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             return np.asarray(picture.getchannel('A'))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError('the picture has an alpha channel that cannot be read; save it without one') from error
 
 

@@ -28,7 +28,7 @@ def _check_with_pillow(data: bytes) -> None:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             picture.load()
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f'the JPEG data are damaged or cut off ({error})') from error
 
 

@@ -240,6 +240,8 @@ def _lzw_is_whole(data: bytes) -> bool:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             picture.load()
+    except Image.DecompressionBombError:  # Pillow's own limit, whatever ours is
+        raise ValueError('an LZW strip of the TIFF is too large to be checked; use smaller ones') from None
     except (OSError, SyntaxError, ValueError):
         return False
     return True
