@@ -92,7 +92,8 @@ def _has_hole(data: bytes) -> bool:
 
     Where the code of zero bits means the end of a block, such a run is a flat part of a picture.
     """
-    is_sequential, first, scan, start = False, {}, b'', 0
+    is_sequential, scan, start = False, b'', 0
+    first: dict[int, int] = {}
     for marker, content, end in _segments(data):
         if marker == _CODES:
             first |= dict(_first_symbols(content))

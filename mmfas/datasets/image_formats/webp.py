@@ -43,18 +43,19 @@ def read_header(data: bytes) -> ImageHeader:
     Raises:
         ValueError: If the data are cut off or hold no picture.
     """
-    size, alpha, orientation, num_frames = None, False, 1, 0
+    size: list[int] | None = None
+    alpha, orientation, num_frames = False, 1, 0
     for name, at, length in _chunks(data):
         body = data[at : at + min(length, 16)]
         if name == b'VP8X':
-            alpha = bool(body[0] & 0x10)
-            size = tuple(int.from_bytes(body[place : place + 3], 'little') + 1 for place in (4, 7))
+            alpha = bool(int.from_bytes(body[:1], 'little') & 0x10)
+            size = [int.from_bytes(body[place : place + 3], 'little') + 1 for place in (4, 7)]
         elif name == b'VP8 ' and size is None:
-            size = tuple(int.from_bytes(body[place : place + 2], 'little') & 0x3FFF for place in (6, 8))
+            size = [int.from_bytes(body[place : place + 2], 'little') & 0x3FFF for place in (6, 8)]
         elif name == b'VP8L':
             packed = int.from_bytes(body[1:5], 'little')
             alpha = alpha or bool(packed >> 28 & 1)
-            size = size or ((packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1)
+            size = size or [(packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1]
         elif name == b'EXIF':
             orientation = orientation_of(data[at : at + length])
         elif name == b'ANIM':
@@ -64,9 +65,7 @@ def read_header(data: bytes) -> ImageHeader:
     if size is None:
         raise ValueError('the WebP data hold no picture')
     refusal = 'the file is an animation; save the frame you mean as a picture' if num_frames else ''
-    return ImageHeader(
-        'WebP', *size, 4 if alpha else 3, 8, orientation=orientation, num_pictures=1, refusal=refusal
-    )
+    return ImageHeader('WebP', size[0], size[1], 4 if alpha else 3, 8, orientation=orientation, refusal=refusal)
 
 
 def _can_be_decoded(name: bytes, body: bytes) -> bool:
