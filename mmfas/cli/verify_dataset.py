@@ -1,4 +1,4 @@
-"""Report every missing, broken or odd-sized image of a data set, and what stands in two splits."""
+"""Report every missing, broken or empty image of a data set, and what stands in two splits."""
 
 from __future__ import annotations
 
@@ -54,15 +54,19 @@ def _build(args: argparse.Namespace) -> tuple[Splits, list[Problem]]:
 
 def _report(problems: list[Problem], num_samples: int, show: int) -> str:
     """Return the text that is printed at the end."""
-    counts = Counter(problem.kind for problem in problems)
     lines = []
-    for kind, count in counts.items():
-        lines.append(f'{kind}: {count}')
-        of_kind = [problem for problem in problems if problem.kind == kind]
+    problems = sorted(problems, key=lambda problem: problem.is_warning)
+    for (kind, is_warning), count in Counter((p.kind, p.is_warning) for p in problems).items():
+        lines.append(f'{"warning, " if is_warning else ""}{kind}: {count}')
+        of_kind = [p for p in problems if (p.kind, p.is_warning) == (kind, is_warning)]
         lines += [f'  {p.place}: {p.message}' for p in (of_kind[:show] if show else of_kind)]
         if show and count > show:
             lines.append(f'  ... and {count - show} more (--show 0 prints all)')
-    verdict = f'{len(problems)} problem(s)' if problems else 'no problems'
+    num_warnings = sum(problem.is_warning for problem in problems)
+    wrong = len(problems) - num_warnings
+    verdict = f'{wrong} problem(s)' if wrong else 'no problems'
+    if num_warnings:
+        verdict += f', {num_warnings} warning(s)'
     return '\n'.join([*lines, f'{num_samples} samples checked: {verdict}'])
 
 
@@ -74,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         argv: Arguments; those of the process if None.
 
     Returns:
-        0 if all is well, 1 if there are problems, 2 if nothing could be checked.
+        0 if all is well or there are warnings only, 1 if there are problems, 2 if nothing could be checked.
     """
     parser = argparse.ArgumentParser(prog='mmfas verify_dataset', description=__doc__)
     add_arguments(parser)
@@ -102,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         print(file=sys.stderr)
     print(_report(problems, num_samples, args.show))
-    return 1 if problems else 0
+    return 1 if any(not problem.is_warning for problem in problems) else 0
 
 
 if __name__ == '__main__':

@@ -1,24 +1,65 @@
-"""Files of pictures: bytes in, arrays out, with an error that says what is wrong with the file; needs no torch."""
+"""The one reader of image files: bytes in, arrays out, by one rule for every modality and format; needs no torch.
+
+Whatever decodes pictures of samples (training, `verify_dataset`, `browse_dataset`, face crop, conversion) calls
+`decode_raw` or `decode_colour`. The pixels are OpenCV's, those of `cv2.imread`; `mmfas.datasets.image_formats`
+reads what a file is and whether it is whole.
+
+| in the file | rule, the same for rgb, depth and infrared |
+| --- | --- |
+| format | JPEG, PNG, TIFF, WebP, BMP, binary PGM and PPM, told by the first bytes; others are refused |
+| EXIF orientation | obeyed, with 8 and 16 bits: JPEG, PNG (`eXIf`), WebP (`EXIF`), TIFF (tag 274) |
+| alpha, transparent colour | left out if every pixel is opaque, else refused |
+| values | unsigned, 1 to 8 or 16 bits; signed, floating point, 12 or 32 bits in a TIFF are refused |
+| 8 bits, grey or colour | taken as they are, grey repeated to three channels; palettes are looked up |
+| 16 bits | rgb: divided by 256, rounded down; depth, infrared: by a stated range |
+| CMYK | JPEG with Adobe's mark: converted without colour profile; else refused |
+| several pictures | animations and TIFFs of several pages are refused; smaller copies in a TIFF are passed over |
+| behind the end | not looked at: trailers of JPEG (motion photos, MPF), PNG and WebP |
+| damage | refused where the format lets one see it, see `docs/en/own_data.md` |
+| size | refused before unpacking if it would take more than a limit |
+"""
 
 from __future__ import annotations
 
+import io
+import math
+import zipfile
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-__all__ = ['JPEG_START', 'PADISI_SIZE', 'decode_image', 'encode_jpeg', 'read_image_bytes', 'read_padisi']
+from mmfas.datasets.image_formats import ImageHeader, check_whole, read_header
 
-JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
+__all__ = [
+    'MAX_SAMPLE_MB',
+    'PADISI_SIZE',
+    'decode_colour',
+    'decode_raw',
+    'encode_jpeg',
+    'read_image_bytes',
+    'read_padisi',
+]
+
+#: Memory that one sample may take once unpacked, in megabytes (10^6 bytes), unless another limit is given.
+MAX_SAMPLE_MB = 256.0
 #: Height and width of PADISI's faces (README_FACE.md of github vimal-isi-edu/PADISI_USC_Dataset).
 PADISI_SIZE = (320, 256)
 #: Where PADISI's 22-channel arrays keep our modalities (colour is stored blue first; the same readme).
 _PADISI_CHANNELS = {'rgb': (2, 1, 0), 'depth': (4, 4, 4), 'ir': (3, 3, 3)}
 _PADISI_NUM_CHANNELS = 22
+_READ_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # since OpenCV 4.10
+#: Hashes of contents that were found whole: a file is checked once per process, not once per epoch.
+_whole: set[int] = set()
+_MOST_REMEMBERED = 1_000_000
+
+
+class _TooLargeError(ValueError):
+    """A picture or an array would take more memory than it may."""
 
 
 def read_image_bytes(path: str) -> bytes:
-    """Read a whole file, and refuse a JPEG that was cut off (OpenCV would return it half grey).
+    """Read a whole file.
 
     Args:
         path: File of a picture.
@@ -28,40 +69,148 @@ def read_image_bytes(path: str) -> bytes:
 
     Raises:
         FileNotFoundError: If it does not exist.
-        ValueError: If it cannot be read or is cut off.
+        ValueError: If it cannot be read.
     """
     try:
         with open(path, 'rb') as file:  # twice as fast as Path.read_bytes
-            data = file.read()
+            return file.read()
     except FileNotFoundError:
         raise FileNotFoundError('the file does not exist') from None
     except OSError as error:
         raise ValueError(f'the file cannot be read: {error}') from error
-    if data.startswith(JPEG_START) and _JPEG_END not in data[-1024:]:
-        raise ValueError('the JPEG data are cut off')
-    return data
 
 
-def decode_image(data: bytes, flag: int) -> np.ndarray:
-    """Decode the bytes of a picture.
+def _check_size(num_bytes: int, shape: Sequence[int], max_mb: float) -> None:
+    """Refuse what would take more memory than it may."""
+    if num_bytes > max_mb * 1e6:
+        raise _TooLargeError(
+            f'unpacking {"x".join(map(str, shape))} values would take {num_bytes / 1e6:.0f} MB, but only '
+            f'{max_mb:.0f} MB are left for it; if the file is sound, raise max_sample_mb of the loader'
+        )
 
-    Args:
-        data: Content of its file.
-        flag: How OpenCV decodes it, such as `cv2.IMREAD_COLOR`.
 
-    Returns:
-        Picture (H, W) or (H, W, channels).
+def _check(data: bytes, max_mb: float) -> ImageHeader:
+    """Refuse what cannot or should not be decoded."""
+    header = read_header(data)
+    if header.refusal:
+        raise ValueError(header.refusal)
+    if header.num_pictures > 1:
+        raise ValueError(
+            f'the file holds {header.num_pictures} pictures (animation or pages); save the one you mean as a file'
+        )
+    if header.width < 1 or header.height < 1:
+        raise ValueError(f'the picture is {header.width}x{header.height}, which is empty')
+    _check_size(header.unpacked_bytes, (header.width, header.height, header.channels), max_mb)
+    if (known := hash(data)) not in _whole:
+        check_whole(data, header)
+        if len(_whole) < _MOST_REMEMBERED:
+            _whole.add(known)
+    return header
 
-    Raises:
-        ValueError: If OpenCV cannot decode it.
-    """
+
+def _decode(data: bytes, flag: int) -> np.ndarray:
+    """Let OpenCV decode."""
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:
         raise ValueError(f'the file cannot be decoded: {error}') from error
     if image is None:
-        raise ValueError('the file is empty' if not data else 'the file cannot be decoded as an image')
+        raise ValueError('the file cannot be decoded as an image')
     return image
+
+
+def _turn(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Bring a picture upright, as EXIF says."""
+    if orientation == 1:
+        return image
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
+
+
+def _hidden_alpha(data: bytes) -> np.ndarray:
+    """Read the alpha channel of the few kinds of which OpenCV returns none: grey TIFF, BMP."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return np.asarray(picture.getchannel('A'))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError('the picture has an alpha channel that cannot be read; save it without one') from error
+
+
+def _without_alpha(data: bytes, image: np.ndarray, header: ImageHeader) -> np.ndarray:
+    """Leave an opaque alpha channel out and refuse another."""
+    if image.ndim == 3 and image.shape[2] == 4:
+        alpha, image = image[..., 3], image[..., :3]
+        opaque = bool((alpha == np.iinfo(alpha.dtype).max).all())
+        if header.channels == 2:  # grey, which OpenCV repeats
+            image = image[..., 0]
+        image = np.ascontiguousarray(image)
+    elif header.key is not None:
+        levels = np.iinfo(image.dtype).max // (2**header.bits - 1)  # OpenCV spreads 1, 2 and 4 bits over 0..255
+        opaque = not (image == header.key * levels).any()
+    elif header.has_alpha:
+        opaque = bool((_hidden_alpha(data) == 255).all())
+    else:
+        return image
+    if not opaque:
+        raise ValueError(
+            'some pixels are transparent (an alpha channel that is not 255 everywhere, or a transparent colour); '
+            'save the picture without alpha, on the background that you want'
+        )
+    return image
+
+
+def decode_raw(data: bytes, *, max_mb: float = MAX_SAMPLE_MB) -> np.ndarray:
+    """Decode the bytes of a picture and keep what the file has: grey or colour, 8 or 16 bits.
+
+    Args:
+        data: Content of its file.
+        max_mb: Memory that it may take once unpacked, in megabytes.
+
+    Returns:
+        Upright picture (H, W) or (H, W, 3), blue first, uint8 or uint16.
+
+    Raises:
+        ValueError: If it is broken, too large, or of a kind that is not read; see the table of this module.
+    """
+    header = _check(data, max_mb)
+    image = _decode(data, cv2.IMREAD_UNCHANGED)
+    image = _without_alpha(data, image, header)
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if image.dtype not in (np.uint8, np.uint16) or channels not in (1, 3):
+        raise ValueError(f'expected 8 or 16 bits and 1 or 3 channels, but got {image.dtype}, {channels}')
+    return _turn(image, header.orientation)
+
+
+def decode_colour(data: bytes, *, rgb: bool = False, max_mb: float = MAX_SAMPLE_MB) -> np.ndarray:
+    """Decode the bytes of a picture as 8-bit colour: grey is repeated, 16 bits are divided by 256.
+
+    Args:
+        data: Content of its file.
+        rgb: Red first instead of blue first.
+        max_mb: Memory that it may take once unpacked, in megabytes.
+
+    Returns:
+        Upright picture (H, W, 3), uint8.
+
+    Raises:
+        ValueError: If it is broken, too large, or of a kind that is not read; see the table of this module.
+    """
+    if rgb and _READ_RGB is not None and data.startswith(b'\xff\xd8'):  # saves a pass over the pixels
+        header = _check(data, max_mb)
+        return _turn(_decode(data, _READ_RGB | cv2.IMREAD_IGNORE_ORIENTATION), header.orientation)
+    image = decode_raw(data, max_mb=max_mb)
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if rgb else image
 
 
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
@@ -78,25 +227,43 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     return cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality, *full_colour])[1].tobytes()
 
 
-def read_padisi(path: str, modalities: Sequence[str]) -> dict[str, np.ndarray]:
+def _check_archive(path: str, max_mb: float) -> None:
+    """Read from the heads of a `.npz` how much memory its array `data` takes, and refuse too much."""
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo('data' if 'data' in archive.namelist() else 'data.npy')  # as numpy picks
+        _check_size(entry.file_size, (entry.file_size,), max_mb)
+        with archive.open(entry) as file:
+            version = np.lib.format.read_magic(file)
+            read = (
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read(file)
+    _check_size(math.prod(shape) * dtype.itemsize, shape, max_mb)
+
+
+def read_padisi(path: str, modalities: Sequence[str], *, max_mb: float = MAX_SAMPLE_MB) -> dict[str, np.ndarray]:
     """Read the wanted modalities of a PADISI array of shape (1, 22, H, W) or (22, H, W) with values in [0, 1].
 
     Args:
         path: The `.npz`.
         modalities: Some of rgb, depth and ir.
+        max_mb: Memory that the array may take once unpacked, in megabytes.
 
     Returns:
         Modality -> uint8 (H, W, 3); colour is in RGB order.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it holds no such array.
+        ValueError: If it holds no such array, or a larger one.
     """
     try:
+        _check_archive(path, max_mb)
         with np.load(path, allow_pickle=False) as archive:
             array = archive['data']
     except FileNotFoundError:
         raise FileNotFoundError('the file does not exist') from None
+    except _TooLargeError:
+        raise
     except Exception as error:  # zipfile, zlib and numpy have no common error
         raise ValueError(f"no array 'data' can be read: {error}") from error
     cube = array[0] if array.ndim == 4 and len(array) == 1 else array

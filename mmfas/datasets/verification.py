@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmfas.datasets.cleaning import files_of
+from mmfas.datasets.content import ContentReport, facts_of
 from mmfas.datasets.face_dataset import MultiModalFaceDataset
 from mmfas.datasets.protocols import UNKNOWN
 from mmfas.datasets.transforms import LoadMultiModalImages
@@ -25,14 +26,18 @@ class Problem:
 
     Args:
         kind: `'image'` (missing, broken, odd-sized), `'one class'`, `'two labels'` (one sample is called live and
-            spoof), `'duplicate'` (one file in two splits), or `'subject overlap'`.
-        place: Split, and list line where there is one.
+            spoof), `'duplicate'` (one file in two splits), `'subject overlap'`, or one of the content of pictures:
+            `'no content'`, `'outside the range'`, `'one file twice'`, `'saturated'`, `'clipped'`, `'no reading'`,
+            `'orientation'`.
+        place: Split, and (first) list line where there is one.
         message: What is wrong.
+        is_warning: Whether it may be right.
     """
 
     kind: str
     place: str
     message: str
+    is_warning: bool = False
 
 
 def face_datasets_in(dataset: Any) -> list[MultiModalFaceDataset]:
@@ -59,24 +64,31 @@ def _loader_of(dataset: MultiModalFaceDataset) -> LoadMultiModalImages:
 
 
 def _check_images(
-    datasets: Sequence[MultiModalFaceDataset], num_threads: int, advance: Callable[[int], None]
+    datasets: Sequence[MultiModalFaceDataset],
+    content: ContentReport,
+    *,
+    num_threads: int,
+    advance: Callable[[int], None],
 ) -> Iterable[tuple[str, str]]:
-    """Load every sample and yield (list line, message) of those that fail."""
+    """Load every sample, look at its pictures, and yield (list line, message) of those that fail."""
     with ThreadPoolExecutor(num_threads) as pool:
         for dataset in datasets:
             loader = _loader_of(dataset)
 
-            def load(index: int, dataset: Any = dataset, loader: Any = loader) -> tuple[str, str] | None:
+            def load(index: int, dataset: Any = dataset, loader: Any = loader) -> Any:
                 info = dataset.get_data_info(index)
                 try:
-                    loader.transform({**info, 'modalities': dataset.modalities})
+                    return facts_of(loader, info, dataset.modalities)
                 except (ValueError, FileNotFoundError) as error:
                     return info['source_line'], str(error)
-                return None
 
             for start in range(0, len(dataset), _CHUNK):
                 chunk = range(start, min(start + _CHUNK, len(dataset)))
-                yield from filter(None, pool.map(load, chunk))
+                for found in pool.map(load, chunk):
+                    if isinstance(found, tuple):
+                        yield found
+                    else:
+                        content.add(found)
                 advance(len(chunk))
 
 
@@ -135,7 +147,7 @@ def verify_datasets(
     num_threads: int = 4,
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[Problem]:
-    """Check splits: every file exists and decodes, sizes agree, both classes are there, nothing is in two splits.
+    """Check splits: every file is whole, sizes agree, pictures show something, both classes are there, no overlap.
 
     Line formats have been checked when the data sets were built. Repeated lines within one split are no problem
     (the published lists have them), unless their labels contradict each other.
@@ -146,12 +158,17 @@ def verify_datasets(
         advance: Called with the number of samples done since the last call.
 
     Returns:
-        All problems, images first.
+        All problems, images first, and warnings among them.
     """
     problems, infos = [], {}
     for split, datasets in splits.items():
-        for line, message in _check_images(datasets, num_threads, advance):
+        content = ContentReport()
+        for line, message in _check_images(datasets, content, num_threads=num_threads, advance=advance):
             problems.append(Problem('image', f'{split} ({line})', message))
+        problems += [
+            Problem(found.kind, f'{split} ({found.line})', found.message, found.is_warning)
+            for found in content.findings()
+        ]
         infos[split] = [d.get_data_info(index) for d in datasets for index in range(len(d))]
         problems += _check_labels(split, infos[split]) + _check_contradictions(split, infos[split])
     return problems + _check_overlap(infos)

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mmfas.datasets.conversion.needed import Needed, Recording, Target
 from mmfas.datasets.conversion.report import Oddity
 from mmfas.datasets.conversion.unit import Plan, Unit
-from mmfas.datasets.image_files import decode_image, read_image_bytes
+from mmfas.datasets.image_files import decode_colour, read_image_bytes
 
 __all__ = ['Frame', 'Key', 'match_recordings', 'read_frames', 'walk_recordings']
 
@@ -145,7 +144,7 @@ def read_frames(
             path = source / place / Path(target.path).name
             try:
                 data = read_image_bytes(str(path))
-                pictures[target] = decode_image(data, cv2.IMREAD_COLOR)
+                pictures[target] = decode_colour(data)
                 files[target] = data
             except FileNotFoundError:
                 oddities.append(Oddity('missing', target.path, f'{place}/{path.name} does not exist'))

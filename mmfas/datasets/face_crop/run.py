@@ -26,7 +26,7 @@ from mmfas.datasets.face_crop.journal import (
 )
 from mmfas.datasets.face_crop.report import CropReport, write_results
 from mmfas.datasets.face_crop.samples import CropTask, read_records, tasks_of
-from mmfas.datasets.image_files import JPEG_START, decode_image, read_image_bytes
+from mmfas.datasets.image_files import decode_colour, decode_raw, read_image_bytes
 from mmfas.structures import check_modalities
 from mmfas.utils.jobs import run_tasks, write_atomic
 
@@ -54,7 +54,7 @@ def _detector_of(text: str) -> BaseFaceDetector:
 
 
 def read_picture(path: str, modality: str) -> np.ndarray:
-    """Read a picture as the data set's loader would, but keep 16 bits of depth and infrared.
+    """Read a picture by the rules of the data set's loader, but keep 16 bits of depth and infrared.
 
     Args:
         path: The file.
@@ -69,16 +69,9 @@ def read_picture(path: str, modality: str) -> np.ndarray:
     """
     try:
         data = read_image_bytes(path)
-        if modality == 'rgb':
-            return decode_image(data, cv2.IMREAD_COLOR)
-        flag = cv2.IMREAD_ANYCOLOR if data.startswith(JPEG_START) else cv2.IMREAD_UNCHANGED
-        picture = decode_image(data, flag)
-        channels = 1 if picture.ndim == 2 else picture.shape[2]
-        if picture.dtype not in (np.uint8, np.uint16) or channels not in (1, 3):
-            raise ValueError(f'expected 8 or 16 bits and 1 or 3 channels, but got {picture.dtype}, {channels}')
+        return decode_colour(data) if modality == 'rgb' else decode_raw(data)
     except (ValueError, FileNotFoundError) as error:
         raise type(error)(f"{modality} image '{path}': {error}") from error
-    return picture
 
 
 def _crop(task: CropTask, work: _Work, detector: BaseFaceDetector) -> Outcome:

@@ -2,39 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmfas.datasets.image_files import JPEG_START, decode_image, read_image_bytes, read_padisi
+from mmfas.datasets.image_files import MAX_SAMPLE_MB, decode_colour, decode_raw, read_image_bytes, read_padisi
 from mmfas.datasets.randomness import numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES
 
-__all__ = ['LoadMultiModalImages']
+__all__ = ['NO_READING', 'LoadMultiModalImages', 'LoadedFile']
 
-_READ_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # since OpenCV 4.10
-
-
-def _decode_rgb(data: bytes) -> np.ndarray:
-    """Decode an image file as uint8 (H, W, 3), RGB order."""
-    if _READ_RGB is None:
-        return cv2.cvtColor(decode_image(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    return decode_image(data, _READ_RGB)
+#: Raw depth values that mean "no reading": 0 in all common cameras, 65535 in some software.
+NO_READING = (0, 65535)
 
 
-def _make_table(limits: tuple[float, float] | None) -> np.ndarray | None:
-    """Build the 16-bit to 8-bit table that maps `limits` linearly onto 0..255."""
+class LoadedFile(NamedTuple):
+    """One picture on its way into a sample.
+
+    Args:
+        modality: rgb, depth or ir.
+        path: Its file.
+        data: Content of the file; of an archive empty.
+        raw: (H, W) or (H, W, 3) as the file has it, uint8 or uint16; None of rgb and of an archive.
+        image: (H, W, 3), uint8, as the sample gets it.
+    """
+
+    modality: str
+    path: str
+    data: bytes
+    raw: np.ndarray | None
+    image: np.ndarray
+
+
+def _check_range(name: str, limits: Any) -> None:
+    """Check that a range is a pair of numbers that rises."""
+    is_pair = isinstance(limits, Sequence) and not isinstance(limits, str) and len(limits) == 2
+    if limits is not None and not (is_pair and all(isinstance(value, int | float) for value in limits)):
+        raise ValueError(f'{name} must be two numbers (low, high), but got {limits!r}')
+    if limits is not None and not limits[0] < limits[1]:
+        raise ValueError(f'{name}: a range must be (low, high) with low < high, but got {limits}')
+
+
+def _check_no_reading(values: Any) -> tuple[int, ...]:
+    """Check that the values that mean "no reading" are 16-bit numbers."""
+    listed = isinstance(values, Sequence) and not isinstance(values, str)
+    if not (listed and all(type(value) is int and 0 <= value < 2**16 for value in values)):
+        raise ValueError(
+            f'no_reading must be whole numbers between 0 and 65535, such as (0, 65535), got {values!r}'
+        )
+    return tuple(values)
+
+
+def _make_table(limits: tuple[float, float] | None, no_reading: Sequence[int] = ()) -> np.ndarray | None:
+    """Build the 16-bit to 8-bit table that maps `limits` linearly onto 0..255, and `no_reading` to 0."""
     if limits is None:
         return None
     low, high = limits
-    if not low < high:
-        raise ValueError(f'a range must be (low, high) with low < high, but got {limits}')
     scaled = (np.arange(2**16, dtype=np.float64) - low) / (high - low) * 255
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    table = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    table[list(no_reading)] = 0
+    return table
 
 
 @TRANSFORMS.register_module()
@@ -42,9 +74,10 @@ def _make_table(limits: tuple[float, float] | None) -> np.ndarray | None:
 class LoadMultiModalImages(BaseTransform):
     """Load the images of one sample as 8-bit, three channels, in RGB order.
 
-    Image files (grey or colour, 8 or 16 bit) and PADISI's `.npz` are read. Grey is repeated to three channels. A
-    16-bit depth or IR image becomes 8-bit by a stated range: `low` -> 0, `high` -> 255, clipped; so a depth of 0
-    (no reading) stays black as long as `low` >= 0. A 16-bit colour image is divided by 256.
+    Image files and PADISI's `.npz` are read. One rule holds for every modality and format (orientation, alpha, bit
+    depth, animations, damage): the table in `mmfas.datasets.image_files` and in `docs/en/own_data.md`. Grey is
+    repeated to three channels. A 16-bit depth or IR image becomes 8-bit by a stated range: `low` -> 0, `high` ->
+    255, clipped; depth values that mean "no reading" become 0, black. 16 bits of rgb are divided by 256.
 
     Required Keys:
         img_paths, modalities, sample_id, source_line
@@ -56,11 +89,15 @@ class LoadMultiModalImages(BaseTransform):
             16-bit depth.
         ir_range: Raw values (low, high) that become 0 and 255. Needed for 16-bit IR.
         allow_size_mismatch: Resize depth and IR to the size of the first modality instead of refusing other sizes.
+        no_reading: Raw values of depth files, 8 or 16 bits, that mean "no reading". Not applied to JPEG, whose
+            values are not exact, nor to `.npz`.
+        max_sample_mb: Memory that the files of one sample may take once unpacked, in megabytes (10^6 bytes); more
+            is refused before it is unpacked.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If a file is broken, of another size or of an unsupported kind. All messages name modality,
-            path and list line.
+        ValueError: If a file is broken, of another size, too large or of an unsupported kind. All messages name
+            modality, path and list line.
     """
 
     def __init__(
@@ -69,46 +106,67 @@ class LoadMultiModalImages(BaseTransform):
         depth_range_mm: tuple[float, float] | None = None,
         ir_range: tuple[float, float] | None = None,
         allow_size_mismatch: bool = False,
+        no_reading: Sequence[int] = NO_READING,
+        max_sample_mb: float = MAX_SAMPLE_MB,
     ) -> None:
+        _check_range('depth_range_mm', depth_range_mm)
+        _check_range('ir_range', ir_range)
+        if not max_sample_mb > 0:
+            raise ValueError(f'max_sample_mb must be above 0, got {max_sample_mb}')
         self.depth_range_mm = depth_range_mm
         self.ir_range = ir_range
         self.allow_size_mismatch = allow_size_mismatch
-        self._tables = {'depth': _make_table(depth_range_mm), 'ir': _make_table(ir_range)}
+        self.no_reading = _check_no_reading(no_reading)
+        self.max_sample_mb = max_sample_mb
+        self._tables = {'depth': _make_table(depth_range_mm, self.no_reading), 'ir': _make_table(ir_range)}
+        self._holes_8_bit = [value for value in self.no_reading if 0 < value < 256]
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
         """Return a tiny config that builds this transform."""
         return {'type': cls.__name__, 'depth_range_mm': (300, 1500)}
 
-    def _load_file(self, modality: str, path: str) -> np.ndarray:
-        """Read one image file as uint8 (H, W, 3), RGB order."""
-        data = read_image_bytes(path)
-        if modality == 'rgb' or data.startswith(JPEG_START):  # a JPEG has 8 bits
-            return _decode_rgb(data)
-        image = decode_image(data, cv2.IMREAD_UNCHANGED)
-        if image.dtype == np.uint16:
+    def _to_eight_bits(self, modality: str, raw: np.ndarray, *, exact: bool) -> np.ndarray:
+        """Bring a depth or IR picture to uint8 (H, W, 3), RGB order."""
+        if raw.dtype == np.uint16:
             table = self._tables[modality]
             if table is None:
                 name = 'depth_range_mm' if modality == 'depth' else 'ir_range'
                 raise ValueError(f'the image has 16 bits: say which range becomes 0..255 by {name}=(low, high)')
-            image = table[image]
-        channels = 1 if image.ndim == 2 else image.shape[2]
-        if image.dtype != np.uint8 or channels not in (1, 3):
-            raise ValueError(f'expected 8 or 16 bits and 1 or 3 channels, but got {image.dtype}, {channels}')
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if channels == 1 else cv2.COLOR_BGR2RGB)
+            raw = table[raw]
+        elif modality == 'depth' and exact and self._holes_8_bit:
+            raw = np.where(np.isin(raw, self._holes_8_bit), np.uint8(0), raw)
+        return cv2.cvtColor(raw, cv2.COLOR_GRAY2RGB if raw.ndim == 2 else cv2.COLOR_BGR2RGB)
 
-    def _load_all(self, results: dict[str, Any]) -> dict[str, np.ndarray]:
+    def _load_file(self, modality: str, path: str, max_mb: float) -> LoadedFile:
+        """Read one image file."""
+        data = read_image_bytes(path)
+        if modality == 'rgb':
+            return LoadedFile(modality, path, data, None, decode_colour(data, rgb=True, max_mb=max_mb))
+        raw = decode_raw(data, max_mb=max_mb)
+        exact = not data.startswith(b'\xff\xd8')
+        return LoadedFile(modality, path, data, raw, self._to_eight_bits(modality, raw, exact=exact))
+
+    def _load_all(
+        self, results: dict[str, Any], watch: Callable[[LoadedFile], None] = lambda file: None
+    ) -> dict[str, np.ndarray]:
         """Read every image that the sample has."""
         paths, wanted = results['img_paths'], results['modalities']
         modality, path = 'npz', paths.get('npz', '')
+        images, left = {}, self.max_sample_mb
         try:
             if 'npz' in paths:
-                return read_padisi(path, wanted)
-            images = {}
+                images = read_padisi(path, wanted, max_mb=left)
+                for modality, image in images.items():
+                    watch(LoadedFile(modality, path, b'', None, image))
+                return images
             for modality in wanted:
                 if modality in paths:
                     path = paths[modality]
-                    images[modality] = self._load_file(modality, path)
+                    file = self._load_file(modality, path, left)
+                    watch(file)
+                    images[modality] = file.image
+                    left -= max(file.image.nbytes, 0 if file.raw is None else file.raw.nbytes) / 1e6
         except (ValueError, FileNotFoundError) as error:
             raise type(error)(f'{modality} image {path} ({results["source_line"]}): {error}') from error
         return images
@@ -137,7 +195,21 @@ class LoadMultiModalImages(BaseTransform):
         Returns:
             The sample with the images and `present`.
         """
-        images = self._load_all(results)
+        return self.load(results)
+
+    def load(
+        self, results: dict[str, Any], watch: Callable[[LoadedFile], None] = lambda file: None
+    ) -> dict[str, Any]:
+        """Load the images and show every file to a watcher, such as the checks of `verify_dataset`.
+
+        Args:
+            results: As for `transform`.
+            watch: Called with every file that was read.
+
+        Returns:
+            The sample with the images and `present`.
+        """
+        images = self._load_all(results, watch)
         if not images:
             raise ValueError(f'{results["sample_id"]} ({results["source_line"]}): none of the modalities is there')
         self._match_sizes(images, results)
@@ -151,5 +223,6 @@ class LoadMultiModalImages(BaseTransform):
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(depth_range_mm={self.depth_range_mm}, ir_range={self.ir_range}, '
-            f'allow_size_mismatch={self.allow_size_mismatch})'
+            f'allow_size_mismatch={self.allow_size_mismatch}, no_reading={self.no_reading}, '
+            f'max_sample_mb={self.max_sample_mb})'
         )

@@ -1,0 +1,238 @@
+"""Checks of what the pictures of a list show: files that decode, but say nothing or the wrong thing."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mmfas.datasets.image_formats import read_header, turned
+from mmfas.datasets.transforms.loading import LoadedFile, LoadMultiModalImages
+
+__all__ = ['ContentFinding', 'ContentReport', 'facts_of']
+
+#: Without its most extreme hundredth on either side a picture of no content spans at most so many levels of 255.
+_FLAT_LEVELS = 3
+#: A flat picture is called black or white if its middle lies so close to 0 or 255.
+_NEAR_END = 8
+#: From this part of its pixels on a picture counts as saturated, or its depth as clipped.
+_MOST_SATURATED = 0.5
+#: From this part of its pixels on a single largest raw value of a depth picture looks like "no reading".
+_MOST_AT_TOP = 0.1
+#: From this part of its readings on a picture counts as outside of the range as a whole.
+_ALL_OUTSIDE = 0.99
+#: Largest 16-bit value.
+_HIGHEST = 65535
+#: If more pictures of a list than this have no content, the list is broken; fewer happen in sound recordings.
+_MOST_FLAT = 0.5
+
+
+@dataclass(frozen=True)
+class ContentFinding:
+    """What is remarkable about the pictures of one list.
+
+    Args:
+        kind: Such as `'no content'` or `'one file twice'`.
+        line: First list line that shows it.
+        message: What, with counts.
+        is_warning: Whether it may be right, so that it does not fail the check.
+    """
+
+    kind: str
+    line: str
+    message: str
+    is_warning: bool
+
+
+@dataclass(frozen=True)
+class _Fact:
+    """One remarkable thing about one sample; equal `kind`, `modality` and `text` are counted together."""
+
+    kind: str
+    modality: str
+    text: str
+    span: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class _SampleFacts:
+    """What was seen in one sample."""
+
+    line: str
+    modalities: tuple[str, ...]
+    facts: tuple[_Fact, ...]
+    places: Mapping[str, str] = field(default_factory=dict)
+
+
+def _flat_fact(modality: str, image: np.ndarray, how: str) -> _Fact | None:
+    """Tell a picture without content from others."""
+    counts = np.bincount(image.reshape(-1), minlength=256)
+    below = np.cumsum(counts)
+    low, middle, high = (int(np.searchsorted(below, part * image.size)) for part in (0.01, 0.5, 0.99))
+    if high - low > _FLAT_LEVELS:
+        if counts[255] / image.size < _MOST_SATURATED:
+            return None
+        return _Fact('saturated', modality, f'are saturated: at least half of their values are 255{how}')
+    if middle <= _NEAR_END:
+        return _Fact('no content', modality, f'are black{how} {{span}}', (low, high))
+    if middle >= 255 - _NEAR_END:
+        return _Fact('no content', modality, f'are white{how} {{span}}', (low, high))
+    return _Fact('no content', modality, f'show one value all over{how} {{span}}', (low, high))
+
+
+def _range_fact(file: LoadedFile, loader: LoadMultiModalImages, holes: np.ndarray) -> _Fact | None:
+    """Compare the raw values of a 16-bit picture with the range that becomes 0..255."""
+    assert file.raw is not None
+    name = 'depth_range_mm' if file.modality == 'depth' else 'ir_range'
+    low, high = getattr(loader, name)
+    values = file.raw[~holes]
+    if not values.size:
+        return None
+    above, below = float((values > high).mean()), float((values < low).mean())
+    span = (int(values.min()), int(values.max()))
+    if above + below >= _ALL_OUTSIDE:
+        where = 'outside' if min(above, below) > 1 - _ALL_OUTSIDE else 'above' if above > below else 'below'
+        left = {'above': 'one value (255)', 'below': 'one value (0)', 'outside': 'two values (0 and 255)'}[where]
+        part = 'all' if above + below == 1 else 'nearly all'
+        text = (
+            f'have {left} after {name}={(low, high)}: {part} raw values {{span}} lie {where} it; '
+            'give the range in the unit of the files'
+        )
+        return _Fact('outside the range', file.modality, text, span)
+    if above + below >= _MOST_SATURATED:
+        text = f'have at least half of their raw values {{span}} outside {name}={(low, high)}'
+        return _Fact('clipped', file.modality, text, span)
+    return None
+
+
+def _hole_fact(file: LoadedFile, loader: LoadMultiModalImages) -> _Fact | None:
+    """Look for a largest raw value that stands for "no reading"."""
+    assert file.raw is not None
+    top = int(file.raw.max())
+    if top == 0 or (file.raw == top).mean() < _MOST_AT_TOP:
+        return None
+    if top in loader.no_reading:
+        means = f'no_reading={loader.no_reading} makes it black'
+    elif file.raw.min() < top and (top == _HIGHEST or loader.depth_range_mm and top > loader.depth_range_mm[1]):
+        means = 'if it means "no reading", name it in no_reading, for now it is the farthest distance'
+    else:
+        return None
+    return _Fact('no reading', 'depth', f'have the raw value {top} in at least 10 % of their pixels; {means}')
+
+
+def _file_facts(file: LoadedFile, loader: LoadMultiModalImages) -> Iterator[_Fact]:
+    """Yield what is remarkable about one file."""
+    how = ''
+    if file.raw is not None and file.raw.dtype == np.uint16:
+        is_depth = file.modality == 'depth'
+        holes = np.isin(file.raw, loader.no_reading) if is_depth else np.zeros(file.raw.shape, bool)
+        if is_depth and (found := _hole_fact(file, loader)):
+            yield found
+        if found := _range_fact(file, loader, holes):
+            yield found
+            return
+        name = 'depth_range_mm' if is_depth else 'ir_range'
+        how = f' after {name}={getattr(loader, name)}'
+    if found := _flat_fact(file.modality, file.image, how):
+        yield found
+
+
+def _pair_facts(files: Sequence[LoadedFile]) -> Iterator[_Fact]:
+    """Yield what is remarkable about two files of a sample together."""
+    for number, first in enumerate(files):
+        for second in files[number + 1 :]:
+            pair = f'{first.modality} and {second.modality}'
+            if first.data and os.path.realpath(first.path) == os.path.realpath(second.path):
+                yield _Fact('one file twice', pair, 'are one file')
+            elif first.data and first.data == second.data:
+                yield _Fact('one file twice', pair, 'are copies of one file')
+            elif first.image.min() != first.image.max() and np.array_equal(first.image, second.image):
+                yield _Fact('one file twice', pair, 'show the same picture, pixel by pixel')
+    turns = {file.modality: turned(read_header(file.data)) for file in files if file.data}
+    if len(set(turns.values())) > 1:
+        text = ', '.join(f'{modality} {turn}' for modality, turn in turns.items())
+        yield _Fact('orientation', ' and '.join(turns), f'carry different orientations ({text}); each is obeyed')
+
+
+def facts_of(loader: LoadMultiModalImages, info: Mapping[str, Any], modalities: Sequence[str]) -> _SampleFacts:
+    """Load a sample and look at its pictures.
+
+    Args:
+        loader: How it is loaded.
+        info: The sample, as the data set describes it.
+        modalities: Which are loaded.
+
+    Returns:
+        What is remarkable.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If it cannot be loaded.
+    """
+    files: list[LoadedFile] = []
+    loader.load({**info, 'modalities': modalities}, files.append)
+    facts = [fact for file in files for fact in _file_facts(file, loader)]
+    places = {file.modality: os.path.realpath(file.path) for file in files if file.data}
+    return _SampleFacts(
+        info['source_line'], tuple(file.modality for file in files), (*facts, *_pair_facts(files)), places
+    )
+
+
+class ContentReport:
+    """Counts what is remarkable, list by list."""
+
+    def __init__(self) -> None:
+        self._num: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        self._found: dict[tuple[str, _Fact], list[Any]] = {}
+        self._place: dict[int, str] = {}  # hash of a path -> modality
+
+    def add(self, sample: _SampleFacts) -> None:
+        """Count one sample.
+
+        Args:
+            sample: What `facts_of` returned.
+        """
+        name = sample.line.rpartition(':')[0]
+        self._num[name, sample.modalities] += 1
+        for fact in (*sample.facts, *self._elsewhere(sample)):
+            entry = self._found.setdefault(
+                (name, _Fact(fact.kind, fact.modality, fact.text)), [0, sample.line, fact.span]
+            )
+            entry[0] += 1
+            if fact.span and entry[2]:
+                entry[2] = (min(entry[2][0], fact.span[0]), max(entry[2][1], fact.span[1]))
+
+    def _elsewhere(self, sample: _SampleFacts) -> Iterator[_Fact]:
+        """Yield the files that are another modality of another sample."""
+        places = list(sample.places.values())
+        for modality, place in sample.places.items():
+            first = self._place.setdefault(hash(place), modality)
+            if first != modality and places.count(place) == 1:
+                yield _Fact('one file twice', modality, f'are {first} pictures of other samples')
+
+    def findings(self) -> list[ContentFinding]:
+        """Return what was found, by list and kind.
+
+        Returns:
+            One finding per list, kind, modality and reason, with counts.
+        """
+        out = []
+        for (name, fact), (count, line, span) in self._found.items():
+            involved = set(fact.modality.split(' and '))
+            total = sum(num for (of, loaded), num in self._num.items() if of == name and involved <= set(loaded))
+            what = f'{fact.modality} pictures' if len(involved) == 1 else f'samples: {fact.modality}'
+            values = f'({span[0]}..{span[1]})' if span else ''
+            message = f'{count} of {total} {what} {fact.text.format(span=values)}'
+            out.append(ContentFinding(fact.kind, line, message, self._is_warning(fact.kind, count, total)))
+        return out
+
+    @staticmethod
+    def _is_warning(kind: str, count: int, total: int) -> bool:
+        """Whether a finding may be right."""
+        if kind == 'one file twice':
+            return False
+        return kind not in ('no content', 'outside the range') or count <= _MOST_FLAT * total
