@@ -1,4 +1,4 @@
-"""How hard SynthFAS is: the runs of the hardness study and of the dial sweeps, each kept as a record.
+"""How hard SynthFAS is: the runs of the hardness study and of the sweeps of perturbations, each kept as a record.
 
 A record is a JSON file of one finished run; whatever has a record of the same config, data and seed is not run
 again, so a study can be stopped at any time and continued.
@@ -32,7 +32,7 @@ class StudyRun:
         sources: Domains whose train lists are trained on and whose val lists fix the threshold.
         targets: Domains whose test lists are reported.
         modalities: Modalities the model sees.
-        random_labels: Train on labels that say nothing of the sample, as a check for leaks of the procedure.
+        random_labels: Train on labels that do not depend on the sample, as a check for leaks of the procedure.
         seed: Seed of the run.
     """
 
@@ -53,10 +53,10 @@ def hardness_runs(seeds: Iterable[int]) -> list[StudyRun]:
     """List the runs that say how hard the benchmark is.
 
     Args:
-        seeds: Seeds, each of which repeats every run.
+        seeds: Seeds; every run is repeated with all of them.
 
     Returns:
-        Per seed: one in-domain run, four leave-one-domain-out runs with all modalities and with each alone, and
+        Per seed: one in-domain run, four leave-one-domain-out runs with all modalities and with one alone, and
         four with random labels.
 
     >>> len(hardness_runs([0]))
@@ -102,7 +102,7 @@ def configure(base: Config, run: StudyRun, data_root: str, work_dir: str) -> tup
         loaders[target].dataset.ann_file = [f'protocols/{target}-test.txt']
     for loader in (cfg.train_dataloader, cfg.val_dataloader, *loaders.values()):
         loader.dataset.update(data_root=data_root, modalities=run.modalities)
-        loader.update(num_workers=0, persistent_workers=False)  # runs share the cores already
+        loader.update(num_workers=0, persistent_workers=False)  # runs in parallel fill the cores already
     cfg.test_dataloader, cfg.extra_test_dataloaders = None, loaders
     if run.random_labels:
         pipeline = list(cfg.train_dataloader.dataset.pipeline)
