@@ -43,7 +43,7 @@ class LeakageSettings:
         records: Folder of the records of this study.
         data_root: Folder of the data; None takes that of each config.
         batch_sizes: Batch sizes.
-        num_repeats: How often each is scored, at least; a record with more serves too.
+        num_repeats: How often every batch size is scored, at least; a record with more serves too.
         num_jobs: Processes at a time.
     """
 
@@ -78,7 +78,7 @@ def study_batch_leakage(
     Raises:
         RuntimeError: If a training failed; what is done is kept.
     """
-    jobs = [_job(*each, settings) for each in product(methods, splits, seeds)]
+    jobs = [_job(method, split, seed, settings) for method, split, seed in product(methods, splits, seeds)]
     todo = [job for job in jobs if _found(job, settings) is None]
     untrained = [job for job in todo if not is_trained(job)]
     failures = run_jobs(untrained, ['cpu'] * settings.num_jobs, report=report) if untrained else []
