@@ -20,7 +20,7 @@ ORDERS = ('sorted', 'shuffled')
 
 @dataclass(frozen=True)
 class BatchingResult:
-    """What scores are worth when samples share their batches in one way; means over the repetitions.
+    """What scores are worth if samples are put into batches in one way; means over the repetitions.
 
     A change is the difference to the same sample's score in the first pass, alone in its batch.
 
@@ -32,7 +32,7 @@ class BatchingResult:
         auc: Area under the ROC curve.
         mean_change: Mean absolute change of a score.
         largest_change: Largest absolute change of a score, over samples and repetitions.
-        flipped: Share of the test samples whose decision is another one.
+        flipped: Fraction of the test samples whose decision changes.
     """
 
     batch_size: int

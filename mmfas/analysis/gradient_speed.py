@@ -1,4 +1,4 @@
-"""The gradients of a modulated step beside what they cannot be had without: a plain trunk and its backward passes.
+"""The gradients of a modulated step beside the least they can cost: a plain trunk and its backward passes.
 
 Legend: M modalities, B batch, C readout width.
 """

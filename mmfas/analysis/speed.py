@@ -171,7 +171,7 @@ def speed_candidates(
         Calls of the trunk, which is the reference, and of the model, under their names.
 
     Raises:
-        ValueError: If the sequence shall be joint and the trunk has no tokens.
+        ValueError: If the sequence is to be joint and the trunk has no tokens.
     """
     if is_joint and not model.trunk.has_tokens:
         raise ValueError(
