@@ -36,8 +36,8 @@ class _GradientModulation(OptimWrapper):
     #: Tells the training step to hand over the separate loss terms.
     needs_loss_terms = True
     modulator: BaseModulator
-    #: Scalars of the last step, left on their device: what the rule tells, and `grad_norm_<m>`, `grad_cos_<m>_<n>`
-    #: over all parameters, if they were measured.
+    #: Scalars of the last step, left on their device: what the rule reports, and `grad_norm_<m>`,
+    #: `grad_cos_<m>_<n>` over all parameters, if they were measured.
     statistics: dict[str, Tensor]
     #: Whether the next step measures norms and cosines, which takes gradients that not every rule needs.
     #: `ModulationLogHook` asks for it in the steps that it logs. Accumulated steps measure always.
@@ -63,7 +63,7 @@ class _GradientModulation(OptimWrapper):
             ValueError: If the wrapper runs with `static_graph`, or two modalities own the same entries.
         """
         if not self._names:
-            self._meet(model)
+            self._register_parameters(model)
         with ExitStack() as stack:
             no_sync: Any = getattr(model, 'no_sync', None)
             if no_sync is not None:
@@ -71,14 +71,14 @@ class _GradientModulation(OptimWrapper):
             stack.enter_context(super().optim_context(model))
             yield
 
-    def _meet(self, model: nn.Module) -> None:
-        """Learn names and owners of the parameters."""
+    def _register_parameters(self, model: nn.Module) -> None:
+        """Note names and owners of the parameters, once before the first forward pass."""
         if getattr(model, 'static_graph', False):
             raise ValueError(
                 f'{type(self).__name__} goes through the graph once per loss, which static_graph forbids; take '
                 'static_graph out of model_wrapper_cfg'
             )
-        # a compiled graph would give away, in the first backward pass, memory that the next one reads
+        # otherwise the first backward pass of a compiled graph would free memory that the next one reads
         functorch_config.donated_buffer = False
         core: nn.Module = getattr(model, 'module', model)
         part: Any
@@ -96,7 +96,7 @@ class _GradientModulation(OptimWrapper):
         *,
         loss_terms: LossTerms | None = None,
     ) -> None:
-        """Take the gradients of one batch and, when it is time, step.
+        """Add the gradients of one batch and, once all batches of a step are there, update.
 
         Args:
             loss: Sum of all terms; used only where there are no separate terms.
@@ -125,7 +125,7 @@ class _GradientModulation(OptimWrapper):
     def accumulate_gradients(self, terms: LossTerms, total: Tensor | None = None) -> None:
         """Add gradients, counts and losses of a batch to those since the last step.
 
-        A rule that reads only what modalities own is spared work: the gradients of a modality's loss stop at those
+        A rule that reads only what modalities own costs less: the gradients of a modality's loss stop at those
         parameters, and one backward pass of all losses gives the plain sum for the others. The counts must be
         final for that, so it is not done where batches are accumulated.
 

@@ -80,9 +80,9 @@ class GradientSums:
         self.losses += totals
         self.counts += counts
         if terms.confidence:
-            # Weighted with the counts: a batch without a modality says nothing about the trust in it.
-            trust = torch.stack([terms.confidence[name] for name in self.modalities])
-            self.confidence += trust.detach() * counts
+            # Weighted with the counts: a batch without a modality says nothing about the confidence in it.
+            means = torch.stack([terms.confidence[name] for name in self.modalities])
+            self.confidence += means.detach() * counts
             self.has_confidence = True
 
     def reduce(self) -> list[bool]:
@@ -104,8 +104,8 @@ class GradientSums:
         Returns:
             What the rule is given, and a gradient (P,) that is final where the rule reads nothing: the plain sum.
         """
-        share = self.counts.clamp(min=1)
-        rows, main = self.rows.div_(share[:, None]), self.main.div_(get_world_size())
+        counts = self.counts.clamp(min=1)
+        rows, main = self.rows.div_(counts[:, None]), self.main.div_(get_world_size())
         head, tail = slice(0, self.num_read), slice(self.num_read, None)
         if self.is_total:
             main[head] -= rows.sum(0)
@@ -116,9 +116,9 @@ class GradientSums:
             modalities=self.modalities,
             rows=rows[:, head],
             main=main[head],
-            losses=self.losses / share,
+            losses=self.losses / counts,
             counts=self.counts,
-            confidence=self.confidence / share if self.has_confidence else None,
+            confidence=self.confidence / counts if self.has_confidence else None,
             segments=self.layout.segments,
             slices=self.layout.slices[:count],
             names=self.layout.names[:count],
