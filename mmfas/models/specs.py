@@ -1,4 +1,4 @@
-"""What neighbouring parts of a model tell each other before the first image: trunk to neck, neck to head."""
+"""What neighbouring parts of a model must know of each other when they are built: trunk to neck, neck to head."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import nn
 
 from mmfas.structures import check_modalities
 
-#: A parameter that belongs to one modality: the whole tensor, or the slice of a stacked one at this leading index,
-#: one run of its entries.
+#: A parameter that belongs to one modality: the whole tensor or, for a stacked parameter, a leading index that
+#: selects one contiguous slice.
 OwnedParameter: TypeAlias = 'nn.Parameter | tuple[nn.Parameter, int | tuple[int | slice, ...]]'
 #: View of one block: a callable on streams; that of a transformer also has `norm1`, `attn`, `norm2`, `mlp`.
 Block: TypeAlias = Any
@@ -29,7 +29,7 @@ class StreamSpec:
         num_prefix: Tokens before the patch tokens.
         reads_prefix_only: Whether the readout looks at no other tokens, so that the last block may leave them out.
         grid: Rows and columns of the patch grid at `image_size`, or None without tokens.
-        image_size: Rows and columns of the images the trunk was made for, in pixels, or None if it does not care.
+        image_size: Rows and columns of the images the trunk was made for, in pixels, or None if any size will do.
         trunk: Class name of the trunk, for messages.
     """
 

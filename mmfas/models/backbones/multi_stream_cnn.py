@@ -54,14 +54,14 @@ class MultiStreamCNN(BaseTrunk):
 
     Args:
         cnn: Config of the network, such as `dict(type='mmpretrain.ResNet', depth=18)`. Networks whose stages
-            cannot be told apart run as a single block.
+            cannot be separated run as a single block.
         modalities: Modalities of the streams.
         frozen: Parts that are not trained: `'stem'`, `'blocks'`, `'blocks:0-2'` (both ends), `'all'`.
         pretrained: File of weights, of mmpretrain or an mmfas model; read by `init_weights`.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
-        ValueError: If an argument of `cnn` is governed by one of the trunk, or the network yields no feature map.
+        ValueError: If `cnn` sets what the trunk has an argument for, or the network does not yield a feature map.
     """
 
     def __init__(

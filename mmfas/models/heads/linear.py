@@ -1,4 +1,4 @@
-"""A linear classifier on the joint feature and, where asked, one on each modality's."""
+"""A linear classifier on the joint feature and, optionally, one on that of each modality."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class LinearFASHead(BaseFASHead):
         loss_weight: Factor of the joint loss.
         modality_loss_weight: Factor of every modality's loss; 0 for none.
         shared_classifier: One classifier for all modalities instead of one each.
-        dropout: Share of the joint feature dropped while training, in [0, 1).
+        dropout: Dropout probability on the joint feature, in [0, 1).
         spec: What the neck yields; the model gives it.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
-        ValueError: If per-modality losses are asked of a neck without per-modality features.
+        ValueError: If per-modality losses are requested, but the neck has no per-modality features.
     """
 
     def __init__(

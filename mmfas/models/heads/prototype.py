@@ -190,7 +190,7 @@ class PrototypeHead(BaseFASHead):
 
     @torch.no_grad()
     def forget_prototypes(self) -> None:
-        """Start anew: no class was seen. Loaded weights may bring prototypes of classes that these data lack."""
+        """Start over: no class was seen. Loaded weights may hold prototypes of classes that these data lack."""
         self.prototypes.zero_()
         self.seen.zero_()
 
@@ -203,7 +203,7 @@ class PrototypeHead(BaseFASHead):
         Args:
             sums: Sums of the features (M, K, C), over all processes.
             counts: Numbers of samples (M, K), over all processes.
-            momentum: Share of the old prototypes that were seen, in [0, 1].
+            momentum: Weight of the old prototypes, where their class was seen before, in [0, 1].
         """
         found = counts > 0 if self.mask_unseen else torch.ones_like(self.seen)
         mean = sums / counts.clamp(min=1)[..., None]

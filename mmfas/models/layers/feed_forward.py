@@ -12,7 +12,7 @@ from torch.nn import functional
 
 
 class RepeatableGELU(nn.GELU):
-    """GELU that knows whether several backward passes are to come; `feed_forward` asks it."""
+    """GELU that says to `feed_forward` whether several backward passes are to come."""
 
     expects_repeats = False
 
@@ -36,8 +36,8 @@ def feed_forward(layers: nn.Sequential, x: Tensor) -> Tensor:
     """Run the layers of mmcv's `FFN` without its identity: `layers(x)`, value for value and gradient for gradient.
 
     Where several backward passes are to come, the forward pass keeps the slope of the GELU instead of its input,
-    and each backward pass multiplies by it in place. These are the widest tensors of the network, so on a CPU
-    their way through memory is what counts. It is done in single precision only, and leaves no second derivative.
+    and each backward pass multiplies by it in place. These are the widest tensors of the network, so on a CPU the
+    time goes into moving them through memory. It is done in float32 only, and does not support second derivatives.
 
     Args:
         layers: Two linear layers, the first followed by activation and dropout.
@@ -79,7 +79,7 @@ class _GELULinear(torch.autograd.Function):
         slope, weight, hidden = ctx.saved_tensors
         of_x, of_weight, of_bias, _ = ctx.needs_input_grad
         rows = gradient.reshape(-1, gradient.shape[-1])
-        # the product is nobody else's, so it may be overwritten
+        # nothing else holds the product, so it may be overwritten
         d_x = torch.mm(rows, weight).view_as(slope).mul_(slope) if of_x else None
         d_weight = torch.mm(rows.t(), hidden.reshape(-1, hidden.shape[-1])) if of_weight else None
         return d_x, d_weight, rows.sum(0) if of_bias else None, None

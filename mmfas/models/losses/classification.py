@@ -18,7 +18,7 @@ class CrossEntropyLoss(BaseLoss):
     """Cross entropy of each sample.
 
     Args:
-        label_smoothing: Share of the target spread evenly over the classes, in [0, 1).
+        label_smoothing: Probability mass of the target that is spread evenly over the classes, in [0, 1).
         class_weight: Weight of each class (spoof, live), or None for 1.
 
     Differs from `torch.nn.CrossEntropyLoss`: with class weights, a mean over the batch divides by the number of

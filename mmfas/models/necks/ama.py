@@ -27,7 +27,7 @@ class AdaptiveAdapter(nn.Module):
         num_streams: Number of modalities M.
         token_dims: Token width C.
         adapter_dims: Bottleneck width r.
-        theta: Share of the central difference, in [0, 1].
+        theta: Weight theta of the central-difference term, in [0, 1].
     """
 
     def __init__(self, num_streams: int, *, token_dims: int, adapter_dims: int, theta: float) -> None:
@@ -73,7 +73,7 @@ class AMANeck(BaseFusionNeck):
 
     Args:
         adapter_dims: Bottleneck width r.
-        theta: Share of the central difference, in [0, 1].
+        theta: Weight theta of the central-difference term, in [0, 1].
         spec: What the trunk yields; the model gives it.
         init_cfg: Initialisation, as in mmengine.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from mmfas.models.specs import Block, FeatureSpec, OwnedParameter, StreamSpec
 from mmfas.structures import FusedFeatures, FusionContext
 
-#: What a neck carries from block to block: named tensors, returned anew and never changed in place.
+#: What a neck carries from block to block: named tensors; a block returns a new dict and changes none in place.
 State: TypeAlias = dict[str, Tensor]
 
 

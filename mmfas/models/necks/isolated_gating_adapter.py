@@ -1,4 +1,4 @@
-"""Pieces of BIG-MoE: a prompt made of the images, its convolutional bypass, experts with an isolated gate.
+"""Experts of BIG-MoE, whose gate is isolated from them.
 
 Legend: M modalities (canonical order), B batch, P = h*w positions of the patch grid, C token width, r adapter
 width, V prompt width, G = 2r gate width, H heads, T experts per head.
@@ -20,8 +20,8 @@ from mmfas.models.specs import StreamSpec
 
 
 @dataclass(frozen=True)
-class BlockArithmetic:
-    """What the released code does otherwise than the figure in a block; the defaults are the figure.
+class ReleasedBlockOptions:
+    """How the released code computes a block where it differs from the figure; the defaults follow the figure.
 
     Args:
         post_norm: Let each norm replace the stream (as released); else the stream passes by the norms.
@@ -51,9 +51,9 @@ class IsolatedGatingAdapter(nn.Module):
         adapter_dims: Width r of each modality, and of each half of the gate.
         experts: Arguments of `ProductKeyExperts`.
         prompt: See `PromptOptions`.
-        arithmetic: See `BlockArithmetic`.
+        arithmetic: See `ReleasedBlockOptions`.
         isolated: Keep the prompt from the experts; if False the gate is projected and added to what they see.
-        dropout: Share dropped while training, in [0, 1).
+        dropout: Dropout probability, in [0, 1).
         makes_prompt: Whether there is a bypass.
     """
 
@@ -64,7 +64,7 @@ class IsolatedGatingAdapter(nn.Module):
         adapter_dims: int,
         experts: Mapping[str, Any],
         prompt: PromptOptions,
-        arithmetic: BlockArithmetic,
+        arithmetic: ReleasedBlockOptions,
         isolated: bool,
         dropout: float,
         makes_prompt: bool,
