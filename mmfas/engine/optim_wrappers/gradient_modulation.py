@@ -22,7 +22,7 @@ from mmfas.engine.modulators.segments import inner_products, ratio
 from mmfas.engine.optim_wrappers.gradient_layout import GradientLayout, Pieces, owned_pieces
 from mmfas.engine.optim_wrappers.gradient_sums import GradientSums
 from mmfas.registry import GRADIENT_MODULATORS, OPTIM_WRAPPERS
-from mmfas.structures import LossTerms
+from mmfas.structures import LossTerms, expect_repeats
 
 
 class _GradientModulation(OptimWrapper):
@@ -81,10 +81,7 @@ class _GradientModulation(OptimWrapper):
         # otherwise the first backward pass of a compiled graph would free memory that the next one reads
         functorch_config.donated_buffer = False
         core: nn.Module = getattr(model, 'module', model)
-        part: Any
-        for part in core.modules():
-            if hasattr(part, 'expects_repeats'):
-                part.expects_repeats = True
+        expect_repeats(core)
         self._pieces = owned_pieces(core)
         self._names = {id(parameter): name for name, parameter in core.named_parameters()}
 
@@ -142,6 +139,9 @@ class _GradientModulation(OptimWrapper):
             last = torch.stack(list(terms.main.values())).sum()
         else:
             last = torch.stack(list(terms.to_losses().values())).sum() if total is None else total
+        # A rule needs the gradient of every modality by itself, and a backward pass gives the gradient of one
+        # scalar: hence M + 1 passes through one graph. Sums and counts are added up separately and divided in the
+        # end, because a mean of the means of several batches or processes would weight their samples unequally.
         losses = [*(summed for summed, _ in terms.per_modality.values()), self.scale_loss(last)]
         for index, loss in enumerate(losses):
             keep, scaled, parameters = index < len(modalities), self._scaled(loss), sums.parameters_of(index)

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 
 class RepeatableGELU(nn.GELU):
-    """GELU that says to `feed_forward` whether several backward passes are to come."""
+    """GELU that says to `feed_forward` whether several backward passes are to come; a `RepeatAware` layer."""
 
-    expects_repeats = False
+    expects_repeats: bool = False
 
     @classmethod
     def replace_in(cls, module: nn.Module) -> None:
@@ -23,13 +23,6 @@ class RepeatableGELU(nn.GELU):
             for name, child in list(parent._modules.items()):
                 if type(child) is nn.GELU:
                     setattr(parent, name, cls(child.approximate))
-
-    @classmethod
-    def set_in(cls, module: nn.Module, *, expects_repeats: bool) -> None:
-        """Say for all of these activations below a module whether several backward passes are to come."""
-        for child in module.modules():
-            if isinstance(child, cls):
-                child.expects_repeats = expects_repeats
 
 
 def feed_forward(layers: nn.Sequential, x: Tensor) -> Tensor:

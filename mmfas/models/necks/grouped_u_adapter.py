@@ -97,6 +97,11 @@ class GroupedUAdapter(nn.Module):
 
     def _make_tables(self, edges: Sequence[tuple[int, int]], num_streams: int) -> None:
         """Tabulate which projections read and write which stream; short rows are padded."""
+        # The streams are by far the largest tensors here, and a stream feeds several projections: 0..E-1 read the
+        # own modality of an edge, E..2E-1 the partner. So projections are grouped by the stream that they read
+        # (`reads`), run as one product for each stream (`_down`) and are put back into the order of the edges
+        # (`places`). Writing is grouped by the stream that an edge adds to (`_up`): `writes` picks inputs,
+        # `writers` weights.
         owns, partners = [own for own, _ in edges], [partner for _, partner in edges]
         reads = _rows([*owns, *partners], num_streams)
         width = len(reads[0])
@@ -146,6 +151,9 @@ class GroupedUAdapter(nn.Module):
 
     def _down(self, x: Tensor) -> Tensor:
         """Project tokens (M, B, L, C) to (2E, B, L, r), own ones first; each stream is read once."""
+        # r is much smaller than C, so reading the tokens costs more than the arithmetic. With the weights of its S
+        # projections side by side a stream is read once instead of S times. A padded slot repeats projection 0;
+        # `_places` does not pick its result.
         streams = x.shape[0]
         weight = torch.cat([self.down_own.weight, self.down_partner.weight])[self._reads]  # (M*S, r, C)
         bias = torch.cat([self.down_own.bias, self.down_partner.bias])[self._reads]
@@ -171,7 +179,9 @@ class GroupedUAdapter(nn.Module):
 
     def _up(self, z: Tensor, is_there: Tensor) -> Tensor:
         """Project (E, B, A, r) up and add the edges of each stream, where (E, B) says so: (M, B, A, C)."""
-        # the bias is one more input, so that it too vanishes with the partner and one product does it all
+        # A stream gets the sum over its edges of (input times weight). With the edges side by side along the inner
+        # axis, S * (r + 1) long, the product itself sums, and no tensor (E, B, A, C) is made. The bias is one more
+        # input, so that it too vanishes with an absent partner; a padded slot has the row of zeros as its weight.
         z = torch.cat([z, torch.ones_like(z[..., :1])], dim=-1) * is_there[..., None, None].to(z.dtype)
         weight = functional.pad(
             torch.cat([self.up.weight, self.up.bias.unsqueeze(-1)], dim=-1), (0, 0, 0, 0, 0, 1)

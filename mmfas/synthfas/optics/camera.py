@@ -108,7 +108,10 @@ class _Rays:
 
 def _search(heights: np.ndarray, rays: _Rays, distance: np.ndarray, rate: float, num_steps: int) -> np.ndarray:
     """Shorten rays (H, W) by `rate` of their gap to the height field, `num_steps` times."""
-    # The gap is start + distance * z - height; a step of rate * gap / z keeps (1 - rate) of the distance.
+    # Fixed-point iteration: read the height below the end of the ray, and take the distance at which the ray would
+    # meet a plane of this height, (height - start) / z. That needs no slope of the field, which is steep at noses
+    # and ears where Newton's method would jump, and one look-up for all pixels at once. Of each step only the part
+    # `rate` is taken: the gap is start + distance * z - height, so (1 - rate) of the distance is kept.
     per_height = np.float32(rate) / rays.z
     for _ in range(num_steps):
         target = _sample(heights, *rays.place(distance), cv2.BORDER_REPLICATE)
@@ -154,7 +157,9 @@ def project(camera: Camera, surface: Surface, pose: Pose) -> View:
     turn = rotation(pose)
     box = _window(camera, surface, pose, turn)
     ray_y, ray_x = (axis[part] for axis, part in zip(camera.rays()[::-1], box))
-    # Camera axes with z to the camera: the ray is (X, Y, -1) * distance; columns of `turn` lead to the surface.
+    # Everything is moved into the frame of the surface once, where the height field is a plain image: then a step
+    # of the search is two multiplications and one `cv2.remap`, with no rotation in the loop. Camera axes with z to
+    # the camera: the ray is (X, Y, -1) * distance; columns of `turn` lead to the surface.
     unit = np.array((1.0 / surface.step_mm, 1.0 / surface.step_mm, 1.0), np.float32)
     across, along, away = turn * unit
     origin = -(turn.T @ np.array([pose.x_mm, pose.y_mm, -pose.z_mm], np.float32))
@@ -166,7 +171,7 @@ def project(camera: Camera, surface: Surface, pose: Pose) -> View:
     # Damped steps keep the search from overshooting on steep slopes; on a plane the first step is exact.
     rate = 0.75 if surface.relief_mm > 0 else 1.0
     if surface.relief_mm > 0:
-        # Most of the way on every second pixel, the rest on all.
+        # Most of the way on every second pixel, the rest on all: four steps cost as much as one at full size.
         coarse = np.ascontiguousarray(distance[::2, ::2])
         found = _search(heights, rays.every_second(), coarse, rate, _COARSE_STEPS)
         distance = cv2.resize(found, distance.shape[::-1], interpolation=cv2.INTER_LINEAR)
