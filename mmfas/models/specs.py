@@ -49,10 +49,26 @@ class StreamSpec:
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else (int(value[0]), int(value[1])))
 
+    def require_tokens(self, user: str) -> int:
+        """Return the width of a token, or refuse a trunk without tokens.
+
+        Args:
+            user: Name of what works on tokens, for the message.
+
+        Raises:
+            ValueError: If the trunk yields feature maps; the message names both.
+        """
+        if self.token_dims is None:
+            raise ValueError(
+                f'{user} works on tokens, but {self.trunk} yields feature maps; take a trunk with tokens '
+                '(MultiStreamViT) or a late neck (ConcatNeck)'
+            )
+        return self.token_dims
+
     @classmethod
     def of(cls, spec: StreamSpec | Mapping[str, Any]) -> StreamSpec:
         """Return `spec` as it is, or built from a mapping of its fields."""
-        return spec if isinstance(spec, cls) else cls(**dict(spec))
+        return spec if isinstance(spec, StreamSpec) else cls(**dict(spec))
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ class FeatureSpec:
     @classmethod
     def of(cls, spec: FeatureSpec | Mapping[str, Any]) -> FeatureSpec:
         """Return `spec` as it is, or built from a mapping of its fields."""
-        return spec if isinstance(spec, cls) else cls(**dict(spec))
+        return spec if isinstance(spec, FeatureSpec) else cls(**dict(spec))
 
 
 def owned_slices(modalities: tuple[str, ...], *stacked: nn.Parameter) -> dict[str, list[OwnedParameter]]:

@@ -47,3 +47,15 @@ class FusedFeatures:
     confidence: Tensor | None = None
     aux_losses: Mapping[str, Tensor] = field(default_factory=dict)
     maps: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def require_per_modality(self) -> Tensor:
+        """Return the features (M, B, C) of the modalities.
+
+        Raises:
+            ValueError: If the neck gave none, though its `feature_spec` promises them.
+        """
+        if self.per_modality is None:
+            raise ValueError(
+                'the neck returned no per-modality features, though its feature_spec has modality_dims'
+            )
+        return self.per_modality

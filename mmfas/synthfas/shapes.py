@@ -5,6 +5,7 @@ Letters: H rows (y, downwards), W columns (x, to the right). All arrays are floa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -131,7 +132,7 @@ def noise_field(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[i
     return 1.25 * cv2.warpAffine(coarse, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
 
 
-def bump_sum(x_mm: np.ndarray, y_mm: np.ndarray, bumps: list[tuple[float, ...]]) -> np.ndarray:
+def bump_sum(x_mm: np.ndarray, y_mm: np.ndarray, bumps: Sequence[tuple[float, ...]]) -> np.ndarray:
     """Add up separable Gaussians with one matrix product.
 
     Args:

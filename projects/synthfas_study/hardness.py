@@ -139,6 +139,8 @@ def run_one(base_file: str, run: StudyRun, data_root: str, work_dir: str, record
     train_s = time.perf_counter() - start
     rules = replace(TestRules.from_config(scoring), num_bootstrap=200)
     result = test(scoring, str(checkpoint), checkpoint.parent / 'test', rules=rules, plots=False)
+    if result is None:
+        raise RuntimeError('only the main process has a result; run the study in one process')
     record = {
         **identity,
         'commit': commit(),

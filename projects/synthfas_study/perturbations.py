@@ -172,5 +172,7 @@ def _score(base_file: str, seed: int, data_root: str, work_dir: str) -> dict[str
     areas = {}
     for domain, loader in scoring.extra_test_dataloaders.items():
         table = score_loader(model, build_loader(loader))
+        if table is None:
+            raise RuntimeError('only the main process has scores; run the study in one process')
         areas[domain] = float(auc(table.score, table.is_live))
     return areas

@@ -78,6 +78,8 @@ class SafeCheckpointHook(CheckpointHook):
         CheckpointError: While resuming, if the file lacks the training state.
     """
 
+    last_ckpt: str | None
+
     def __init__(
         self,
         interval: int = 1,

@@ -160,9 +160,8 @@ class MultiStreamCNN(BaseTrunk):
 
 def _stem_of(cnn: nn.Module) -> list[nn.Module]:
     """Return what mmpretrain's residual and mobile networks run before their stages, in order."""
-    if getattr(cnn, 'deep_stem', False):
-        return [cnn.stem, cnn.maxpool]
-    return [getattr(cnn, name) for name in ('conv1', 'norm1', 'relu', 'maxpool') if hasattr(cnn, name)]
+    names = ('stem', 'maxpool') if getattr(cnn, 'deep_stem', False) else ('conv1', 'norm1', 'relu', 'maxpool')
+    return [getattr(cnn, name) for name in names if hasattr(cnn, name)]
 
 
 def _stages_of(cnn: nn.Module) -> list[nn.Module]:

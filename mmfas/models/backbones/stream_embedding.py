@@ -59,7 +59,11 @@ class StreamEmbedding(nn.Module):
 
     def owned(self) -> list[nn.Parameter]:
         """Return the stacked parameters of which modality m owns slice m."""
-        named = {'patch': [self.patch_weight, self.patch_bias], 'cls': [self.cls_token], 'pos': [self.pos_embed]}
+        named: dict[str, list[nn.Parameter | None]] = {
+            'patch': [self.patch_weight, self.patch_bias],
+            'cls': [self.cls_token],
+            'pos': [self.pos_embed],
+        }
         return [p for name in EMBEDDINGS if name in self.per_modality for p in named[name] if p is not None]
 
     def grid(self, image_size: Sequence[int]) -> tuple[int, int]:

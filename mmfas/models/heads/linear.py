@@ -76,7 +76,7 @@ class LinearFASHead(BaseFASHead):
         """Compute the logits of each modality (M, B, 2), or None if the head has no classifiers for them."""
         if self.modality_classifier is None:
             return None
-        return self.modality_classifier(features.per_modality)
+        return self.modality_classifier(features.require_per_modality())
 
     def loss_terms(
         self, features: FusedFeatures, targets: Tensor, present: Tensor, *, domain: Tensor | None = None

@@ -134,7 +134,9 @@ class PrototypeHead(BaseFASHead):
         """
         main = {'cls': self.loss_weight * self.loss(self(features), targets).mean()}
         classes = self.classes_of(targets, domain)
-        losses = single_side_prototypical_loss(features.per_modality, self.prototypes, classes, self.seen)
+        losses = single_side_prototypical_loss(
+            features.require_per_modality(), self.prototypes, classes, self.seen
+        )
         counted = present & self.seen[:, classes].t()
         per_modality = sum_and_count(self.prototype_weight * losses, counted, self.modalities)
         return LossTerms(main, per_modality, self.confidence_terms(features, counted))
@@ -186,7 +188,7 @@ class PrototypeHead(BaseFASHead):
         """
         member = functional.one_hot(self.classes_of(targets, domain), self.seen.shape[1])
         weight = (member * present.t()[..., None]).double()  # (M, B, K)
-        return weight.transpose(1, 2) @ features.per_modality.double(), weight.sum(1)
+        return weight.transpose(1, 2) @ features.require_per_modality().double(), weight.sum(1)
 
     @torch.no_grad()
     def forget_prototypes(self) -> None:

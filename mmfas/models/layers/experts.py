@@ -57,7 +57,7 @@ class GatedExperts(nn.Module):
         value, gate = self.expand(rows).chunk(2, dim=-1)
         hidden = value * functional.gelu(gate) * self.scale[:, None] * gates.t()[..., None]  # (F, N, H)
         # one product that sums over the experts as well would copy the weights: more expensive than a few rows
-        return (hidden @ self.contract.weight.transpose(1, 2)).sum(0) + gates @ self.contract.bias
+        return (hidden @ self.contract.weight.transpose(1, 2)).sum(0) + gates @ self.contract.required_bias
 
 
 class ExpertMixture(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmcv.cnn.bricks.wrappers import Linear
@@ -39,21 +39,33 @@ def feed_forward(layers: nn.Sequential, x: Tensor) -> Tensor:
     Returns:
         Tokens (..., C).
     """
-    if len(layers) < 2 or not _is_repeated(layers[0], layers[1], x):
+    parts = _repeated_parts(layers, x)
+    if parts is None:
         return layers(x)
-    (up, act, _), down = layers[0], layers[1]
-    return layers[2:](_GELULinear.apply(up(x), down.weight, down.bias, act.approximate))
+    return layers[2:](_GELULinear.apply(parts.up(x), parts.down.weight, parts.down.bias, parts.act.approximate))
 
 
-def _is_repeated(first: nn.Module, down: nn.Module, x: Tensor) -> bool:
-    """Tell whether the slope is to be kept: the layers are those known, and several backward passes will come."""
-    if not isinstance(first, nn.Sequential) or len(first) != 3 or not torch.is_grad_enabled():
-        return False
-    act, drop = first[1], first[2]
-    if not isinstance(act, RepeatableGELU) or not act.expects_repeats or type(down) not in (nn.Linear, Linear):
-        return False
+class _Parts(NamedTuple):
+    """The layers between which the slope is kept."""
+
+    up: nn.Module
+    act: RepeatableGELU
+    down: nn.Linear
+
+
+def _repeated_parts(layers: nn.Sequential, x: Tensor) -> _Parts | None:
+    """Return the layers if they are those known and several backward passes will come, else None."""
+    if len(layers) < 2 or not isinstance(layers[0], nn.Sequential) or len(layers[0]) != 3:
+        return None
+    (up, act, drop), down = list(layers[0]), layers[1]
+    if not isinstance(act, RepeatableGELU) or not act.expects_repeats or not torch.is_grad_enabled():
+        return None
+    # subclasses, such as those of parameter-efficient training, may compute something else
+    if not isinstance(down, nn.Linear) or type(down) not in (nn.Linear, Linear):
+        return None
     is_single = x.device.type == 'cpu' and x.dtype == torch.float32 and not torch.is_autocast_enabled('cpu')
-    return is_single and isinstance(drop, nn.Dropout) and not (drop.training and drop.p > 0)
+    drops = not isinstance(drop, nn.Dropout) or (drop.training and drop.p > 0)
+    return _Parts(up, act, down) if is_single and not drops else None
 
 
 class _GELULinear(torch.autograd.Function):

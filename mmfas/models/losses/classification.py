@@ -28,6 +28,8 @@ class CrossEntropyLoss(BaseLoss):
     True
     """
 
+    class_weight: Tensor | None
+
     def __init__(self, label_smoothing: float = 0.0, class_weight: Sequence[float] | None = None) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:

@@ -50,15 +50,7 @@ class BaseFusionNeck(BaseModule):
                 f'{self.spec.trunk} yields {self.modalities}; use ConcatNeck for one modality'
             )
         if self.needs_tokens:
-            self._require_tokens()
-
-    def _require_tokens(self) -> None:
-        """Refuse a trunk without tokens."""
-        if self.spec.token_dims is None:
-            raise ValueError(
-                f'{type(self).__name__} works on tokens, but {self.spec.trunk} yields feature maps; '
-                'take a trunk with tokens (MultiStreamViT) or a late neck (ConcatNeck)'
-            )
+            self.spec.require_tokens(type(self).__name__)
 
     @classmethod
     @abstractmethod

@@ -44,7 +44,7 @@ class CrossAttentionNeck(BaseFusionNeck):
 
     def __init__(self, num_heads: int = 4, *, spec: StreamSpec | Mapping[str, Any], init_cfg: Any = None) -> None:
         super().__init__(spec=spec, init_cfg=init_cfg)
-        width, token_dims = self.spec.embed_dims, self.spec.token_dims
+        width, token_dims = self.spec.embed_dims, self.spec.require_tokens(type(self).__name__)
         if width % num_heads:
             raise ValueError(f'num_heads must divide the readout width {width}, but got {num_heads}')
         self.num_heads = num_heads

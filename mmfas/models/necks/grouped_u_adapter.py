@@ -79,7 +79,7 @@ class GroupedUAdapter(nn.Module):
         bound = math.sqrt(6 / (token_dims + adapter_dims))  # Xavier, as released
         for layer in (self.down_own, self.down_partner):
             nn.init.uniform_(layer.weight, -bound, bound)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.required_bias)
         self._make_tables(edges, num_streams)
 
     def tensors_of(self, edge: int) -> list[OwnedParameter]:
@@ -156,7 +156,7 @@ class GroupedUAdapter(nn.Module):
         # `_places` does not pick its result.
         streams = x.shape[0]
         weight = torch.cat([self.down_own.weight, self.down_partner.weight])[self._reads]  # (M*S, r, C)
-        bias = torch.cat([self.down_own.bias, self.down_partner.bias])[self._reads]
+        bias = torch.cat([self.down_own.required_bias, self.down_partner.required_bias])[self._reads]
         weight, bias = (p.unflatten(0, (streams, -1)).flatten(1, 2) for p in (weight, bias))
         z = torch.baddbmm(bias[:, None], x.flatten(1, 2), weight.transpose(1, 2))
         z = quick_gelu(z).view(*x.shape[:3], -1, self.up.weight.shape[-1])  # (M, B, L, S, r)
@@ -184,7 +184,7 @@ class GroupedUAdapter(nn.Module):
         # input, so that it too vanishes with an absent partner; a padded slot has the row of zeros as its weight.
         z = torch.cat([z, torch.ones_like(z[..., :1])], dim=-1) * is_there[..., None, None].to(z.dtype)
         weight = functional.pad(
-            torch.cat([self.up.weight, self.up.bias.unsqueeze(-1)], dim=-1), (0, 0, 0, 0, 0, 1)
+            torch.cat([self.up.weight, self.up.required_bias.unsqueeze(-1)], dim=-1), (0, 0, 0, 0, 0, 1)
         )
         z, weight = (
             t[table].unflatten(0, (self._streams, -1)) for t, table in ((z, self._writes), (weight, self._writers))

@@ -72,13 +72,14 @@ class IsolatedGatingAdapter(nn.Module):
         super().__init__()
         row, gate_dims = len(spec.modalities) * adapter_dims, 2 * adapter_dims
         self.activate_up = arithmetic.activate_up
-        self.down = nn.Linear(spec.token_dims, adapter_dims)
+        token_dims = spec.require_tokens(type(self).__name__)
+        self.down = nn.Linear(token_dims, adapter_dims)
         self.gate_features = nn.Linear(row, adapter_dims)
         self.gate_prompt = nn.Linear(prompt.dims, adapter_dims)
         self.leak = None if isolated else nn.Linear(gate_dims, row)
         self.experts = ProductKeyExperts(row, gate_dims, **experts)
         self.dropout = nn.Dropout(dropout)
-        self.up = nn.Linear(adapter_dims, spec.token_dims)
+        self.up = nn.Linear(adapter_dims, token_dims)
         if arithmetic.zero_up:
             nn.init.zeros_(self.up.weight)
             nn.init.zeros_(self.up.bias)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmfas.models.layers.product_key_experts import Routing, balance_loss, router_z_loss
+from mmfas.models.layers.typed import modules_of
 from mmfas.models.necks.base import BaseFusionNeck, State, grid_of, zero_absent
 from mmfas.models.necks.isolated_gating_adapter import IsolatedGatingAdapter, ReleasedBlockOptions
 from mmfas.models.necks.prompt import PromptGenerator, PromptOptions
@@ -124,7 +125,7 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
     @property
     def num_experts(self) -> int:
         """Number E of experts in each block; `maps['expert_index']` holds numbers below it."""
-        return len(self.adapters[0].experts.table.up)
+        return len(modules_of(self.adapters, IsolatedGatingAdapter)[0].experts.table.up)
 
     def begin(self, streams: Tensor, ctx: FusionContext) -> tuple[Tensor, State]:
         """Join the streams (M, B, p + P, C) to one sequence (1, B, L', C) and make the prompt.

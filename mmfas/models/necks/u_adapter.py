@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmfas.models.layers.typed import modules_of
 from mmfas.models.layers.uncertainty import TokenConfidence
 from mmfas.models.necks.base import BaseFusionNeck, State, concat_streams, grid_of, zero_absent
 from mmfas.models.necks.grouped_u_adapter import GroupedUAdapter
@@ -81,7 +82,7 @@ class UAdapterNeck(BaseFusionNeck):
             GroupedUAdapter(
                 numbers,
                 num_streams=len(self.modalities),
-                token_dims=self.spec.token_dims,
+                token_dims=self.spec.require_tokens(type(self).__name__),
                 adapter_dims=adapter_dims,
                 num_heads=num_heads,
                 theta=theta,
@@ -151,7 +152,7 @@ class UAdapterNeck(BaseFusionNeck):
     def modality_parameters(self) -> dict[str, list[OwnedParameter]]:
         """Return the slices of the stacked adapters: an adapter belongs to the stream that it adds to."""
         owned: dict[str, list[OwnedParameter]] = {m: [] for m in self.modalities}
-        for adapter in self.adapters:
+        for adapter in modules_of(self.adapters, GroupedUAdapter):
             for edge, (own, _) in enumerate(self.edges):
                 owned[own] += adapter.tensors_of(edge)
         return owned

@@ -48,11 +48,13 @@ def _load(root: Path, line: str) -> tuple[list[np.ndarray], list[int]]:
             data = np.asarray(archive['data'][0], np.float32) * 255.0
         return [data[:3], data[4], data[3]], [path.stat().st_size] * 3
     paths = [root / name for name in names]
-    pictures = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths]
-    for path, picture in zip(paths, pictures):
+    pictures = []
+    for path in paths:
+        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if picture is None:
             raise ValueError(f'{path} is missing or not a picture; render the folder again, or with --verify')
-    return [picture.astype(np.float32) for picture in pictures], [path.stat().st_size for path in paths]
+        pictures.append(picture.astype(np.float32))
+    return pictures, [path.stat().st_size for path in paths]
 
 
 def _features(root: Path, line: str) -> list[float]:

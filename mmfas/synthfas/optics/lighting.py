@@ -37,10 +37,11 @@ def draw_light(rng: np.random.Generator, *, sun_rate: float, warmth: tuple[float
     key = float(rng.uniform(0.45, 0.9)) + 0.8 * sun
     ambient = float(rng.uniform(0.28, 0.6))
     tint = rng.normal(0.0, 0.05, 3)
+    red, green, blue = (float(ambient * (1 + t)) for t in tint)
     return Light(
         direction,
         (key * ratio, key, key / ratio),
-        tuple(float(ambient * (1 + t)) for t in tint),  # type: ignore[arg-type]
+        (red, green, blue),
         min(shadow + 0.4 * sun, 1.0),
         sun,
     )

@@ -72,8 +72,8 @@ def _appearance(rng: np.random.Generator, mix: SubjectMix, darker: float) -> dic
     melanin = float(np.clip(_normal(rng, *mix.melanin), 0.02, 1.0))
     age = float(rng.uniform(*mix.age))
     grey = rng.random() < 0.8 * max(age - 0.45, 0.0) * 2
-    light_hair = rng.choice(4, p=(0.25, 0.3, 0.25, 0.2))
-    hair = 4 if grey else int(light_hair if melanin < 0.4 else min(light_hair, rng.integers(0, 2)))
+    light_hair = int(rng.choice(4, p=(0.25, 0.3, 0.25, 0.2)))
+    hair = 4 if grey else light_hair if melanin < 0.4 else min(light_hair, int(rng.integers(0, 2)))
     style = str(rng.choice(HAIR_STYLES, p=(0.34, 0.16, 0.18, 0.0, 0.10, 0.22)))
     long_hair = rng.random() < mix.long_hair_rate
     has_beard = rng.random() < mix.beard_rate and not long_hair
@@ -113,6 +113,7 @@ def draw_subject(rng: np.random.Generator, mix: SubjectMix, key: str, *, darker:
     """
     shape = _head_shape(rng)
     appearance = _appearance(rng, mix, darker)
+    # mypy takes every value of the two tables for every field
     return Subject(key=key, texture_seed=int(rng.integers(2**31)), **shape, **appearance)  # type: ignore[arg-type]
 
 
