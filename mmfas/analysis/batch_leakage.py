@@ -14,7 +14,7 @@ from mmengine.model import BaseModel
 from mmfas.apis.scoring import load_model, load_samples, prepare_scoring, score_in_batches
 from mmfas.evaluation import auc, eer, hter
 
-#: Orders of samples: one class after the other as in the published test lists, or drawn anew.
+#: Orders of samples: one class after the other as in the published test lists, or shuffled.
 ORDERS = ('sorted', 'shuffled')
 
 

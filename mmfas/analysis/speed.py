@@ -46,7 +46,7 @@ def _synchronise() -> None:
         torch.cuda.synchronize()
 
 
-#: What time is: that of the wall, or what this process has spent on CPUs, which other processes hardly change.
+#: Wall time, or the CPU time of this process, which other processes hardly influence.
 CLOCKS: dict[str, Callable[[], float]] = {'wall': time.perf_counter, 'cpu': time.process_time}
 
 

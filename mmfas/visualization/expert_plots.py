@@ -1,4 +1,4 @@
-"""Figures of experts: how evenly they are used, how that changes in training, and who answers where.
+"""Figures of experts: how evenly they are used, how that changes in training, and which expert is taken where.
 
 Legend: M modalities, N blocks, E experts, S checkpoints, h x w patches.
 """
@@ -58,7 +58,7 @@ def plot_usage_entropy(names: Sequence[str], entropy: np.ndarray) -> Figure:
 
 
 def draw_routing(pictures: np.ndarray, modalities: Sequence[str], routing: np.ndarray) -> Figure:
-    """Draw who answers where: the experts of one sample over its pictures.
+    """Draw which expert is taken where: the experts of one sample over its pictures.
 
     All modalities of a position are answered by the same experts, so a row shows one map over each picture.
 

@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _wanted(name: str, parts: list[str] | None) -> bool:
-    """Tell whether a run was asked for."""
+    """Tell whether a run was requested."""
     return parts is None or any(part in name for part in parts)
 
 

@@ -122,7 +122,7 @@ def run_one(base_file: str, run: StudyRun, data_root: str, work_dir: str, record
         base_file: Config file of the baseline.
         run: The run.
         data_root: Folder of the rendered benchmark.
-        work_dir: Folder below which every run has one of its own.
+        work_dir: Folder that holds one folder per run.
         records: Folder of the records.
 
     Returns:
@@ -164,7 +164,7 @@ def train_run(base_file: str, run: StudyRun, data_root: str, work_dir: str) -> t
         base_file: Config file of the baseline.
         run: The run.
         data_root: Folder of the rendered benchmark.
-        work_dir: Folder below which every run has one of its own.
+        work_dir: Folder that holds one folder per run.
 
     Returns:
         The last checkpoint, and the config to score it with.

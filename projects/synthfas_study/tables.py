@@ -29,7 +29,7 @@ def read_records(folder: str | Path, pattern: str) -> list[dict[str, Any]]:
 
 
 def _of_one_setting(records: list[dict[str, Any]], folder: str | Path) -> list[dict[str, Any]]:
-    """Return the records, or refuse those of different configs or data: their mean would mean nothing."""
+    """Return the records, or refuse those of different configs or data, whose mean would be meaningless."""
     keys = ('config', 'data', 'dials_version')
     settings = {json.dumps({key: r.get(key) for key in keys}, sort_keys=True) for r in records}
     if len(settings) > 1:

@@ -113,7 +113,7 @@ def released_weights(products: Tensor, owners: Tensor, confidence: Tensor, fast:
 
     Args:
         products: Inner products (S, M, M).
-        owners: Modality k of each segment (S,); rows of unowned ones mean nothing.
+        owners: Modality k of each segment (S,); rows of unowned ones are to be ignored.
         confidence: Confidence U in each modality (M,).
         fast: Number of the fast modality, scalar.
 
@@ -151,7 +151,7 @@ def pairwise_weights(products: Tensor, owners: Tensor, confidence: Tensor, gradi
 
     Args:
         products: Inner products (S, M, M).
-        owners: Modality i of each segment (S,); rows of unowned ones mean nothing.
+        owners: Modality i of each segment (S,); rows of unowned ones are to be ignored.
         confidence: Confidence U in each modality (M,).
         gradients: Losses and counts of the step.
 

@@ -59,7 +59,7 @@ class RowAdamW(torch.optim.AdamW):
         """Update all parameters that have a gradient.
 
         Args:
-            closure: Computes the loss and its gradients anew, as in torch.
+            closure: Computes the loss and its gradients again, as in torch.
 
         Returns:
             What the closure returned; None without one.

@@ -33,7 +33,7 @@ def single_side_prototypical_loss(
         prototypes: Prototypes (M, K, C).
         targets: Class numbers (B,) in [0, K).
         seen: Boolean mask (M, K): other classes take no part, except in the rows of samples that are of such a
-            class, whose loss means nothing. None for all.
+            class, whose loss must not be used. None for all.
 
     Returns:
         Losses (M, B).
@@ -60,7 +60,7 @@ class PrototypeHead(BaseFASHead):
     Differs from the released code: a class that was never seen takes no part (`mask_unseen`).
 
     Args:
-        domains: Names of the domains that training samples may come from; others may stand there too.
+        domains: Names of the domains that training samples may come from; more may be listed.
         loss: Config of the loss of the joint logits, or the loss; cross entropy if None.
         loss_weight: Factor of the joint loss.
         prototype_weight: Factor lambda of every modality's SSP loss.

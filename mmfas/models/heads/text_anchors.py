@@ -32,7 +32,7 @@ class TextAnchors(BaseModule):
         dims: Width C.
         num_anchors: Number of spoof and of live anchors.
         file: File of `mmfas encode_prompts`, read by `init_weights`. None for directions drawn at random, which
-            mean nothing: a stand-in where there is no text tower of that width.
+            have no meaning: a placeholder where there is no text tower of that width.
         seed: Seed of the random directions.
         train_text: Train the text tower of CLIP with the rest, as the released code does.
         text_tower: With `train_text`: `pretrained`, a file with a whole CLIP in the names of OpenAI, read by

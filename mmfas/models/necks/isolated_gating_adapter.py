@@ -43,8 +43,8 @@ class IsolatedGatingAdapter(nn.Module):
     """Experts on the tokens of all modalities of a position, with a router that sees the prompt too (IGMA).
 
     BIG-MoE (arXiv 2412.18065): the tokens of a position are projected down and laid side by side, c of M r
-    numbers. The router sees `[g(W_c c); g(W_p prompt)]`, the experts see c only: the prompt says who answers,
-    never what.
+    numbers. The router sees `[g(W_c c); g(W_p prompt)]`, the experts see c only: the prompt decides which experts
+    answer, never what.
 
     Args:
         spec: What the trunk yields.

@@ -136,7 +136,7 @@ class MD2ANeck(BaseFusionNeck):
         )
 
     def _reference(self, x: Tensor, present: Tensor, state: State) -> Tensor:
-        """Return the readouts that stand for noise: one of each sample (B, M, C), or the bank (1, R, M, C)."""
+        """Return the readouts that represent noise: one of each sample (B, M, C), or the bank (1, R, M, C)."""
         if self.reference == 'bank' and not self.training:
             return self.bank[None]
         rows = self._references(present, state.get('domain'))
@@ -150,6 +150,6 @@ class MD2ANeck(BaseFusionNeck):
         if domain is None or not self.training:
             return own
         is_partner = (domain[:, None] == domain) & (own[:, None] != own)
-        # a draw in [1, 2) for every partner, 0 for everybody else
+        # a draw in [1, 2) for every partner, 0 for all other samples
         drawn = (1 + torch.rand(is_partner.shape, device=present.device)) * is_partner
         return torch.where(is_partner.any(1), drawn.argmax(1), own)

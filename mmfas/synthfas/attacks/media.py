@@ -17,7 +17,8 @@ from mmfas.synthfas.shapes import ellipse_mask, noise_field, soft_step, unit_cli
 
 __all__ = ['INKS', 'Sheet', 'build_screen', 'build_sheet', 'ink_reflectance']
 
-#: Inks by what NIR sees of their darkness: dye hardly anything, carbon its black part, pigment all.
+#: Inks by how much of their darkness is visible in NIR: of dye hardly any, of carbon the black part, of pigment
+#: all.
 INKS: tuple[str, ...] = ('dye', 'carbon', 'pigment')
 
 

@@ -92,7 +92,7 @@ def read_statistics(root: str | Path, domain: str, split: str) -> FolderStatisti
 
 
 def join_statistics(parts: Sequence[FolderStatistics]) -> FolderStatistics:
-    """Put lists of one folder behind one another; a video is in one split only."""
+    """Concatenate lists of one folder; a video is in one split only."""
     return FolderStatistics(
         np.concatenate([part.values for part in parts]),
         np.concatenate([part.labels for part in parts]),

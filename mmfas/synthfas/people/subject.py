@@ -29,7 +29,7 @@ HAIR_STYLES: tuple[str, ...] = ('short', 'buzz', 'fringe', 'long', 'bald', 'side
 
 @dataclass(frozen=True)
 class SubjectMix:
-    """Who stands in front of a domain's camera; rates in 0..1.
+    """The people in front of a domain's camera; rates in 0..1.
 
     `melanin` is the (mean, standard deviation) of the skin-tone parameter, `age` the (low, high) range.
     """
@@ -105,7 +105,7 @@ def draw_subject(rng: np.random.Generator, mix: SubjectMix, key: str, *, darker:
         rng: Source of the draws.
         mix: Population of the domain.
         key: Name of the subject, unique in a data set.
-        darker: 0..1, moves the skin tone of everybody towards the darkest (perturbation
+        darker: 0..1, moves the skin tone of all subjects towards the darkest (perturbation
             `subject_tone`).
 
     Returns:
