@@ -63,7 +63,7 @@ def view_anchors(
         Attention, lambda and cosines.
 
     Raises:
-        ScoreError: If the config has no test set, the model is another one or there is no such face.
+        ScoreError: If the config has no test set, the model has other parts or there is no such face.
         FileNotFoundError: If the checkpoint does not exist.
         CheckpointError: If the checkpoint is refused or does not fit.
     """

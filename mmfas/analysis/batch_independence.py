@@ -1,4 +1,4 @@
-"""Showing that a score does not depend on which other samples share its batch."""
+"""Showing that a score does not depend on the other samples of its batch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check_batch_independence(
     Args:
         cfg: Config with a `test_dataloader`; its samples are loaded once, so random transforms do not matter.
         checkpoint: File with the weights; the initial ones if None.
-        batch_sizes: Batch sizes to try, each in data set order and shuffled.
+        batch_sizes: Batch sizes to try, both in data set order and shuffled.
         max_samples: Samples to score, spread evenly over the data set.
         double: Compute in float64.
         seed: Seed of the initial weights and of the shuffling.

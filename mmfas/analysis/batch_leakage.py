@@ -14,13 +14,13 @@ from mmengine.model import BaseModel
 from mmfas.apis.scoring import load_model, load_samples, prepare_scoring, score_in_batches
 from mmfas.evaluation import auc, eer, hter
 
-#: Orders of samples: one class after the other as in the published test lists, or drawn anew.
+#: Orders of samples: one class after the other as in the published test lists, or shuffled.
 ORDERS = ('sorted', 'shuffled')
 
 
 @dataclass(frozen=True)
 class BatchingResult:
-    """What scores are worth when samples share their batches in one way; means over the repetitions.
+    """What scores are worth if samples are put into batches in one way; means over the repetitions.
 
     A change is the difference to the same sample's score in the first pass, alone in its batch.
 
@@ -32,7 +32,7 @@ class BatchingResult:
         auc: Area under the ROC curve.
         mean_change: Mean absolute change of a score.
         largest_change: Largest absolute change of a score, over samples and repetitions.
-        flipped: Share of the test samples whose decision is another one.
+        flipped: Fraction of the test samples whose decision changes.
     """
 
     batch_size: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmfas.structures import LIVE, SPOOF, FASDataSample
-
-if TYPE_CHECKING:
-    pass
 
 #: Rows and columns where neither the config nor the caller says, in pixels.
 DEFAULT_SIZE = (224, 224)

@@ -1,4 +1,4 @@
-"""The gradients of a modulated step beside what they cannot be had without: a plain trunk and its backward passes.
+"""The gradients of a modulated step beside the least they can cost: a plain trunk and its backward passes.
 
 Legend: M modalities, B batch, C readout width.
 """
@@ -13,7 +13,7 @@ from mmengine.optim import build_optim_wrapper
 
 from mmfas.analysis.complexity import example_inputs, example_samples, image_size_of
 from mmfas.engine.optim_wrappers import GradientModulationOptimWrapper
-from mmfas.models.layers import RepeatableGELU
+from mmfas.structures import expect_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ def gradient_candidates(
 def _floor(model: MultiModalFAS, inputs: Mapping[str, torch.Tensor]) -> None:
     """Run the trunk once forwards and M + 1 times backwards, all blocks, as torch does it."""
     model.train()
-    RepeatableGELU.set_in(model, expects_repeats=False)
+    expect_repeats(model, False)
     images = torch.stack([inputs[m] for m in model.modalities])
     with torch.no_grad():
         embedded = model.trunk.embed(images, inputs['present'])
@@ -86,7 +86,7 @@ def _step(
 ) -> None:
     """Compute the modulated gradients of a batch."""
     model.train()
-    RepeatableGELU.set_in(model, expects_repeats=True)
+    expect_repeats(model)
     with wrapper.optim_context(model):
         terms = model(inputs, samples, mode='loss_terms')
     wrapper.accumulate_gradients(terms)

@@ -46,7 +46,7 @@ def _synchronise() -> None:
         torch.cuda.synchronize()
 
 
-#: What time is: that of the wall, or what this process has spent on CPUs, which other processes hardly change.
+#: Wall time, or the CPU time of this process, which other processes hardly influence.
 CLOCKS: dict[str, Callable[[], float]] = {'wall': time.perf_counter, 'cpu': time.process_time}
 
 
@@ -171,7 +171,7 @@ def speed_candidates(
         Calls of the trunk, which is the reference, and of the model, under their names.
 
     Raises:
-        ValueError: If the sequence shall be joint and the trunk has no tokens.
+        ValueError: If the sequence is to be joint and the trunk has no tokens.
     """
     if is_joint and not model.trunk.has_tokens:
         raise ValueError(

@@ -54,8 +54,8 @@ class TrainingLog:
 
         Raises:
             FileNotFoundError: If there is no log.
-            ValueError: If a file is no text, or a line is not JSON or holds text instead of numbers; names file
-                and line.
+            ValueError: If a file is not text, or a line is not JSON or holds text instead of numbers; names
+                file and line.
         """
         source = Path(path)
         files = [source] if source.is_file() else sorted(source.glob('*/vis_data/scalars.json'))
@@ -89,7 +89,7 @@ class TrainingLog:
 
         Raises:
             KeyError: If nothing of this name was logged.
-            ValueError: If it is no single number.
+            ValueError: If it is not a single number.
         """
         per_epoch = self._iters_per_epoch()
         points = [
@@ -134,7 +134,7 @@ def _read_rows(file: Path) -> list[dict[str, Any]]:
     try:
         text = file.read_text(encoding='utf-8')
     except UnicodeDecodeError as error:
-        raise ValueError(f'{file} is no UTF-8 text ({error.reason}); is it a scalars.json?') from error
+        raise ValueError(f'{file} is not UTF-8 text ({error.reason}); is it a scalars.json?') from error
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             row = json.loads(line)
@@ -147,7 +147,7 @@ def _read_rows(file: Path) -> list[dict[str, Any]]:
 
 
 def _check_row(row: Any, place: str) -> None:
-    """Refuse a row that is no object, or has text where a number belongs."""
+    """Refuse a row that is not an object, or has text where a number belongs."""
     if not isinstance(row, dict):
         raise ValueError(f'{place} holds a {type(row).__name__}, not an object; is it a scalars.json?')
     for key, value in row.items():

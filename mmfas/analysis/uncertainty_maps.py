@@ -1,4 +1,4 @@
-"""How far a model trusts each patch of each picture, for a few samples of its test set.
+"""How sure a model is of each patch of each picture, for a few samples of its test set.
 
 Legend: M modalities, N blocks, h x w patches.
 """
@@ -27,8 +27,8 @@ class UncertaintyMaps:
         modalities: Names of the pictures, M of them.
         present: Which of them the sample has (M,), bool.
         pictures: Images (M, H, W, 3), uint8.
-        trust: Trust U in every patch, in each block (N, M, h, w), in (0, 1].
-        confidence: U of each modality that ReGrad weighs gradients with (M,), in (0, 1].
+        patch_confidence: Confidence U in every patch, in each block (N, M, h, w), in (0, 1].
+        confidence: U of each modality, with which ReGrad weights gradients (M,), in (0, 1].
     """
 
     sample_id: str
@@ -37,8 +37,13 @@ class UncertaintyMaps:
     modalities: tuple[str, ...]
     present: np.ndarray
     pictures: np.ndarray
-    trust: np.ndarray
+    patch_confidence: np.ndarray
     confidence: np.ndarray
+
+    @property
+    def trust(self) -> np.ndarray:
+        """Former name of `patch_confidence`, for one release."""
+        return self.patch_confidence
 
 
 @torch.no_grad()
@@ -54,7 +59,7 @@ def uncertainty_maps(cfg: Config, checkpoint: str | None = None, *, max_samples:
         The maps of each sample.
 
     Raises:
-        ScoreError: If the config has no test set, or its neck no uncertainty.
+        ScoreError: If the config has no test set, or its neck does not estimate confidence.
         FileNotFoundError: If the checkpoint does not exist.
         CheckpointError: If the checkpoint is refused or does not fit.
     """
@@ -65,7 +70,9 @@ def uncertainty_maps(cfg: Config, checkpoint: str | None = None, *, max_samples:
     for item in samples:
         data = model.data_preprocessor(pseudo_collate([item]), False)
         features = model.extract_feat(data['inputs'])
-        if 'uncertainty' not in features.maps or features.confidence is None:
+        # the second key is the former name, which a neck of yours may still have
+        maps = features.maps.get('confidence', features.maps.get('uncertainty'))
+        if maps is None or features.confidence is None:
             raise ScoreError(f'{type(model.neck).__name__} estimates no uncertainty to draw; take UAdapterNeck')
         sample = item['data_samples']
         found.append(
@@ -76,7 +83,7 @@ def uncertainty_maps(cfg: Config, checkpoint: str | None = None, *, max_samples:
                 modalities=model.modalities,
                 present=data['inputs']['present'][0].cpu().numpy(),
                 pictures=np.stack([item['inputs'][m].permute(1, 2, 0).numpy() for m in model.modalities]),
-                trust=features.maps['uncertainty'][:, :, 0].float().cpu().numpy(),
+                patch_confidence=maps[:, :, 0].float().cpu().numpy(),
                 confidence=features.confidence[:, 0].float().cpu().numpy(),
             )
         )

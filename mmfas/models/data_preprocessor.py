@@ -33,7 +33,7 @@ class FASDataPreprocessor(BaseDataPreprocessor):
         mean: Subtracted value in 0..255: one number, three per channel (R, G, B), or a dictionary of such by
             modality.
         std: Divisor in 0..255, given like `mean`. The published recipe is (x - 127.5) / 128 for all modalities.
-        fill: What stands in for an absent image after normalisation: `'black'` is a black image, (0 - mean) / std
+        fill: What replaces an absent image after normalisation: `'black'` is a black image, (0 - mean) / std
             (-0.996, the papers' Protocol 2), `'zero'` is 0.
         non_blocking: Copy to the device without waiting.
 

@@ -1,4 +1,4 @@
-"""What neighbouring parts of a model tell each other before the first image: trunk to neck, neck to head."""
+"""What neighbouring parts of a model must know of each other when they are built: trunk to neck, neck to head."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import nn
 
 from mmfas.structures import check_modalities
 
-#: A parameter that belongs to one modality: the whole tensor, or the slice of a stacked one at this leading index,
-#: one run of its entries.
+#: A parameter that belongs to one modality: the whole tensor or, for a stacked parameter, a leading index that
+#: selects one contiguous slice.
 OwnedParameter: TypeAlias = 'nn.Parameter | tuple[nn.Parameter, int | tuple[int | slice, ...]]'
 #: View of one block: a callable on streams; that of a transformer also has `norm1`, `attn`, `norm2`, `mlp`.
 Block: TypeAlias = Any
@@ -29,7 +29,7 @@ class StreamSpec:
         num_prefix: Tokens before the patch tokens.
         reads_prefix_only: Whether the readout looks at no other tokens, so that the last block may leave them out.
         grid: Rows and columns of the patch grid at `image_size`, or None without tokens.
-        image_size: Rows and columns of the images the trunk was made for, in pixels, or None if it does not care.
+        image_size: Rows and columns of the images the trunk was made for, in pixels, or None if any size will do.
         trunk: Class name of the trunk, for messages.
     """
 
@@ -49,10 +49,26 @@ class StreamSpec:
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else (int(value[0]), int(value[1])))
 
+    def require_tokens(self, user: str) -> int:
+        """Return the width of a token, or refuse a trunk without tokens.
+
+        Args:
+            user: Name of what works on tokens, for the message.
+
+        Raises:
+            ValueError: If the trunk yields feature maps; the message names both.
+        """
+        if self.token_dims is None:
+            raise ValueError(
+                f'{user} works on tokens, but {self.trunk} yields feature maps; take a trunk with tokens '
+                '(MultiStreamViT) or a late neck (ConcatNeck)'
+            )
+        return self.token_dims
+
     @classmethod
     def of(cls, spec: StreamSpec | Mapping[str, Any]) -> StreamSpec:
         """Return `spec` as it is, or built from a mapping of its fields."""
-        return spec if isinstance(spec, cls) else cls(**dict(spec))
+        return spec if isinstance(spec, StreamSpec) else cls(**dict(spec))
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ class FeatureSpec:
     @classmethod
     def of(cls, spec: FeatureSpec | Mapping[str, Any]) -> FeatureSpec:
         """Return `spec` as it is, or built from a mapping of its fields."""
-        return spec if isinstance(spec, cls) else cls(**dict(spec))
+        return spec if isinstance(spec, FeatureSpec) else cls(**dict(spec))
 
 
 def owned_slices(modalities: tuple[str, ...], *stacked: nn.Parameter) -> dict[str, list[OwnedParameter]]:

@@ -1,9 +1,10 @@
-"""Records that travel between the rooms: samples, fusion context, fused features, loss terms."""
+"""What travels between the packages: samples, fusion context, fused features, losses, the repeat protocol."""
 
 from mmfas.structures.data_sample import FASDataSample, domain_code, domains_of, targets_of
 from mmfas.structures.fusion import FusedFeatures, FusionContext
 from mmfas.structures.loss_terms import LossTerms
 from mmfas.structures.modality import LIVE, MODALITIES, SPOOF, check_modalities
+from mmfas.structures.repeated_passes import RepeatAware, expect_repeats
 
 __all__ = [
     'LIVE',
@@ -13,8 +14,10 @@ __all__ = [
     'FusedFeatures',
     'FusionContext',
     'LossTerms',
+    'RepeatAware',
     'check_modalities',
     'domain_code',
     'domains_of',
+    'expect_repeats',
     'targets_of',
 ]

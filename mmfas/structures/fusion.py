@@ -1,4 +1,4 @@
-"""What a fusion neck is told of a batch, and what it gives back.
+"""What a fusion neck is given with a batch, and what it returns.
 
 Legend: M modalities (canonical order), B batch, C width of one modality's feature, D width of the fused one.
 """
@@ -20,7 +20,7 @@ class FusionContext:
         present: Boolean mask (B, M), True where a sample has the modality.
         grid: Rows and columns of the patch grid, or None for a trunk without one.
         num_prefix: Tokens before the patch tokens (1 for a CLS token, 0 for feature maps).
-        domain: Domain codes (B,) in training; None at test, where nobody may know the domain.
+        domain: Domain codes (B,) in training; None at test, where the domain must not be used.
     """
 
     images: Tensor
@@ -37,9 +37,9 @@ class FusedFeatures:
     Args:
         fused: Joint feature (B, D).
         per_modality: Feature of every modality (M, B, C), or None where the method has none.
-        confidence: Trust in every modality (M, B), the higher the better, or None.
+        confidence: Confidence in every modality (M, B), the higher the better, or None.
         aux_losses: Named scalar losses that the neck adds, such as a router's load balance.
-        maps: Named tensors people want to look at (uncertainty, expert usage, attention); never used in a loss.
+        maps: Named tensors to look at (confidence, expert usage, attention); never used in a loss.
     """
 
     fused: Tensor
@@ -47,3 +47,15 @@ class FusedFeatures:
     confidence: Tensor | None = None
     aux_losses: Mapping[str, Tensor] = field(default_factory=dict)
     maps: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def require_per_modality(self) -> Tensor:
+        """Return the features (M, B, C) of the modalities.
+
+        Raises:
+            ValueError: If the neck gave none, though its `feature_spec` promises them.
+        """
+        if self.per_modality is None:
+            raise ValueError(
+                'the neck returned no per-modality features, though its feature_spec has modality_dims'
+            )
+        return self.per_modality

@@ -21,8 +21,8 @@ class LossTerms:
         main: Named scalar losses that concern all modalities; each is a mean over the batch.
         per_modality: Modality -> (sum of its loss over the samples that have it, their number), both scalar.
             Loss weights are already in the sum.
-        confidence: Modality -> scalar trust in it, averaged over the samples that have it, for each modality of
-            `per_modality`; empty where the neck has none.
+        confidence: Modality -> scalar confidence in it, averaged over the samples that have it, for each modality
+            of `per_modality`; empty where the neck has none.
     """
 
     main: Mapping[str, Tensor]

@@ -1,4 +1,4 @@
-"""The words every room shares: modalities, their order, and the two labels."""
+"""The names that all packages use: modalities, their order, and the two labels."""
 
 from __future__ import annotations
 

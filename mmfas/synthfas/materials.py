@@ -1,7 +1,7 @@
 """Reflectance of the materials of SynthFAS in the visible (linear R, G, B) and in the near infrared.
 
 Each row is (R, G, B, NIR at 850-940 nm, gloss, depth failure affinity). Sources and spreads are given in
-``docs/en/synthfas.md``; where a value is a choice for want of a source, that page says so.
+`docs/en/synthfas.md`; where a value is a choice because there is no source, that page says so.
 """
 
 from __future__ import annotations
@@ -48,14 +48,13 @@ def skin_colour(melanin: float, redness: float) -> np.ndarray:
 
     Args:
         melanin: 0 (very light) to 1 (very dark).
-        redness: haemoglobin proxy, 0 pale to 1 ruddy; takes green and blue, leaves NIR alone.
+        redness: Haemoglobin proxy, 0 pale to 1 ruddy; takes green and blue, leaves NIR alone.
 
     Returns:
         (6,) material row: R, G, B, NIR, gloss, depth failure affinity.
 
-    Example:
-        >>> bool(skin_colour(0.0, 0.5)[3] < 2 * skin_colour(1.0, 0.5)[3])
-        True
+    >>> bool(skin_colour(0.0, 0.5)[3] < 2 * skin_colour(1.0, 0.5)[3])
+    True
     """
     table = np.log(np.array(SKIN_TABLE, np.float32))
     position = float(np.clip(melanin, 0.0, 1.0)) * (len(SKIN_TABLE) - 1)

@@ -18,7 +18,7 @@ __all__ = ['Expression', 'Light', 'Pose', 'Subject', 'Surface']
 class Subject:
     """One synthetic person; every length is in mm, every weight in 0..1.
 
-    ``melanin`` 0 is very light, 1 very dark skin (visible reflectance falls, NIR hardly: Jacques 2013).
+    `melanin` 0 is very light, 1 very dark skin (visible reflectance falls, NIR hardly: Jacques 2013).
     """
 
     key: str
@@ -92,14 +92,14 @@ class Light:
 class Surface:
     """A height field with its materials, sampled on a regular grid in its object frame.
 
-    Attributes:
+    Args:
         x0_mm: x of the first column.
         y0_mm: y of the first row.
-        step_mm: grid spacing.
+        step_mm: Grid spacing.
         shape: (H, W, 4) height z in mm, coverage 0..1, dz/dx, dz/dy.
         colour: (H, W, 4) reflectance (or emission) in linear R, G, B and in NIR, 0..1.
         optics: (H, W, 3) gloss 0..1, depth failure affinity 0..1, emission 0..1 (1 = a screen).
-        relief_mm: depth range that the ray search must cover; 0 for a plane.
+        relief_mm: Depth range that the ray search must cover; 0 for a plane.
     """
 
     x0_mm: float

@@ -1,4 +1,4 @@
-"""Render the frames of one planned video: scene, cameras, dials, 8-bit pictures."""
+"""Render the frames of one planned video: scene, cameras, perturbations, 8-bit pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from mmfas.synthfas.optics.camera import Camera, View, look
+from mmfas.synthfas.optics.camera import Camera, View, project
 from mmfas.synthfas.optics.compose import Picture, compose
 from mmfas.synthfas.optics.depth_sensor import degrade_depth, encode_depth, hole_probability
 from mmfas.synthfas.optics.lighting import shade_nir, shade_visible
@@ -20,12 +20,12 @@ from mmfas.synthfas.records import Pose
 from mmfas.synthfas.scene import Scene, build_scene
 from mmfas.synthfas.shapes import soft_step, unit_clip
 
-__all__ = ['Triple', 'render_video']
+__all__ = ['Frame', 'render_video']
 
 
 @dataclass(frozen=True)
-class Triple:
-    """One frame: ``rgb`` (S, S, 3) in R, G, B order, ``depth`` (S, S) and ``ir`` (S, S), all uint8."""
+class Frame:
+    """One frame in all modalities: `rgb` (S, S, 3) in R, G, B order, `depth` (S, S) and `ir` (S, S), all uint8."""
 
     rgb: np.ndarray
     depth: np.ndarray
@@ -33,11 +33,11 @@ class Triple:
 
 
 @dataclass(frozen=True)
-class _VideoLook:
+class _VideoStyle:
     """What is drawn once per video, whatever the scene.
 
-    ``contrast`` holds factors for RGB and NIR; ``depth_range`` is (factor on the window, shift of its centre in
-    mm, factor on the share of holes); ``shift`` is the (x, y) displacement of depth and NIR in widths.
+    `contrast` holds factors for RGB and NIR; `depth_range` is (factor on the window, shift of its centre in
+    mm, factor on the rate of holes); `shift` is the (x, y) displacement of depth and NIR in widths.
     """
 
     crop_mm: float
@@ -50,7 +50,9 @@ class _VideoLook:
     oval: np.ndarray
 
 
-def _draw_look(rng: np.random.Generator, domain: Domain, dial: float, dial_rng: np.random.Generator) -> _VideoLook:
+def _draw_style(
+    rng: np.random.Generator, domain: Domain, misregistration: float, shift_rng: np.random.Generator
+) -> _VideoStyle:
     """Draw framing, exposure and registration of a video; nothing here depends on the label."""
     crop = domain.crop_mm * float(rng.uniform(0.92, 1.10))
     factors = np.exp(np.clip(rng.standard_normal(2), -2, 2) * (domain.rgb.target_spread, domain.nir.target_spread))
@@ -59,9 +61,9 @@ def _draw_look(rng: np.random.Generator, domain: Domain, dial: float, dial_rng: 
     window = float(np.exp(np.clip(rng.standard_normal(), -2, 2) * domain.depth.window_spread))
     depth_range = np.array((window, rng.uniform(-0.26, 0.26) * domain.depth.window_mm, rng.uniform(0.0, 2.0) ** 2))
     shift = np.clip(rng.standard_normal(2), -2, 2) * domain.misregistration_px / 224.0
-    angle = dial_rng.uniform(0, 2 * np.pi)
-    shift = shift + 0.12 * dial * np.array((np.cos(angle), np.sin(angle)))
-    return _VideoLook(
+    angle = shift_rng.uniform(0, 2 * np.pi)
+    shift = shift + 0.12 * misregistration * np.array((np.cos(angle), np.sin(angle)))
+    return _VideoStyle(
         crop, float(factors[0]), float(factors[1]), cast, contrast, depth_range, shift, rng.uniform(-1, 1, 4)
     )
 
@@ -71,7 +73,7 @@ def _still_views(scene: Scene, camera: Camera) -> list[View]:
     if scene.body is None:
         return []
     place = scene.head_pose
-    return [look(camera, scene.body, Pose(x_mm=place.x_mm, y_mm=place.y_mm, z_mm=place.z_mm))]
+    return [project(camera, scene.body, Pose(x_mm=place.x_mm, y_mm=place.y_mm, z_mm=place.z_mm))]
 
 
 def _frame_views(scene: Scene, still: list[View], camera: Camera, rng: np.random.Generator) -> Picture:
@@ -80,9 +82,9 @@ def _frame_views(scene: Scene, still: list[View], camera: Camera, rng: np.random
     head_pose = jitter_pose(rng, scene.head_pose, 0.6)
     medium_pose = jitter_pose(rng, scene.medium_pose, 0.6)
     if scene.head is not None:
-        views.append(look(camera, scene.head, head_pose))
+        views.append(project(camera, scene.head, head_pose))
     if scene.medium is not None:
-        views.append(look(camera, scene.medium, medium_pose))
+        views.append(project(camera, scene.medium, medium_pose))
     return compose(scene.wall, views, camera.size)
 
 
@@ -100,23 +102,23 @@ def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _shifted(image: np.ndarray, shift: np.ndarray, interpolation: int) -> np.ndarray:
-    """Move a picture by a share of its width, repeating the border."""
+    """Move a picture by a fraction of its width, repeating the border."""
     size = image.shape[1]
     matrix = np.array([[1, 0, shift[0] * size], [0, 1, shift[1] * size]], np.float32)
     return cv2.warpAffine(image, matrix, (size, size), flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _shoot(
-    picture: Picture, scene: Scene, domain: Domain, look_: _VideoLook, setting: Setting, rng: np.random.Generator
-) -> Triple:
+    picture: Picture, scene: Scene, domain: Domain, style: _VideoStyle, setting: Setting, rng: np.random.Generator
+) -> Frame:
     """Pass one picture through the three sensors."""
     size, stress = SIZES[setting.size].pixels, setting.stress
     side = picture.depth_mm.shape[0]
-    mm_per_px = look_.crop_mm / side
+    mm_per_px = style.crop_mm / side
     rgb = shade_visible(picture, scene.light, mm_per_px)
     nir = shade_nir(picture, scene.light, led_mm=domain.led_mm, range_mm=scene.target_mm)
-    every = side // size
-    if every > 1:
+    stride = side // size
+    if stride > 1:
         rgb = cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA)
         nir = cv2.resize(nir, (size, size), interpolation=cv2.INTER_AREA)
     blur = 0.12 * stress.blur
@@ -124,28 +126,28 @@ def _shoot(
         resample(rgb, domain.rgb, blur),
         domain.rgb,
         rng,
-        target_factor=look_.rgb_factor,
-        cast=look_.cast,
+        target_factor=style.rgb_factor,
+        cast=style.cast,
         light_level=0.01**stress.dark_rgb,
     )
     grey = expose_nir(
         resample(nir, domain.nir, blur),
         domain.nir,
         rng,
-        target_factor=look_.nir_factor,
+        target_factor=style.nir_factor,
         light_level=0.01**stress.dark_ir,
         overexposure=stress.ir_overexposure,
     )
-    colour, grey = _contrast(colour, look_.contrast[0]), _contrast(grey, look_.contrast[1])
-    depth = _measure_depth(picture, scene, domain, setting, rng, every, float(look_.depth_range[2]))
-    grey = _shifted(grey, look_.shift, cv2.INTER_LINEAR)
-    depth = _shifted(depth, look_.shift, cv2.INTER_NEAREST)
-    coder = replace(domain.depth, window_mm=domain.depth.window_mm * float(look_.depth_range[0]))
-    code = encode_depth(depth, coder, scene.target_mm + 40.0 + float(look_.depth_range[1]))
+    colour, grey = _contrast(colour, style.contrast[0]), _contrast(grey, style.contrast[1])
+    depth = _measure_depth(picture, scene, domain, setting, rng, stride, float(style.depth_range[2]))
+    grey = _shifted(grey, style.shift, cv2.INTER_LINEAR)
+    depth = _shifted(depth, style.shift, cv2.INTER_NEAREST)
+    coder = replace(domain.depth, window_mm=domain.depth.window_mm * float(style.depth_range[0]))
+    code = encode_depth(depth, coder, scene.target_mm + 40.0 + float(style.depth_range[1]))
     if domain.background_removed:
-        oval = _oval(size, look_.oval)
+        oval = _oval(size, style.oval)
         colour, grey, code = colour * oval[..., None], grey * oval, (code * (oval > 0.5)).astype(np.uint8)
-    return Triple(to_grey_levels(colour), code, to_grey_levels(grey))
+    return Frame(to_grey_levels(colour), code, to_grey_levels(grey))
 
 
 def _measure_depth(
@@ -154,13 +156,13 @@ def _measure_depth(
     domain: Domain,
     setting: Setting,
     rng: np.random.Generator,
-    every: int,
+    stride: int,
     hole_factor: float,
 ) -> np.ndarray:
-    """Measure the depth of a picture at every ``every``-th pixel: (S, S) mm, 0 = hole."""
-    # The dial comes last, so that it adds the same share of holes to every video.
+    """Measure the depth of every `stride`-th pixel of a picture: (S, S) mm, 0 = hole."""
+    # The perturbation comes last, so that it adds the same rate of holes to all videos.
     sensor = stressed_depth(replace(domain.depth, dropout=domain.depth.dropout * hole_factor), setting.stress)
-    pick = slice(every // 2, None, every)
+    pick = slice(stride // 2, None, stride)
     ideal = np.ascontiguousarray(picture.depth_mm[pick, pick])
     # Grazing surfaces send little light back.
     nir = cv2.extractChannel(picture.colour, 3) * cv2.extractChannel(picture.normal, 2).clip(0.1, 1.0)
@@ -171,26 +173,26 @@ def _measure_depth(
     return degrade_depth(ideal, nir, chance, sensor, rng, focal_px=focal)
 
 
-def render_video(plan: VideoPlan, setting: Setting) -> list[Triple]:
+def render_video(plan: VideoPlan, setting: Setting) -> list[Frame]:
     """Render all frames of a video.
 
     Args:
-        plan: what is presented to which camera.
-        setting: size, seed and dials.
+        plan: What is presented to which camera.
+        setting: Size, seed and perturbations.
 
     Returns:
-        One triple per frame. Same plan and setting, same bytes, in any process and order.
+        The frames. Same plan and setting, same bytes, in any process and order.
     """
     domain, size = setting.domain(plan.domain), SIZES[setting.size]
     rng = generator(setting, plan.domain, plan.split, 'video', plan.index)
-    dial_rng = generator(setting, plan.domain, plan.split, 'dial', plan.index)
-    look_ = _draw_look(rng, domain, setting.stress.misregistration, dial_rng)
+    shift_rng = generator(setting, plan.domain, plan.split, 'perturbation', plan.index)
+    style = _draw_style(rng, domain, setting.stress.misregistration, shift_rng)
     side = size.pixels * size.supersample
     people = (subject_of(setting, plan, plan.subject), subject_of(setting, plan, plan.other))
     # Drawn finer than shown: the maps need not be finer than what is shown.
-    step_mm = look_.crop_mm / side * (1.0 if size.supersample == 1 else 1.4)
+    step_mm = style.crop_mm / side * (1.0 if size.supersample == 1 else 1.4)
     scene = build_scene(plan, domain, people, rng, step_mm)
-    camera = Camera.framing(side, look_.crop_mm, scene.target_mm)
+    camera = Camera.framing(side, style.crop_mm, scene.target_mm)
     # The crop follows the detected face, not the optical axis.
     centre_y = 24.0 * scene.head_pose.z_mm / scene.target_mm
     scene = replace(
@@ -198,9 +200,9 @@ def render_video(plan: VideoPlan, setting: Setting) -> list[Triple]:
         head_pose=replace(scene.head_pose, y_mm=scene.head_pose.y_mm - centre_y),
         medium_pose=replace(scene.medium_pose, y_mm=scene.medium_pose.y_mm - 10.0),
     )
-    still, triples = _still_views(scene, camera), []
-    for frame in range(plan.num_frames):
-        frame_rng = generator(setting, plan.domain, plan.split, 'frame', plan.index, frame)
+    still, frames = _still_views(scene, camera), []
+    for number in range(plan.num_frames):
+        frame_rng = generator(setting, plan.domain, plan.split, 'frame', plan.index, number)
         picture = _frame_views(scene, still, camera, frame_rng)
-        triples.append(_shoot(picture, scene, domain, look_, setting, frame_rng))
-    return triples
+        frames.append(_shoot(picture, scene, domain, style, setting, frame_rng))
+    return frames

@@ -25,15 +25,15 @@ __all__ = ['Scene', 'build_scene']
 class Scene:
     """Everything in front of the camera during one video.
 
-    Attributes:
-        wall: background.
-        light: visible light and sun.
-        head: head surface, or None if a sheet or screen stands alone.
-        body: neck and shoulders, or None.
-        medium: sheet or screen, or None.
-        head_pose: mean pose of the head.
-        medium_pose: mean pose of the medium.
-        target_mm: distance of what the crop is centred on.
+    Args:
+        wall: Background.
+        light: Visible light and sun.
+        head: Head surface, or None if a sheet or screen stands alone.
+        body: Neck and shoulders, or None.
+        medium: Sheet or screen, or None.
+        head_pose: Mean pose of the head.
+        medium_pose: Mean pose of the medium.
+        target_mm: Distance of what the crop is centred on.
     """
 
     wall: Wall
@@ -133,11 +133,11 @@ def build_scene(
     """Build the scene of a video.
 
     Args:
-        plan: what is presented.
-        domain: camera, rooms and attack habits.
-        people: the presented subject and another subject of the split.
-        rng: all draws of the video.
-        step_mm: size of a pixel on the face.
+        plan: What is presented.
+        domain: Cameras, rooms and kinds of attacks.
+        people: The presented subject and another subject of the split.
+        rng: All draws of the video.
+        step_mm: Size of a pixel on the face.
 
     Returns:
         The scene. Walls, light, distance and framing are drawn before the label matters.
@@ -151,8 +151,8 @@ def build_scene(
     medium_pose = replace(pose, yaw_deg=0.8 * pose.yaw_deg, z_mm=pose.z_mm - 30.0, y_mm=pose.y_mm - 2.0)
     if not held:
         expression = draw_expression(rng)
-        hair = build_head(subject, head_grid(step_mm, subject), expression)
-        maps = _wear(hair, plan, domain, people, rng)
+        head_maps = build_head(subject, head_grid(step_mm, subject), expression)
+        maps = _wear(head_maps, plan, domain, people, rng)
         head = to_surface(maps.grid, maps.height, maps.cover, maps.canvas, relief_mm=front)
         stand = plan.pai == 'fakehead' and bool(rng.random() < 0.6)
         body = build_body(subject, step_mm, bare_stand=stand, reach_mm=180.0)

@@ -5,6 +5,7 @@ Letters: H rows (y, downwards), W columns (x, to the right). All arrays are floa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -44,10 +45,9 @@ def bump(
     Returns:
         (H, W) map in (0, 1].
 
-    Example:
-        >>> import numpy as np
-        >>> float(bump(np.zeros(1), np.zeros(1), (0.0, 0.0), (5.0, 5.0))[0, 0])
-        1.0
+    >>> import numpy as np
+    >>> float(bump(np.zeros(1), np.zeros(1), (0.0, 0.0), (5.0, 5.0))[0, 0])
+    1.0
     """
     row = np.exp(-0.5 * ((x_mm - centre[0]) / sigma[0]) ** 2)
     column = np.exp(-0.5 * ((y_mm - centre[1]) / sigma[1]) ** 2)
@@ -65,7 +65,7 @@ def positive(values: np.ndarray) -> np.ndarray:
 
 
 def soft_step(distance_mm: np.ndarray, width_mm: float) -> np.ndarray:
-    """Turn signed distances of any shape (positive = inside) into coverage 0..1 over a ramp of ``width_mm``."""
+    """Turn signed distances of any shape (positive = inside) into coverage 0..1 over a ramp of `width_mm`."""
     coverage = np.asarray(distance_mm, np.float32) * np.float32(1.0 / max(width_mm, 1e-3))
     coverage += np.float32(0.5)
     return coverage.clip(0.0, 1.0, out=coverage)
@@ -78,14 +78,14 @@ def ellipse_mask(
     radii: tuple[float, float],
     width_mm: float,
 ) -> np.ndarray:
-    """Draw a filled ellipse with a soft edge of about ``width_mm``.
+    """Draw a filled ellipse with a soft edge of about `width_mm`.
 
     Args:
         x_mm: (W,) column coordinates.
         y_mm: (H,) row coordinates.
         centre: (x, y) in mm.
         radii: (x, y) half axes in mm.
-        width_mm: width of the soft edge.
+        width_mm: Width of the soft edge.
 
     Returns:
         (H, W) coverage in 0..1.
@@ -97,12 +97,12 @@ def ellipse_mask(
 
 
 def smooth_interp(values: np.ndarray, knots: tuple[tuple[float, float], ...], sigma: float) -> np.ndarray:
-    """Interpolate through ``knots`` and round the corners with a Gaussian of ``sigma`` samples.
+    """Interpolate through `knots` and round the corners with a Gaussian of `sigma` samples.
 
     Args:
         values: (H,) positions, evenly spaced.
-        knots: pairs (position, height), positions increasing.
-        sigma: rounding in samples of ``values``.
+        knots: Pairs (position, height), positions increasing.
+        sigma: Rounding in samples of `values`.
 
     Returns:
         (H,) heights.
@@ -113,12 +113,12 @@ def smooth_interp(values: np.ndarray, knots: tuple[tuple[float, float], ...], si
 
 
 def noise_field(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
-    """Draw smooth noise, about zero mean and unit variance, with ``cells`` (rows, columns) blobs.
+    """Draw smooth noise, about zero mean and unit variance, with `cells` (rows, columns) blobs.
 
     Args:
-        rng: source of the draws.
+        rng: Source of the draws.
         shape: (H, W) of the result.
-        cells: rows and columns of the coarse lattice; more = finer.
+        cells: Rows and columns of the coarse lattice; more = finer.
 
     Returns:
         (H, W) noise.
@@ -132,13 +132,13 @@ def noise_field(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[i
     return 1.25 * cv2.warpAffine(coarse, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
 
 
-def bump_sum(x_mm: np.ndarray, y_mm: np.ndarray, bumps: list[tuple[float, ...]]) -> np.ndarray:
+def bump_sum(x_mm: np.ndarray, y_mm: np.ndarray, bumps: Sequence[tuple[float, ...]]) -> np.ndarray:
     """Add up separable Gaussians with one matrix product.
 
     Args:
         x_mm: (W,) column coordinates.
         y_mm: (H,) row coordinates.
-        bumps: rows of (height, centre x, centre y, sigma x, sigma y), lengths in mm.
+        bumps: Rows of (height, centre x, centre y, sigma x, sigma y), lengths in mm.
 
     Returns:
         (H, W) float32 sum.
@@ -164,9 +164,9 @@ def sensor_noise(rng: np.random.Generator, shape: tuple[int, int], sigma_px: flo
     """Cut unit-variance noise at a drawn place out of one large tile, several times faster than drawing it.
 
     Args:
-        rng: source of the place, the flip and so of the noise.
+        rng: Source of the place, the flip and so of the noise.
         shape: (H, W) of the result.
-        sigma_px: width of the Gaussian correlation; below 0.3 => white.
+        sigma_px: Width of the Gaussian correlation; below 0.3 means white.
 
     Returns:
         (H, W) noise, a read-only view.

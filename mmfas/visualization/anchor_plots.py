@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmfas.visualization.style import DOTS_PER_INCH, LIVE_COLOUR, SPOOF_COLOUR, new_figure, series_look
+from mmfas.visualization.style import DOTS_PER_INCH, LIVE_COLOUR, SPOOF_COLOUR, new_figure, series_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +61,7 @@ def plot_noise_weight(names: Sequence[str], noise_weights: Sequence[float]) -> F
         The figure.
     """
     figure, axes = new_figure('Weight of the noise', 'checkpoint', 'lambda')
-    axes.plot(range(len(names)), noise_weights, marker='o', **series_look(0))
+    axes.plot(range(len(names)), noise_weights, marker='o', **series_style(0))
     axes.set_xticks(range(len(names)), names, rotation=30, ha='right', fontsize=8)
     return figure
 
@@ -109,9 +109,9 @@ def draw_anchor_cosines(
     axes.set_ylim(num_anchors - 0.4, -0.6)  # the first anchor on top
     note = '; the anchors are random directions, what they are called says nothing' if are_random else ''
     axes.set_xlabel(f'cosine at the last state{note}', fontsize=8)
-    for each in (axes, course):
-        each.tick_params(axis='x', labelsize=7)
-        each.spines[['top', 'right']].set_visible(False)
+    for part_axes in (axes, course):
+        part_axes.tick_params(axis='x', labelsize=7)
+        part_axes.spines[['top', 'right']].set_visible(False)
     course.tick_params(axis='y', labelsize=7)
     depth = len(cosines) // 2
     names = [f'$v_{level}$' for level in range(depth + 1)] + [f"$v'_{level}$" for level in reversed(range(depth))]

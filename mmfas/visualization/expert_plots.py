@@ -1,4 +1,4 @@
-"""Figures of experts: how evenly they are used, how that changes in training, and who answers where.
+"""Figures of experts: how evenly they are used, how that changes in training, and which expert is taken where.
 
 Legend: M modalities, N blocks, E experts, S checkpoints, h x w patches.
 """
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmfas.visualization.style import DOTS_PER_INCH, FIGURE_SIZE_INCH, dress, new_figure, series_look
+from mmfas.visualization.style import DOTS_PER_INCH, FIGURE_SIZE_INCH, dress, new_figure, series_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def plot_expert_usage(counts: np.ndarray) -> Figure:
-    """Draw the share of each expert, the most used first, one line for each block.
+    """Draw how large a part of the choices falls on each expert, the most used first, one line per block.
 
     Args:
         counts: How often each expert was taken (N, E); every block took some.
@@ -25,14 +25,14 @@ def plot_expert_usage(counts: np.ndarray) -> Figure:
     Returns:
         The figure; a dotted line shows even use.
     """
-    shares = np.sort(counts / counts.sum(1, keepdims=True), axis=1)[:, ::-1]
-    figure, axes = new_figure('Use of the experts', 'expert, by rank', 'share of choices (%)')
-    ranks = np.arange(1, shares.shape[1] + 1)
-    for block, row in enumerate(shares):
+    fractions = np.sort(counts / counts.sum(1, keepdims=True), axis=1)[:, ::-1]
+    figure, axes = new_figure('Use of the experts', 'expert, by rank', 'fraction of choices (%)')
+    ranks = np.arange(1, fractions.shape[1] + 1)
+    for block, row in enumerate(fractions):
         used = int((row > 0).sum())
         label = f'block {block}: {used} of {len(row)} used'
-        axes.step(ranks, 100 * row, where='mid', label=label, **series_look(block))
-    axes.axhline(100 / shares.shape[1], color='#999999', linestyle=':', linewidth=1, label='even use')
+        axes.step(ranks, 100 * row, where='mid', label=label, **series_style(block))
+    axes.axhline(100 / fractions.shape[1], color='#999999', linestyle=':', linewidth=1, label='even use')
     axes.set_xscale('log')
     axes.legend(frameon=False, fontsize=8)
     return figure
@@ -50,7 +50,7 @@ def plot_usage_entropy(names: Sequence[str], entropy: np.ndarray) -> Figure:
     """
     figure, axes = new_figure('Evenness of the use', 'checkpoint', 'entropy / log(number of experts)')
     for block, values in enumerate(entropy.T):
-        axes.plot(range(len(names)), values, marker='o', label=f'block {block}', **series_look(block))
+        axes.plot(range(len(names)), values, marker='o', label=f'block {block}', **series_style(block))
     axes.set_xticks(range(len(names)), names, rotation=30, ha='right', fontsize=8)
     axes.set_ylim(0, 1.02)
     axes.legend(frameon=False, fontsize=8)
@@ -58,7 +58,7 @@ def plot_usage_entropy(names: Sequence[str], entropy: np.ndarray) -> Figure:
 
 
 def draw_routing(pictures: np.ndarray, modalities: Sequence[str], routing: np.ndarray) -> Figure:
-    """Draw who answers where: the experts of one sample over its pictures.
+    """Draw which expert is taken where: the experts of one sample over its pictures.
 
     All modalities of a position are answered by the same experts, so a row shows one map over each picture.
 
@@ -83,11 +83,11 @@ def draw_routing(pictures: np.ndarray, modalities: Sequence[str], routing: np.nd
         experts, colours = np.unique(routing[block], return_inverse=True)
         num_colours = 10 if len(experts) <= 10 else 20
         colours = colours.reshape(routing[block].shape) % num_colours
-        look: dict[str, Any] = dict(cmap=f'tab{num_colours}', vmin=0, vmax=num_colours - 1, alpha=0.5)
+        style: dict[str, Any] = dict(cmap=f'tab{num_colours}', vmin=0, vmax=num_colours - 1, alpha=0.5)
         for axes, name, picture in zip(row, modalities, pictures, strict=True):
             extent = (0, width, height, 0)
             axes.imshow(picture.mean(-1), extent=extent, cmap='gray', vmin=-200, vmax=255)
-            axes.imshow(colours, extent=extent, **look)
+            axes.imshow(colours, extent=extent, **style)
             axes.set_title(f'{name}, block {block}', fontsize=8)
             axes.set_axis_off()
     return figure
@@ -122,15 +122,15 @@ def plot_expert_cost(
     dress(right, 'Update of the weights', 'number of experts', '')
     finer = np.geomspace(numbers[0], numbers[-1], 100)
     for index, (kind, values) in enumerate(passes_ms.items()):
-        look = series_look(index)
+        style = series_style(index)
         label = f'{kind} gradients: {fits[kind]}'
-        left.plot(numbers, values, marker='o', linestyle='', color=look['color'], label=label)
-        left.plot(finer, [fits[kind](x) for x in finer], color=look['color'], linewidth=1)
+        left.plot(numbers, values, marker='o', linestyle='', color=style['color'], label=label)
+        left.plot(finer, [fits[kind](x) for x in finer], color=style['color'], linewidth=1)
     top = max(values[-1] for values in passes_ms.values())
     root = top * np.sqrt(np.array(numbers) / numbers[-1])
     left.plot(numbers, root, color='#999999', linestyle=':', linewidth=1, label='slope of the square root')
     for index, (name, values) in enumerate(updates_ms.items()):
-        right.plot(numbers, values, marker='o', label=name, **series_look(index + len(passes_ms)))
+        right.plot(numbers, values, marker='o', label=name, **series_style(index + len(passes_ms)))
     for axes in (left, right):
         axes.set_xscale('log')
         axes.set_yscale('log')

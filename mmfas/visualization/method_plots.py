@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.evaluation.functional import Rate, Threshold, apcer, bpcer
 from mmfas.evaluation.score_table import ScoreTable
-from mmfas.visualization.style import THRESHOLD_COLOUR, new_figure, series_look
+from mmfas.visualization.style import THRESHOLD_COLOUR, new_figure, series_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +48,7 @@ def plot_pai_comparison(tables: Mapping[str, ScoreTable], *, thresholds: Mapping
             [value - 100 * end.low for value, end in zip(values, ends, strict=True)],
             [100 * end.high - value for value, end in zip(values, ends, strict=True)],
         )
-        axes.barh(rows, values, height=0.9, color=series_look(index)['color'], alpha=0.75, label=name)
+        axes.barh(rows, values, height=0.9, color=series_style(index)['color'], alpha=0.75, label=name)
         axes.errorbar(values, rows, xerr=whiskers, fmt='none', color=THRESHOLD_COLOUR, linewidth=0.9, capsize=2)
     middles = [number * (len(rates) + _GAP) + (len(rates) - 1) / 2 for number in range(len(groups))]
     axes.set_yticks(middles, groups)

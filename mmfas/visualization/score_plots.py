@@ -32,7 +32,7 @@ from mmfas.visualization.style import (
     add_legend,
     new_figure,
     save_figure,
-    series_look,
+    series_style,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def plot_roc(tables: Mapping[str, ScoreTable], *, thresholds: Mapping[str, Thres
         curve = roc_curve(table.score, table.is_live)
         label = f'{name}: AUC {auc(table.score, table.is_live):.4f} ({_counts(table)})'
         far_shown = np.maximum(curve.far, smallest)
-        axes.step(far_shown, curve.tpr, where='post', linewidth=1.8, label=label, **series_look(index))
+        axes.step(far_shown, curve.tpr, where='post', linewidth=1.8, label=label, **series_style(index))
         if thresholds and name in thresholds:
             rates = _operating_rates(table, thresholds[name])
             _dot(axes, max(rates[0], smallest), 1 - rates[1], index)
@@ -105,7 +105,7 @@ def plot_roc(tables: Mapping[str, ScoreTable], *, thresholds: Mapping[str, Thres
 
 def _dot(axes: Axes, x: float, y: float, index: int) -> None:
     """Mark an operating point, visible also on the border of the axes."""
-    edge = series_look(index)['color']
+    edge = series_style(index)['color']
     axes.plot([x], [y], 'o', color='white', markeredgecolor=edge, markeredgewidth=1.8, markersize=7, clip_on=False)
 
 
@@ -157,7 +157,7 @@ def _highest_operating(table: ScoreTable, thresholds: Mapping[str, Threshold] | 
 
 def _det_line(axes: Axes, curve: RocCurve, limits: np.ndarray, label: str, index: int) -> None:
     x, y = (np.clip(probit(rates), *limits) for rates in (curve.far, curve.frr))
-    axes.step(x, y, where='post', linewidth=1.8, label=label, **series_look(index))
+    axes.step(x, y, where='post', linewidth=1.8, label=label, **series_style(index))
 
 
 def plot_histogram(
@@ -178,7 +178,7 @@ def plot_histogram(
     Returns:
         The figure.
     """
-    figure, axes = new_figure(f'Scores of {name}', 'score (liveness, higher = live)', 'share of the class (%)')
+    figure, axes = new_figure(f'Scores of {name}', 'score (liveness, higher = live)', 'fraction of the class (%)')
     everything = table.score if dev is None else np.concatenate([table.score, dev.score])
     low, high = min(0.0, float(everything.min())), max(1.0, float(everything.max()))
     bins = np.linspace(low, high, _NUM_BINS + 1).tolist()
@@ -187,9 +187,9 @@ def plot_histogram(
             scores = part.score[part.is_live == wanted] if part is not None else np.empty(0)
             if scores.size:
                 weights = np.full(scores.size, 100 / scores.size)
-                look = {'alpha': 0.55} if filled else {'histtype': 'step', 'linewidth': 1.4, 'linestyle': '--'}
+                style = {'alpha': 0.55} if filled else {'histtype': 'step', 'linewidth': 1.4, 'linestyle': '--'}
                 text = f'{label if filled else f"dev {label}"} ({scores.size})'
-                axes.hist(scores, bins=bins, weights=weights, color=colour, label=text, **look)
+                axes.hist(scores, bins=bins, weights=weights, color=colour, label=text, **style)
     if threshold is not None:
         axes.axvline(threshold.value, color=THRESHOLD_COLOUR, linewidth=1.6, label=f'threshold {threshold}')
     axes.set_xlim(low, high)
@@ -263,7 +263,8 @@ def save_score_plots(
     if not tables:
         raise ValueError('save_score_plots needs at least one score table, got none')
     for table in tables.values():
-        # The same value for every test set; asked for each, so that each is checked to share no sample with dev.
+        # The same value for every test set; computed for each, which checks that none has samples in common with
+        # dev.
         common, _ = resolve_threshold(
             table, dev=dev, threshold=threshold, criterion=criterion, level=level, how=how
         )

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 FIGURE_SIZE_INCH = (6.4, 4.8)
 DOTS_PER_INCH = 150
 
-#: Okabe and Ito's palette, told apart with every kind of colour vision. Live is always blue, attacks vermilion.
+#: Okabe and Ito's palette, which every kind of colour vision can distinguish. Live is always blue, attacks
+#: vermilion.
 LIVE_COLOUR = '#0072B2'
 SPOOF_COLOUR = '#D55E00'
 THRESHOLD_COLOUR = '#333333'
@@ -65,7 +66,7 @@ def dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     axes.set_axisbelow(True)
 
 
-def series_look(index: int) -> dict[str, Any]:
+def series_style(index: int) -> dict[str, Any]:
     """Return colour and line style of the series with this number; both repeat, their pairs much later.
 
     Args:

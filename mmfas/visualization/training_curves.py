@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mmfas.visualization.style import new_figure, series_look
+from mmfas.visualization.style import new_figure, series_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +28,6 @@ def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -
     figure, axes = new_figure('Training', 'epoch', 'value')
     for index, (name, (epochs, values)) in enumerate(curves.items()):
         # A run with one validation is a dot, which a line would not show.
-        axes.plot(epochs, values, label=name, marker='.' if len(epochs) < 40 else None, **series_look(index))
+        axes.plot(epochs, values, label=name, marker='.' if len(epochs) < 40 else None, **series_style(index))
     axes.legend(frameon=False, fontsize=8)
     return figure

@@ -21,7 +21,7 @@ COLOUR_MAP = 'inferno'
 def draw_uncertainty(
     pictures: np.ndarray,
     modalities: Sequence[str],
-    trust: np.ndarray,
+    confidence: np.ndarray,
     *,
     present: Sequence[bool],
     blocks: Sequence[int],
@@ -29,13 +29,13 @@ def draw_uncertainty(
 ) -> Figure:
     """Draw the pictures of one sample and, below, how unsure the model is where, block by block.
 
-    All maps share one scale, from the least to the most uncertain patch drawn, so that modalities and blocks can
+    All maps have one scale, from the least to the most uncertain patch drawn, so that modalities and blocks can
     be compared. The map of an absent picture is left out: it shows nothing but the fill.
 
     Args:
         pictures: Images (M, H, W, 3), uint8.
         modalities: Their names, M of them.
-        trust: Trust U in every patch, in each block (N, M, h, w), in (0, 1]; drawn is 1 - U.
+        confidence: Confidence U in every patch, in each block (N, M, h, w), in (0, 1]; 1 - U is drawn.
         present: Which pictures the sample has, M of them.
         blocks: Numbers of the blocks to draw, from 0.
         title: Title of the figure.
@@ -52,7 +52,7 @@ def draw_uncertainty(
     figure.suptitle(title, fontsize=10, fontweight='bold')
     grid = figure.subplots(1 + len(blocks), num, squeeze=False)
     extent = (0, width, height, 0)
-    shown = 1 - trust[np.asarray(blocks)][:, np.asarray(present, bool)]
+    shown = 1 - confidence[np.asarray(blocks)][:, np.asarray(present, bool)]
     scale = dict(vmin=shown.min(), vmax=shown.max()) if shown.size else dict(vmin=0, vmax=1)
     for axes, name, picture, is_there in zip(grid[0], modalities, pictures, present, strict=True):
         axes.imshow(picture, extent=extent)
@@ -61,8 +61,8 @@ def draw_uncertainty(
         for m, axes in enumerate(row):
             if present[m]:
                 axes.imshow(pictures[m], extent=extent)
-                heat = axes.imshow(1 - trust[block, m], extent=extent, cmap=COLOUR_MAP, alpha=0.6, **scale)
-                axes.set_title(f'block {block}: mean {1 - trust[block, m].mean():.3f}', fontsize=8)
+                heat = axes.imshow(1 - confidence[block, m], extent=extent, cmap=COLOUR_MAP, alpha=0.6, **scale)
+                axes.set_title(f'block {block}: mean {1 - confidence[block, m].mean():.3f}', fontsize=8)
     for axes in grid.flat:
         axes.set_axis_off()
     if any(present):

@@ -43,7 +43,7 @@ class LeakageSettings:
         records: Folder of the records of this study.
         data_root: Folder of the data; None takes that of each config.
         batch_sizes: Batch sizes.
-        num_repeats: How often each is scored, at least; a record with more serves too.
+        num_repeats: How often every batch size is scored, at least; a record with more serves too.
         num_jobs: Processes at a time.
     """
 
@@ -78,7 +78,7 @@ def study_batch_leakage(
     Raises:
         RuntimeError: If a training failed; what is done is kept.
     """
-    jobs = [_job(*each, settings) for each in product(methods, splits, seeds)]
+    jobs = [_job(method, split, seed, settings) for method, split, seed in product(methods, splits, seeds)]
     todo = [job for job in jobs if _found(job, settings) is None]
     untrained = [job for job in todo if not is_trained(job)]
     failures = run_jobs(untrained, ['cpu'] * settings.num_jobs, report=report) if untrained else []
@@ -156,7 +156,7 @@ def read_leakage_records(folder: str | Path) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If those of a method are of different configs or settings: their mean would mean nothing.
+        ValueError: If those of a method are of different configs or settings: their mean would be meaningless.
     """
     records = [json.loads(file.read_text(encoding='utf-8')) for file in sorted(Path(folder).glob('*.json'))]
     if not records:
@@ -193,7 +193,7 @@ def leakage_table(records: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], l
     rows = []
     for method, own in _by_method(records).items():
         runs = [[BatchingResult(**result) for result in record['results']] for record in own]
-        # alone, the order means nothing: its two rows are draws of a model that is random at test
+        # alone in a batch there is no order: the two rows are draws of a model that is random at test
         alone = [mean(r.hter for r in run if r.batch_size == 1) for run in runs]
         for kind in zip(*runs, strict=True):
             gains = [base - result.hter for base, result in zip(alone, kind, strict=True)]

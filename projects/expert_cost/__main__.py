@@ -119,8 +119,8 @@ def _print_report(costs: Sequence[ExpertCost], fits: dict[str, PowerLaw]) -> Non
         print(f'passes with {kind} gradients: {fit} ms')
     for cost in costs:
         best = min(UPDATES, key=cost.step_ms)
-        share = cost.updates_ms[best] / cost.step_ms(best)
-        print(f'{cost.num_experts} experts: a step is cheapest with {best}, whose update is {share:.0%} of it')
+        fraction = cost.updates_ms[best] / cost.step_ms(best)
+        print(f'{cost.num_experts} experts: a step is cheapest with {best}, whose update is {fraction:.0%} of it')
 
 
 if __name__ == '__main__':

@@ -153,7 +153,7 @@ def measure_expert_cost(
         One cost per number, in their order.
 
     Raises:
-        ValueError: If a number is no square, or something else of the layer is impossible.
+        ValueError: If a number is not a square, or something else of the layer is impossible.
     """
     shape = shape or LayerShape()
     calls: dict[tuple[int, str], Callable[[], object]] = {}
@@ -166,7 +166,7 @@ def measure_expert_cost(
         for name, (kind, build) in UPDATES.items():
             _, layer = _passes(number, shape, kind, device)
             calls[number, name] = build(layer.parameters(), lr=1e-4).step
-    names = {f'{number} {what}': key for key in calls for number, what in [key]}
+    names = {f'{number} {what}': (number, what) for number, what in calls}
     timings = time_side_by_side(
         {name: calls[key] for name, key in names.items()},
         num_rounds=num_rounds,

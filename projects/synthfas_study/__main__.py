@@ -1,4 +1,4 @@
-"""Measure how hard SynthFAS is (hardness), what its dials do (dials) and whether shortcuts leak (probe).
+"""Measure how hard SynthFAS is (hardness), what its perturbations do (perturbations), and shortcuts (probe).
 
 Finished runs of the first two are kept as records.
 """
@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser: Parser to extend.
     """
     parser.add_argument(
-        'study', choices=('hardness', 'dials', 'probe', 'table'), help='what to run, or print from records'
+        'study',
+        choices=('hardness', 'perturbations', 'probe', 'table'),
+        help='what to run, or print from records',
     )
     parser.add_argument('--data-root', default='data/synthfas_small', help='rendered benchmark')
     parser.add_argument('--config', default=BASELINE, help='config of the baseline')
@@ -46,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
     from mmfas.synthfas.files.manifest import render_command
-    from projects.synthfas_study import dials, hardness, tables
+    from projects.synthfas_study import hardness, perturbations, tables
 
     if args.study != 'table' and not Path(args.data_root, 'manifest.json').is_file():
         raise FileNotFoundError(
@@ -56,20 +58,20 @@ def main(argv: list[str] | None = None) -> int:
         runs = [r for r in hardness.hardness_runs(args.seeds) if _wanted(r.name, args.only)]
         places = (args.config, args.data_root, args.work_dir, args.records)
         hardness.run_all(runs, *places, jobs=args.jobs, report=print)
-    elif args.study == 'dials':
-        sweeps = [s for s in dials.dial_sweeps(args.seeds) if _wanted(s.file_name, args.only)]
+    elif args.study == 'perturbations':
+        sweeps = [s for s in perturbations.sweep_steps(args.seeds) if _wanted(s.file_name, args.only)]
         places = (args.config, args.data_root, args.work_dir, args.records)
-        dials.run_sweeps(sweeps, *places, jobs=args.jobs, report=print)
+        perturbations.run_sweeps(sweeps, *places, jobs=args.jobs, report=print)
     elif args.study == 'probe':
         print(tables.probe_table(args.data_root))
         return 0
     print(tables.hardness_table(args.records))
-    print(tables.dial_table(args.records))
+    print(tables.perturbation_table(args.records))
     return 0
 
 
 def _wanted(name: str, parts: list[str] | None) -> bool:
-    """Tell whether a run was asked for."""
+    """Tell whether a run was requested."""
     return parts is None or any(part in name for part in parts)
 
 

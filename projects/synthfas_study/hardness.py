@@ -1,4 +1,4 @@
-"""How hard SynthFAS is: the runs of the hardness study and of the dial sweeps, each kept as a record.
+"""How hard SynthFAS is: the runs of the hardness study and of the sweeps of perturbations, each kept as a record.
 
 A record is a JSON file of one finished run; whatever has a record of the same config, data and seed is not run
 again, so a study can be stopped at any time and continued.
@@ -32,7 +32,7 @@ class StudyRun:
         sources: Domains whose train lists are trained on and whose val lists fix the threshold.
         targets: Domains whose test lists are reported.
         modalities: Modalities the model sees.
-        random_labels: Train on labels that say nothing of the sample, as a check for leaks of the procedure.
+        random_labels: Train on labels that do not depend on the sample, as a check for leaks of the procedure.
         seed: Seed of the run.
     """
 
@@ -53,10 +53,10 @@ def hardness_runs(seeds: Iterable[int]) -> list[StudyRun]:
     """List the runs that say how hard the benchmark is.
 
     Args:
-        seeds: Seeds, each of which repeats every run.
+        seeds: Seeds; every run is repeated with all of them.
 
     Returns:
-        Per seed: one in-domain run, four leave-one-domain-out runs with all modalities and with each alone, and
+        Per seed: one in-domain run, four leave-one-domain-out runs with all modalities and with one alone, and
         four with random labels.
 
     >>> len(hardness_runs([0]))
@@ -102,7 +102,7 @@ def configure(base: Config, run: StudyRun, data_root: str, work_dir: str) -> tup
         loaders[target].dataset.ann_file = [f'protocols/{target}-test.txt']
     for loader in (cfg.train_dataloader, cfg.val_dataloader, *loaders.values()):
         loader.dataset.update(data_root=data_root, modalities=run.modalities)
-        loader.update(num_workers=0, persistent_workers=False)  # runs share the cores already
+        loader.update(num_workers=0, persistent_workers=False)  # runs in parallel fill the cores already
     cfg.test_dataloader, cfg.extra_test_dataloaders = None, loaders
     if run.random_labels:
         pipeline = list(cfg.train_dataloader.dataset.pipeline)
@@ -122,7 +122,7 @@ def run_one(base_file: str, run: StudyRun, data_root: str, work_dir: str, record
         base_file: Config file of the baseline.
         run: The run.
         data_root: Folder of the rendered benchmark.
-        work_dir: Folder below which every run has one of its own.
+        work_dir: Folder that holds one folder per run.
         records: Folder of the records.
 
     Returns:
@@ -139,6 +139,8 @@ def run_one(base_file: str, run: StudyRun, data_root: str, work_dir: str, record
     train_s = time.perf_counter() - start
     rules = replace(TestRules.from_config(scoring), num_bootstrap=200)
     result = test(scoring, str(checkpoint), checkpoint.parent / 'test', rules=rules, plots=False)
+    if result is None:
+        raise RuntimeError('only the main process has a result; run the study in one process')
     record = {
         **identity,
         'commit': commit(),
@@ -162,7 +164,7 @@ def train_run(base_file: str, run: StudyRun, data_root: str, work_dir: str) -> t
         base_file: Config file of the baseline.
         run: The run.
         data_root: Folder of the rendered benchmark.
-        work_dir: Folder below which every run has one of its own.
+        work_dir: Folder that holds one folder per run.
 
     Returns:
         The last checkpoint, and the config to score it with.

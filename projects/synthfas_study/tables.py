@@ -1,4 +1,4 @@
-"""Tables of the SynthFAS studies, made from records alone, where 'not run' stands for none; and of the probe."""
+"""Tables of the SynthFAS studies, made from records alone ('not run' where there is none), and of the probe."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mmfas.synthfas import SPLITS
 from mmfas.synthfas.files.layout import list_name
 from mmfas.synthfas.files.manifest import render_command
 from mmfas.synthfas.files.statistics import join_statistics, linear_probe_auc, read_statistics
-from projects.synthfas_study.dials import STEPS
 from projects.synthfas_study.hardness import DOMAINS
+from projects.synthfas_study.perturbations import STRENGTHS
 
-#: Spearman rank correlation of dial and AUC from which on a dial counts as working.
+#: Spearman rank correlation of strength and AUC from which on a perturbation counts as working.
 MIN_RANK_CORRELATION = 0.8
 #: Seeds from which on an interval says something.
 MIN_SEEDS = 3
@@ -29,7 +29,7 @@ def read_records(folder: str | Path, pattern: str) -> list[dict[str, Any]]:
 
 
 def _of_one_setting(records: list[dict[str, Any]], folder: str | Path) -> list[dict[str, Any]]:
-    """Return the records, or refuse those of different configs or data: their mean would mean nothing."""
+    """Return the records, or refuse those of different configs or data, whose mean would be meaningless."""
     keys = ('config', 'data', 'dials_version')
     settings = {json.dumps({key: r.get(key) for key in keys}, sort_keys=True) for r in records}
     if len(settings) > 1:
@@ -92,26 +92,27 @@ def _mean_by_seed(records: list[dict[str, Any]], measure: str) -> list[float]:
     return [mean(values.values()) for values in by_seed.values() if len(values) == len(DOMAINS)]
 
 
-def dial_table(folder: str | Path) -> str:
-    """Tabulate the dial sweeps: mean AUC over the domains, rank correlation, and whether the dial works.
+def perturbation_table(folder: str | Path) -> str:
+    """Tabulate the sweeps: mean AUC over the domains, rank correlation, and whether the perturbation works.
 
     Args:
         folder: Folder of the records.
 
     Returns:
-        A Markdown table in percent: mean over the seeds and its 95 % interval. A dial works if the AUC falls with
-        a rank correlation of at least 0.8 and the intervals of its two ends do not meet; that takes three seeds.
+        A Markdown table in percent: mean over the seeds and its 95 % interval. A perturbation works if the AUC
+        falls with a rank correlation of at least 0.8 and the intervals of its two ends do not overlap; that takes
+        three seeds.
 
     Raises:
-        ValueError: If the records are not all of one config, one data set and one version of the dials.
+        ValueError: If the records are not all of one config, one data set and one version of the perturbations.
     """
     records = _of_one_setting(read_records(folder, 'dial-*.json'), folder)
     rows = []
-    for dial in sorted({record['dial'] for record in records}):
-        steps = {r['step']: [mean(a.values()) for a in r['auc'].values()] for r in records if r['dial'] == dial}
-        cells = [percent_cell(steps.get(step, [])) for step in STEPS]
-        rows.append((dial, *cells, *_judge(steps)))
-    return markdown_table(('dial', *(f'{s:g}' for s in STEPS), 'rank correlation', 'verdict'), rows)
+    for name in sorted({record['dial'] for record in records}):
+        steps = {r['step']: [mean(a.values()) for a in r['auc'].values()] for r in records if r['dial'] == name}
+        cells = [percent_cell(steps.get(strength, [])) for strength in STRENGTHS]
+        rows.append((name, *cells, *_judge(steps)))
+    return markdown_table(('perturbation', *(f'{s:g}' for s in STRENGTHS), 'rank correlation', 'verdict'), rows)
 
 
 def probe_table(data_root: str | Path) -> str:
@@ -136,12 +137,12 @@ def probe_table(data_root: str | Path) -> str:
     lists = {split: [read_statistics(data_root, domain, split) for domain in domains] for split in SPLITS}
     lists['all three'] = [join_statistics(parts) for parts in zip(*lists.values(), strict=True)]
     for name, found in lists.items():
-        sizes = sorted({len(each.labels) for each in found})
+        sizes = sorted({len(statistics.labels) for statistics in found})
         label = f'{name} ({" to ".join(f"{size:,}" for size in sizes)} frames)'
         cells = []
-        for domain, each in zip(domains, found, strict=True):
+        for domain, statistics in zip(domains, found, strict=True):
             try:
-                cells.append(f'{linear_probe_auc(each):.3f}')
+                cells.append(f'{linear_probe_auc(statistics):.3f}')
             except ValueError as error:
                 raise ValueError(f"'{data_root}', {domain} {name}: {error}") from error
         rows.append((label, *cells))
@@ -149,16 +150,19 @@ def probe_table(data_root: str | Path) -> str:
 
 
 def _judge(steps: dict[float, list[float]]) -> tuple[str, str]:
-    """Return rank correlation and verdict of one dial, or that it is not finished."""
+    """Return rank correlation and verdict of one perturbation, or that it is not finished."""
     from scipy.stats import spearmanr
 
-    if set(steps) != set(STEPS):
+    if set(steps) != set(STRENGTHS):
         return NOT_RUN, NOT_RUN
     if min(map(len, steps.values())) < MIN_SEEDS:
         return NOT_RUN, f'fewer than {MIN_SEEDS} seeds'
-    means = [mean(steps[step]) for step in STEPS]
-    # A dial that changes nothing at all has no ranks to correlate.
-    fall = -float(spearmanr(STEPS, means).statistic) if len(set(means)) > 1 else 0.0
-    (first, first_half), (last, last_half) = mean_interval(steps[STEPS[0]]), mean_interval(steps[STEPS[-1]])
+    means = [mean(steps[strength]) for strength in STRENGTHS]
+    # A perturbation that changes nothing at all has no ranks to correlate.
+    fall = -float(spearmanr(STRENGTHS, means).statistic) if len(set(means)) > 1 else 0.0
+    (first, first_half), (last, last_half) = (
+        mean_interval(steps[STRENGTHS[0]]),
+        mean_interval(steps[STRENGTHS[-1]]),
+    )
     works = fall >= MIN_RANK_CORRELATION and first - first_half > last + last_half
     return f'{fall:.2f}', 'works' if works else 'insensitive'

@@ -15,9 +15,9 @@ SHORT = ('--size', 'tiny', '--domains', 'S', '--splits', 'val', '--num-processes
 @pytest.mark.parametrize(
     ('words', 'text'),
     [
-        (('--stress', 'fog=1'), "unknown dial 'fog'; choose from depth_noise"),
-        (('--stress', 'blur=nan'), 'dial blur must lie in 0..1'),
-        (('--stress', 'blur=1.01'), 'dial blur must lie in 0..1'),
+        (('--stress', 'fog=1'), "unknown perturbation 'fog'; choose from depth_noise"),
+        (('--stress', 'blur=nan'), 'perturbation blur must lie in 0..1'),
+        (('--stress', 'blur=1.01'), 'perturbation blur must lie in 0..1'),
         (('--domains', 's'), "unknown domain 's'; choose from C, P, S, W"),
         (('--splits', 'dev'), "unknown split 'dev'; choose from train, val, test"),
         (('--seed', '-1'), 'seed must be 0 or larger'),

@@ -10,10 +10,10 @@ import pytest
 
 from mmfas.evaluation.tables import mean_interval
 from mmfas.structures import MODALITIES
-from mmfas.synthfas import DIALS, DOMAINS, SIZES, SPLITS, Setting, render_dataset
+from mmfas.synthfas import DOMAINS, PERTURBATIONS, SIZES, SPLITS, Setting, render_dataset
 from mmfas.synthfas.files.statistics import join_statistics, linear_probe_auc, read_statistics
 from mmfas.synthfas.materials import MATERIALS, SKIN_TABLE
-from projects.synthfas_study.tables import dial_table, hardness_table
+from projects.synthfas_study.tables import hardness_table, perturbation_table
 
 DOCS = Path(__file__).parents[2] / 'docs' / 'en'
 PAGE = (DOCS / 'synthfas.md').read_text(encoding='utf-8')
@@ -41,8 +41,8 @@ def test_domains() -> None:
     domains = list(DOMAINS.values())
     assert row('distance to the head')[1:] == [f'{domain.distance_mm:.0f}' for domain in domains]
     assert row('frames per video')[1:] == [str(domain.frames) for domain in domains]
-    shares = [f'{100 * domain.live_share[0]:g} / {100 * domain.live_share[2]:g}' for domain in domains]
-    assert row('live share train / test')[1:] == shares
+    fractions = [f'{100 * domain.live_fraction[0]:g} / {100 * domain.live_fraction[2]:g}' for domain in domains]
+    assert row('live frames train / test')[1:] == fractions
     assert all(domain.depth.near_bright for domain in domains)
     codes = {'window': 'window', 'inverse': 'inverse', 'robust': 'stretched per frame'}
     assert row('depth code (near is bright)')[1:] == [codes[domain.depth.encoding] for domain in domains]
@@ -63,18 +63,18 @@ def test_materials() -> None:
 
 
 def test_probe_finds_no_shortcut_in_c(tmp_path: Path) -> None:
-    # what 1.1.0 mended; the other domains are as they were
+    # what 1.1.0 fixed; the other domains are as they were
     render_dataset(tmp_path, Setting('small'), domains=('C',))
     lists = {split: read_statistics(tmp_path, 'C', split) for split in SPLITS}
     for name, statistics in {**lists, 'all three': join_statistics([*lists.values()])}.items():
         found = linear_probe_auc(statistics)
-        told = row(f'{name} (')[1:]
-        assert float(told[0]) == pytest.approx(found, abs=0.01)  # another JPEG library writes other sizes
-        assert max(map(float, told)) < 0.75
+        cells = row(f'{name} (')[1:]
+        assert float(cells[0]) == pytest.approx(found, abs=0.01)  # another JPEG library writes other sizes
+        assert max(map(float, cells)) < 0.75
 
 
-def test_dials() -> None:
-    for name in DIALS:
+def test_perturbations() -> None:
+    for name in PERTURBATIONS:
         assert len(row(f'`{name}`')) == 3
 
 
@@ -92,7 +92,7 @@ def paired(domain: str, modality: str) -> list[float]:
 
 @pytest.mark.parametrize('folder', [RECORDS, RECORDS / 'dials_version_1'], ids=lambda path: path.name)
 def test_tables_are_made_of_the_records(folder: Path) -> None:
-    tables = [dial_table(folder)]
+    tables = [perturbation_table(folder)]
     if folder == RECORDS:
         tables += [hardness_table(folder, measure) for measure in ('auc', 'hter')]
     rows = [line for table in tables for line in table.splitlines() if 'not run' not in line]
@@ -116,7 +116,7 @@ def test_hardness_is_as_asked() -> None:
 
 
 def test_paired_margins() -> None:
-    told = row('the same, with a 95 % interval')[1]
+    text = row('the same, with a 95 % interval')[1]
     certain = {}
     for modality in MODALITIES:
         for domain in LEFT_OUT:
@@ -124,5 +124,5 @@ def test_paired_margins() -> None:
             if half < centre:
                 certain.setdefault(modality, []).append(domain)
                 cell = f'({centre:.1f} ± {half:.1f}'
-                assert f'{domain} {cell}' in told or f'{domain} alone {cell}' in told
+                assert f'{domain} {cell}' in text or f'{domain} alone {cell}' in text
     assert certain == dict(rgb=['P', 'S', 'W'], depth=['C', 'P', 'W'], ir=['C'])

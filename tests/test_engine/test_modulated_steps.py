@@ -21,7 +21,7 @@ from mmfas.analysis.training_logs import TrainingLog
 from mmfas.engine.optim_wrappers import AmpGradientModulationOptimWrapper, GradientModulationOptimWrapper
 from mmfas.engine.optim_wrappers.gradient_layout import GradientLayout, owned_pieces
 from mmfas.models import FASDistributedDataParallel
-from mmfas.models.necks import Uncertainty
+from mmfas.models.necks import TokenConfidence
 from mmfas.registry import GRADIENT_MODULATORS
 from mmfas.structures import MODALITIES
 
@@ -197,7 +197,7 @@ def test_mmdg_step_equals_the_naive_one() -> None:
     y = torch.randn(4, 5, 200)
     drawn, closed = drawn_trust(y), expected_trust(y)
     torch.testing.assert_close(drawn, closed, rtol=0.1, atol=0)
-    torch.testing.assert_close(drawn, Uncertainty('sampled')(y), rtol=0.1, atol=0)
+    torch.testing.assert_close(drawn, TokenConfidence('sampled')(y), rtol=0.1, atol=0)
     assert difference(step, {name: naive_step(model, inputs, samples)[name] for name in step}) > 1e-6
 
 

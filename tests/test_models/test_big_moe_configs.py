@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from mmfas.analysis.complexity import example_inputs, example_samples
 from mmfas.models import IsolatedGatingMoENeck, LinearFASHead, MultiModalFAS
-from mmfas.models.necks import BlockArithmetic, PromptOptions
+from mmfas.models.necks import PromptOptions, ReleasedBlockOptions
 from mmfas.registry import MODELS
 from test_models.helpers import perturb
 
@@ -95,20 +95,22 @@ def test_big_moe_is_compared_on_the_data_and_schedule_of_the_baselines() -> None
 def test_released_big_moe_differs_as_the_readme_says(trunk: str) -> None:
     default, released = load(trunk), load(trunk, 'released')
     neck = model_of(released).neck
-    changed = {name for name, value in vars(BlockArithmetic()).items() if getattr(neck.arithmetic, name) != value}
-    assert changed == set(vars(BlockArithmetic()))
+    changed = {
+        name for name, value in vars(ReleasedBlockOptions()).items() if getattr(neck.arithmetic, name) != value
+    }
+    assert changed == set(vars(ReleasedBlockOptions()))
     changed = {name for name, value in vars(PromptOptions()).items() if getattr(neck.prompt, name) != value}
     assert changed == {'residual', 'swap_grid', 'last_bypass', 'code_at_test'}
     assert not neck.mask_absent and 0.9 < float(neck.adapters[0].experts.table.up.detach().std()) < 1.1
     readme = (FOLDER / 'README.md').read_text(encoding='utf-8')
-    for argument in (*changed, *vars(BlockArithmetic()), 'mask_absent', 'experts.std', 'fill', 'final_norm'):
+    for argument in (*changed, *vars(ReleasedBlockOptions()), 'mask_absent', 'experts.std', 'fill', 'final_norm'):
         assert f'{argument}`' in readme, argument
     assert default.model.head == released.model.head
 
 
 def test_default_big_moe_starts_as_the_plain_trunk_and_knows_what_is_missing() -> None:
     model = model_of(load('mini-vit'))
-    assert model.neck.arithmetic == BlockArithmetic() and model.neck.prompt == PromptOptions()
+    assert model.neck.arithmetic == ReleasedBlockOptions() and model.neck.prompt == PromptOptions()
     assert model.neck.mask_absent and model.neck.adapters[0].leak is None
     assert len(model.neck.adapters[0].experts.table.up) == 1600
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from mmfas.models.necks import (
-    BlockArithmetic,
     IsolatedGatingAdapter,
     PromptBypass,
     PromptGenerator,
     PromptOptions,
+    ReleasedBlockOptions,
 )
 from mmfas.models.specs import StreamSpec
 from mmfas.structures import MODALITIES
@@ -130,7 +130,7 @@ def released_adapter(data: dict[str, Tensor]) -> IsolatedGatingAdapter:
         adapter_dims=8,
         experts=dict(num_experts=64),
         prompt=AS_RELEASED,
-        arithmetic=BlockArithmetic(activate_up=True),
+        arithmetic=ReleasedBlockOptions(activate_up=True),
         isolated=True,
         dropout=0.0,
         makes_prompt=True,

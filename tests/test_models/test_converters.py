@@ -183,7 +183,9 @@ def test_layer_scale_of_timm() -> None:
 
 
 def test_the_wrong_source_is_refused() -> None:
-    with pytest.raises(ValueError, match='this is no vision transformer of torchvision: .* is the source right'):
+    with pytest.raises(
+        ValueError, match='this is not a vision transformer of torchvision: .* is the source right'
+    ):
         convert_vit(to_timm(ReferenceTower(clip=False)), 'torchvision')
     with pytest.raises(ValueError, match="source must be one of .* got 'jax'"):
         convert_vit({}, 'jax')

@@ -22,6 +22,7 @@ from mmfas.models.layers import (
 )
 from mmfas.models.layers.attention import MAX_SHORT
 from mmfas.registry import BACKBONES
+from mmfas.structures import RepeatAware, expect_repeats
 
 GOLDEN = Path(__file__).parents[1] / 'data' / 'golden'
 
@@ -128,7 +129,7 @@ def test_feed_forward_for_several_passes_equals_the_layers(approximate: str, fro
     plain = ffn_layers(approximate).requires_grad_(not frozen)
     kept = copy.deepcopy(plain)
     RepeatableGELU.replace_in(kept)
-    RepeatableGELU.set_in(kept, expects_repeats=True)
+    expect_repeats(kept)
     x = 4 * torch.randn(4, 2, 5)
     found = []
     for layers, run in ((plain, plain), (kept, lambda x: feed_forward(kept, x))):
@@ -153,9 +154,9 @@ def test_feed_forward_leaves_everything_else_to_the_layers() -> None:
     single = ffn_layers()
     for layers in (dropping, quick, single):
         RepeatableGELU.replace_in(layers)
-        RepeatableGELU.set_in(layers, expects_repeats=layers is not single)
+        expect_repeats(layers, layers is not single)
         assert '_GELULinear' not in type(feed_forward(layers, x).grad_fn).__name__
-    RepeatableGELU.set_in(single, expects_repeats=True)
+    expect_repeats(single)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         assert feed_forward(single, x).dtype == torch.bfloat16
 
@@ -165,8 +166,21 @@ def test_blocks_of_the_trunk_take_it() -> None:
     x = torch.randn(3, 2, 5, trunk.token_dims, requires_grad=True)
     out = {}
     for expected in (False, True):
-        RepeatableGELU.set_in(trunk, expects_repeats=expected)
+        expect_repeats(trunk, expected)
         with torch.profiler.profile() as profiler:
             out[expected] = trunk.blocks[0].mlp(x)
         assert any(event.key == '_GELULinear' for event in profiler.key_averages()) == expected
     torch.testing.assert_close(out[True], out[False])
+
+
+def test_every_layer_with_the_attribute_learns_of_repeated_passes() -> None:
+    class Foreign(nn.Module):
+        expects_repeats = False
+
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(Foreign(), RepeatableGELU()))
+    expect_repeats(model)
+    foreign, gelu = model[1]
+    assert isinstance(foreign, RepeatAware) and foreign.expects_repeats and gelu.expects_repeats
+    assert not isinstance(model[0], RepeatAware) and not hasattr(model[0], 'expects_repeats')
+    expect_repeats(model, False)
+    assert not foreign.expects_repeats and not gelu.expects_repeats

@@ -203,7 +203,7 @@ def test_unknown_part_is_refused_with_a_hint() -> None:
         (dict(vit=VIT, per_modality=('posi',)), 'per_modality may hold'),
         (dict(vit={**VIT, 'arch': 'bogus'}), '`vit` cannot be built: .*bogus'),
         (dict(vit={**VIT, 'arch': {**ARCH, 'embed_dim': 64}}), r"may hold .* but got \['embed_dim'\]"),
-        (dict(vit={**VIT, 'arch': {**ARCH, 'num_heads': 3}}), 'embed_dims 16 is no multiple of num_heads 3'),
+        (dict(vit={**VIT, 'arch': {**ARCH, 'num_heads': 3}}), 'embed_dims 16 is not a multiple of num_heads 3'),
         (dict(vit={**VIT, 'arch': dict(embed_dims=16)}), '`vit` cannot be built: .*Custom arch needs'),
         (dict(vit={**VIT, 'patch_cfg': dict(norm_cfg=dict(type='LN'))}), 'patch_cfg.norm_cfg'),
     ],

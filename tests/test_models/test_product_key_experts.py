@@ -121,7 +121,7 @@ def test_leading_dimensions_and_gate_by_default() -> None:
     assert torch.equal(routing.index.flatten(0, 2), flat_routing.index)
     assert routing.scores.shape == (2, 3, 4, 2, 2, 4)
     torch.testing.assert_close(routing.weight.sum(-1), torch.ones(2, 3, 4, 2))
-    assert torch.isfinite(experts(torch.zeros(1, 6))[0]).all(), 'a row of zeros is no division by zero'
+    assert torch.isfinite(experts(torch.zeros(1, 6))[0]).all(), 'a row of zeros does not divide by zero'
 
 
 def test_sparse_gradients_equal_dense_ones() -> None:

@@ -14,7 +14,7 @@ from naive_mmdg import adapt
 from torch import Tensor
 
 from mmfas.models import MultiModalFAS, UAdapterNeck
-from mmfas.models.necks import GroupedUAdapter, Uncertainty
+from mmfas.models.necks import GroupedUAdapter, TokenConfidence
 from mmfas.structures import MODALITIES
 from test_models.helpers import VIT, build, images, perturb
 
@@ -134,10 +134,10 @@ def test_golden_mmdg_uncertainty_moments() -> None:
     data = golden('mmdg_uncertainty_moments')
     x = data['activation'][0]
     assert_moments(data['mean'][0].double(), data['std'][0].double(), int(data['n_draws']), x)
-    sampled = Uncertainty('sampled')
+    sampled = TokenConfidence('sampled')
     drawn = sampled(x[None, :, None].expand(100_000, -1, 1)).double()
     assert_moments(drawn.mean(0), drawn.std(0), 100_000, x)
-    closed = Uncertainty()(x[:, None]).double()
+    closed = TokenConfidence()(x[:, None]).double()
     exact = exact_moments(x)[0]
     # two estimators: the exp of the expected variance is not the expected exp
     torch.testing.assert_close(
@@ -148,7 +148,7 @@ def test_golden_mmdg_uncertainty_moments() -> None:
 
 def test_sampled_variance_is_unbiased_and_draws_are_new() -> None:
     x = torch.tensor([0.5, 1.0, -2.0])[None, :, None].expand(100_000, -1, 1)
-    sampled = Uncertainty('sampled', spread='variance', rate=1.0)
+    sampled = TokenConfidence('sampled', spread='variance', rate=1.0)
     variance = -sampled(x).double().log().mean(0)
     torch.testing.assert_close(variance, x[0, :, 0].double().square() * 0.3 / 0.7, rtol=5e-3, atol=0)
     assert not torch.equal(sampled(x), sampled(x))
@@ -162,9 +162,9 @@ def test_closed_form(spread: str, mean_first: bool) -> None:
     values = variance.sqrt() if spread == 'std' else variance
     expected = torch.exp(-2.25 * values.mean(-1)) if mean_first else torch.exp(-2.25 * values).mean(-1)
     before = x.clone()
-    torch.testing.assert_close(Uncertainty(spread=spread, mean_first=mean_first)(x), expected)
+    torch.testing.assert_close(TokenConfidence(spread=spread, mean_first=mean_first)(x), expected)
     assert torch.equal(x, before)
-    assert (Uncertainty(rate=0.0)(x) == 1).all()
+    assert (TokenConfidence(rate=0.0)(x) == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_closed_form(spread: str, mean_first: bool) -> None:
 )
 def test_uncertainty_refusals(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        Uncertainty(**options)
+        TokenConfidence(**options)
 
 
 @pytest.mark.parametrize('convolve_prefix', [False, True])
@@ -265,8 +265,9 @@ def test_block_follows_the_equation() -> None:
     features = model.extract_feat(x)
     torch.testing.assert_close(features.per_modality, model.trunk.readout(streams))
     torch.testing.assert_close(features.confidence, trusts[-1][..., 0])
-    torch.testing.assert_close(features.maps['uncertainty'], torch.stack(trusts)[..., 1:].unflatten(-1, (4, 4)))
-    assert not features.maps['uncertainty'].requires_grad and not features.confidence.requires_grad
+    torch.testing.assert_close(features.maps['confidence'], torch.stack(trusts)[..., 1:].unflatten(-1, (4, 4)))
+    assert not features.maps['confidence'].requires_grad and not features.confidence.requires_grad
+    assert features.maps['uncertainty'] is features.maps['confidence']  # the former name, for one release
 
 
 @pytest.mark.parametrize('with_cls_token', [False, True])
@@ -274,7 +275,7 @@ def test_confidence_is_that_of_the_patches_where_they_are_read(with_cls_token: b
     vit = {**VIT['vit'], 'with_cls_token': with_cls_token}
     model = build(neck=NECK, trunk={**VIT, 'vit': vit, 'pooling': 'mean'}).eval()
     features = model.extract_feat(images(2))
-    torch.testing.assert_close(features.confidence, features.maps['uncertainty'][-1].mean((-2, -1)))
+    torch.testing.assert_close(features.confidence, features.maps['confidence'][-1].mean((-2, -1)))
 
 
 def test_absent_partner_changes_nothing_for_the_others() -> None:
@@ -347,7 +348,7 @@ def test_last_block_without_patches_equals_the_whole_one(convolve_cls: bool) -> 
         features = model.extract_feat(inputs)
         losses = features.per_modality.square().sum((1, 2)).unbind()
         grads = [torch.autograd.grad(loss, trained, retain_graph=True, materialize_grads=True) for loss in losses]
-        outcome = [features.fused, features.maps['uncertainty']]
+        outcome = [features.fused, features.maps['confidence']]
         results.append([*outcome, *(grad for row in grads for grad in row)])
     assert [streams.shape[2] for streams in seen] == [1, 17]
     for short, whole in zip(*results, strict=True):

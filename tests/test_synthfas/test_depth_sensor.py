@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmfas.synthfas import DOMAINS
-from mmfas.synthfas.optics.camera import Camera, look
+from mmfas.synthfas.optics.camera import Camera, project
 from mmfas.synthfas.optics.depth_sensor import (
     DepthSensor,
     degrade_depth,
@@ -50,7 +50,7 @@ def test_a_facing_plane_at_600_mm_reads_600_mm() -> None:
     grid = head_grid(4.0)
     flat = np.zeros(grid.shape, np.float32)
     surface = to_surface(grid, flat, flat + 1, np.zeros((*grid.shape, 6), np.float32), relief_mm=0.0)
-    view = look(Camera.framing(64, 150.0, 600.0), surface, Pose(z_mm=600.0))
+    view = project(Camera.framing(64, 150.0, 600.0), surface, Pose(z_mm=600.0))
     np.testing.assert_allclose(view.depth_mm, 600.0, rtol=1e-5)
     np.testing.assert_allclose(view.alpha, 1.0)
 
@@ -60,7 +60,7 @@ def test_a_turned_plane_is_nearer_on_the_side_it_turns_to() -> None:
     flat = np.zeros(grid.shape, np.float32)
     surface = to_surface(grid, flat, flat + 1, np.zeros((*grid.shape, 6), np.float32), relief_mm=0.0)
     camera = Camera.framing(65, 150.0, 600.0)
-    view = look(camera, surface, Pose(yaw_deg=10.0, z_mm=600.0))
+    view = project(camera, surface, Pose(yaw_deg=10.0, z_mm=600.0))
     tangent = np.tan(np.deg2rad(10.0))
     ray = camera.rays()[0]
     expected = 600.0 / (1.0 - ray * tangent)

@@ -75,7 +75,7 @@ def test_pictures_are_those_of_the_frozen_version(version: str) -> None:
     setting = Setting('tiny', renderer=version)
     for (domain, pai), expected in {**FRAMES, **CHANGED[version]}.items():
         plan = next(plan for plan in plan_split(setting, domain, 'test') if plan.pai == pai)
-        triple = render_video(plan, setting)[0]
-        found = [level for part in (triple.rgb, triple.depth, triple.ir) for level in (part.mean(), part.std())]
+        frame = render_video(plan, setting)[0]
+        found = [level for part in (frame.rgb, frame.depth, frame.ir) for level in (part.mean(), part.std())]
         # Grey levels; the room is for other versions of numpy and OpenCV, which round otherwise.
         assert found == pytest.approx(expected, abs=0.5), (domain, pai, ADVICE)

@@ -1,4 +1,4 @@
-"""What the pictures show: materials, attacks, dials; and that no shortcut gives the label away."""
+"""What the pictures show: materials, attacks, perturbations; and that no shortcut gives the label away."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmfas.synthfas import DIALS, DOMAINS, Setting, Stress, plan_split, render_dataset, render_video
+from mmfas.synthfas import DOMAINS, PERTURBATIONS, Setting, Stress, plan_split, render_dataset, render_video
 from mmfas.synthfas.attacks.masks import build_mannequin
 from mmfas.synthfas.attacks.media import INKS, Sheet, ink_reflectance
 from mmfas.synthfas.files.contact_sheet import contact_sheet, draw_contact_sheet
@@ -47,10 +47,10 @@ def test_skin_is_dark_in_the_visible_and_bright_in_nir() -> None:
 
 def test_triples_are_8_bit_and_square() -> None:
     for domain in 'CPSW':
-        for triple in render_video(first(domain, 'live'), TINY):
-            assert triple.rgb.shape == (48, 48, 3)
-            assert triple.depth.shape == triple.ir.shape == (48, 48)
-            assert {a.dtype for a in (triple.rgb, triple.depth, triple.ir)} == {np.dtype(np.uint8)}
+        for frame in render_video(first(domain, 'live'), TINY):
+            assert frame.rgb.shape == (48, 48, 3)
+            assert frame.depth.shape == frame.ir.shape == (48, 48)
+            assert {a.dtype for a in (frame.rgb, frame.depth, frame.ir)} == {np.dtype(np.uint8)}
 
 
 def test_a_screen_is_dark_in_nir_and_flat_in_depth() -> None:
@@ -81,12 +81,12 @@ def test_less_light_means_a_darker_and_noisier_picture() -> None:
     assert contrast[0] < contrast[1] < contrast[2]
 
 
-@pytest.mark.parametrize('name', [name for name in DIALS if name != 'unseen_pai'])
-def test_every_dial_changes_its_own_modalities_alone(name: str) -> None:
+@pytest.mark.parametrize('name', [name for name in PERTURBATIONS if name != 'unseen_pai'])
+def test_every_perturbation_changes_its_own_modalities_alone(name: str) -> None:
     plan = first('W', 'live')
     plain = render_video(plan, TINY)[0]
-    dialled = render_video(plan, replace(TINY, stress=Stress(**{name: 1.0})))[0]
-    changed = {m for m in ('rgb', 'depth', 'ir') if not np.array_equal(getattr(plain, m), getattr(dialled, m))}
+    perturbed = render_video(plan, replace(TINY, stress=Stress(**{name: 1.0})))[0]
+    changed = {m for m in ('rgb', 'depth', 'ir') if not np.array_equal(getattr(plain, m), getattr(perturbed, m))}
     expected = {
         'depth_noise': {'depth'},
         'depth_dropout': {'depth'},
@@ -101,7 +101,7 @@ def test_every_dial_changes_its_own_modalities_alone(name: str) -> None:
     assert name == 'subject_tone' or changed == expected
 
 
-def test_full_dials_are_as_strong_as_documented() -> None:
+def test_full_perturbations_are_as_strong_as_documented() -> None:
     plain = DOMAINS['W'].depth
     worst = stressed_depth(plain, Stress(depth_noise=1.0, depth_dropout=1.0))
     assert worst.noise_per_m2_mm == pytest.approx(64 * plain.noise_per_m2_mm)
@@ -121,14 +121,14 @@ def test_full_dials_are_as_strong_as_documented() -> None:
     assert dark == pytest.approx(0.01 * 0.5, rel=1e-4)
 
 
-def test_dialled_misregistration_moves_depth_and_nir_by_its_share_of_the_width() -> None:
+def test_misregistration_moves_depth_and_nir_by_its_fraction_of_the_width() -> None:
     plan = first('P', 'live')
-    plain, dialled = (
+    plain, perturbed = (
         render_video(plan, replace(TINY, stress=Stress(misregistration=value)))[0].ir.astype(np.float32)
         for value in (0.0, 1.0)
     )
     window = np.outer(np.hanning(48), np.hanning(48)).astype(np.float32)
-    (dx, dy), _ = cv2.phaseCorrelate(plain, dialled, window)
+    (dx, dy), _ = cv2.phaseCorrelate(plain, perturbed, window)
     assert np.hypot(dx, dy) == pytest.approx(0.12 * 48, abs=1.0)
 
 
@@ -170,12 +170,12 @@ def test_polymers_are_as_dark_or_bright_in_nir_as_the_domain_says() -> None:
     assert brightness(0.9) == pytest.approx(0.9, abs=0.03)
 
 
-def test_dials_are_monotone() -> None:
+def test_perturbations_are_monotone() -> None:
     plan = first('C', 'live')
     holes = []
     for value in (0.0, 0.5, 1.0):
-        triples = render_video(plan, replace(TINY, stress=Stress(depth_dropout=value)))
-        holes.append(np.mean([(triple.depth == 0).mean() for triple in triples]))
+        frames = render_video(plan, replace(TINY, stress=Stress(depth_dropout=value)))
+        holes.append(np.mean([(frame.depth == 0).mean() for frame in frames]))
     assert holes[0] < holes[1] < holes[2]
 
 

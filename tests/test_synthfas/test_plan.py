@@ -9,8 +9,8 @@ from itertools import combinations
 import pytest
 
 from mmfas.synthfas import (
-    DIALS,
     DOMAINS,
+    PERTURBATIONS,
     SIZES,
     SPLITS,
     Setting,
@@ -50,7 +50,7 @@ def test_label_ratios_are_those_of_the_records() -> None:
     for domain in DOMAINS.values():
         for number, split in enumerate(SPLITS):
             plans = plan_split(Setting('full'), domain.key, split)
-            assert frames(plans, 1) / frames(plans) == pytest.approx(domain.live_share[number], abs=0.01)
+            assert frames(plans, 1) / frames(plans) == pytest.approx(domain.live_fraction[number], abs=0.01)
 
 
 def test_test_lists_hold_attacks_that_train_never_saw() -> None:
@@ -124,7 +124,7 @@ def test_the_same_seed_draws_the_same_person() -> None:
     assert subject_of(Setting(), plan, 0) == subject_of(Setting(), plan, 0)
 
 
-def test_the_tone_dial_darkens_everybody_and_changes_nothing_else() -> None:
+def test_subject_tone_darkens_everybody_and_changes_nothing_else() -> None:
     for domain in DOMAINS:
         for plan in plan_split(Setting(), domain, 'test')[::10]:
             light, dark = (subject_of(Setting(stress=Stress(subject_tone=v)), plan, 0) for v in (0.0, 1.0))
@@ -132,7 +132,7 @@ def test_the_tone_dial_darkens_everybody_and_changes_nothing_else() -> None:
             assert replace(dark, melanin=light.melanin) == light
 
 
-def test_the_unseen_dial_replaces_attacks_of_the_test_list_alone() -> None:
+def test_unseen_pai_replaces_attacks_of_the_test_list_alone() -> None:
     def count(split: str, value: float) -> tuple[int, int]:
         plans = plan_split(Setting(stress=Stress(unseen_pai=value)), 'S', split)
         return sum(plan.pai == 'prosthetic' for plan in plans), sum(plan.label for plan in plans)
@@ -146,20 +146,20 @@ def test_the_unseen_dial_replaces_attacks_of_the_test_list_alone() -> None:
 @pytest.mark.parametrize(
     ('word', 'text'),
     [
-        ('fog=0.5', "unknown dial 'fog'; choose from depth_noise"),
-        ('blur=2', 'dial blur must lie in 0..1'),
-        ('blur', 'dial blur needs a number, as in blur=0.5'),
-        ('blur=much', 'dial blur needs a number'),
-        ('blur=0.1 blur=0.2', 'dial blur is there twice; give it once'),
+        ('fog=0.5', "unknown perturbation 'fog'; choose from depth_noise"),
+        ('blur=2', 'perturbation blur must lie in 0..1'),
+        ('blur', 'perturbation blur needs a number, as in blur=0.5'),
+        ('blur=much', 'perturbation blur needs a number'),
+        ('blur=0.1 blur=0.2', 'perturbation blur is there twice; give it once'),
     ],
 )
-def test_bad_dials_are_refused(word: str, text: str) -> None:
+def test_bad_perturbations_are_refused(word: str, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         parse_stress(word.split())
 
 
-def test_every_dial_is_parsed() -> None:
-    for name in DIALS:
+def test_every_perturbation_is_parsed() -> None:
+    for name in PERTURBATIONS:
         assert parse_stress([f'{name}=0.25']).as_dict() == {name: 0.25}
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from mmfas.synthfas import (
-    DIALS,
     DOMAINS,
+    PERTURBATIONS,
     RENDERER_VERSIONS,
     SPLITS,
     Setting,
@@ -120,18 +120,18 @@ def test_another_seed_gives_other_pictures(folder: Path, tmp_path: Path) -> None
     assert (tmp_path / 'other' / name).read_bytes() != (folder / name).read_bytes()
 
 
-def test_dials_at_zero_are_the_undialled_data(tmp_path: Path, folder: Path) -> None:
-    zero = parse_stress([f'{name}=0.0' for name in DIALS])
+def test_perturbations_of_strength_zero_are_the_clean_data(tmp_path: Path, folder: Path) -> None:
+    zero = parse_stress([f'{name}=0.0' for name in PERTURBATIONS])
     report = render_dataset(tmp_path, Setting('tiny', 3, zero), domains=('W',), splits=('val',))
-    assert report.num_triples == 12
+    assert report.num_frames == 12
     expected = contents(folder)
     for name, data in contents(tmp_path).items():
         if name not in ('manifest.json', 'protocols/records.csv'):
             assert data == expected[name], name
-    header, undialled = (json.loads((root / 'manifest.json').read_text()) for root in (tmp_path, folder))
+    header, clean = (json.loads((root / 'manifest.json').read_text()) for root in (tmp_path, folder))
     chunks = header.pop('chunks')
-    assert header == {key: value for key, value in undialled.items() if key != 'chunks'}
-    assert chunks == {name: undialled['chunks'][name] for name in chunks}
+    assert header == {key: value for key, value in clean.items() if key != 'chunks'}
+    assert chunks == {name: clean['chunks'][name] for name in chunks}
 
 
 def test_resume_renders_only_what_is_missing(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_an_interrupted_run_is_finished(tmp_path: Path, folder: Path, monkeypatc
     # Half of C's test list is there: no list says that it is whole.
     assert {path.name for path in (tmp_path / 'protocols').glob('*.txt')} == {'W-val.txt'}
     report = render_dataset(tmp_path, TINY, domains=('C',), splits=('test', 'val'))
-    assert report.num_triples == 33
+    assert report.num_frames == 33
     assert report.num_kept == 1
     expected = contents(folder)
     for name, data in contents(tmp_path).items():
@@ -210,7 +210,7 @@ def test_parts_added_one_by_one_make_the_whole(tmp_path: Path, folder: Path) -> 
     for domain, split in (('W', 'val'), ('C', 'test')):
         render_dataset(tmp_path, TINY, domains=(domain,), splits=(split,))
     report = render_dataset(tmp_path, TINY, domains=('C', 'W'), splits=('val', 'test'))
-    assert (report.num_triples, report.num_kept) == (66, 2)
+    assert (report.num_frames, report.num_kept) == (66, 2)
     expected = contents(folder)
     for name, data in contents(tmp_path).items():
         if name not in ('manifest.json', 'protocols/records.csv'):
@@ -260,12 +260,14 @@ def test_a_broken_manifest_is_named(tmp_path: Path, text: str) -> None:
         render_dataset(tmp_path, TINY)
 
 
-def test_data_of_other_dials_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dialled = Setting('tiny', 3, Stress(blur=0.5))
-    render_dataset(tmp_path, dialled, domains=('W',), splits=('val',))
-    monkeypatch.setattr(manifest_module, 'DIALS_VERSION', 99)
+def test_data_of_another_version_of_the_perturbations_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perturbed = Setting('tiny', 3, Stress(blur=0.5))
+    render_dataset(tmp_path, perturbed, domains=('W',), splits=('val',))
+    monkeypatch.setattr(manifest_module, 'PERTURBATIONS_VERSION', 99)
     with pytest.raises(ValueError, match='dials_version = 2, this run has 99'):
-        render_dataset(tmp_path, dialled, domains=('W',), splits=('val',))
+        render_dataset(tmp_path, perturbed, domains=('W',), splits=('val',))
 
 
 def test_chunks_hold_every_video_once() -> None:

@@ -69,29 +69,33 @@ def test_maps_are_those_of_the_neck_and_of_each_sample_alone(tmp_path: Path) -> 
         with torch.no_grad():
             features = model.extract_feat(inputs)
             score = model(inputs).softmax(1)[0, 1]
-        torch.testing.assert_close(torch.tensor(maps.trust), features.maps['uncertainty'][:, :, 0])
+        torch.testing.assert_close(torch.tensor(maps.patch_confidence), features.maps['confidence'][:, :, 0])
         torch.testing.assert_close(torch.tensor(maps.confidence), features.confidence[:, 0])
         assert maps.score == pytest.approx(float(score), abs=1e-6)
-        assert maps.trust.shape == (2, 3, 4, 4) and maps.trust.min() > 0 and maps.trust.max() <= 1
+        assert (
+            maps.patch_confidence.shape == (2, 3, 4, 4)
+            and maps.patch_confidence.min() > 0
+            and maps.patch_confidence.max() <= 1
+        )
         assert maps.present.tolist() == [True, True, index != 1] and maps.label == index % 2
         assert (maps.pictures[1] == item['inputs']['depth'].permute(1, 2, 0).numpy()).all()
 
 
 def test_figure_has_one_scale_and_no_map_of_an_absent_picture() -> None:
     pictures = np.zeros((3, 8, 12, 3), np.uint8)
-    trust = np.linspace(0.2, 0.9, 3 * 3 * 4).reshape(3, 3, 2, 2)
+    confidence = np.linspace(0.2, 0.9, 3 * 3 * 4).reshape(3, 3, 2, 2)
     figure = draw_uncertainty(
-        pictures, MODALITIES, trust, present=(True, False, True), blocks=(0, 2), title='a face'
+        pictures, MODALITIES, confidence, present=(True, False, True), blocks=(0, 2), title='a face'
     )
     *panels, bar = figure.axes
     assert len(panels) == 9 and bar.get_ylabel() == 'uncertainty 1 - U'
     titles = [axes.get_title() for axes in panels]
     assert titles[:3] == ['rgb', 'depth: absent', 'ir']
     assert titles[4] == titles[7] == '' and not panels[4].get_images() and not panels[7].get_images()
-    assert titles[8] == f'block 2: mean {1 - trust[2, 2].mean():.3f}'
+    assert titles[8] == f'block 2: mean {1 - confidence[2, 2].mean():.3f}'
     heats = {i: panels[i].get_images()[1] for i in (3, 5, 6, 8)}
-    assert np.allclose(heats[6].get_array(), 1 - trust[2, 0])
-    shown = 1 - trust[[0, 0, 2, 2], [0, 2, 0, 2]]
+    assert np.allclose(heats[6].get_array(), 1 - confidence[2, 0])
+    shown = 1 - confidence[[0, 0, 2, 2], [0, 2, 0, 2]]
     assert {heat.get_clim() for heat in heats.values()} == {(shown.min(), shown.max())}
 
 

@@ -56,8 +56,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     Differs from mmengine's hook in this:
 
-    * a file is written whole or not at all, the pointer `last_checkpoint` too, and an old checkpoint is removed
-      after the new one is there, never before;
+    * a file is written completely or not at all, the pointer `last_checkpoint` too, and an old checkpoint is
+      removed only after the new one is written;
     * an epoch that is validated is saved once, after its validation, so that early stopping, the best score and
       schedulers that follow a metric continue exactly where they were;
     * the message hub is saved as plain numbers, so that the file loads with the restricted unpickler;
@@ -78,6 +78,8 @@ class SafeCheckpointHook(CheckpointHook):
         FloatingPointError: While saving, if a weight is not finite.
         CheckpointError: While resuming, if the file lacks the training state.
     """
+
+    last_ckpt: str | None
 
     def __init__(
         self,
@@ -175,20 +177,20 @@ class SafeCheckpointHook(CheckpointHook):
         weights = {
             name.removeprefix('module.'): value for name, value in weights.items() if isinstance(value, Tensor)
         }
-        told = misfits(model, weights)
-        if not told:
+        problem = misfits(model, weights)
+        if not problem:
             return
         if runner._resume:
             raise CheckpointError(
-                f"cannot resume: '{runner._load_from}' does not fit the model of this config; {told}. Resume "
+                f"cannot resume: '{runner._load_from}' does not fit the model of this config; {problem}. Resume "
                 'with the config it was trained with, or give another --work-dir'
             )
         own = model.state_dict()
         if not any(name in own and own[name].shape == value.shape for name, value in weights.items()):
             raise CheckpointError(
-                f"load_from: nothing of '{runner._load_from}' fits the model of this config; {told}"
+                f"load_from: nothing of '{runner._load_from}' fits the model of this config; {problem}"
             )
-        runner.logger.warning(f"load_from: '{runner._load_from}' fits only in part; {told}")
+        runner.logger.warning(f"load_from: '{runner._load_from}' fits only in part; {problem}")
 
     def _is_due(self, runner: Runner, epoch: int) -> bool:
         """Tell whether the checkpoint of a finished epoch (counted from 1) is to be saved."""

@@ -17,7 +17,8 @@ class ResumableEarlyStoppingHook(Hook):
     """Stop training when a metric no longer improves; takes the place of mmengine's hook in configs of mmfas.
 
     Differs from mmengine's `EarlyStoppingHook`: best value, used-up patience and the decision to stop are saved
-    with the checkpoint, and an equal value is no improvement (there, a metric that stays flat never stops a run).
+    with the checkpoint, and an equal value is not an improvement (there, a metric that stays flat never stops a
+    run).
 
     Args:
         monitor: Metric to watch, such as `'dev/hter'`.

@@ -15,12 +15,12 @@ from mmfas.registry import HOOKS
 
 @HOOKS.register_module()
 class ModulationLogHook(Hook):
-    """Log the statistics of the optimizer wrapper: gradient norms and cosines, and what its rule tells.
+    """Log the statistics of the optimizer wrapper: gradient norms and cosines, and what its rule reports.
 
-    What the rule tells is logged as its mean over the steps since the last log: `fast_rgb` is the share of steps
-    in which rgb was the fast modality. Norms and cosines, over all parameters, are those of the step that is
-    logged: they cost backward passes through all weights, which the wrapper is asked for in that step only. Values
-    are summed on the device and read when the logger writes. Steps with a value that is not finite, as after an
+    What the rule reports is logged as its mean over the steps since the last log: `fast_rgb` is the fraction of
+    steps in which rgb was the fast modality. Norms and cosines, over all parameters, are those of the step that is
+    logged: they cost backward passes through all weights, so they are measured in that step only. Values are
+    summed on the device and read when the logger writes. Steps with a value that is not finite, as after an
     overflow of mixed precision, are left out of its mean. With an optimizer wrapper that has no statistics the
     hook does nothing.
 

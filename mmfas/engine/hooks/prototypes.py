@@ -21,24 +21,24 @@ from mmfas.structures import domains_of, targets_of
 
 @HOOKS.register_module()
 class PrototypeRefreshHook(Hook):
-    """Average the features of each class over a share of the training samples, and hand them to the head.
+    """Average the features of each class over a part of the training samples, and hand them to the head.
 
     From MMDG (arXiv 2402.19298): before the first epoch, and after every epoch with `p <- 0.2 p + 0.8 mean`. The
     model is in evaluation mode meanwhile and sees the training pipeline of that epoch. Which samples are taken
     derives from (seed, number of the refresh) alone, and sums are added over the processes: any number of them
     gives the same prototypes. They are in the head's state dict, so a resumed run needs no refresh.
 
-    Differs from the released code: the share is one of samples, not of batches; the mode of the model is restored
-    (released: it stays in evaluation mode); the first refresh comes before training; the images are those that the
-    model is trained on (released: [IR, HOG, PLGF] in place of IR).
+    Differs from the released code: a part of the samples is taken, not of the batches; the mode of the model is
+    restored (released: it stays in evaluation mode); the first refresh comes before training; the images are those
+    that the model is trained on (released: [IR, HOG, PLGF] in place of IR).
 
     Args:
-        share: Share of the samples, in (0, 1].
-        momentum: Share of the old prototypes, in [0, 1); the first refresh has none.
+        share: Fraction of the samples, in (0, 1].
+        momentum: Weight of the old prototypes, in [0, 1); the first refresh has none.
 
     Raises:
         ValueError: If an argument is out of range.
-        TypeError: When training starts, if the head of the model has no prototypes or training knows no epochs.
+        TypeError: When training starts, if the head of the model has no prototypes or training is not epoch-based.
     """
 
     priority = 'NORMAL'
@@ -70,7 +70,7 @@ class PrototypeRefreshHook(Hook):
     def _refresh(self, runner: Runner, number: int) -> None:
         model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
         head = _head_of(model)
-        if number == 0:  # what is forgotten has no share: the first prototypes are the means as they are
+        if number == 0:  # no momentum for the first prototypes: use the plain means
             head.forget_prototypes()
         sums, counts = torch.zeros_like(head.prototypes, dtype=torch.float64), head.seen.double() * 0
         was_training = model.training

@@ -30,9 +30,10 @@ def seed_process(*numbers: int) -> None:
 class SampleSeedHook(Hook):
     """Tell data sets the epoch, and seed the process from (seed, epoch, rank) when an epoch begins.
 
-    mmengine saves no state of a random generator, so a run that was killed and resumed would draw other numbers
-    than an unbroken one. Here every draw derives from numbers that the checkpoint has: a sample's from (seed,
-    epoch, index), the model's (dropout) from (seed, epoch, rank), the order of the samples from (seed, epoch).
+    mmengine does not save the state of random generators, so a run that was killed and resumed would draw other
+    numbers than an uninterrupted one. Here every draw derives from numbers that the checkpoint has: a sample's
+    from (seed, epoch, index), the model's (dropout) from (seed, epoch, rank), the order of the samples from (seed,
+    epoch).
     """
 
     priority = 'HIGH'
@@ -66,6 +67,6 @@ class SampleSeedHook(Hook):
 
 
 def base_seed(runner: Runner) -> int:
-    """Return the seed that all processes of a run share."""
+    """Return the seed that all processes of a run have in common."""
     spread = runner.rank if runner._randomness_cfg.get('diff_rank_seed') else 0
     return int(runner.seed) - spread

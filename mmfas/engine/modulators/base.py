@@ -28,8 +28,8 @@ class ModalityGradients:
         main: Gradient of the main losses, shape (R,); it is added to what the rule returns.
         losses: Mean loss of each modality, shape (M,), without loss scale.
         counts: Samples that have the modality, shape (M,), float; where it is 0, row and loss are 0.
-        confidence: Trust in each modality, mean over the samples that have it, shape (M,); 0 where none has; None
-            where the model has no such thing.
+        confidence: Confidence in each modality, mean over the samples that have it, shape (M,); 0 where none has;
+            None where the model does not estimate it.
         segments: Which entries belong to one modality, as the modules declare.
         slices: Where each parameter lies in R.
         names: Name of each parameter in the model.

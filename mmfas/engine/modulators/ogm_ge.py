@@ -1,4 +1,4 @@
-"""OGM-GE: the dominant modality is slowed down, and noise keeps what it learns general.
+"""OGM-GE: the dominant modality is slowed down, and noise is added for generalisation.
 
 Legend: M modalities, S segments (tensors that one modality owns), R entries that the rule reads.
 """

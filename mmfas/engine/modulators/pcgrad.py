@@ -1,4 +1,4 @@
-"""PCGrad: what points against another modality is taken out.
+"""PCGrad: what conflicts with the gradient of another modality is projected out.
 
 Legend: M modalities, P entries of all trainable parameters.
 """
@@ -23,7 +23,7 @@ class PCGrad(BaseModulator):
     parameters: for each modality i, over the other modalities j in random order, with g_i as it is by then,
     `g_i <- g_i - (g_i . g_j) / |g_j|^2 g_j` where `g_i . g_j < 0`.
 
-    The order is drawn anew in each step from the seed and the number of the step, the same on every process and
+    The order is drawn in each step from the seed and the number of the step, the same on every process and
     in a resumed run. The gradient of the main losses takes no part.
 
     Args:
@@ -59,7 +59,7 @@ class PCGrad(BaseModulator):
 
 
 def draw_orders(num: int, seed: int, *, step: int) -> Tensor:
-    """Draw in which order each of `num` modalities meets the others.
+    """Draw the order in which each of `num` modalities is projected off the others.
 
     Args:
         num: Number of modalities M.
@@ -85,7 +85,7 @@ def surgery(products: Tensor, orders: Tensor) -> Tensor:
         Weights (M, M): projected row i is `weights[i] @ rows`.
     """
     weights = torch.eye(len(products), dtype=products.dtype, device=products.device)
-    for other in orders.unbind(1):  # each row meets one other at a time
+    for other in orders.unbind(1):  # each row is projected off one other at a time
         against = (weights * products[other]).sum(1).clamp(max=0)
         cut = ratio(against, products.diagonal()[other])
         weights = weights - cut[:, None] * torch.nn.functional.one_hot(other, len(products))

@@ -1,4 +1,4 @@
-"""ReGrad: the modality that learns fastest must not decide how the others' adapters move.
+"""ReGrad: the modality that learns fastest must not determine the updates of the others' adapters.
 
 Legend: M modalities, S segments (tensors that one modality owns), R entries that the rule reads.
 """
@@ -44,7 +44,7 @@ class ReGrad(BaseModulator):
         use_confidence: Weight with the confidence of the neck; 1 where it has none or if False.
         reach: Starts of names of the parameters that take gradients of modalities; all others move along the main
             gradient only. All parameters if None. The released code reaches
-            `('trunk.embedding.cls_token', 'trunk.embedding.pos_embed')` once its crash is mended.
+            `('trunk.embedding.cls_token', 'trunk.embedding.pos_embed')` once its crash is fixed.
 
     Differs from the released code: every owned tensor is reached; tensors without a gradient count as zero
     instead of a crash; no 1e-8 in divisions, as rows carry the loss scale; NaN is kept, so that the loss scaler
@@ -75,11 +75,11 @@ class ReGrad(BaseModulator):
     def modulate(self, gradients: ModalityGradients) -> Tensor:
         """Return the rebalanced direction, shape (R,)."""
         segments, rows, products = gradients.segments, gradients.rows, gradients.segment_products
-        trust = self._trust(gradients).to(products.dtype)
+        confidence = self._confidence(gradients).to(products.dtype)
         if self.pairwise:
-            weights = pairwise_weights(products, segments.owners, trust, gradients)
+            weights = pairwise_weights(products, segments.owners, confidence, gradients)
         else:
-            weights = released_weights(products, segments.owners, trust, fastest(gradients))
+            weights = released_weights(products, segments.owners, confidence, fastest(gradients))
         shared = (segments.owners < 0)[:, None]
         direction = segments.combine(rows, torch.where(shared, torch.ones_like(weights), weights))
         for where, name in zip(gradients.slices, gradients.names, strict=True):
@@ -88,11 +88,11 @@ class ReGrad(BaseModulator):
         return direction
 
     def describe(self, gradients: ModalityGradients) -> dict[str, Tensor]:
-        """Return `fast_<modality>`, 1 for the fast one and 0 for the others: over steps, its share."""
+        """Return `fast_<modality>`, 1 for the fast one and 0 for the others; its mean over steps is a fraction."""
         fast = fastest(gradients)
         return {f'fast_{name}': (fast == i).float() for i, name in enumerate(gradients.modalities)}
 
-    def _trust(self, gradients: ModalityGradients) -> Tensor:
+    def _confidence(self, gradients: ModalityGradients) -> Tensor:
         if self.use_confidence and gradients.confidence is not None:
             return gradients.confidence
         return torch.ones_like(gradients.losses)
@@ -108,52 +108,61 @@ def _comparable(gradients: ModalityGradients) -> Tensor:
     return gradients.losses.masked_fill(gradients.counts == 0, torch.inf)
 
 
-def released_weights(products: Tensor, owners: Tensor, trust: Tensor, fast: Tensor) -> Tensor:
+def released_weights(products: Tensor, owners: Tensor, confidence: Tensor, fast: Tensor) -> Tensor:
     """Say how much of each modality's gradient is in the released direction.
 
     Args:
         products: Inner products (S, M, M).
-        owners: Modality k of each segment (S,); rows of unowned ones mean nothing.
-        trust: Confidence U in each modality (M,).
+        owners: Modality k of each segment (S,); rows of unowned ones are to be ignored.
+        confidence: Confidence U in each modality (M,).
         fast: Number of the fast modality, scalar.
 
     Returns:
         Weights (S, M).
     """
-    own = torch.nn.functional.one_hot(owners.clamp(min=0), len(trust)).to(products.dtype)  # (S, M)
+    # r(a | b) is a multiple of b, or a minus a multiple of b, so the direction of a segment is a weighted sum of
+    # the M rows, and the weights follow from inner products alone. Hence nothing here is larger than (S, M, M):
+    # no vector as long as a gradient is made and no loop runs over tensors. Both cases are computed for all
+    # segments and chosen in the end, as a branch would have to read on the host who is fast, and wait for the
+    # device.
+    own = torch.nn.functional.one_hot(owners.clamp(min=0), len(confidence)).to(products.dtype)  # (S, M)
     others = 1 - own
     with_own = torch.einsum('sm,smn->sn', own, products)  # g_k . g_j
     square = (with_own * own).sum(1, keepdim=True)
     # slow: what the others have along or across g_k
     part = ratio(with_own, square.expand_as(with_own))
     agrees = with_own > 0
-    kept = others * trust * (~agrees)
-    along = (others * trust * torch.where(agrees, part, -part)).sum(1, keepdim=True)
+    kept = others * confidence * (~agrees)
+    along = (others * confidence * torch.where(agrees, part, -part)).sum(1, keepdim=True)
     slow_weights = own * (1 + along) + kept
     # fast: what g_k has along or across the sum s of the others
     with_sum = (with_own * others).sum(1, keepdim=True)  # g_k . s
     sum_square = torch.einsum('sm,smn,sn->s', others, products, others)[:, None]
     part = ratio(with_sum, sum_square)
     agrees = with_sum > 0
-    own_trust = (own * trust).sum(1, keepdim=True)
-    fast_weights = others * (1 + own_trust * torch.where(agrees, part, -part)) + own * own_trust * (~agrees)
+    own_confidence = (own * confidence).sum(1, keepdim=True)
+    signed = torch.where(agrees, part, -part)
+    fast_weights = others * (1 + own_confidence * signed) + own * own_confidence * (~agrees)
     return torch.where((owners == fast)[:, None], fast_weights, slow_weights)
 
 
-def pairwise_weights(products: Tensor, owners: Tensor, trust: Tensor, gradients: ModalityGradients) -> Tensor:
+def pairwise_weights(products: Tensor, owners: Tensor, confidence: Tensor, gradients: ModalityGradients) -> Tensor:
     """Say how much of each modality's gradient is in the direction of the paper's rule, pair by pair.
 
     Args:
         products: Inner products (S, M, M).
-        owners: Modality i of each segment (S,); rows of unowned ones mean nothing.
-        trust: Confidence U in each modality (M,).
+        owners: Modality i of each segment (S,); rows of unowned ones are to be ignored.
+        confidence: Confidence U in each modality (M,).
         gradients: Losses and counts of the step.
 
     Returns:
         Weights (S, M).
     """
+    # As in `released_weights`, only that each pair (i, j) has a fast and a slow one of its own. A pair contributes
+    # a multiple of g_i (`on_own`, `along_own`) and one of g_j (`on_other`, the last line), by who of the two is
+    # faster; absent modalities have no pair, and an owner that is alone keeps its gradient (`alone`).
     number = owners.clamp(min=0)
-    own = torch.nn.functional.one_hot(number, len(trust)).to(products.dtype)
+    own = torch.nn.functional.one_hot(number, len(confidence)).to(products.dtype)
     there = (gradients.counts > 0).to(products.dtype)
     others = (1 - own) * there
     with_own = torch.einsum('sm,smn->sn', own, products)  # g_i . g_j
@@ -162,14 +171,14 @@ def pairwise_weights(products: Tensor, owners: Tensor, trust: Tensor, gradients:
     agrees = with_own > 0
     sign = torch.where(agrees, 1.0, -1.0).to(products.dtype)
     across = (~agrees).to(products.dtype)
-    own_trust = (own * trust).sum(1, keepdim=True)
+    own_confidence = (own * confidence).sum(1, keepdim=True)
     # j faster: g_i + r(g_j | g_i) U_j;  else: r(g_i | g_j) U_i + g_j;  of equal ones the first is the faster, as
-    # in `fastest`, or each of the two would think so of itself
+    # in `fastest`, or both of a pair would count as the faster one
     rank = _comparable(gradients).argsort(stable=True).argsort()
     other_is_faster = rank < rank[number][:, None]
-    on_own = torch.where(other_is_faster, torch.ones_like(across), own_trust * across)
-    on_other = own_trust * sign * ratio(with_own, squares)  # of r(g_i | g_j)
-    along_own = trust * sign * ratio(with_own, own_square)  # of r(g_j | g_i)
+    on_own = torch.where(other_is_faster, torch.ones_like(across), own_confidence * across)
+    on_other = own_confidence * sign * ratio(with_own, squares)  # of r(g_i | g_j)
+    along_own = confidence * sign * ratio(with_own, own_square)  # of r(g_j | g_i)
     # what the pairs make of g_i counts once, on average; what they make of the others is added
     num_others = others.sum(1, keepdim=True)
     mean = others / num_others.clamp(min=1)
@@ -177,4 +186,4 @@ def pairwise_weights(products: Tensor, owners: Tensor, trust: Tensor, gradients:
     total_own = alone + (mean * on_own + others * along_own.where(other_is_faster, along_own.new_zeros(()))).sum(
         1, keepdim=True
     )
-    return own * total_own + torch.where(other_is_faster, others * trust * across, others + mean * on_other)
+    return own * total_own + torch.where(other_is_faster, others * confidence * across, others + mean * on_other)

@@ -102,8 +102,7 @@ def inner_products(rows: Tensor) -> Tensor:
         rows: Rows (M, P).
 
     Returns:
-        Inner products (M, M), double precision: squares of small gradients vanish in single precision, and the
-        sign of a product decides.
+        Inner products (M, M), double precision: float32 would underflow, and the rules depend on the sign.
     """
     products = rows.new_zeros(len(rows), len(rows), dtype=torch.float64)
     for i, row in enumerate(rows):

@@ -22,7 +22,7 @@ from mmfas.engine.modulators.segments import inner_products, ratio
 from mmfas.engine.optim_wrappers.gradient_layout import GradientLayout, Pieces, owned_pieces
 from mmfas.engine.optim_wrappers.gradient_sums import GradientSums
 from mmfas.registry import GRADIENT_MODULATORS, OPTIM_WRAPPERS
-from mmfas.structures import LossTerms
+from mmfas.structures import LossTerms, expect_repeats
 
 
 class _GradientModulation(OptimWrapper):
@@ -36,8 +36,8 @@ class _GradientModulation(OptimWrapper):
     #: Tells the training step to hand over the separate loss terms.
     needs_loss_terms = True
     modulator: BaseModulator
-    #: Scalars of the last step, left on their device: what the rule tells, and `grad_norm_<m>`, `grad_cos_<m>_<n>`
-    #: over all parameters, if they were measured.
+    #: Scalars of the last step, left on their device: what the rule reports, and `grad_norm_<m>`,
+    #: `grad_cos_<m>_<n>` over all parameters, if they were measured.
     statistics: dict[str, Tensor]
     #: Whether the next step measures norms and cosines, which takes gradients that not every rule needs.
     #: `ModulationLogHook` asks for it in the steps that it logs. Accumulated steps measure always.
@@ -63,7 +63,7 @@ class _GradientModulation(OptimWrapper):
             ValueError: If the wrapper runs with `static_graph`, or two modalities own the same entries.
         """
         if not self._names:
-            self._meet(model)
+            self._register_parameters(model)
         with ExitStack() as stack:
             no_sync: Any = getattr(model, 'no_sync', None)
             if no_sync is not None:
@@ -71,20 +71,17 @@ class _GradientModulation(OptimWrapper):
             stack.enter_context(super().optim_context(model))
             yield
 
-    def _meet(self, model: nn.Module) -> None:
-        """Learn names and owners of the parameters."""
+    def _register_parameters(self, model: nn.Module) -> None:
+        """Note names and owners of the parameters, once before the first forward pass."""
         if getattr(model, 'static_graph', False):
             raise ValueError(
                 f'{type(self).__name__} goes through the graph once per loss, which static_graph forbids; take '
                 'static_graph out of model_wrapper_cfg'
             )
-        # a compiled graph would give away, in the first backward pass, memory that the next one reads
+        # otherwise the first backward pass of a compiled graph would free memory that the next one reads
         functorch_config.donated_buffer = False
         core: nn.Module = getattr(model, 'module', model)
-        part: Any
-        for part in core.modules():
-            if hasattr(part, 'expects_repeats'):
-                part.expects_repeats = True
+        expect_repeats(core)
         self._pieces = owned_pieces(core)
         self._names = {id(parameter): name for name, parameter in core.named_parameters()}
 
@@ -96,7 +93,7 @@ class _GradientModulation(OptimWrapper):
         *,
         loss_terms: LossTerms | None = None,
     ) -> None:
-        """Take the gradients of one batch and, when it is time, step.
+        """Add the gradients of one batch and, once all batches of a step are there, update.
 
         Args:
             loss: Sum of all terms; used only where there are no separate terms.
@@ -125,7 +122,7 @@ class _GradientModulation(OptimWrapper):
     def accumulate_gradients(self, terms: LossTerms, total: Tensor | None = None) -> None:
         """Add gradients, counts and losses of a batch to those since the last step.
 
-        A rule that reads only what modalities own is spared work: the gradients of a modality's loss stop at those
+        A rule that reads only what modalities own costs less: the gradients of a modality's loss stop at those
         parameters, and one backward pass of all losses gives the plain sum for the others. The counts must be
         final for that, so it is not done where batches are accumulated.
 
@@ -142,6 +139,9 @@ class _GradientModulation(OptimWrapper):
             last = torch.stack(list(terms.main.values())).sum()
         else:
             last = torch.stack(list(terms.to_losses().values())).sum() if total is None else total
+        # A rule needs the gradient of every modality by itself, and a backward pass gives the gradient of one
+        # scalar: hence M + 1 passes through one graph. Sums and counts are added up separately and divided in the
+        # end, because a mean of the means of several batches or processes would weight their samples unequally.
         losses = [*(summed for summed, _ in terms.per_modality.values()), self.scale_loss(last)]
         for index, loss in enumerate(losses):
             keep, scaled, parameters = index < len(modalities), self._scaled(loss), sums.parameters_of(index)

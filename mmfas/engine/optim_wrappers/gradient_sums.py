@@ -43,7 +43,9 @@ class GradientSums:
         self.rows = torch.empty(num, num_read if self.is_total else layout.num_entries, **kind)
         # made when its gradient is there: the graph is gone then, and the peak of memory with it
         self.main = torch.empty(0, **kind)
-        self.losses, self.counts, self.confidence = torch.zeros(3, num, **kind)
+        self.losses = torch.zeros(num, **kind)
+        self.counts = torch.zeros(num, **kind)
+        self.confidence = torch.zeros(num, **kind)
         self.layout = layout
         self.modalities = tuple(modalities)
         self.num_read = num_read
@@ -60,6 +62,8 @@ class GradientSums:
         """Add the gradients of one loss, one for each of `parameters_of`, to its row."""
         for number, grad in enumerate(grads):
             self.is_used[number] |= grad is not None
+        # The first batch is written straight into its row: with a single batch per step, the usual case, a buffer
+        # of the size of all parameters and one pass through it are saved.
         is_first = self.num_batches == 0
         if is_first and index == len(self.modalities):
             self.main = self.rows.new_empty(self.layout.num_entries)
@@ -80,9 +84,9 @@ class GradientSums:
         self.losses += totals
         self.counts += counts
         if terms.confidence:
-            # Weighted with the counts: a batch without a modality says nothing about the trust in it.
-            trust = torch.stack([terms.confidence[name] for name in self.modalities])
-            self.confidence += trust.detach() * counts
+            # Weighted with the counts: a batch without a modality says nothing about the confidence in it.
+            means = torch.stack([terms.confidence[name] for name in self.modalities])
+            self.confidence += means.detach() * counts
             self.has_confidence = True
 
     def reduce(self) -> list[bool]:
@@ -90,6 +94,7 @@ class GradientSums:
         if get_world_size() == 1:
             return self.is_used
         used = self.main.new_tensor(self.is_used)
+        # One message instead of six: the latency of a message outweighs the small tensors at the end.
         parts = [self.rows.view(-1), self.main, self.losses, self.counts, self.confidence, used]
         packed = torch.cat(parts)
         all_reduce(packed)
@@ -104,9 +109,13 @@ class GradientSums:
         Returns:
             What the rule is given, and a gradient (P,) that is final where the rule reads nothing: the plain sum.
         """
-        share = self.counts.clamp(min=1)
-        rows, main = self.rows.div_(share[:, None]), self.main.div_(get_world_size())
+        counts = self.counts.clamp(min=1)
+        rows, main = self.rows.div_(counts[:, None]), self.main.div_(get_world_size())
         head, tail = slice(0, self.num_read), slice(self.num_read, None)
+        # The caller adds `main` to what the rule returns. With `is_total` the last pass was of all losses
+        # together, so the part of the modalities is taken off again where the rule works, and stays where it reads
+        # nothing: the plain sum. Without, `main` is of the main losses alone and the rows are added where the rule
+        # reads nothing.
         if self.is_total:
             main[head] -= rows.sum(0)
         elif self.num_read < len(main):
@@ -116,9 +125,9 @@ class GradientSums:
             modalities=self.modalities,
             rows=rows[:, head],
             main=main[head],
-            losses=self.losses / share,
+            losses=self.losses / counts,
             counts=self.counts,
-            confidence=self.confidence / share if self.has_confidence else None,
+            confidence=self.confidence / counts if self.has_confidence else None,
             segments=self.layout.segments,
             slices=self.layout.slices[:count],
             names=self.layout.names[:count],

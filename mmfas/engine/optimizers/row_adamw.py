@@ -23,16 +23,16 @@ class RowAdamW(torch.optim.AdamW):
     ones; a model with tables of experts (`experts.sparse_gradients=True`) has both. The cost of a sparse step is
     that of the rows read, whatever the number of rows E.
 
-    A row that is not read keeps value and moments, where AdamW would let its moments fade, move it by what is left
-    of them, and decay it. The steps of the bias correction are those of the whole table, as in SparseAdam. Where
-    every step reads every row, the two are equal.
+    A row that is not read keeps its value and moments, whereas AdamW would decay its moments, move it by what is
+    left of them, and apply weight decay. Bias correction counts the steps of the whole table, as in SparseAdam.
+    If every step reads every row, the two are equal.
 
     Args:
         params: Parameters or groups of them.
         lr: Rate.
         betas: Decay of the two moments.
         eps: Added to the root of the second moment.
-        weight_decay: Share of a value that a step takes away, times the rate; of rows that are read.
+        weight_decay: Decoupled weight decay as in AdamW, for the rows that are read.
         fused: Update dense gradients in one kernel, see `torch.optim.AdamW`.
 
     >>> table = nn.Parameter(torch.zeros(4, 2))
@@ -59,7 +59,7 @@ class RowAdamW(torch.optim.AdamW):
         """Update all parameters that have a gradient.
 
         Args:
-            closure: Computes the loss and its gradients anew, as in torch.
+            closure: Computes the loss and its gradients again, as in torch.
 
         Returns:
             What the closure returned; None without one.

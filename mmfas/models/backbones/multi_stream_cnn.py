@@ -54,14 +54,14 @@ class MultiStreamCNN(BaseTrunk):
 
     Args:
         cnn: Config of the network, such as `dict(type='mmpretrain.ResNet', depth=18)`. Networks whose stages
-            cannot be told apart run as a single block.
+            cannot be separated run as a single block.
         modalities: Modalities of the streams.
         frozen: Parts that are not trained: `'stem'`, `'blocks'`, `'blocks:0-2'` (both ends), `'all'`.
         pretrained: File of weights, of mmpretrain or an mmfas model; read by `init_weights`.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
-        ValueError: If an argument of `cnn` is governed by one of the trunk, or the network yields no feature map.
+        ValueError: If `cnn` sets what the trunk has an argument for, or the network does not yield a feature map.
     """
 
     def __init__(
@@ -160,9 +160,8 @@ class MultiStreamCNN(BaseTrunk):
 
 def _stem_of(cnn: nn.Module) -> list[nn.Module]:
     """Return what mmpretrain's residual and mobile networks run before their stages, in order."""
-    if getattr(cnn, 'deep_stem', False):
-        return [cnn.stem, cnn.maxpool]
-    return [getattr(cnn, name) for name in ('conv1', 'norm1', 'relu', 'maxpool') if hasattr(cnn, name)]
+    names = ('stem', 'maxpool') if getattr(cnn, 'deep_stem', False) else ('conv1', 'norm1', 'relu', 'maxpool')
+    return [getattr(cnn, name) for name in names if hasattr(cnn, name)]
 
 
 def _stages_of(cnn: nn.Module) -> list[nn.Module]:

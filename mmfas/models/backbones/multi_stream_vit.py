@@ -18,7 +18,7 @@ from mmfas.registry import BACKBONES, MODELS
 from mmfas.structures import MODALITIES
 
 POOLINGS = {'cls': 'cls_token', 'mean': 'avg_featmap'}
-#: Keys of an architecture of one's own.
+#: Keys of a custom architecture.
 ARCH_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 
 
@@ -44,8 +44,8 @@ class MultiStreamViT(BaseTrunk):
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
-        ValueError: If an argument of `vit` is governed by one of the trunk, its `arch` cannot be built, or an
-            option is unknown.
+        ValueError: If `vit` sets what the trunk has an argument for, its `arch` cannot be built, or an option is
+            unknown.
 
     Differs from mmpretrain: freezing is per part and holds after `.train()`; `frozen_stages` and `out_type` are
     refused; the embeddings live in `embedding`, stacked over modalities.
@@ -197,7 +197,7 @@ def _build_vit(vit: Mapping[str, Any], pooling: str) -> Any:
 
 
 def _check_arch(arch: Any) -> None:
-    """Refuse keys of a custom architecture that mmpretrain would ignore, and heads that do not share the width."""
+    """Refuse keys of a custom architecture that mmpretrain would ignore, and a width the heads do not divide."""
     if not isinstance(arch, Mapping):
         return
     unknown = sorted(set(arch) - set(ARCH_KEYS))
@@ -205,4 +205,4 @@ def _check_arch(arch: Any) -> None:
         raise ValueError(f'`vit.arch` may hold {ARCH_KEYS}, but got {unknown}')
     dims, heads = arch.get('embed_dims', 0), arch.get('num_heads', 1)
     if heads < 1 or dims % heads:
-        raise ValueError(f'`vit.arch`: embed_dims {dims} is no multiple of num_heads {heads}')
+        raise ValueError(f'`vit.arch`: embed_dims {dims} is not a multiple of num_heads {heads}')

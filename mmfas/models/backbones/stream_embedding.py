@@ -1,4 +1,4 @@
-"""Pieces of a vision transformer that serves several streams at once: embedding and block views.
+"""Patch, class and position embedding of a vision transformer that serves several streams at once.
 
 Legend: M modalities, G groups of embeddings (M where each modality has its own, else 1), B batch, L tokens,
 C token width, h x w patch grid.
@@ -59,7 +59,11 @@ class StreamEmbedding(nn.Module):
 
     def owned(self) -> list[nn.Parameter]:
         """Return the stacked parameters of which modality m owns slice m."""
-        named = {'patch': [self.patch_weight, self.patch_bias], 'cls': [self.cls_token], 'pos': [self.pos_embed]}
+        named: dict[str, list[nn.Parameter | None]] = {
+            'patch': [self.patch_weight, self.patch_bias],
+            'cls': [self.cls_token],
+            'pos': [self.pos_embed],
+        }
         return [p for name in EMBEDDINGS if name in self.per_modality for p in named[name] if p is not None]
 
     def grid(self, image_size: Sequence[int]) -> tuple[int, int]:
@@ -137,7 +141,7 @@ def resize_positions(
         positions: Embeddings (G, num_prefix + rows * columns, C).
         source: Rows and columns they were made for.
         target: Rows and columns wanted.
-        num_prefix: Leading positions that belong to no patch and are kept.
+        num_prefix: Leading positions that do not belong to a patch; they are kept.
         mode: Interpolation, as in `torch.nn.functional.interpolate`.
 
     Returns:

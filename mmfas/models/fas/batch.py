@@ -22,7 +22,7 @@ def stack_inputs(inputs: Mapping[str, Tensor], modalities: tuple[str, ...]) -> t
         Images (M, B, 3, H, W) and mask (B, M).
 
     Raises:
-        KeyError: If a modality is missing or a key is no modality.
+        KeyError: If a modality is missing or a key is not a modality.
         ValueError: If shapes disagree.
     """
     unknown = sorted(set(inputs) - {*MODALITIES, 'present'})

@@ -15,9 +15,9 @@ from mmfas.registry import MODEL_WRAPPERS
 
 @MODEL_WRAPPERS.register_module()
 class FASDistributedDataParallel(MMDistributedDataParallel):
-    """Data-parallel wrapper that hands loss terms to optimizer wrappers which ask for them.
+    """Data-parallel wrapper that hands loss terms to optimizer wrappers that need them.
 
-    Differs from mmengine's: buffers are not broadcast unless asked, `device_ids` are dropped on a CPU (torch
+    Differs from mmengine's: buffers are not broadcast by default, `device_ids` are dropped on a CPU (torch
     refuses them there, mmengine always gives them).
 
     Args:
@@ -26,7 +26,7 @@ class FASDistributedDataParallel(MMDistributedDataParallel):
         **kwargs: Arguments of torch's DistributedDataParallel.
 
     Raises:
-        ValueError: If `detect_anomalous_params` is asked, which this training step does not do.
+        ValueError: If `detect_anomalous_params` is set, which this training step does not support.
     """
 
     def __init__(self, module: MultiModalFAS, *, broadcast_buffers: bool = False, **kwargs: Any) -> None:

@@ -153,7 +153,7 @@ class MultiModalFAS(BaseModel):
             ValueError: If a sample has no modality at all.
         """
         logits = self.head(self.extract_feat(inputs))
-        # half precision has three digits: too few to rank scores
+        # half precision has about three digits: too few to rank scores
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         present = inputs.get('present', torch.ones_like(logits, dtype=torch.bool))
         # one transfer for the whole batch: reading values one by one would stop the device each time

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def fas_train_step(
-    wrapper: nn.Module, core: BaseModel, data: dict[str, Any], optim_wrapper: OptimWrapper
+    wrapper: BaseModel | MMDistributedDataParallel,
+    core: BaseModel,
+    data: dict[str, Any],
+    optim_wrapper: OptimWrapper,
 ) -> dict[str, Tensor]:
     """Run one step of training.
 

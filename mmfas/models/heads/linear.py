@@ -1,4 +1,4 @@
-"""A linear classifier on the joint feature and, where asked, one on each modality's."""
+"""A linear classifier on the joint feature and, optionally, one on that of each modality."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class LinearFASHead(BaseFASHead):
         loss_weight: Factor of the joint loss.
         modality_loss_weight: Factor of every modality's loss; 0 for none.
         shared_classifier: One classifier for all modalities instead of one each.
-        dropout: Share of the joint feature dropped while training, in [0, 1).
+        dropout: Dropout probability on the joint feature, in [0, 1).
         spec: What the neck yields; the model gives it.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
-        ValueError: If per-modality losses are asked of a neck without per-modality features.
+        ValueError: If per-modality losses are requested, but the neck has no per-modality features.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class LinearFASHead(BaseFASHead):
         """Compute the logits of each modality (M, B, 2), or None if the head has no classifiers for them."""
         if self.modality_classifier is None:
             return None
-        return self.modality_classifier(features.per_modality)
+        return self.modality_classifier(features.require_per_modality())
 
     def loss_terms(
         self, features: FusedFeatures, targets: Tensor, present: Tensor, *, domain: Tensor | None = None

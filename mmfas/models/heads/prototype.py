@@ -33,7 +33,7 @@ def single_side_prototypical_loss(
         prototypes: Prototypes (M, K, C).
         targets: Class numbers (B,) in [0, K).
         seen: Boolean mask (M, K): other classes take no part, except in the rows of samples that are of such a
-            class, whose loss means nothing. None for all.
+            class, whose loss must not be used. None for all.
 
     Returns:
         Losses (M, B).
@@ -60,7 +60,7 @@ class PrototypeHead(BaseFASHead):
     Differs from the released code: a class that was never seen takes no part (`mask_unseen`).
 
     Args:
-        domains: Names of the domains that training samples may come from; others may stand there too.
+        domains: Names of the domains that training samples may come from; more may be listed.
         loss: Config of the loss of the joint logits, or the loss; cross entropy if None.
         loss_weight: Factor of the joint loss.
         prototype_weight: Factor lambda of every modality's SSP loss.
@@ -134,7 +134,9 @@ class PrototypeHead(BaseFASHead):
         """
         main = {'cls': self.loss_weight * self.loss(self(features), targets).mean()}
         classes = self.classes_of(targets, domain)
-        losses = single_side_prototypical_loss(features.per_modality, self.prototypes, classes, self.seen)
+        losses = single_side_prototypical_loss(
+            features.require_per_modality(), self.prototypes, classes, self.seen
+        )
         counted = present & self.seen[:, classes].t()
         per_modality = sum_and_count(self.prototype_weight * losses, counted, self.modalities)
         return LossTerms(main, per_modality, self.confidence_terms(features, counted))
@@ -186,11 +188,11 @@ class PrototypeHead(BaseFASHead):
         """
         member = functional.one_hot(self.classes_of(targets, domain), self.seen.shape[1])
         weight = (member * present.t()[..., None]).double()  # (M, B, K)
-        return weight.transpose(1, 2) @ features.per_modality.double(), weight.sum(1)
+        return weight.transpose(1, 2) @ features.require_per_modality().double(), weight.sum(1)
 
     @torch.no_grad()
     def forget_prototypes(self) -> None:
-        """Start anew: no class was seen. Loaded weights may bring prototypes of classes that these data lack."""
+        """Start over: no class was seen. Loaded weights may hold prototypes of classes that these data lack."""
         self.prototypes.zero_()
         self.seen.zero_()
 
@@ -203,7 +205,7 @@ class PrototypeHead(BaseFASHead):
         Args:
             sums: Sums of the features (M, K, C), over all processes.
             counts: Numbers of samples (M, K), over all processes.
-            momentum: Share of the old prototypes that were seen, in [0, 1].
+            momentum: Weight of the old prototypes, where their class was seen before, in [0, 1].
         """
         found = counts > 0 if self.mask_unseen else torch.ones_like(self.seen)
         mean = sums / counts.clamp(min=1)[..., None]

@@ -24,16 +24,16 @@ MMDA_PROMPTS = Path(__file__).with_name('mmda_prompts.yml')
 class TextAnchors(BaseModule):
     """Anchors of both classes (K, C), the spoof anchors first.
 
-    They are encoded once and for all: `embeddings` is a buffer and travels with the checkpoint; no text tower is
-    there. With `train_text` it is, and encodes the prompts whenever the anchors are asked for: in every step of
-    training, never for a score.
+    They are encoded once and for all: `embeddings` is a buffer and travels with the checkpoint; there is no text
+    tower. With `train_text` there is one, which encodes the prompts whenever the anchors are needed: in every step
+    of training, never for a score.
 
     Args:
         dims: Width C.
         num_anchors: Number of spoof and of live anchors.
         file: File of `mmfas encode_prompts`, read by `init_weights`. None for directions drawn at random, which
-            mean nothing: a stand-in where there is no text tower of that width.
-        seed: Of the random directions.
+            have no meaning: a placeholder where there is no text tower of that width.
+        seed: Seed of the random directions.
         train_text: Train the text tower of CLIP with the rest, as the released code does.
         text_tower: With `train_text`: `pretrained`, a file with a whole CLIP in the names of OpenAI, read by
             `init_weights` (random weights without); `prompts`, a file for `read_prompts` (those of MMDA without);
@@ -86,7 +86,8 @@ class TextAnchors(BaseModule):
         """Read the file of anchors or the weights of the text tower, if there is one.
 
         Raises:
-            ValueError: If it is none, or holds other numbers of anchors or another width; the message names both.
+            ValueError: If the file does not hold anchors, or their number or width is another; the message names
+                both.
         """
         super().init_weights()
         from mmfas.utils.checkpoint import load_checkpoint, load_weights

@@ -26,11 +26,11 @@ class TextTower(nn.Module):
     Args:
         prompts: Texts, K of them.
         arch: Name of a model of open_clip; OpenAI's weights want a `quickgelu` one. Or `embed_dim` (the width C)
-            and any of `context_length`, `width`, `heads`, `layers` for a tower of one's own.
+            and any of `context_length`, `width`, `heads`, `layers` for a custom tower.
 
     Raises:
         ModuleNotFoundError: If open_clip is not installed.
-        ValueError: If open_clip has no such model, or its tower is none of CLIP's kind.
+        ValueError: If open_clip has no such model, or its tower is not of CLIP's kind.
     """
 
     tokens: Tensor
@@ -104,7 +104,7 @@ def _options(arch: str | Mapping[str, Any], open_clip: Any) -> dict[str, Any]:
     }
     if text:
         raise ValueError(
-            f'the text tower of {arch!r} is none of the kind of CLIP (it has {sorted(text)}); take one such as '
+            f'the text tower of {arch!r} is not of the kind of CLIP (it has {sorted(text)}); take one such as '
             f'{CLIP_ARCH!r}'
         )
     layer = open_clip.transformer.QuickGELU if config.get('quick_gelu') else nn.GELU
@@ -112,7 +112,7 @@ def _options(arch: str | Mapping[str, Any], open_clip: Any) -> dict[str, Any]:
 
 
 def _own_config(arch: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay the options of a tower of one's own out as open_clip's config."""
+    """Write the options of a custom tower as open_clip's config."""
     if 'embed_dim' not in arch:
         raise ValueError(f'a text tower of your own needs embed_dim, but got {sorted(arch)}')
     sizes = {name: value for name, value in arch.items() if name != 'embed_dim'}

@@ -114,13 +114,14 @@ class UDSA(nn.Module):
     """Dual-space adaptation in a U (MMDA, arXiv 2505.09484).
 
     Down: `v_l = Adapt_l(v_(l-1))` for l = 1..d, image and anchors through the same blocks. Up, images only:
-    `v'_d = v_d`, `v'_(l-1) = Remap_l(v'_l) + v_(l-1)`. Released is `Remap_l(v_l) + v_(l-1)` (`up='parallel'`):
-    then v'_0 depends on Adapt_1 and Remap_1 alone, and the other levels help only while training.
+    `v'_d = v_d`, `v'_(l-1) = Remap_l(v'_l) + v_(l-1)`. The released code computes `Remap_l(v_l) + v_(l-1)`
+    (`up='parallel'`): then v'_0 depends on Adapt_1 and Remap_1 alone, and the other levels matter in training
+    only.
 
-    A released block adds its input twice and so doubles it at least. That is harmless in parallel, where v'_0 is
-    about 5 v_0. In one chain v'_0 would be about 4^d v_0: at d = 7 a block would change its input by one part in
-    thousands, and the router of the classifier, which has no norm before it, would answer with one expert alone,
-    to many samples a constant one. Here a block adds its input once; v'_0 is then about (d + 1) v_0.
+    A released block adds its input twice, which at least doubles it. That is harmless in parallel, where v'_0 is
+    about 5 v_0. In a chain v'_0 would be about 4^d v_0: at d = 7 a block would change its input by one part in
+    thousands, and the router of the classifier, which has no norm before it, would collapse onto a single expert,
+    often a constant one. Here a block adds its input once; v'_0 is then about (d + 1) v_0.
 
     Args:
         dims: Width C.

@@ -1,4 +1,4 @@
-"""Layers that two methods share."""
+"""Layers that methods are made of; none knows of a neck or a head."""
 
 from mmfas.models.layers.activations import quick_gelu
 from mmfas.models.layers.attention import attention

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention that also is fast for short sequences on a CPU.
+"""Scaled dot-product attention that is also fast for short sequences on a CPU.
 
 Legend: L queries, S keys, E width of a head.
 """
@@ -26,7 +26,7 @@ def attention(
         key: Keys (..., S, E).
         value: Values (..., S, E).
         mask: Boolean mask that broadcasts to (..., L, S), True where a key may be attended to.
-        dropout: Share of the weights that is dropped, in [0, 1).
+        dropout: Dropout probability on the weights, in [0, 1).
 
     Returns:
         What is attended to (..., L, E).

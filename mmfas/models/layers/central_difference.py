@@ -17,7 +17,7 @@ def central_difference_kernel(weight: Tensor, theta: float) -> Tensor:
 
     Args:
         weight: Kernels (..., k, k), k odd.
-        theta: Share of the difference term, in [0, 1]; 0 is the plain convolution.
+        theta: Weight of the difference term, in [0, 1]; 0 is the plain convolution.
 
     Returns:
         Kernels (..., k, k) with `theta * sum(weight)` taken from the centre.
@@ -39,7 +39,7 @@ class CentralDifferenceConv(nn.Module):
         out_channels: Channels of the output of one copy.
         num_copies: Number A of convolutions; copy a owns slice a of `weight` (A, out, in, k, k).
         kernel_size: Side k of the kernel, odd.
-        theta: Share of the difference term, in [0, 1].
+        theta: Weight of the difference term, in [0, 1].
 
     >>> CentralDifferenceConv(4, 4, num_copies=3)(torch.zeros(3, 2, 4, 5, 5)).shape
     torch.Size([3, 2, 4, 5, 5])

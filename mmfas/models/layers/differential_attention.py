@@ -1,4 +1,4 @@
-"""Attention minus attention: what the reference attends to as well is taken for noise.
+"""Attention minus attention: what the reference attends to as well counts as noise.
 
 Legend: B batch, L tokens, C width, A heads, R references.
 """
@@ -38,12 +38,12 @@ class DifferentialAttention(nn.Module):
     Eq. 2: `exp(q1 . k1) - exp(q2 . k2) + lambda_0`, `lambda_0 = 0.784`.
 
     Differs from the paper, as released: the reference has projections of its own (`shared_projections`). With
-    shared ones, a sample that is its own reference has twice the same map.
+    shared ones, a sample that is its own reference has the same map twice.
 
     Args:
         dims: Width C.
         num_heads: Number A of heads; divides C.
-        dropout: Share of either map dropped while training, in [0, 1).
+        dropout: Dropout probability on either map, in [0, 1).
         fixed_lambda: Value of lambda that is not learned, or None.
         shared_projections: Use one projection for sample and reference.
 

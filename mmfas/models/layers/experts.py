@@ -22,7 +22,7 @@ class Routed(NamedTuple):
     Args:
         out: Result (*, C).
         logits: Logits of the router (*, E); `router_loss` wants them.
-        gates: Share of each expert in the result (*, E); two at most are not zero.
+        gates: Weight of each expert in the result (*, E); two at most are not zero.
     """
 
     out: Tensor
@@ -33,8 +33,8 @@ class Routed(NamedTuple):
 class GatedExperts(nn.Module):
     """F feed-forward experts side by side: `W2 (v * gelu(g) * s) + b2` with `v, g = W1 rms_norm(x) + b1`.
 
-    All experts see all rows, as three matrix products: that is cheaper than to sort the rows by expert, and needs
-    no answer of the device. Weights are stacked: expert f owns slice f.
+    All experts see all rows, as three matrix products: that is cheaper than sorting the rows by expert, and needs
+    no device-to-host sync. Weights are stacked: expert f owns slice f.
 
     Args:
         num_experts: Number F of experts.
@@ -56,16 +56,16 @@ class GatedExperts(nn.Module):
         rows = functional.rms_norm(x, x.shape[-1:], eps=1e-6) * self.norm_weight[:, None]  # (F, N, C)
         value, gate = self.expand(rows).chunk(2, dim=-1)
         hidden = value * functional.gelu(gate) * self.scale[:, None] * gates.t()[..., None]  # (F, N, H)
-        # one product that sums over the experts as well would have to copy the weights: dearer than a few rows
-        return (hidden @ self.contract.weight.transpose(1, 2)).sum(0) + gates @ self.contract.bias
+        # one product that sums over the experts as well would copy the weights: more expensive than a few rows
+        return (hidden @ self.contract.weight.transpose(1, 2)).sum(0) + gates @ self.contract.required_bias
 
 
 class ExpertMixture(nn.Module):
-    """Route every row to two of E experts; constant experts answer the same to everything.
+    """Route every row to two of E experts; the output of constant experts does not depend on the row.
 
     The router of ST-MoE (arXiv 2202.08906) as MMDA (arXiv 2505.09484) uses it: `g = softmax(W x)`, the two
-    largest, scaled to sum 1, `y = g_1 E_1(x) + g_2 E_2(x)`. Nothing is dropped for want of capacity, and no row
-    depends on another.
+    largest, scaled to sum 1, `y = g_1 E_1(x) + g_2 E_2(x)`. There is no capacity limit that drops rows, and no
+    row depends on another.
 
     Differs from the released code, each by an argument: the second expert is always kept (`sampled_second`), the
     balance loss is taken over the batch (`balance_per_sample`).
@@ -76,7 +76,7 @@ class ExpertMixture(nn.Module):
         num_constant: Number K of constant experts; F + K is at least 2.
         sampled_second: Keep the second expert with probability `min(1, g_2 / 0.2)` only, at test too.
         balance_per_sample: Take the balance loss over the tokens of each sample alone; with one token per sample
-            it then asks for flat gates, not for balance.
+            it then rewards uniform gates, not balance.
         balance_weight: Factor of the balance loss.
         z_weight: Factor of the loss on the size of the logits.
 
@@ -123,7 +123,7 @@ class ExpertMixture(nn.Module):
         return Routed(*(value.unflatten(0, x.shape[:-1]) for value in (out, logits, gates)))
 
     def _gates(self, logits: Tensor) -> Tensor:
-        """Turn logits (N, E) into shares (N, E) of two experts."""
+        """Turn logits (N, E) into the weights (N, E) of two experts."""
         chances, chosen = logits.softmax(-1).topk(2, dim=-1)
         chances = chances / chances.sum(-1, keepdim=True)
         if self.sampled_second:
@@ -139,14 +139,14 @@ class ExpertMixture(nn.Module):
             valid: Boolean mask (B, L) of the tokens that count, at least one; None for all.
 
         Returns:
-            `balance_weight * E^2 mean_e(f_e p_e) + z_weight * mean(logsumexp^2)`, scalar: f_e is the share of
-            tokens whose first choice is e, p_e the mean chance of e.
+            `balance_weight * E^2 mean_e(f_e p_e) + z_weight * mean(logsumexp^2)`, scalar: f_e is the
+            fraction of tokens whose first choice is e, p_e the mean probability of e.
         """
         weight = logits.new_ones(logits.shape[:-1]) if valid is None else valid.to(logits.dtype)
         z_loss = logit_size(logits, weight)
         chances, first = logits.softmax(-1), functional.one_hot(logits.argmax(-1), logits.shape[-1])
         if not self.balance_per_sample:
             chances, first, weight = chances.flatten(0, 1)[None], first.flatten(0, 1)[None], weight.flatten()[None]
-        share = (weight / weight.sum(1, keepdim=True).clamp(min=1))[..., None]
-        balance = switch_balance((first * share).sum(1), (chances * share).sum(1))
+        part = (weight / weight.sum(1, keepdim=True).clamp(min=1))[..., None]
+        balance = switch_balance((first * part).sum(1), (chances * part).sum(1))
         return self.balance_weight * balance + self.z_weight * z_loss

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmcv.cnn.bricks.wrappers import Linear
@@ -12,9 +12,9 @@ from torch.nn import functional
 
 
 class RepeatableGELU(nn.GELU):
-    """GELU that knows whether several backward passes are to come; `feed_forward` asks it."""
+    """GELU that says to `feed_forward` whether several backward passes are to come; a `RepeatAware` layer."""
 
-    expects_repeats = False
+    expects_repeats: bool = False
 
     @classmethod
     def replace_in(cls, module: nn.Module) -> None:
@@ -24,20 +24,13 @@ class RepeatableGELU(nn.GELU):
                 if type(child) is nn.GELU:
                     setattr(parent, name, cls(child.approximate))
 
-    @classmethod
-    def set_in(cls, module: nn.Module, *, expects_repeats: bool) -> None:
-        """Say for all of these activations below a module whether several backward passes are to come."""
-        for child in module.modules():
-            if isinstance(child, cls):
-                child.expects_repeats = expects_repeats
-
 
 def feed_forward(layers: nn.Sequential, x: Tensor) -> Tensor:
     """Run the layers of mmcv's `FFN` without its identity: `layers(x)`, value for value and gradient for gradient.
 
     Where several backward passes are to come, the forward pass keeps the slope of the GELU instead of its input,
-    and each backward pass multiplies by it in place. These are the widest tensors of the network, so on a CPU
-    their way through memory is what counts. It is done in single precision only, and leaves no second derivative.
+    and each backward pass multiplies by it in place. These are the widest tensors of the network, so on a CPU the
+    time goes into moving them through memory. It is done in float32 only, and does not support second derivatives.
 
     Args:
         layers: Two linear layers, the first followed by activation and dropout.
@@ -46,21 +39,33 @@ def feed_forward(layers: nn.Sequential, x: Tensor) -> Tensor:
     Returns:
         Tokens (..., C).
     """
-    if len(layers) < 2 or not _is_repeated(layers[0], layers[1], x):
+    parts = _repeated_parts(layers, x)
+    if parts is None:
         return layers(x)
-    (up, act, _), down = layers[0], layers[1]
-    return layers[2:](_GELULinear.apply(up(x), down.weight, down.bias, act.approximate))
+    return layers[2:](_GELULinear.apply(parts.up(x), parts.down.weight, parts.down.bias, parts.act.approximate))
 
 
-def _is_repeated(first: nn.Module, down: nn.Module, x: Tensor) -> bool:
-    """Tell whether the slope is to be kept: the layers are those known, and several backward passes will come."""
-    if not isinstance(first, nn.Sequential) or len(first) != 3 or not torch.is_grad_enabled():
-        return False
-    act, drop = first[1], first[2]
-    if not isinstance(act, RepeatableGELU) or not act.expects_repeats or type(down) not in (nn.Linear, Linear):
-        return False
+class _Parts(NamedTuple):
+    """The layers between which the slope is kept."""
+
+    up: nn.Module
+    act: RepeatableGELU
+    down: nn.Linear
+
+
+def _repeated_parts(layers: nn.Sequential, x: Tensor) -> _Parts | None:
+    """Return the layers if they are those known and several backward passes will come, else None."""
+    if len(layers) < 2 or not isinstance(layers[0], nn.Sequential) or len(layers[0]) != 3:
+        return None
+    (up, act, drop), down = list(layers[0]), layers[1]
+    if not isinstance(act, RepeatableGELU) or not act.expects_repeats or not torch.is_grad_enabled():
+        return None
+    # subclasses, such as those of parameter-efficient training, may compute something else
+    if not isinstance(down, nn.Linear) or type(down) not in (nn.Linear, Linear):
+        return None
     is_single = x.device.type == 'cpu' and x.dtype == torch.float32 and not torch.is_autocast_enabled('cpu')
-    return is_single and isinstance(drop, nn.Dropout) and not (drop.training and drop.p > 0)
+    drops = not isinstance(drop, nn.Dropout) or (drop.training and drop.p > 0)
+    return _Parts(up, act, down) if is_single and not drops else None
 
 
 class _GELULinear(torch.autograd.Function):
@@ -79,7 +84,7 @@ class _GELULinear(torch.autograd.Function):
         slope, weight, hidden = ctx.saved_tensors
         of_x, of_weight, of_bias, _ = ctx.needs_input_grad
         rows = gradient.reshape(-1, gradient.shape[-1])
-        # the product is nobody else's, so it may be overwritten
+        # nothing else holds the product, so it may be overwritten
         d_x = torch.mm(rows, weight).view_as(slope).mul_(slope) if of_x else None
         d_weight = torch.mm(rows.t(), hidden.reshape(-1, hidden.shape[-1])) if of_weight else None
         return d_x, d_weight, rows.sum(0) if of_bias else None, None

@@ -47,7 +47,7 @@ class ProductKeyRouter(nn.Module):
         key_dims: Width d of a half key.
 
     Raises:
-        ValueError: If the number of experts is no square, or a number does not fit.
+        ValueError: If the number of experts is not a square, or a number does not fit.
 
     >>> ProductKeyRouter(6, num_experts=16, num_heads=2, top_k=3, key_dims=4)(torch.zeros(5, 6)).index.shape
     torch.Size([5, 2, 3])
@@ -176,8 +176,8 @@ def balance_loss(routing: Routing) -> Tensor:
     """Compute how unevenly the keys are used: 1 if all alike, K if always the same one.
 
     The load-balance loss of "Switch Transformers" (arXiv 2101.03961), Eq. 4-6, of the keys of each half instead of
-    the experts, so that its cost grows with K: `K sum_k f_k P_k`, with f_k the share of choices that fell on key k
-    and P_k the mean of its softmax over the rows; averaged over halves and heads.
+    the experts, so that its cost grows with K: `K sum_k f_k P_k`, with f_k the fraction of choices that fell on
+    key k and P_k the mean of its softmax over the rows; averaged over halves and heads.
 
     Args:
         routing: Routing of all rows.
@@ -231,10 +231,10 @@ def usage_entropy(counts: Tensor) -> Tensor:
         counts: Counts (..., E), at least one above zero, E at least 2.
 
     Returns:
-        Entropy of the shares divided by log E, in [0, 1]; (...).
+        Entropy of the relative frequencies divided by log E, in [0, 1]; (...).
 
     >>> usage_entropy(torch.tensor([[1.0, 1, 1, 1], [5, 0, 0, 0]])).tolist()
     [1.0, 0.0]
     """
-    shares = counts.double() / counts.sum(-1, keepdim=True)
-    return torch.special.entr(shares).sum(-1) / math.log(counts.shape[-1])
+    frequencies = counts.double() / counts.sum(-1, keepdim=True)
+    return torch.special.entr(frequencies).sum(-1) / math.log(counts.shape[-1])

@@ -1,4 +1,4 @@
-"""What every router of experts may be charged for: choosing unevenly, and logits that grow.
+"""Losses that any router of experts can be given: one on uneven use, one on the size of its logits.
 
 Legend: E choices, * any leading dimensions.
 """
@@ -12,8 +12,8 @@ def switch_balance(used: Tensor, chances: Tensor) -> Tensor:
     """Compute the load-balance loss of "Switch Transformers" (arXiv 2101.03961), Eq. 4-6: `E sum_e f_e P_e`.
 
     Args:
-        used: Share f_e of the choices that fell on e (*, E), without gradient.
-        chances: Mean chance P_e of e (*, E).
+        used: Fraction f_e of the choices that fell on e (*, E), without gradient.
+        chances: Mean probability P_e of e (*, E).
 
     Returns:
         Mean over the leading dimensions, scalar: 1 if all are used alike, E if always the same one.

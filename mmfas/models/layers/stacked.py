@@ -34,6 +34,13 @@ class StackedLinear(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
+    @property
+    def required_bias(self) -> nn.Parameter:
+        """The bias (A, out), for code that is written for layers with one."""
+        if self.bias is None:
+            raise ValueError('these layers were made without a bias')
+        return self.bias
+
     def zero_(self) -> StackedLinear:
         """Set weights and bias to zero, so that a residual branch starts as nothing."""
         for parameter in self.parameters():

@@ -1,4 +1,4 @@
-"""How far a token can be trusted: its spread under dropout (MMDG, arXiv 2402.19298)."""
+"""Confidence in a token: how little it varies under dropout (MMDG, arXiv 2402.19298)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import torch
 from torch import Tensor, nn
 
 MODES = ('closed_form', 'sampled')
-
-
 SPREADS = ('std', 'variance')
 
 
-class Uncertainty(nn.Module):
-    """How far tokens are trusted: `exp(-rate * spread)` under dropout, 1 for sure and near 0 for unsure ones.
+class TokenConfidence(nn.Module):
+    """Confidence in tokens: `exp(-rate * spread)` under dropout, 1 for sure and near 0 for unsure ones.
 
     From MMDG (arXiv 2402.19298), uncertainty estimation module: the spread of `num_samples` dropped-out copies of
     an activation x. Dropout scales what it keeps by 1 / (1 - p), so in expectation the variance is
@@ -23,14 +21,14 @@ class Uncertainty(nn.Module):
     The two modes are different estimators. `'sampled'` has the distribution of the released code: with k of n
     copies kept, the unbiased variance of the copies is `x^2 k (n - k) / ((1 - p)^2 n (n - 1))`, so one binomial
     number per element replaces the n copies. Its variance is right on average, but the mean of its exp is not the
-    exp of the closed form: 2.7 % more at |x| = 1, 10 % at 2. As released it draws anew in every pass, at test too;
-    then a score is not reproducible, and depends on the place in the batch.
+    exp of the closed form: 2.7 % more at |x| = 1, 10 % at 2. As released it draws again in every pass, at test
+    too; a score is then not reproducible and depends on the position in the batch.
 
     Args:
         mode: `'closed_form'` (deterministic) or `'sampled'`.
         spread: `'std'` as released, or `'variance'` as the paper writes.
-        rate: Steepness, at least 0; 0 trusts everything fully.
-        dropout: Share p that is dropped, in (0, 1).
+        rate: Steepness, at least 0; with 0 every confidence is 1.
+        dropout: Dropout probability p, in (0, 1).
         num_samples: Number n of copies of mode `'sampled'`, at least 2.
         mean_first: Average the spread over the channels before the exp, which gives the paper's shape
             (B, L, 1); else the exp is averaged, as released.
@@ -38,7 +36,7 @@ class Uncertainty(nn.Module):
     Raises:
         ValueError: If an option is unknown or out of range.
 
-    >>> Uncertainty()(torch.zeros(2, 3, 4)).shape
+    >>> TokenConfidence()(torch.zeros(2, 3, 4)).shape
     torch.Size([2, 3])
     """
 
@@ -73,7 +71,7 @@ class Uncertainty(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        """Judge tokens (..., C); returns their trust (...), in (0, 1]."""
+        """Return the confidence (...), in (0, 1], in tokens (..., C)."""
         spread = self._spread(x)
         if self.mean_first:
             return spread.mean(-1).mul_(-self.rate).exp_()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class BaseLoss(nn.Module):
-    """A loss of each sample alone; whoever calls it decides how samples are averaged.
+    """A loss of each sample alone; the caller decides how samples are averaged.
 
     Losses of a modality are summed over the samples that have it and travel with their number, so a loss must
     not average by itself.

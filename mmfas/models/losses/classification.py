@@ -18,7 +18,7 @@ class CrossEntropyLoss(BaseLoss):
     """Cross entropy of each sample.
 
     Args:
-        label_smoothing: Share of the target spread evenly over the classes, in [0, 1).
+        label_smoothing: Probability mass of the target that is spread evenly over the classes, in [0, 1).
         class_weight: Weight of each class (spoof, live), or None for 1.
 
     Differs from `torch.nn.CrossEntropyLoss`: with class weights, a mean over the batch divides by the number of
@@ -27,6 +27,8 @@ class CrossEntropyLoss(BaseLoss):
     >>> CrossEntropyLoss()(torch.zeros(1, 2), torch.tensor([1])).allclose(torch.tensor(2.0).log())
     True
     """
+
+    class_weight: Tensor | None
 
     def __init__(self, label_smoothing: float = 0.0, class_weight: Sequence[float] | None = None) -> None:
         super().__init__()

@@ -1,12 +1,12 @@
 """Fusion necks: where the modalities meet."""
 
-from mmfas.models.layers.uncertainty import Uncertainty
+from mmfas.models.layers.uncertainty import TokenConfidence
 from mmfas.models.necks.ama import AMANeck
 from mmfas.models.necks.base import BaseFusionNeck, State, concat_streams, grid_of, zero_absent
 from mmfas.models.necks.concat import ConcatNeck
 from mmfas.models.necks.cross_attention import CrossAttentionNeck
 from mmfas.models.necks.grouped_u_adapter import GroupedUAdapter
-from mmfas.models.necks.isolated_gating_adapter import BlockArithmetic, IsolatedGatingAdapter
+from mmfas.models.necks.isolated_gating_adapter import IsolatedGatingAdapter, ReleasedBlockOptions
 from mmfas.models.necks.isolated_gating_moe import IsolatedGatingMoENeck
 from mmfas.models.necks.md2a import MD2ANeck
 from mmfas.models.necks.prompt import PromptBypass, PromptGenerator, PromptOptions
@@ -15,7 +15,6 @@ from mmfas.models.necks.u_adapter import UAdapterNeck
 __all__ = [
     'AMANeck',
     'BaseFusionNeck',
-    'BlockArithmetic',
     'ConcatNeck',
     'CrossAttentionNeck',
     'GroupedUAdapter',
@@ -25,9 +24,10 @@ __all__ = [
     'PromptBypass',
     'PromptGenerator',
     'PromptOptions',
+    'ReleasedBlockOptions',
     'State',
+    'TokenConfidence',
     'UAdapterNeck',
-    'Uncertainty',
     'concat_streams',
     'grid_of',
     'zero_absent',

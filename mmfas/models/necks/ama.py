@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from mmfas.models.layers.central_difference import CentralDifferenceConv
 from mmfas.models.layers.stacked import StackedLinear
+from mmfas.models.layers.typed import modules_of
 from mmfas.models.necks.base import BaseFusionNeck, State, concat_streams, grid_of, zero_absent
 from mmfas.models.specs import Block, OwnedParameter, StreamSpec, owned_slices
 from mmfas.registry import FUSION_NECKS
@@ -27,7 +28,7 @@ class AdaptiveAdapter(nn.Module):
         num_streams: Number of modalities M.
         token_dims: Token width C.
         adapter_dims: Bottleneck width r.
-        theta: Share of the central difference, in [0, 1].
+        theta: Weight theta of the central-difference term, in [0, 1].
     """
 
     def __init__(self, num_streams: int, *, token_dims: int, adapter_dims: int, theta: float) -> None:
@@ -73,7 +74,7 @@ class AMANeck(BaseFusionNeck):
 
     Args:
         adapter_dims: Bottleneck width r.
-        theta: Share of the central difference, in [0, 1].
+        theta: Weight theta of the central-difference term, in [0, 1].
         spec: What the trunk yields; the model gives it.
         init_cfg: Initialisation, as in mmengine.
 
@@ -92,9 +93,11 @@ class AMANeck(BaseFusionNeck):
         init_cfg: Any = None,
     ) -> None:
         super().__init__(spec=spec, init_cfg=init_cfg)
-        sizes = dict(token_dims=self.spec.token_dims, adapter_dims=adapter_dims, theta=theta)
-        num = len(self.modalities)
-        self.adapters = nn.ModuleList(AdaptiveAdapter(num, **sizes) for _ in range(self.spec.num_blocks))
+        num, token_dims = len(self.modalities), self.spec.require_tokens(type(self).__name__)
+        self.adapters = nn.ModuleList(
+            AdaptiveAdapter(num, token_dims=token_dims, adapter_dims=adapter_dims, theta=theta)
+            for _ in range(self.spec.num_blocks)
+        )
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
@@ -121,5 +124,6 @@ class AMANeck(BaseFusionNeck):
 
     def modality_parameters(self) -> dict[str, list[OwnedParameter]]:
         """Return the slices of the stacked adapters; the gates belong to all."""
-        parts = [part for adapter in self.adapters for part in (adapter.down, adapter.conv, adapter.up)]
+        adapters = modules_of(self.adapters, AdaptiveAdapter)
+        parts = [part for adapter in adapters for part in (adapter.down, adapter.conv, adapter.up)]
         return owned_slices(self.modalities, *(p for part in parts for p in part.parameters()))

@@ -16,7 +16,7 @@ from torch import Tensor
 from mmfas.models.specs import Block, FeatureSpec, OwnedParameter, StreamSpec
 from mmfas.structures import FusedFeatures, FusionContext
 
-#: What a neck carries from block to block: named tensors, returned anew and never changed in place.
+#: What a neck carries from block to block: named tensors; a block returns a new dict and changes none in place.
 State: TypeAlias = dict[str, Tensor]
 
 
@@ -50,15 +50,7 @@ class BaseFusionNeck(BaseModule):
                 f'{self.spec.trunk} yields {self.modalities}; use ConcatNeck for one modality'
             )
         if self.needs_tokens:
-            self._require_tokens()
-
-    def _require_tokens(self) -> None:
-        """Refuse a trunk without tokens."""
-        if self.spec.token_dims is None:
-            raise ValueError(
-                f'{type(self).__name__} works on tokens, but {self.spec.trunk} yields feature maps; '
-                'take a trunk with tokens (MultiStreamViT) or a late neck (ConcatNeck)'
-            )
+            self.spec.require_tokens(type(self).__name__)
 
     @classmethod
     @abstractmethod

@@ -23,7 +23,7 @@ class ConcatNeck(BaseFusionNeck):
 
     Args:
         proj_dims: Width of a linear layer with GELU on the concatenation; None for the bare concatenation.
-        presence_embedding: Stand in for an absent modality with a learned vector, which starts at zero.
+        presence_embedding: Replace an absent modality by a learned vector, which starts at zero.
         spec: What the trunk yields; the model gives it.
         init_cfg: Initialisation, as in mmengine.
     """

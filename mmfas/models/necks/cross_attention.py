@@ -24,11 +24,11 @@ class CrossAttentionNeck(BaseFusionNeck):
 
     The cross-attention baseline after "Flexible-Modal Face Anti-Spoofing: A Benchmark" (arXiv 2202.08192). For
     modality m with readout r_m and tokens T_n: `f_m = r_m + W attention(r_m; {T_n : n != m, n present})`, and
-    fused = all f_m side by side. Absent modalities are no keys, and their own f_m is zero; a modality without any
+    fused = all f_m side by side. Absent modalities are masked, and their own f_m is zero; a modality without any
     present partner keeps f_m = r_m.
 
-    Differs from the paper: only the readout asks, not every token, and the attention has several heads; so its
-    cost does not grow with the square of the tokens.
+    Differs from the paper: the queries are the readouts, not all tokens, so the cost does not grow with the square
+    of the number of tokens; and the attention has several heads.
 
     Args:
         num_heads: Number H of attention heads; divides C.
@@ -44,7 +44,7 @@ class CrossAttentionNeck(BaseFusionNeck):
 
     def __init__(self, num_heads: int = 4, *, spec: StreamSpec | Mapping[str, Any], init_cfg: Any = None) -> None:
         super().__init__(spec=spec, init_cfg=init_cfg)
-        width, token_dims = self.spec.embed_dims, self.spec.token_dims
+        width, token_dims = self.spec.embed_dims, self.spec.require_tokens(type(self).__name__)
         if width % num_heads:
             raise ValueError(f'num_heads must divide the readout width {width}, but got {num_heads}')
         self.num_heads = num_heads
@@ -72,14 +72,14 @@ class CrossAttentionNeck(BaseFusionNeck):
         return FusedFeatures(fused=concat_streams(joint), per_modality=per_modality)
 
     def _attend(self, features: Tensor, streams: Tensor, present: Tensor) -> Tensor:
-        """Let features (M, B, C) look at tokens (M, B, L, token_dims) of other present modalities: (M, B, C)."""
+        """Let features (M, B, C) attend to tokens (M, B, L, token_dims) of other present modalities: (M, B, C)."""
         num, batch, length = streams.shape[:3]
         query = self.query(self.query_norm(features)).transpose(0, 1)  # (B, M, C)
         tokens = self.key_value(self.token_norm(streams)).transpose(0, 1).flatten(1, 2)  # (B, M*L, 2C)
         query, key, value = (self._heads(x) for x in (query, *tokens.chunk(2, dim=-1)))
         others = present[:, None, :] & ~torch.eye(num, dtype=torch.bool, device=present.device)  # (B, M, M)
         has_partner = others.any(-1)
-        # a row without any key would be NaN: it may look everywhere, and its result is dropped
+        # a row without any key would be NaN: it attends to everything, and its result is dropped
         mask = (others | ~has_partner[..., None]).repeat_interleave(length, dim=-1)[:, None]
         out = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return zero_absent(self.project(out.transpose(1, 2).flatten(2)).transpose(0, 1), has_partner)

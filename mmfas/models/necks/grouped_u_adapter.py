@@ -1,4 +1,4 @@
-"""Pieces of the U-Adapter: how far a token is trusted, and the adapters of one block as one computation.
+"""All U-Adapters of one block as one computation.
 
 Legend: M modalities (canonical order), E edges (own modality, partner), B batch, L tokens, C token width,
 A tokens that are adapted (L, or those before the patches), r adapter width, H heads, h x w patch grid,
@@ -26,10 +26,10 @@ class GroupedUAdapter(nn.Module):
     From MMDG (arXiv 2402.19298), Eq. 4 and Fig. 3. Edge (own, partner) adds to the stream of `own`
 
         k = g(W1 x_own),  q = g(W2 x_partner),  a = proj(softmax(u_partner (Q q) (K k)^T / sqrt(r / H)) V k),
-        up(g(cdc(norm(a + k))))          with g the quick GELU and u the trust in the partner's tokens.
+        up(g(cdc(norm(a + k))))          with g the quick GELU and u the confidence in the partner's tokens.
 
-    u multiplies a whole row of logits, hence the query: an untrusted token of the partner looks at all tokens of
-    `own` alike. Slice e of every parameter belongs to edge e.
+    u multiplies a whole row of logits, hence the query: a token of the partner with low confidence attends to all
+    tokens of `own` alike. Slice e of every parameter belongs to edge e.
 
     Args:
         edges: Pairs (own, partner) of stream numbers.
@@ -37,8 +37,8 @@ class GroupedUAdapter(nn.Module):
         token_dims: Token width C.
         adapter_dims: Width r.
         num_heads: Number H of attention heads; divides r.
-        theta: Share of the central difference, in [0, 1].
-        dropout: Share dropped before the up projection while training, in [0, 1).
+        theta: Weight theta of the central-difference term, in [0, 1].
+        dropout: Dropout probability before the up projection, in [0, 1).
         convolve_prefix: Send the class token through the convolution too, as a map of 1 x 1 (as released); else it
             bypasses it (as the paper draws).
     """
@@ -79,7 +79,7 @@ class GroupedUAdapter(nn.Module):
         bound = math.sqrt(6 / (token_dims + adapter_dims))  # Xavier, as released
         for layer in (self.down_own, self.down_partner):
             nn.init.uniform_(layer.weight, -bound, bound)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.required_bias)
         self._make_tables(edges, num_streams)
 
     def tensors_of(self, edge: int) -> list[OwnedParameter]:
@@ -97,6 +97,11 @@ class GroupedUAdapter(nn.Module):
 
     def _make_tables(self, edges: Sequence[tuple[int, int]], num_streams: int) -> None:
         """Tabulate which projections read and write which stream; short rows are padded."""
+        # The streams are by far the largest tensors here, and a stream feeds several projections: 0..E-1 read the
+        # own modality of an edge, E..2E-1 the partner. So projections are grouped by the stream that they read
+        # (`reads`), run as one product for each stream (`_down`) and are put back into the order of the edges
+        # (`places`). Writing is grouped by the stream that an edge adds to (`_up`): `writes` picks inputs,
+        # `writers` weights.
         owns, partners = [own for own, _ in edges], [partner for _, partner in edges]
         reads = _rows([*owns, *partners], num_streams)
         width = len(reads[0])
@@ -115,7 +120,7 @@ class GroupedUAdapter(nn.Module):
     def forward(
         self,
         x: Tensor,
-        trust: Tensor,
+        confidence: Tensor,
         *,
         present: Tensor,
         grid: tuple[int, int],
@@ -125,30 +130,33 @@ class GroupedUAdapter(nn.Module):
 
         Args:
             x: Tokens (M, B, L, C), patches last.
-            trust: Trust in every token (M, B, L).
+            confidence: Confidence in every token (M, B, L).
             present: Boolean mask (B, M): an edge from an absent partner adds nothing.
             grid: Rows and columns of the patches.
-            prefix_only: Adapt the A tokens before the patches only; they still look at the patches.
+            prefix_only: Adapt the A tokens before the patches only; they still attend to the patches.
 
         Returns:
             What to add to the streams (M, B, A, C), with A = L unless `prefix_only`.
         """
         num_prefix = x.shape[2] - grid[0] * grid[1]
-        asking = slice(num_prefix if prefix_only else None)
+        adapted = slice(num_prefix if prefix_only else None)
         own, partner = self._down(x).chunk(2)  # (E, B, L, r)
-        asked = trust[self._partner][..., asking, None].to(partner.dtype)
-        query = self.query(partner[..., asking, :]) * asked
+        weight = confidence[self._partner][..., adapted, None].to(partner.dtype)
+        query = self.query(partner[..., adapted, :]) * weight
         attended = self._attend(query, *self.key_value(own).chunk(2, dim=-1))
-        z = functional.layer_norm(self.project(attended) + own[..., asking, :], own.shape[-1:])
+        z = functional.layer_norm(self.project(attended) + own[..., adapted, :], own.shape[-1:])
         z = torch.addcmul(self.norm_bias[:, None, None], z, self.norm_weight[:, None, None])
         z = self.dropout(quick_gelu(self._convolve(z, num_prefix, grid)))
         return self._up(z, present.t()[self._partner])
 
     def _down(self, x: Tensor) -> Tensor:
         """Project tokens (M, B, L, C) to (2E, B, L, r), own ones first; each stream is read once."""
+        # r is much smaller than C, so reading the tokens costs more than the arithmetic. With the weights of its S
+        # projections side by side a stream is read once instead of S times. A padded slot repeats projection 0;
+        # `_places` does not pick its result.
         streams = x.shape[0]
         weight = torch.cat([self.down_own.weight, self.down_partner.weight])[self._reads]  # (M*S, r, C)
-        bias = torch.cat([self.down_own.bias, self.down_partner.bias])[self._reads]
+        bias = torch.cat([self.down_own.required_bias, self.down_partner.required_bias])[self._reads]
         weight, bias = (p.unflatten(0, (streams, -1)).flatten(1, 2) for p in (weight, bias))
         z = torch.baddbmm(bias[:, None], x.flatten(1, 2), weight.transpose(1, 2))
         z = quick_gelu(z).view(*x.shape[:3], -1, self.up.weight.shape[-1])  # (M, B, L, S, r)
@@ -161,7 +169,7 @@ class GroupedUAdapter(nn.Module):
         return out.transpose(1, 2).flatten(2).unflatten(0, query.shape[:2])
 
     def _convolve(self, z: Tensor, num_prefix: int, grid: tuple[int, int]) -> Tensor:
-        """Convolve the tokens (E, B, A, r): patches, if there are any, and what is before them where asked for."""
+        """Convolve the tokens (E, B, A, r): the patches if any; with `convolve_prefix` also the prefix."""
         prefix, patches = z[:, :, :num_prefix], z[:, :, num_prefix:]
         if patches.shape[2]:
             patches = self.conv(patches.transpose(2, 3).unflatten(3, grid)).flatten(3).transpose(2, 3)
@@ -171,10 +179,12 @@ class GroupedUAdapter(nn.Module):
 
     def _up(self, z: Tensor, is_there: Tensor) -> Tensor:
         """Project (E, B, A, r) up and add the edges of each stream, where (E, B) says so: (M, B, A, C)."""
-        # the bias is one more input, so that it too vanishes with the partner and one product does it all
+        # A stream gets the sum over its edges of (input times weight). With the edges side by side along the inner
+        # axis, S * (r + 1) long, the product itself sums, and no tensor (E, B, A, C) is made. The bias is one more
+        # input, so that it too vanishes with an absent partner; a padded slot has the row of zeros as its weight.
         z = torch.cat([z, torch.ones_like(z[..., :1])], dim=-1) * is_there[..., None, None].to(z.dtype)
         weight = functional.pad(
-            torch.cat([self.up.weight, self.up.bias.unsqueeze(-1)], dim=-1), (0, 0, 0, 0, 0, 1)
+            torch.cat([self.up.weight, self.up.required_bias.unsqueeze(-1)], dim=-1), (0, 0, 0, 0, 0, 1)
         )
         z, weight = (
             t[table].unflatten(0, (self._streams, -1)) for t, table in ((z, self._writes), (weight, self._writers))

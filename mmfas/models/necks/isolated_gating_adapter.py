@@ -1,4 +1,4 @@
-"""Pieces of BIG-MoE: a prompt made of the images, its convolutional bypass, experts with an isolated gate.
+"""Experts of BIG-MoE, whose gate is isolated from them.
 
 Legend: M modalities (canonical order), B batch, P = h*w positions of the patch grid, C token width, r adapter
 width, V prompt width, G = 2r gate width, H heads, T experts per head.
@@ -20,8 +20,8 @@ from mmfas.models.specs import StreamSpec
 
 
 @dataclass(frozen=True)
-class BlockArithmetic:
-    """What the released code does otherwise than the figure in a block; the defaults are the figure.
+class ReleasedBlockOptions:
+    """How the released code computes a block where it differs from the figure; the defaults follow the figure.
 
     Args:
         post_norm: Let each norm replace the stream (as released); else the stream passes by the norms.
@@ -43,17 +43,17 @@ class IsolatedGatingAdapter(nn.Module):
     """Experts on the tokens of all modalities of a position, with a router that sees the prompt too (IGMA).
 
     BIG-MoE (arXiv 2412.18065): the tokens of a position are projected down and laid side by side, c of M r
-    numbers. The router sees `[g(W_c c); g(W_p prompt)]`, the experts see c only: the prompt says who answers,
-    never what.
+    numbers. The router sees `[g(W_c c); g(W_p prompt)]`, the experts see c only: the prompt decides which experts
+    answer, never what.
 
     Args:
         spec: What the trunk yields.
         adapter_dims: Width r of each modality, and of each half of the gate.
         experts: Arguments of `ProductKeyExperts`.
         prompt: See `PromptOptions`.
-        arithmetic: See `BlockArithmetic`.
+        arithmetic: See `ReleasedBlockOptions`.
         isolated: Keep the prompt from the experts; if False the gate is projected and added to what they see.
-        dropout: Share dropped while training, in [0, 1).
+        dropout: Dropout probability, in [0, 1).
         makes_prompt: Whether there is a bypass.
     """
 
@@ -64,7 +64,7 @@ class IsolatedGatingAdapter(nn.Module):
         adapter_dims: int,
         experts: Mapping[str, Any],
         prompt: PromptOptions,
-        arithmetic: BlockArithmetic,
+        arithmetic: ReleasedBlockOptions,
         isolated: bool,
         dropout: float,
         makes_prompt: bool,
@@ -72,13 +72,14 @@ class IsolatedGatingAdapter(nn.Module):
         super().__init__()
         row, gate_dims = len(spec.modalities) * adapter_dims, 2 * adapter_dims
         self.activate_up = arithmetic.activate_up
-        self.down = nn.Linear(spec.token_dims, adapter_dims)
+        token_dims = spec.require_tokens(type(self).__name__)
+        self.down = nn.Linear(token_dims, adapter_dims)
         self.gate_features = nn.Linear(row, adapter_dims)
         self.gate_prompt = nn.Linear(prompt.dims, adapter_dims)
         self.leak = None if isolated else nn.Linear(gate_dims, row)
         self.experts = ProductKeyExperts(row, gate_dims, **experts)
         self.dropout = nn.Dropout(dropout)
-        self.up = nn.Linear(adapter_dims, spec.token_dims)
+        self.up = nn.Linear(adapter_dims, token_dims)
         if arithmetic.zero_up:
             nn.init.zeros_(self.up.weight)
             nn.init.zeros_(self.up.bias)

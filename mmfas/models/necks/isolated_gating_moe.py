@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmfas.models.layers.product_key_experts import Routing, balance_loss, router_z_loss
+from mmfas.models.layers.typed import modules_of
 from mmfas.models.necks.base import BaseFusionNeck, State, grid_of, zero_absent
-from mmfas.models.necks.isolated_gating_adapter import BlockArithmetic, IsolatedGatingAdapter
+from mmfas.models.necks.isolated_gating_adapter import IsolatedGatingAdapter, ReleasedBlockOptions
 from mmfas.models.necks.prompt import PromptGenerator, PromptOptions
 from mmfas.models.specs import Block, StreamSpec
 from mmfas.registry import FUSION_NECKS
@@ -36,17 +37,17 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
     and of the missing modalities, and changes from block to block beside the transformer. The up projections start
     at zero, so step 0 equals the plain trunk on the joint sequence.
 
-    An absent modality is no key of the attention, zero for gate, experts and prompt, and takes no part in the
-    result; its code bit is set. Modality dropout is `RandomModalityDropout` in the pipeline, never of everything.
+    An absent modality is masked in the attention, zero for gate, experts and prompt, and left out of the result;
+    its code bit is set. For modality dropout put `RandomModalityDropout` into the pipeline.
 
     The joint feature is the readout of the class token. With a trunk that reads the mean of its patches, it is the
     mean of these readouts over the present modalities. Per-modality features, which the paper does not have, are
     the readout of the mean patch token of each. Where the class token is read and no head looks at per-modality
     features, the experts of the last block change nothing, in the released model too.
 
-    Differs from the released code, each by an argument: see `PromptOptions`, `BlockArithmetic`, the start of the
-    experts (`experts.std`), `mask_absent`; the final norm and the start of class token and positions are the
-    trunk's. The paper's text was not reached, its figure was: the defaults follow it.
+    Differs from the released code, each by an argument: see `PromptOptions`, `ReleasedBlockOptions`, the start of
+    the experts (`experts.std`), `mask_absent`; the final norm and the start of class token and positions are the
+    trunk's. We had the paper's figure but not its text; the defaults follow the figure.
 
     Args:
         adapter_dims: Width r that tokens are projected down to.
@@ -54,9 +55,9 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
         losses: Weights of router losses, out of `'balance'` and `'router_z'`; each is averaged over the blocks.
         prompt: Arguments of `PromptOptions`.
         isolated_gate: Keep the prompt from the experts (ablation: False).
-        dropout: Share dropped before the up projection and in the bypass while training, in [0, 1).
+        dropout: Dropout probability before the up projection and in the bypass, in [0, 1).
         mask_absent: Ignore absent modalities; if False, their filled images are seen like any other.
-        arithmetic: Arguments of `BlockArithmetic`.
+        arithmetic: Arguments of `ReleasedBlockOptions`.
         spec: What the trunk yields; the model gives it.
         init_cfg: Initialisation, as in mmengine.
 
@@ -86,7 +87,7 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
         if unknown:
             raise ValueError(f'losses may weight {tuple(ROUTER_LOSSES)}, but got {unknown}')
         self.prompt = PromptOptions(**(prompt or {}))
-        self.arithmetic = BlockArithmetic(**(arithmetic or {}))
+        self.arithmetic = ReleasedBlockOptions(**(arithmetic or {}))
         self.mask_absent = mask_absent
         self.generator = PromptGenerator(self.spec, self.prompt)
         num_bypasses = self.spec.num_blocks - (not self.prompt.last_bypass) if self.prompt.bypass else 0
@@ -124,7 +125,7 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
     @property
     def num_experts(self) -> int:
         """Number E of experts in each block; `maps['expert_index']` holds numbers below it."""
-        return len(self.adapters[0].experts.table.up)
+        return len(modules_of(self.adapters, IsolatedGatingAdapter)[0].experts.table.up)
 
     def begin(self, streams: Tensor, ctx: FusionContext) -> tuple[Tensor, State]:
         """Join the streams (M, B, p + P, C) to one sequence (1, B, L', C) and make the prompt.
@@ -153,8 +154,8 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
 
     def block(self, index: int, block: Block, streams: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one block with its experts."""
-        how, prefix = self.arithmetic, self.spec.num_prefix
-        if how.post_norm:
+        options, prefix = self.arithmetic, self.spec.num_prefix
+        if options.post_norm:
             hidden = block.norm1(streams)
             hidden = x = block.norm2(hidden + block.attn(hidden, key_mask=state.get('key_mask')))
         else:
@@ -167,9 +168,9 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
         out = x + block.mlp(hidden)
         # in place, so that nothing of the length of the sequence is made for the class token alone
         out[0, :, prefix:] += delta.flatten(1, 2)
-        if how.adapter_residual:
+        if options.adapter_residual:
             out = out + x
-        if how.double_cls:
+        if options.double_cls:
             out = out + functional.pad(x[:, :, :prefix], (0, 0, 0, x.shape[2] - prefix))
         return out, {**state, 'prompt': prompt, **self._note(routing, state)}
 

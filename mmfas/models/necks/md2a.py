@@ -1,4 +1,4 @@
-"""MD2A: fusion of the readouts by attention from which the noise of the domain is taken away.
+"""MD2A: fusion of the readouts by attention from which the noise of the domain is subtracted.
 
 Legend: M modalities (canonical order), B batch, C readout width, A heads, E experts, R references.
 """
@@ -30,17 +30,17 @@ class MD2ANeck(BaseFusionNeck):
     feature is `W [X + x1 + x2]`, all modalities side by side. What the sample attends to is denoised by what its
     domain attends to anyway.
 
-    While training, R is drawn anew in every step among the other samples of the domain in the batch (of this
+    In training, R is drawn in every step among the other samples of the domain in the batch (of this
     process); a sample without one, and one of unknown domain, is its own reference, and so is every sample at
     test: a score never depends on other samples. A modality that the partner lacks is taken from the sample
-    itself. An absent modality is no key, its feature is zero.
+    itself. An absent modality is masked in the attention, its feature is zero.
 
     Differs from the released code, each by an argument: the reference (`reference`), absent modalities are masked
     (`mask_absent`), routing is deterministic and balanced over the batch (`experts`).
 
     Args:
         num_heads: Number A of attention heads; divides C.
-        dropout: Share of the attention maps dropped while training, in [0, 1).
+        dropout: Dropout probability on the attention maps, in [0, 1).
         fixed_lambda: Weight of the noise that is not learned, or None.
         shared_projections: Use one projection for sample and reference, as the paper's text says.
         reference: `'partner'`, as above, or `'first'` as released: the first sample of the batch that has the same
@@ -118,7 +118,7 @@ class MD2ANeck(BaseFusionNeck):
 
         Returns:
             Features; `maps` has `attention`, that of the sample and of its reference (2, B, A, M, M), `lambda`
-            (scalar) and `experts`, the share of each (B, M, E). While training, `aux_losses` has `router`.
+            (scalar) and `experts`, the weight of each (B, M, E). While training, `aux_losses` has `router`.
         """
         present = state['present'] if self.mask_absent else torch.ones_like(state['present'])
         per_modality = zero_absent(readout(streams), present)
@@ -136,7 +136,7 @@ class MD2ANeck(BaseFusionNeck):
         )
 
     def _reference(self, x: Tensor, present: Tensor, state: State) -> Tensor:
-        """Return the readouts that stand for noise: one of each sample (B, M, C), or the bank (1, R, M, C)."""
+        """Return the readouts that represent noise: one of each sample (B, M, C), or the bank (1, R, M, C)."""
         if self.reference == 'bank' and not self.training:
             return self.bank[None]
         rows = self._references(present, state.get('domain'))
@@ -150,6 +150,6 @@ class MD2ANeck(BaseFusionNeck):
         if domain is None or not self.training:
             return own
         is_partner = (domain[:, None] == domain) & (own[:, None] != own)
-        # a draw in [1, 2) for every partner, 0 for everybody else
+        # a draw in [1, 2) for every partner, 0 for all other samples
         drawn = (1 + torch.rand(is_partner.shape, device=present.device)) * is_partner
         return torch.where(is_partner.any(1), drawn.argmax(1), own)

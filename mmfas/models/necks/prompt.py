@@ -19,12 +19,12 @@ class PromptOptions:
 
     Args:
         dims: Width V.
-        theta: Share of the central difference in its convolutions, in [0, 1].
+        theta: Weight theta of the central-difference term in its convolutions, in [0, 1].
         bypass: Change the prompt from block to block; if False all blocks see the first one.
         residual: Add what the bypass makes to the prompt (the figure); if False it replaces it (as released).
         swap_grid: Take rows for columns in every bypass and leave the tokens so (as released): the prompt is
             transposed against the patches in every second block.
-        last_bypass: Run the bypass of the last block too (as released), whose prompt nobody reads.
+        last_bypass: Run the bypass of the last block too (as released), though its prompt is never used.
         code_at_test: Choose the learned prompt by the missing modalities at test too; if False, as released, the
             code is that of a full sample then.
     """
@@ -93,7 +93,7 @@ def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class PromptBypass(nn.Module):
-    """Change the prompt by what the gate has seen, with convolutions that pass by the transformer.
+    """Change the prompt by what the gate has seen, with convolutions that bypass the transformer.
 
     BIG-MoE (arXiv 2412.18065), convolutional prompt bypass: `g(cdc(dropout(eca(g(cat[cdc(P), cdc(gate)])))))`,
     with the efficient channel attention of ECA-Net (arXiv 1910.03151).
@@ -101,7 +101,7 @@ class PromptBypass(nn.Module):
     Args:
         gate_dims: Width G.
         options: See `PromptOptions`.
-        dropout: Share dropped while training, in [0, 1).
+        dropout: Dropout probability, in [0, 1).
     """
 
     def __init__(self, gate_dims: int, *, options: PromptOptions, dropout: float) -> None:

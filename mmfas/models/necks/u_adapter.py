@@ -1,4 +1,4 @@
-"""U-Adapters: what each modality learns from its partners, tempered by the trust in them.
+"""U-Adapters: what each modality learns from its partners, weighted with the confidence in them.
 
 Legend: M modalities (canonical order), N blocks, B batch, L tokens, C token width, D fused width, h x w patches.
 """
@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmfas.models.layers.uncertainty import Uncertainty
+from mmfas.models.layers.typed import modules_of
+from mmfas.models.layers.uncertainty import TokenConfidence
 from mmfas.models.necks.base import BaseFusionNeck, State, concat_streams, grid_of, zero_absent
 from mmfas.models.necks.grouped_u_adapter import GroupedUAdapter
 from mmfas.models.specs import Block, OwnedParameter, StreamSpec
@@ -31,21 +32,21 @@ class UAdapterNeck(BaseFusionNeck):
     An absent modality gives nothing to its partners, and its feature is zero.
 
     Differs from the paper: the residual is a, the stream, as released (Eq. 1-3 have h); u is the mean over
-    channels of `exp(-2.25 std)` in closed form (the paper: the variance of drawn samples; see `Uncertainty`).
+    channels of `exp(-2.25 std)` in closed form (the paper: the variance of drawn samples; see `TokenConfidence`).
     Differs from the released code, each by an argument: the uncertainty is deterministic (`uncertainty`), the
     class token bypasses the convolution (`convolve_cls`), absent modalities are masked (`mask_absent`).
 
-    Where the trunk reads its class token only, the last block computes no other: neither MLP nor adapters run on
-    patches there. Unless `convolve_cls`, the convolution of that block is then never asked, and frozen.
+    If only the class token is read out, the last block skips the patch tokens (no MLP, no adapters); its
+    convolution is then unused and frozen unless `convolve_cls`.
 
     Args:
         adapter_dims: Width r of the adapters.
         num_heads: Attention heads in an adapter; divides r.
-        theta: Share of the central difference, in [0, 1].
-        dropout: Share dropped in an adapter while training, in [0, 1).
+        theta: Weight theta of the central-difference term, in [0, 1].
+        dropout: Dropout probability in an adapter, in [0, 1).
         partners: Modality -> modalities it learns from. None: the first modality learns from all others, and they
             from it (rgb <-> depth, rgb <-> ir).
-        uncertainty: Arguments of `Uncertainty`.
+        uncertainty: Arguments of `TokenConfidence`.
         convolve_cls: Send the class token through the convolution, as a map of 1 x 1.
         mask_absent: Ignore absent modalities; if False, their black images are seen like any other.
         spec: What the trunk yields; the model gives it.
@@ -74,14 +75,14 @@ class UAdapterNeck(BaseFusionNeck):
     ) -> None:
         super().__init__(spec=spec, init_cfg=init_cfg)
         self.edges = _edges(partners, self.modalities)
-        self.uncertainty = Uncertainty(**(uncertainty or {}))
+        self.uncertainty = TokenConfidence(**(uncertainty or {}))
         self.mask_absent = mask_absent
         numbers = [(self.modalities.index(own), self.modalities.index(partner)) for own, partner in self.edges]
         self.adapters = nn.ModuleList(
             GroupedUAdapter(
                 numbers,
                 num_streams=len(self.modalities),
-                token_dims=self.spec.token_dims,
+                token_dims=self.spec.require_tokens(type(self).__name__),
                 adapter_dims=adapter_dims,
                 num_heads=num_heads,
                 theta=theta,
@@ -104,24 +105,25 @@ class UAdapterNeck(BaseFusionNeck):
         return len(self.modalities) * self.spec.embed_dims
 
     def begin(self, streams: Tensor, ctx: FusionContext) -> tuple[Tensor, State]:
-        """Start a batch; `uncertainty` (blocks so far, M, B, L) of the state is empty."""
+        """Start a batch; `confidence` (blocks so far, M, B, L) of the state is empty."""
         streams, state = super().begin(streams, ctx)
         present = ctx.present if self.mask_absent else torch.ones_like(ctx.present)
-        return streams, {**state, 'present': present, 'uncertainty': streams.new_empty((0, *streams.shape[:3]))}
+        return streams, {**state, 'present': present, 'confidence': streams.new_empty((0, *streams.shape[:3]))}
 
     def block(self, index: int, block: Block, streams: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one block with its adapters; the last one yields only the tokens (M, B, A, C) that are read."""
         attended = block.attn(block.norm1(streams))
-        trust = self.uncertainty(attended)
+        confidence = self.uncertainty(attended)
         after_attention = streams + attended
         hidden = block.norm2(after_attention)
-        is_enough = self.spec.reads_prefix_only and index == self.spec.num_blocks - 1
+        reads_prefix = self.spec.reads_prefix_only and index == self.spec.num_blocks - 1
         delta = self.adapters[index](
-            hidden, trust, present=state['present'], grid=grid_of(state), prefix_only=is_enough
+            hidden, confidence, present=state['present'], grid=grid_of(state), prefix_only=reads_prefix
         )
-        read = slice(self.spec.num_prefix if is_enough else None)
+        read = slice(self.spec.num_prefix if reads_prefix else None)
         streams = after_attention[..., read, :] + block.mlp(hidden[..., read, :]) + delta
-        return streams, {**state, 'uncertainty': torch.cat([state['uncertainty'], trust[None].to(streams.dtype)])}
+        blocks = torch.cat([state['confidence'], confidence[None].to(streams.dtype)])
+        return streams, {**state, 'confidence': blocks}
 
     def finish(self, streams: Tensor, state: State, readout: Callable[[Tensor], Tensor]) -> FusedFeatures:
         """Read out, blank absent modalities, concatenate.
@@ -133,23 +135,24 @@ class UAdapterNeck(BaseFusionNeck):
 
         Returns:
             Features; `confidence` is u of what is read in the last block: the class token, or the mean over the
-            patches. `maps['uncertainty']` is u of the patches in every block (N, M, B, h, w): near 1 where the
-            method trusts, near 0 where it does not.
+            patches. `maps['confidence']` is u of the patches in every block (N, M, B, h, w), near 1 for sure and
+            near 0 for unsure ones; for one release it also goes by its former name `maps['uncertainty']`.
         """
         per_modality = zero_absent(readout(streams), state['present'])
-        trust, prefix = state['uncertainty'], self.spec.num_prefix
-        patches = trust[..., prefix:]
+        confidence, prefix = state['confidence'], self.spec.num_prefix
+        patches = confidence[..., prefix:]
+        maps = patches.unflatten(-1, grid_of(state))
         return FusedFeatures(
             fused=concat_streams(per_modality),
             per_modality=per_modality,
-            confidence=(trust[-1, ..., :prefix] if self.spec.reads_prefix_only else patches[-1]).mean(-1),
-            maps={'uncertainty': patches.unflatten(-1, grid_of(state))},
+            confidence=(confidence[-1, ..., :prefix] if self.spec.reads_prefix_only else patches[-1]).mean(-1),
+            maps={'confidence': maps, 'uncertainty': maps},
         )
 
     def modality_parameters(self) -> dict[str, list[OwnedParameter]]:
         """Return the slices of the stacked adapters: an adapter belongs to the stream that it adds to."""
         owned: dict[str, list[OwnedParameter]] = {m: [] for m in self.modalities}
-        for adapter in self.adapters:
+        for adapter in modules_of(self.adapters, GroupedUAdapter):
             for edge, (own, _) in enumerate(self.edges):
                 owned[own] += adapter.tensors_of(edge)
         return owned

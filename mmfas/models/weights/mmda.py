@@ -156,6 +156,6 @@ def _check_names(
     missing, left = sorted(wanted - set(given)), sorted(set(given) - wanted - set(ignored))
     if missing or left:
         raise ValueError(
-            f'this is no state dict of {what}: {len(missing)} names are missing, such as {missing[:3]}, '
+            f'this is not a state dict of {what}: {len(missing)} names are missing, such as {missing[:3]}, '
             f'{len(left)} are left over, such as {left[:3]}; is the direction right?'
         )

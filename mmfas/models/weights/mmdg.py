@@ -30,7 +30,7 @@ _ADAPTER = {
     'up.weight': ('adapter_up.weight',),
     'up.bias': ('adapter_up.bias',),
 }
-#: What only our head has: it is made anew by the first refresh.
+#: What only our head has: the first refresh makes it again.
 _PROTOTYPES = ('head.prototypes', 'head.seen')
 
 

@@ -1,4 +1,4 @@
-"""What the converters of released models share: torchvision's names of a transformer block, checks of names."""
+"""Used by all converters of released models: torchvision's names of a transformer block, checks of names."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def check_names(
     missing, left = sorted(wanted - set(given)), sorted(set(given) - wanted - set(ignored))
     if missing or left:
         raise ValueError(
-            f'this is no state dict of {what}: {len(missing)} names are missing, such as {missing[:3]}, '
+            f'this is not a state dict of {what}: {len(missing)} names are missing, such as {missing[:3]}, '
             f'{len(left)} are left over, such as {left[:3]}; is it the whole model, and is the direction right?'
         )

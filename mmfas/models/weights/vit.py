@@ -21,7 +21,7 @@ class NameRules:
 
     Args:
         renames: (pattern, replacement) pairs; the first pattern that matches a whole name holds.
-        ignored: Pattern of names that are no part of the trunk, such as classifier and text tower.
+        ignored: Pattern of names that are not part of the trunk, such as classifier and text tower.
     """
 
     renames: tuple[tuple[str, str], ...]
@@ -122,7 +122,7 @@ def convert_vit(state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tens
         Names -> float32 tensors; `projection.weight` (out, C) too, where the source projects its class token.
 
     Raises:
-        ValueError: If the source is unknown, or a name is none of its.
+        ValueError: If the source is unknown, or a name does not belong to it.
 
     >>> convert_vit({'class_token': torch.zeros(1, 1, 4), 'heads.head.bias': torch.zeros(2)}, 'torchvision').keys()
     dict_keys(['cls_token'])
@@ -138,7 +138,7 @@ def convert_vit(state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tens
             unknown.append(name)
     if unknown or 'cls_token' not in converted:
         raise ValueError(
-            f'this is no vision transformer of {source}: {len(converted)} names were understood, '
+            f'this is not a vision transformer of {source}: {len(converted)} names were understood, '
             f'{len(unknown)} not, such as {unknown[:5]}; is the source right?'
         )
     return _pack_qkv(_SHAPERS.get(source, dict)(converted))

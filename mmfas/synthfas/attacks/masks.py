@@ -51,7 +51,7 @@ def _eye_holes(subject: Subject, grid: HeadGrid, radii: tuple[float, float]) -> 
 
 
 def _oval(subject: Subject, grid: HeadGrid, top_mm: float, side: float) -> np.ndarray:
-    """Coverage (H, W) of a face oval from ``top_mm`` to the chin, ``side`` times the face wide."""
+    """Coverage (H, W) of a face oval from `top_mm` to the chin, `side` times the face wide."""
     radius = face_radius(subject, grid, 3.0)
     inside = np.minimum((side - radius) * subject.half_width_mm, (grid.y_mm - top_mm)[:, None])
     return soft_step(inside, 1.3 * grid.step_mm)
@@ -70,11 +70,11 @@ def wear_paper_mask(
     """Wrap a cut-out photo around the face, in place: paper bends, but cannot follow the nose.
 
     Args:
-        maps: head of the wearer.
-        wearer: places the eye holes.
+        maps: Head of the wearer.
+        wearer: Places the eye holes.
         photo: (S, S, 3) linear picture of the victim.
-        sheet: ink, paper and holes ('m' also opens the mouth).
-        rng: creases and outline.
+        sheet: Ink, paper and holes ('m' also opens the mouth).
+        rng: Creases and outline.
     """
     grid = maps.grid
     canvas = primed(material(sheet.paper), grid.shape)
@@ -96,9 +96,9 @@ def wear_paper_mask(
 def wear_rigid_mask(
     maps: HeadMaps, wearer: Subject, model: Subject, rng: np.random.Generator, *, nir: float
 ) -> None:
-    """Put a painted resin mask of ``model`` on the head, in place; the wearer's eyes show through the holes.
+    """Put a painted resin mask of `model` on the head, in place; the wearer's eyes show through the holes.
 
-    ``nir`` is the NIR reflectance of the resin, 0..1.
+    `nir` is the NIR reflectance of the resin, 0..1.
     """
     grid = maps.grid
     face = build_head(model, grid, _NEUTRAL, hair=False, glasses=False)
@@ -117,13 +117,13 @@ def wear_rigid_mask(
 def wear_silicone_mask(
     maps: HeadMaps, wearer: Subject, model: Subject, rng: np.random.Generator, *, skin_like: float, nir: float
 ) -> None:
-    """Pull a flexible mask of ``model`` over the head, in place.
+    """Pull a flexible mask of `model` over the head, in place.
 
     Args:
-        maps: head of the wearer.
-        wearer: places eyes and mouth.
-        model: whose looks the mask has.
-        rng: pigment and thickness.
+        maps: Head of the wearer.
+        wearer: Places eyes and mouth.
+        model: Whose looks the mask has.
+        rng: Pigment and thickness.
         skin_like: 0..1, how closely the pigmented silicone matches skin in NIR.
         nir: NIR reflectance of the silicone where it is not skin-like, 0..1.
     """
@@ -177,7 +177,7 @@ def wear_funny_glasses(maps: HeadMaps, wearer: Subject, rng: np.random.Generator
 
 
 def wear_patch(maps: HeadMaps, wearer: Subject, photo: np.ndarray, sheet: Sheet, rng: np.random.Generator) -> None:
-    """Hold a part of a printed face (S, S, 3) against the own face, in place: eye strip, lower or one half."""
+    """Hold a part of a printed face (S, S, 3) before the wearer, in place: eye strip, lower or one half."""
     grid = maps.grid
     canvas = primed(material(sheet.paper), grid.shape)
     canvas[..., :4] = _place(ink_reflectance(photo, sheet), grid, PHOTO_MM * sheet.scale, 1.0)
@@ -202,7 +202,7 @@ def wear_patch(maps: HeadMaps, wearer: Subject, photo: np.ndarray, sheet: Sheet,
 
 
 def wear_prosthetics(maps: HeadMaps, wearer: Subject, model: Subject, rng: np.random.Generator) -> None:
-    """Glue thin silicone pieces of ``model`` on nose, chin and brow, in place (the unseen attack of the dial)."""
+    """Glue thin silicone pieces of `model` on nose, chin and brow, in place (the attack of `unseen_pai`)."""
     grid = maps.grid
     face = build_head(model, grid, _NEUTRAL, hair=False, glasses=False)
     spots = (
@@ -223,13 +223,13 @@ def wear_prosthetics(maps: HeadMaps, wearer: Subject, model: Subject, rng: np.ra
 
 
 def build_mannequin(model: Subject, grid: HeadGrid, rng: np.random.Generator, *, nir: float) -> HeadMaps:
-    """Build a fake head: smoothed geometry, painted eyes, plastic of NIR reflectance ``nir``, maybe a wig."""
+    """Build a fake head: smoothed geometry, painted eyes, plastic of NIR reflectance `nir`, maybe a wig."""
     maps = build_head(model, grid, _NEUTRAL, hair=False, glasses=False)
     height, cover = head_height(model, grid, _NEUTRAL)
     maps.height, maps.cover = _blur(height, 3.5, grid), cover
     plastic = material('plastic')
     painted = _blur(maps.canvas, 1.5, grid)
-    share = float(rng.uniform(0.05, 0.25))
+    paint_weight = float(rng.uniform(0.05, 0.25))
     bulk = plastic.copy()
     kind = rng.random()
     if kind < 0.6:  # white, as most display heads
@@ -238,7 +238,7 @@ def build_mannequin(model: Subject, grid: HeadGrid, rng: np.random.Generator, *,
         bulk[:3] = rng.uniform(0.2, 0.45)
     else:  # skin-coloured
         bulk[:3] = 0.7 * plastic[:3] + 0.3 * skin_colour(model.melanin * 0.6, 0.3)[:3]
-    maps.canvas = share * painted + (1.0 - share) * bulk
+    maps.canvas = paint_weight * painted + (1.0 - paint_weight) * bulk
     maps.canvas[..., 3] = 0.03 * painted[..., 3] + 0.97 * nir
     maps.canvas[..., 4] = plastic[4] * float(rng.uniform(0.9, 1.6))
     maps.canvas[..., 5] = 0.02

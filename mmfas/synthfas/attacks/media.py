@@ -17,7 +17,8 @@ from mmfas.synthfas.shapes import ellipse_mask, noise_field, soft_step, unit_cli
 
 __all__ = ['INKS', 'Sheet', 'build_screen', 'build_sheet', 'ink_reflectance']
 
-#: Inks by what NIR sees of their darkness: dye hardly anything, carbon its black part, pigment all.
+#: Inks by how much of their darkness is visible in NIR: of dye hardly any, of carbon the black part, of pigment
+#: all.
 INKS: tuple[str, ...] = ('dye', 'carbon', 'pigment')
 
 
@@ -25,16 +26,16 @@ INKS: tuple[str, ...] = ('dye', 'carbon', 'pigment')
 class Sheet:
     """A printed sheet.
 
-    Attributes:
-        ink: one of `INKS`.
-        paper: a paper of `materials.MATERIALS`.
-        scale: size of the printed face over life size.
-        border_mm: white margin; 0 => the print is cut to the photo.
-        curvature_per_m: inverse bending radius; 0 => flat, larger => more bent.
+    Args:
+        ink: One of `INKS`.
+        paper: A paper of `materials.MATERIALS`.
+        scale: Size of the printed face over life size.
+        border_mm: White margin; 0 means the print is cut to the photo.
+        curvature_per_m: Inverse bending radius; 0 means flat, larger means more bent.
         upright_axis: True bends about the vertical, False about the horizontal axis.
         holes: '' or letters of 'e' (eyes), 'n' (nose), 'm' (mouth), cut out.
-        crumple_mm: height of creases.
-        crop: share of the photo that is printed, 0..1 (smaller => the face fills the sheet).
+        crumple_mm: Height of creases.
+        crop: Fraction of the photo that is printed, 0..1; smaller means that the face fills the sheet.
     """
 
     ink: str
@@ -53,7 +54,7 @@ def ink_reflectance(photo: np.ndarray, sheet: Sheet) -> np.ndarray:
 
     Args:
         photo: (H, W, 3) linear R, G, B in 0..1.
-        sheet: ink and paper.
+        sheet: Ink and paper.
 
     Returns:
         (H, W, 4) reflectance R, G, B, NIR. The visible gamut is compressed (black ink reflects about 4 %); in NIR
@@ -86,7 +87,7 @@ def _plane_grid(half_x: float, half_y: float, step_mm: float) -> HeadGrid:
 
 
 def _place(photo: np.ndarray, grid: HeadGrid, width_mm: float, crop: float, turn: int = 0) -> np.ndarray:
-    """Resample a photo (S, S, C) so that its central ``crop`` spans ``width_mm`` on the grid."""
+    """Resample a photo (S, S, C) so that its central `crop` spans `width_mm` on the grid."""
     size = photo.shape[0]
     px_per_mm = size * crop / width_mm
     matrix = np.array(
@@ -152,11 +153,11 @@ def build_sheet(
 
     Args:
         photo: (S, S, 3) linear picture from `shoot_photo`.
-        sheet: ink, paper, bend and holes.
-        rng: creases, banding and halftone phase.
-        step_mm: grid spacing.
-        victim: who is on the photo (for the place of the holes).
-        holder: whose thumbs are seen; None => a sheet on a stand.
+        sheet: Ink, paper, bend and holes.
+        rng: Creases, banding and halftone phase.
+        step_mm: Grid spacing.
+        victim: Who is on the photo (for the place of the holes).
+        holder: Whose thumbs are seen; None means a sheet on a stand.
 
     Returns:
         The surface in the frame of the sheet.
@@ -200,13 +201,13 @@ def build_screen(
 
     Args:
         photo: (S, S, 3) linear picture.
-        rng: moire frequency and phase, backlight.
-        step_mm: grid spacing.
-        scale: size of the shown face over life size.
-        crop: share of the photo that is shown.
-        bezel_mm: width of the dark frame.
+        rng: Moire frequency and phase, backlight.
+        step_mm: Grid spacing.
+        scale: Size of the shown face over life size.
+        crop: Fraction of the photo that is shown.
+        bezel_mm: Width of the dark frame.
         moire: 0..1 contrast of the beat between pixel raster and camera.
-        holder: whose thumbs are seen, or None.
+        holder: Whose thumbs are seen, or None.
 
     Returns:
         The surface: emits light in the visible; dark glass with reflections in NIR.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmfas.synthfas.optics.camera import Camera, look
+from mmfas.synthfas.optics.camera import Camera, project
 from mmfas.synthfas.optics.compose import compose
 from mmfas.synthfas.optics.lighting import draw_light, shade_visible
 from mmfas.synthfas.people.body import build_body, build_wall
@@ -26,19 +26,19 @@ def shoot_photo(subject: Subject, rng: np.random.Generator, size: int) -> np.nda
     """Take an RGB picture of a live subject at 1.1 m in indoor light.
 
     Args:
-        subject: who is photographed.
-        rng: light, room, expression and pose.
-        size: side in pixels.
+        subject: Who is photographed.
+        rng: Light, room, expression and pose.
+        size: Side in pixels.
 
     Returns:
-        (size, size, 3) linear R, G, B in 0..1, ``PHOTO_MM`` wide at the face.
+        (size, size, 3) linear R, G, B in 0..1, `PHOTO_MM` wide at the face.
     """
     step = PHOTO_MM / size
     maps = build_head(subject, head_grid(step, subject), draw_expression(rng))
     pose = Pose(float(rng.normal(0, 4)), float(rng.normal(0, 3)), float(rng.normal(0, 2)), 0.0, -4.0, _DISTANCE_MM)
     camera = Camera.framing(size, PHOTO_MM, _DISTANCE_MM - _FACE_DEPTH_MM)
-    body = look(camera, build_body(subject, step, reach_mm=180.0), Pose(z_mm=_DISTANCE_MM))
-    head = look(camera, to_surface(maps.grid, maps.height, maps.cover, maps.canvas), pose)
+    body = project(camera, build_body(subject, step, reach_mm=180.0), Pose(z_mm=_DISTANCE_MM))
+    head = project(camera, to_surface(maps.grid, maps.height, maps.cover, maps.canvas), pose)
     picture = compose(build_wall(rng, 64, 1800.0), [body, head], size)
     light = draw_light(rng, sun_rate=0.0, warmth=(0.9, 1.3), shadow=0.35)
     radiance = shade_visible(picture, light, step)

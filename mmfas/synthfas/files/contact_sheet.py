@@ -9,7 +9,7 @@ import numpy as np
 
 from mmfas.synthfas.plan.domains import DOMAINS, SPLITS
 from mmfas.synthfas.plan.plan import Setting, VideoPlan, plan_split
-from mmfas.synthfas.render import Triple, render_video
+from mmfas.synthfas.render import Frame, render_video
 from mmfas.utils.jobs import write_atomic
 
 __all__ = ['SHOWN', 'contact_sheet', 'draw_contact_sheet']
@@ -23,7 +23,7 @@ _LABEL_PX = 92
 
 
 def _find(setting: Setting, domain: str, pai: str, count: int) -> list[VideoPlan]:
-    """Return up to ``count`` videos of an instrument, of different subjects, from the test list first."""
+    """Return up to `count` videos of an instrument, of different subjects, from the test list first."""
     found: dict[int, VideoPlan] = {}
     for split in reversed(SPLITS):
         for plan in plan_split(setting, domain, split):
@@ -32,14 +32,14 @@ def _find(setting: Setting, domain: str, pai: str, count: int) -> list[VideoPlan
     return list(found.values())
 
 
-def _cell(triple: Triple | None) -> np.ndarray:
-    """Put the three modalities of a triple side by side: (_CELL, 3 * _CELL, 3) BGR; grey if there is none."""
-    if triple is None:
+def _cell(frame: Frame | None) -> np.ndarray:
+    """Put the three modalities of a frame side by side: (_CELL, 3 * _CELL, 3) BGR; grey if there is none."""
+    if frame is None:
         return np.full((_CELL, 3 * _CELL, 3), 235, np.uint8)
     pictures = [
-        triple.rgb[..., ::-1],
-        cv2.cvtColor(triple.depth, cv2.COLOR_GRAY2BGR),
-        cv2.cvtColor(triple.ir, cv2.COLOR_GRAY2BGR),
+        frame.rgb[..., ::-1],
+        cv2.cvtColor(frame.depth, cv2.COLOR_GRAY2BGR),
+        cv2.cvtColor(frame.ir, cv2.COLOR_GRAY2BGR),
     ]
     return np.hstack([cv2.resize(np.ascontiguousarray(p), (_CELL, _CELL)) for p in pictures])
 
@@ -59,20 +59,20 @@ def contact_sheet(
     """Draw a contact sheet.
 
     Args:
-        setting: size, seed and dials of the shown data.
-        domains: one group of columns each: RGB, depth, NIR.
-        num_examples: rows per instrument.
-        captions: whether to name rows and columns; without, a stranger can be asked.
+        setting: Size, seed and perturbations of the shown data.
+        domains: One group of columns each: RGB, depth, NIR.
+        num_examples: Rows per instrument.
+        captions: Whether to name rows and columns; leave them out to have somebody guess.
 
     Returns:
-        (rows, columns, 3) uint8 in B, G, R order; instruments that no shown domain has are left out.
+        (rows, columns, 3) uint8 in B, G, R order; instruments that none of the shown domains has are left out.
 
     Raises:
-        ValueError: if a domain is unknown.
+        ValueError: If a domain is unknown.
     """
     for domain in domains:
         if domain not in DOMAINS:
-            raise ValueError(f'unknown domain {domain!r}; choose from {", ".join(DOMAINS)}.')
+            raise ValueError(f'unknown domain {domain!r}; choose from {", ".join(DOMAINS)}')
     rows, names = [], []
     for pai in SHOWN:
         plans = {domain: _find(setting, domain, pai, num_examples) for domain in domains}
@@ -102,11 +102,11 @@ def draw_contact_sheet(
     """Draw a contact sheet into a PNG file; arguments as for `contact_sheet`.
 
     Raises:
-        ValueError: if the file name does not end in ``.png``, or a domain is unknown.
+        ValueError: If the file name does not end in `.png`, or a domain is unknown.
     """
     path = Path(path)
     if path.suffix != '.png':
-        raise ValueError(f'{path}: a contact sheet is a PNG; let its name end in .png.')
+        raise ValueError(f'{path}: a contact sheet is a PNG; let its name end in .png')
     picture = cv2.imencode('.png', contact_sheet(setting, domains=domains, num_examples=num_examples))[1]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, picture.tobytes())

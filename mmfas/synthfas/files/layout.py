@@ -31,12 +31,12 @@ class FrameFiles:
 
 
 def subject_key(setting: Setting, plan: VideoPlan) -> str:
-    """Name a subject so that no two domains, splits or seeds share one."""
+    """Name a subject; the names of different domains, splits and seeds differ."""
     return f'{plan.domain}{setting.seed}-{plan.split}-{plan.subject:03d}'
 
 
 def _video_c(plan: VideoPlan) -> str:
-    """Folder of a CASIA-CeFA video, as in ``CeFA-Race/AF/AF-000/1_000_3_1_2``."""
+    """Folder of a CASIA-CeFA video, as in `CeFA-Race/AF/AF-000/1_000_3_1_2`."""
     number = _FIRST_SUBJECT[plan.split] + plan.subject
     if plan.pai == 'mask3d':
         first, second, last = plan.take % 2, plan.take // 2 % 2, 1 + plan.take // 4
@@ -50,7 +50,7 @@ def _video_c(plan: VideoPlan) -> str:
 
 
 def _video_s(plan: VideoPlan) -> str:
-    """Folder of a CASIA-SURF video, as in ``fake_part/fake_train_part/CLKJ_AS0005/02_e_b.rssdk``."""
+    """Folder of a CASIA-SURF video, as in `fake_part/fake_train_part/CLKJ_AS0005/02_e_b.rssdk`."""
     session = 'ABCDEFGH'[plan.take % 8] + 'S'
     number = {'train': 0, 'val': 1000, 'test': 2000}[plan.split] + plan.subject + 500 * (plan.take // 8)
     if plan.label:
@@ -60,7 +60,7 @@ def _video_s(plan: VideoPlan) -> str:
 
 
 def _video_w(plan: VideoPlan) -> str:
-    """Folder of a WMCA video: ``client_session_presenter_type_pai``."""
+    """Folder of a WMCA video: `client_session_presenter_type_pai`."""
     number = {'train': 1, 'val': 201, 'test': 401}[plan.split] + plan.subject
     kind, code = _PAI_CODES_W[plan.pai]
     presenter = 0 if plan.label else {'train': 1, 'val': 201, 'test': 401}[plan.split] + plan.other
@@ -80,9 +80,9 @@ def frame_files(setting: Setting, plan: VideoPlan, frame: int) -> FrameFiles:
     """Return the paths of a frame below the root of the data.
 
     Args:
-        setting: for its seed (names of P).
-        plan: the video.
-        frame: 0 .. ``plan.num_frames`` - 1.
+        setting: For its seed (names of P).
+        plan: The video.
+        frame: 0 .. `plan.num_frames` - 1.
     """
     video = video_key(setting, plan)
     if plan.domain == 'P':
@@ -101,7 +101,7 @@ def sample_id(setting: Setting, plan: VideoPlan, frame: int) -> str:
 
 
 def list_line(setting: Setting, plan: VideoPlan, frame: int) -> str:
-    """Return the line of a protocol list, without its end: ``rgb depth ir label``, or ``name.npz<TAB>label``."""
+    """Return the line of a protocol list, without its end: `rgb depth ir label`, or `name.npz<TAB>label`."""
     if plan.domain == 'P':
         return f'{sample_id(setting, plan, frame)}\t{plan.label}'
     files = frame_files(setting, plan, frame)
@@ -109,5 +109,5 @@ def list_line(setting: Setting, plan: VideoPlan, frame: int) -> str:
 
 
 def list_name(domain: str, split: str) -> str:
-    """Return the path of a list below the root, as in ``protocols/C-train.txt``."""
+    """Return the path of a list below the root, as in `protocols/C-train.txt`."""
     return f'protocols/{domain}-{split}.txt'

@@ -31,7 +31,7 @@ _PROBED = 9
 
 @dataclass(frozen=True)
 class FolderStatistics:
-    """Features of one list: ``values`` (N, F) as in `FEATURES`, ``labels`` (N,), ``pais`` and ``videos``."""
+    """Features of one list: `values` (N, F) as in `FEATURES`, `labels` (N,), `pais` and `videos`."""
 
     values: np.ndarray
     labels: np.ndarray
@@ -48,11 +48,13 @@ def _load(root: Path, line: str) -> tuple[list[np.ndarray], list[int]]:
             data = np.asarray(archive['data'][0], np.float32) * 255.0
         return [data[:3], data[4], data[3]], [path.stat().st_size] * 3
     paths = [root / name for name in names]
-    pictures = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths]
-    for path, picture in zip(paths, pictures):
+    pictures = []
+    for path in paths:
+        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if picture is None:
-            raise ValueError(f'{path} is missing or no picture; render the folder again, or with --verify.')
-    return [picture.astype(np.float32) for picture in pictures], [path.stat().st_size for path in paths]
+            raise ValueError(f'{path} is missing or not a picture; render the folder again, or with --verify')
+        pictures.append(picture.astype(np.float32))
+    return pictures, [path.stat().st_size for path in paths]
 
 
 def _features(root: Path, line: str) -> list[float]:
@@ -71,7 +73,7 @@ def read_statistics(root: str | Path, domain: str, split: str) -> FolderStatisti
     """Read one list of a rendered folder.
 
     Args:
-        root: folder of the data.
+        root: Folder of the data.
         domain: 'C', 'P', 'S' or 'W'.
         split: 'train', 'val' or 'test'.
 
@@ -90,7 +92,7 @@ def read_statistics(root: str | Path, domain: str, split: str) -> FolderStatisti
 
 
 def join_statistics(parts: Sequence[FolderStatistics]) -> FolderStatistics:
-    """Put lists of one folder behind one another; no two splits share a video."""
+    """Concatenate lists of one folder; a video is in one split only."""
     return FolderStatistics(
         np.concatenate([part.values for part in parts]),
         np.concatenate([part.labels for part in parts]),
@@ -118,21 +120,23 @@ def linear_probe_auc(statistics: FolderStatistics, *, num_folds: int = 5, ridge:
     never on both sides. Balanced classes by weights.
 
     Args:
-        statistics: of one list.
-        num_folds: folds.
-        ridge: strength of the penalty, in samples.
+        statistics: Those of one list.
+        num_folds: Number of folds.
+        ridge: Strength of the penalty, in samples.
 
     Returns:
         The AUC of the held-out scores, 0.5 = nothing leaks; below 0.5 is chance, too.
 
     Raises:
-        ValueError: if live or spoof lies in one video only, so that some fold has one class.
+        ValueError: If live or spoof lies in one video only, so that some fold has one class.
     """
     labels = statistics.labels
-    counts = [len({video for video, each in zip(statistics.videos, labels) if each == label}) for label in (1, 0)]
+    counts = [
+        len({video for video, found in zip(statistics.videos, labels) if found == label}) for label in (1, 0)
+    ]
     if min(counts) < 2:
         raise ValueError(
-            f'the probe needs two videos of each class, got {counts[0]} of live and {counts[1]} of spoof.'
+            f'the probe needs two videos of each class, got {counts[0]} of live and {counts[1]} of spoof'
         )
     values = statistics.values[:, :_PROBED]
     videos = {video: index for index, video in enumerate(dict.fromkeys(statistics.videos))}
@@ -141,7 +145,7 @@ def linear_probe_auc(statistics: FolderStatistics, *, num_folds: int = 5, ridge:
     for number in range(num_folds):
         train, test = fold != number, fold == number
         if len(set(labels[train])) < 2:
-            raise ValueError(f'all videos of one class fall into fold {number}; probe a longer list.')
+            raise ValueError(f'all videos of one class fall into fold {number}; probe a longer list')
         mean, std = values[train].mean(0), values[train].std(0) + 1e-9
         weight = np.where(labels[train] == 1, 0.5 / labels[train].mean(), 0.5 / (1 - labels[train].mean()))
         design = np.column_stack([(values[train] - mean) / std, np.ones(train.sum())])
@@ -157,11 +161,11 @@ def plot_statistics(path: str | Path, root: str | Path, *, split: str = 'test') 
 
     Args:
         path: PNG file to write.
-        root: folder of the data; domains whose list is missing are left out.
-        split: which lists are read.
+        root: Folder of the data; domains whose list is missing are left out.
+        split: Which lists are read.
 
     Raises:
-        ValueError: if the folder has no list of the split, or the file name does not end in ``.png``.
+        ValueError: If the folder has no list of the split, or the file name does not end in `.png`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -169,10 +173,10 @@ def plot_statistics(path: str | Path, root: str | Path, *, split: str = 'test') 
     from mmfas.synthfas.plan.domains import DOMAINS
 
     if Path(path).suffix != '.png':
-        raise ValueError(f'{path}: the plot is a PNG; let its name end in .png.')
+        raise ValueError(f'{path}: the plot is a PNG; let its name end in .png')
     domains = [domain for domain in DOMAINS if (Path(root) / list_name(domain, split)).is_file()]
     if not domains:
-        raise ValueError(f'{root} has no list of the split {split!r}; render it first.')
+        raise ValueError(f'{root} has no list of the split {split!r}; render it first')
     found = {domain: read_statistics(root, domain, split) for domain in domains}
     shown = ('rgb_mean', 'rgb_std', 'ir_mean', 'ir_std', 'depth_range', 'depth_holes')
     figure = Figure(figsize=(11, 5.4), layout='constrained')

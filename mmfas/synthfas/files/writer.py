@@ -51,15 +51,20 @@ class Chunk:
 
 @dataclass(frozen=True)
 class RenderReport:
-    """What a run did: triples in the folder for the asked lists, chunks rendered and chunks found complete."""
+    """What a run did: frames in the folder for the requested lists, chunks rendered and chunks found complete."""
 
-    num_triples: int
+    num_frames: int
     num_rendered: int
     num_kept: int
 
+    @property
+    def num_triples(self) -> int:
+        """Former name of `num_frames`, for one release."""
+        return self.num_frames
+
 
 def plan_chunks(setting: Setting, domains: tuple[str, ...], splits: tuple[str, ...]) -> list[Chunk]:
-    """Cut the asked lists into chunks; the cut does not depend on what else is asked."""
+    """Cut the requested lists into chunks; the cut of a list does not depend on the other lists."""
     chunks = []
     for domain in domains:
         for split in splits:
@@ -74,7 +79,7 @@ def render_chunk(task: tuple[Chunk, str]) -> tuple[str, ChunkEntry]:
     """Render and write one chunk (runs in a worker process).
 
     Args:
-        task: the chunk and the root folder.
+        task: The chunk and the root folder.
 
     Returns:
         The name of the chunk and its entry for the manifest.
@@ -84,8 +89,8 @@ def render_chunk(task: tuple[Chunk, str]) -> tuple[str, ChunkEntry]:
     chunk, root = task
     contents: dict[str, bytes] = {}
     for plan in chunk.plans:
-        for frame, triple in enumerate(render_video(plan, chunk.setting)):
-            contents.update(encode_frame(chunk.setting, plan, frame, triple))
+        for number, frame in enumerate(render_video(plan, chunk.setting)):
+            contents.update(encode_frame(chunk.setting, plan, number, frame))
     for name, data in contents.items():
         path = Path(root, name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,12 +103,12 @@ def _check_repeat(name: str, old: ChunkEntry | None, new: ChunkEntry) -> None:
     if old is not None and old.sha256 != new.sha256:
         raise ValueError(
             f'chunk {name} was rendered again and differs from the manifest: other numpy or OpenCV, or '
-            'changed code? Delete the folder and render all of it.'
+            'changed code? Delete the folder and render all of it'
         )
 
 
 def write_lists(setting: Setting, chunks: list[Chunk], root: Path) -> int:
-    """Write protocol lists and ``protocols/records.csv`` of the given chunks; returns the number of triples."""
+    """Write protocol lists and `protocols/records.csv` of the given chunks; returns the number of frames."""
     (root / 'protocols').mkdir(parents=True, exist_ok=True)
     lists: dict[str, list[str]] = {}
     table = io.StringIO()
@@ -125,17 +130,18 @@ def write_lists(setting: Setting, chunks: list[Chunk], root: Path) -> int:
 def _complete_splits(setting: Setting, manifest: Manifest) -> list[Chunk]:
     """Return the chunks of every list that is rendered to its end; half a list would pass for a whole one."""
     lists = [plan_chunks(setting, (domain,), (split,)) for domain in DOMAINS for split in SPLITS]
-    return [chunk for each in lists if all(c.name in manifest.chunks for c in each) for chunk in each]
+    complete = [chunks for chunks in lists if all(chunk.name in manifest.chunks for chunk in chunks)]
+    return [chunk for chunks in complete for chunk in chunks]
 
 
 def _check_names(domains: tuple[str, ...], splits: tuple[str, ...]) -> None:
-    """Check the asked domains and splits."""
+    """Check the requested domains and splits."""
     for given, known, word in ((domains, tuple(DOMAINS), 'domain'), (splits, SPLITS, 'split')):
         for name in given:
             if name not in known:
-                raise ValueError(f'unknown {word} {name!r}; choose from {", ".join(known)}.')
+                raise ValueError(f'unknown {word} {name!r}; choose from {", ".join(known)}')
         if len(set(given)) < len(given):
-            raise ValueError(f'{word}s are there twice: {" ".join(given)}; name each once.')
+            raise ValueError(f'{word}s are there twice: {" ".join(given)}; name each once')
 
 
 def render_dataset(
@@ -151,19 +157,19 @@ def render_dataset(
     """Render SynthFAS into a folder, or finish what an earlier run began.
 
     Args:
-        root: folder of the data; new, empty or holding the same setting.
-        setting: size, seed and dials.
-        domains: domains to render, some of 'C', 'P', 'S', 'W'.
-        splits: splits to render, some of 'train', 'val', 'test'.
-        num_processes: worker processes; the bytes do not depend on it.
-        verify: compare checksums of what is there, not only names and sizes.
-        progress: called with (triples done, triples in all) after every chunk.
+        root: Folder of the data; new, empty or holding the same setting.
+        setting: Size, seed and perturbations.
+        domains: Domains to render, some of 'C', 'P', 'S', 'W'.
+        splits: Splits to render, some of 'train', 'val', 'test'.
+        num_processes: Worker processes; the bytes do not depend on it.
+        verify: Compare checksums of what is there, not only names and sizes.
+        progress: Called with (frames done, frames in all) after every chunk.
 
     Returns:
         What was done.
 
     Raises:
-        ValueError: for unknown names, or a folder of another setting.
+        ValueError: For unknown names, or a folder of another setting.
     """
     _check_names(domains, splits)
     root = Path(root)

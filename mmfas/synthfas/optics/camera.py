@@ -9,7 +9,7 @@ import numpy as np
 
 from mmfas.synthfas.records import Pose, Surface
 
-__all__ = ['Camera', 'View', 'look', 'rotation']
+__all__ = ['Camera', 'View', 'project', 'rotation']
 
 _COARSE_STEPS = 4
 _FINE_STEPS = 2
@@ -19,9 +19,9 @@ _FINE_STEPS = 2
 class Camera:
     """A square pinhole camera.
 
-    Attributes:
-        size: rows and columns in pixels.
-        focal_px: focal length in pixels; larger => narrower view.
+    Args:
+        size: Rows and columns in pixels.
+        focal_px: Focal length in pixels; larger means narrower view.
     """
 
     size: int
@@ -29,7 +29,7 @@ class Camera:
 
     @classmethod
     def framing(cls, size: int, crop_mm: float, distance_mm: float) -> Camera:
-        """Make the camera that sees ``crop_mm`` across ``size`` pixels at ``distance_mm``."""
+        """Make the camera that sees `crop_mm` across `size` pixels at `distance_mm`."""
         return cls(size, size * distance_mm / crop_mm)
 
     def rays(self) -> tuple[np.ndarray, np.ndarray]:
@@ -42,10 +42,10 @@ class Camera:
 class View:
     """What a camera sees of one surface, per pixel (H, W) of the window that can see it.
 
-    Attributes:
-        box: rows and columns of the window in the picture of the camera.
+    Args:
+        box: Rows and columns of the window in the picture of the camera.
         depth_mm: Z of the point in the camera frame.
-        alpha: coverage 0..1.
+        alpha: Coverage 0..1.
         normal: (H, W, 3) unit normal in camera axes, but z towards the camera.
         colour: (H, W, 4) as in `Surface`.
         optics: (H, W, 3) as in `Surface`.
@@ -62,10 +62,9 @@ class View:
 def rotation(pose: Pose) -> np.ndarray:
     """Return the (3, 3) matrix from object axes (x right, y down, z to camera) to the same axes of the camera.
 
-    Example:
-        >>> import numpy as np
-        >>> bool(np.allclose(rotation(Pose()), np.eye(3)))
-        True
+    >>> import numpy as np
+    >>> bool(np.allclose(rotation(Pose()), np.eye(3)))
+    True
     """
     yaw, pitch, roll = np.deg2rad((pose.yaw_deg, pose.pitch_deg, pose.roll_deg))
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
@@ -76,7 +75,7 @@ def rotation(pose: Pose) -> np.ndarray:
 
 
 def _sample(image: np.ndarray, u: np.ndarray, v: np.ndarray, border: int) -> np.ndarray:
-    """Sample an (H, W, C) map bilinearly at columns ``u`` and rows ``v``."""
+    """Sample an (H, W, C) map bilinearly at columns `u` and rows `v`."""
     return cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=border, borderValue=0)
 
 
@@ -84,9 +83,9 @@ def _sample(image: np.ndarray, u: np.ndarray, v: np.ndarray, border: int) -> np.
 class _Rays:
     """Rays of a window in the frame of a surface, in units of its grid.
 
-    Attributes:
+    Args:
         u, v, z: (H, W) change of column, row and height per mm of distance.
-        start: column, row and height of the camera.
+        start: Column, row and height of the camera.
     """
 
     u: np.ndarray
@@ -108,8 +107,11 @@ class _Rays:
 
 
 def _search(heights: np.ndarray, rays: _Rays, distance: np.ndarray, rate: float, num_steps: int) -> np.ndarray:
-    """Shorten rays (H, W) by ``rate`` of their gap to the height field, ``num_steps`` times."""
-    # The gap is start + distance * z - height; a step of rate * gap / z keeps (1 - rate) of the distance.
+    """Shorten rays (H, W) by `rate` of their gap to the height field, `num_steps` times."""
+    # Fixed-point iteration: read the height below the end of the ray, and take the distance at which the ray would
+    # meet a plane of this height, (height - start) / z. That needs no slope of the field, which is steep at noses
+    # and ears where Newton's method would jump, and one look-up for all pixels at once. Of each step only the part
+    # `rate` is taken: the gap is start + distance * z - height, so (1 - rate) of the distance is kept.
     per_height = np.float32(rate) / rays.z
     for _ in range(num_steps):
         target = _sample(heights, *rays.place(distance), cv2.BORDER_REPLICATE)
@@ -137,7 +139,7 @@ def _window(camera: Camera, surface: Surface, pose: Pose, turn: np.ndarray) -> t
     return spans[0], spans[1]
 
 
-def look(camera: Camera, surface: Surface, pose: Pose) -> View:
+def project(camera: Camera, surface: Surface, pose: Pose) -> View:
     """Project a posed height field into the camera.
 
     The ray of a pixel is followed towards the surface by a fixed-point search: the gap between the ray and the
@@ -145,17 +147,19 @@ def look(camera: Camera, surface: Surface, pose: Pose) -> View:
     for heads turned by up to 25 degrees except in the shadow of the nose, where the last step is kept.
 
     Args:
-        camera: its picture is square.
-        surface: height field and materials.
-        pose: where the surface is.
+        camera: Its picture is square.
+        surface: Height field and materials.
+        pose: Where the surface is.
 
     Returns:
-        The view; outside the surface ``alpha`` is 0.
+        The view; outside the surface `alpha` is 0.
     """
     turn = rotation(pose)
     box = _window(camera, surface, pose, turn)
     ray_y, ray_x = (axis[part] for axis, part in zip(camera.rays()[::-1], box))
-    # Camera axes with z to the camera: the ray is (X, Y, -1) * distance; columns of ``turn`` lead to the surface.
+    # Everything is moved into the frame of the surface once, where the height field is a plain image: then a step
+    # of the search is two multiplications and one `cv2.remap`, with no rotation in the loop. Camera axes with z to
+    # the camera: the ray is (X, Y, -1) * distance; columns of `turn` lead to the surface.
     unit = np.array((1.0 / surface.step_mm, 1.0 / surface.step_mm, 1.0), np.float32)
     across, along, away = turn * unit
     origin = -(turn.T @ np.array([pose.x_mm, pose.y_mm, -pose.z_mm], np.float32))
@@ -164,10 +168,10 @@ def look(camera: Camera, surface: Surface, pose: Pose) -> View:
     rays = _Rays(u, v, z, (start[0], start[1], start[2]))
     heights = np.ascontiguousarray(surface.shape[..., 0])
     distance = (np.float32(0.7 * surface.relief_mm) - start[2]) / rays.z
-    # Half-hearted steps keep steep slopes from overshooting; on a plane the first step is exact.
+    # Damped steps keep the search from overshooting on steep slopes; on a plane the first step is exact.
     rate = 0.75 if surface.relief_mm > 0 else 1.0
     if surface.relief_mm > 0:
-        # Most of the way on every second pixel, the rest on all.
+        # Most of the way on every second pixel, the rest on all: four steps cost as much as one at full size.
         coarse = np.ascontiguousarray(distance[::2, ::2])
         found = _search(heights, rays.every_second(), coarse, rate, _COARSE_STEPS)
         distance = cv2.resize(found, distance.shape[::-1], interpolation=cv2.INTER_LINEAR)

@@ -17,8 +17,8 @@ __all__ = ['Picture', 'compose']
 class Picture:
     """What the camera meets in each pixel (H, W), before any light.
 
-    Attributes:
-        depth_mm: distance Z.
+    Args:
+        depth_mm: Distance Z.
         normal: (H, W, 3), z towards the camera.
         colour: (H, W, 4) linear R, G, B, NIR.
         optics: (H, W, 3) gloss, depth failure affinity, emission.
@@ -34,9 +34,9 @@ def compose(wall: Wall, views: list[View], size: int) -> Picture:
     """Stack views over the wall.
 
     Args:
-        wall: background of the scene.
-        views: views of ``size`` x ``size`` pixels, from the back to the front where they touch.
-        size: side of the picture in pixels.
+        wall: Background of the scene.
+        views: Views of `size` x `size` pixels, from the back to the front where they touch.
+        size: Side of the picture in pixels.
 
     Returns:
         The picture. Colours mix over soft edges; the depth does not, it belongs to one of the two sides.

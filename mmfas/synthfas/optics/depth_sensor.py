@@ -14,25 +14,25 @@ __all__ = ['DepthSensor', 'degrade_depth', 'depth_sigma_mm', 'encode_depth', 'ho
 
 @dataclass(frozen=True)
 class DepthSensor:
-    """One depth camera; see ``docs/en/synthfas.md`` for the sources of the models.
+    """One depth camera; see `docs/en/synthfas.md` for the sources of the models.
 
-    Attributes:
+    Args:
         kind: 'triangulation' (structured light, active stereo) or 'tof'.
-        noise_per_m2_mm: standard deviation at 1 m for 'triangulation', grows with z^2; larger => noisier.
-        noise_floor_mm: distance-independent standard deviation; larger => noisier.
-        quantum_per_m2_mm: step of the disparity quantisation at 1 m, grows with z^2; 0 => none.
-        correlation_px: Gaussian width of the matching window at 224 pixels; larger => blotchier noise.
-        dropout: 0..1 base share of holes on an easy surface.
-        dark_dropout: 0..1 additional share on black surfaces.
-        shine_dropout: 0..1 additional share on glass, hair and highlights.
-        sun_dropout: 0..1 additional share where the full sun shines.
-        edge_mm: jump of distance that makes an edge hole; larger => fewer holes.
-        baseline_mm: distance emitter to receiver; larger => wider shadows beside near things; 0 for 'tof'.
+        noise_per_m2_mm: Standard deviation at 1 m for 'triangulation', grows with z^2; larger means noisier.
+        noise_floor_mm: Distance-independent standard deviation; larger means noisier.
+        quantum_per_m2_mm: Step of the disparity quantisation at 1 m, grows with z^2; 0 means none.
+        correlation_px: Gaussian width of the matching window at 224 pixels; larger means blotchier noise.
+        dropout: 0..1 rate of holes on an easy surface.
+        dark_dropout: 0..1 additional rate on black surfaces.
+        shine_dropout: 0..1 additional rate on glass, hair and highlights.
+        sun_dropout: 0..1 additional rate where the full sun shines.
+        edge_mm: Jump of distance that makes an edge hole; larger means fewer holes.
+        baseline_mm: Distance emitter to receiver; larger means wider shadows beside near things; 0 for 'tof'.
         range_mm: (near, far) limits; outside is a hole.
         encoding: 'window' (linear in a window), 'robust' (stretched per frame), 'inverse' (1/Z in the window).
-        near_bright: polarity of the code; False => far is bright.
-        window_mm: width of the coded window.
-        window_spread: standard deviation of the log width of the window between videos.
+        near_bright: Polarity of the code; False means far is bright.
+        window_mm: Width of the coded window.
+        window_spread: Standard deviation of the log width of the window between videos.
     """
 
     kind: str
@@ -56,13 +56,13 @@ class DepthSensor:
 def depth_sigma_mm(depth_mm: np.ndarray, nir: np.ndarray, sensor: DepthSensor) -> np.ndarray:
     """Standard deviation of the range noise.
 
-    Triangulation: ``floor + k z^2`` (Khoshelham and Elberink 2012). Time of flight: ``floor + k z / sqrt(nir)``,
-    as noise falls with the root of the received signal ``nir / z^2`` (Lange and Seitz 2001).
+    Triangulation: `floor + k z^2` (Khoshelham and Elberink 2012). Time of flight: `floor + k z / sqrt(nir)`,
+    as noise falls with the root of the received signal `nir / z^2` (Lange and Seitz 2001).
 
     Args:
         depth_mm: (H, W) ideal distance.
         nir: (H, W) NIR reflectance 0..1; only 'tof' depends on it.
-        sensor: parameters.
+        sensor: Parameters.
 
     Returns:
         (H, W) sigma in mm.
@@ -83,7 +83,7 @@ def hole_probability(
         nir: (H, W) NIR reflectance 0..1.
         fail: (H, W) failure affinity of the material 0..1.
         sun: (H, W) sunlight on the surface 0..1.
-        sensor: parameters.
+        sensor: Parameters.
     """
     dark = unit_clip(1.0 - nir / 0.16)
     chance = sensor.dropout + sensor.dark_dropout * dark + sensor.shine_dropout * fail + sensor.sun_dropout * sun
@@ -124,9 +124,9 @@ def degrade_depth(
         depth_mm: (H, W) ideal distance.
         nir: (H, W) NIR reflectance 0..1.
         hole_chance: (H, W) from `hole_probability`.
-        sensor: parameters.
-        rng: source of the draws; the number of draws does not depend on the values.
-        focal_px: focal length, for the width of emitter shadows.
+        sensor: Parameters.
+        rng: Source of the draws; the number of draws does not depend on the values.
+        focal_px: Focal length, for the width of emitter shadows.
 
     Returns:
         (H, W) float32 distance in mm, 0 = no measurement.
@@ -141,7 +141,7 @@ def degrade_depth(
     # Holes come in blotches: a smooth uniform field is compared with the chance.
     field = sensor_noise(rng, shape, max(1.6 * shape[1] / 112.0, 0.7))
     odds = cv2.exp(np.float32(-1.702) * field)
-    # The field as a share is 1 / (1 + odds), a logistic stand-in for the normal distribution.
+    # The field as a uniform number is 1 / (1 + odds): the logistic function in place of the normal distribution.
     holes = ((1.0 + odds) * hole_chance > 1.0) | _edge_holes(depth_mm, sensor, focal_px)
     return (noisy * ~holes).astype(np.float32)
 
@@ -157,8 +157,8 @@ def encode_depth(depth_mm: np.ndarray, sensor: DepthSensor, centre_mm: float) ->
 
     Args:
         depth_mm: (H, W) measured distance, 0 = hole.
-        sensor: encoding, polarity and window.
-        centre_mm: distance that is coded as mid grey by 'window' and 'inverse'.
+        sensor: Encoding, polarity and window.
+        centre_mm: Distance that is coded as mid grey by 'window' and 'inverse'.
 
     Returns:
         (H, W) uint8.

@@ -16,8 +16,8 @@ def draw_light(rng: np.random.Generator, *, sun_rate: float, warmth: tuple[float
     """Draw the visible light of a video.
 
     Args:
-        rng: source of the draws.
-        sun_rate: probability 0..1 that the sun shines in (bright key light, NIR from outside).
+        rng: Source of the draws.
+        sun_rate: Probability 0..1 that the sun shines in (bright key light, NIR from outside).
         warmth: (low, high) of the ratio red to blue of the key light, 1 is neutral.
         shadow: 0..1 depth of cast shadows indoors.
 
@@ -37,17 +37,18 @@ def draw_light(rng: np.random.Generator, *, sun_rate: float, warmth: tuple[float
     key = float(rng.uniform(0.45, 0.9)) + 0.8 * sun
     ambient = float(rng.uniform(0.28, 0.6))
     tint = rng.normal(0.0, 0.05, 3)
+    red, green, blue = (float(ambient * (1 + t)) for t in tint)
     return Light(
         direction,
         (key * ratio, key, key / ratio),
-        tuple(float(ambient * (1 + t)) for t in tint),  # type: ignore[arg-type]
+        (red, green, blue),
         min(shadow + 0.4 * sun, 1.0),
         sun,
     )
 
 
 def _shifted(image: np.ndarray, dx: float, dy: float) -> np.ndarray:
-    """Read the image ``dx`` columns to the right and ``dy`` rows down of each pixel."""
+    """Read the image `dx` columns to the right and `dy` rows down of each pixel."""
     matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(image, matrix, image.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -58,11 +59,11 @@ def cast_shadow(depth_mm: np.ndarray, direction: tuple[float, float, float], mm_
 
     Args:
         depth_mm: (H, W) distances.
-        direction: unit vector to the lamp, z towards the camera.
-        mm_per_px: size of a pixel on the subject.
+        direction: Unit vector to the lamp, z towards the camera.
+        mm_per_px: Size of a pixel on the subject.
 
     Returns:
-        (H, W) lit share 0..1.
+        (H, W) fraction of the light that arrives, 0..1.
     """
     flat = float(np.hypot(direction[0], direction[1]))
     if flat < 0.05 or direction[2] < 0.02:
@@ -98,9 +99,9 @@ def shade_visible(picture: Picture, light: Light, mm_per_px: float) -> np.ndarra
     """Light a picture with key and ambient light.
 
     Args:
-        picture: geometry and materials, H x W.
-        light: lamp and surroundings.
-        mm_per_px: size of a pixel on the subject.
+        picture: Geometry and materials, H x W.
+        light: Lamp and surroundings.
+        mm_per_px: Size of a pixel on the subject.
 
     Returns:
         (H, W, 3) linear radiance in R, G, B order, not exposed.
@@ -139,10 +140,10 @@ def shade_nir(picture: Picture, light: Light, *, led_mm: tuple[float, float], ra
     """Light a picture with the camera's own NIR lamp and with the NIR part of the sun.
 
     Args:
-        picture: geometry and materials, H x W.
-        light: for its sun.
-        led_mm: offset (x, y) of the lamp from the lens.
-        range_mm: distance at which the lamp gives irradiance 1.
+        picture: Geometry and materials, H x W.
+        light: For its sun.
+        led_mm: Offset (x, y) of the lamp from the lens.
+        range_mm: Distance at which the lamp gives irradiance 1.
 
     Returns:
         (H, W) linear NIR radiance, not exposed; falls with the square of the distance.

@@ -16,17 +16,18 @@ __all__ = ['PhotoSensor', 'expose', 'expose_nir', 'resample', 'to_grey_levels']
 class PhotoSensor:
     """One colour or NIR camera.
 
-    Attributes:
-        target: mean of the exposed picture centre, linear 0..1; larger => brighter.
-        target_spread: relative spread of that target between videos; larger => brightness says less.
-        contrast_spread: standard deviation of the log contrast between videos.
-        max_gain: limit of the automatic gain; smaller => dark scenes stay dark.
-        read_noise: standard deviation at gain 1, in units of full scale.
-        shot_noise: variance per linear signal; larger => noisier highlights.
+    Args:
+        target: Mean of the exposed picture centre, linear 0..1; larger means brighter.
+        target_spread: Relative spread of that target between videos; larger means that brightness tells less of
+            the scene.
+        contrast_spread: Standard deviation of the log contrast between videos.
+        max_gain: Limit of the automatic gain; smaller means dark scenes stay dark.
+        read_noise: Standard deviation at gain 1, in units of full scale.
+        shot_noise: Variance per linear signal; larger means noisier highlights.
         blur_px: Gaussian width of optics and sensor at 224 pixels.
-        native: share of the output resolution that the sensor resolves, 0..1; smaller => softer.
-        gamma: exponent of the tone curve (1 / 2.2 is sRGB-like, 1 linear).
-        white_balance: standard deviation of the colour cast.
+        native: Resolution of the sensor relative to the output, 0..1; smaller means softer.
+        gamma: Exponent of the tone curve (1 / 2.2 is sRGB-like, 1 linear).
+        white_balance: Standard deviation of the colour cast.
         jpeg_quality: 1..100 of the stored picture, mean of the videos; npz data sets have none.
     """
 
@@ -44,7 +45,7 @@ class PhotoSensor:
 
 
 def resample(image: np.ndarray, sensor: PhotoSensor, extra_blur: float) -> np.ndarray:
-    """Apply optics and native resolution to an (H, W[, C]) picture; ``extra_blur`` is a share of the width."""
+    """Apply optics and native resolution to an (H, W[, C]) picture; `extra_blur` is a fraction of the width."""
     size = image.shape[1]
     sigma = float(np.hypot(sensor.blur_px * size / 224.0, extra_blur * size))
     out = cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.25 else image
@@ -75,12 +76,12 @@ def expose(
 
     Args:
         radiance: (H, W, 3) linear scene radiance.
-        sensor: parameters.
-        rng: source of the noise.
-        target_factor: factor on the exposure target, drawn per video.
+        sensor: Parameters.
+        rng: Source of the noise.
+        target_factor: Factor on the exposure target, drawn per video.
         cast: (3,) white-balance factors, drawn per video.
-        light_level: 0..1 factor on the light of the scene (dial ``dark_rgb``); the gain is limited, so little
-            light means a dark and noisy picture.
+        light_level: 0..1 factor on the light of the scene (perturbation `dark_rgb`); the gain is limited, so
+            little light means a dark and noisy picture.
 
     Returns:
         (H, W, 3) in 0..1 after the tone curve.
@@ -130,11 +131,12 @@ def expose_nir(
 
     Args:
         radiance: (H, W) linear scene radiance.
-        sensor: parameters.
-        rng: source of the noise.
-        target_factor: factor on the exposure target, drawn per video.
-        light_level: 0..1 factor on the light of the lamps (dial ``dark_ir``); the gain is limited.
-        overexposure: 0..1 drives the gain up to two stops too high (dial ``ir_overexposure``).
+        sensor: Parameters.
+        rng: Source of the noise.
+        target_factor: Factor on the exposure target, drawn per video.
+        light_level: 0..1 factor on the light of the lamps (perturbation `dark_ir`); the gain is limited.
+        overexposure: 0..1 drives the gain up to two stops too high (perturbation
+            `ir_overexposure`).
 
     Returns:
         (H, W) in 0..1 after the tone curve.

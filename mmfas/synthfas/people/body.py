@@ -21,10 +21,10 @@ def build_body(subject: Subject, step_mm: float, *, bare_stand: bool = False, re
     """Build neck and clothed shoulders in the head frame (they do not follow the rotation of the head).
 
     Args:
-        subject: whose skin and clothes.
-        step_mm: grid spacing; the body is sampled at twice this.
+        subject: Whose skin and clothes.
+        step_mm: Grid spacing; the body is sampled at twice this.
         bare_stand: True for a mannequin: a stand instead of shoulders.
-        reach_mm: how far to the sides it can be seen; nothing is built beyond.
+        reach_mm: How far to the sides it can be seen; nothing is built beyond.
 
     Returns:
         The surface.
@@ -60,10 +60,10 @@ def build_body(subject: Subject, step_mm: float, *, bare_stand: bool = False, re
 class Wall:
     """The background: a picture of reflectance and a tilted plane, fixed during a video.
 
-    Attributes:
+    Args:
         colour: (S, S, 4) linear R, G, B and NIR reflectance.
-        distance_mm: distance of its centre from the camera.
-        slope_mm: growth of the distance over the width and the height of the picture.
+        distance_mm: Distance of its centre from the camera.
+        slope_mm: Growth of the distance over the width and the height of the picture.
     """
 
     colour: np.ndarray
@@ -82,9 +82,9 @@ def build_wall(rng: np.random.Generator, size: int, distance_mm: float) -> Wall:
     """Draw a room: a wall with a gradient, furniture edges and a few patches.
 
     Args:
-        rng: source of the draws.
-        size: side of the square picture in pixels.
-        distance_mm: mean distance from the camera.
+        rng: Source of the draws.
+        size: Side of the square picture in pixels.
+        distance_mm: Mean distance from the camera.
 
     Returns:
         The wall; nothing in it knows the label of the scene.

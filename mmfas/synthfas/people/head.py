@@ -24,8 +24,8 @@ _STEEPEST = np.float32(3.7)
 class HeadMaps:
     """A head before it becomes a surface; attacks change these maps.
 
-    Attributes:
-        grid: sampling points (H x W).
+    Args:
+        grid: Sampling points (H x W).
         height: (H, W) z in mm.
         cover: (H, W) coverage 0..1.
         canvas: (H, W, 6) materials.
@@ -57,7 +57,7 @@ def _hair_regions(subject: Subject, grid: HeadGrid) -> tuple[np.ndarray, np.ndar
     sideburn = np.minimum((ax - side_x)[None, :] + 0.1 * y[:, None], 6.0 - y[:, None])
     region = np.maximum(above, sideburn)
     if subject.hair_style == 'long':
-        curtain = np.minimum((ax - subject.half_width_mm + 13.0 + 0.00 * ax)[None, :], 148.0 - y[:, None])
+        curtain = np.minimum((ax - subject.half_width_mm + 13.0)[None, :], 148.0 - y[:, None])
         drop = (subject.half_width_mm + subject.hair_mm - ax)[None, :] + np.minimum(0.0, 40.0 - 0.2 * y)[:, None]
         region = np.maximum(region, curtain)
         lower = y > 0
@@ -100,7 +100,7 @@ def _lens_distance(subject: Subject, grid: HeadGrid) -> np.ndarray:
 
 
 def wear_glasses(maps: HeadMaps, subject: Subject) -> None:
-    """Put the subject's glasses on the maps, in place; does nothing for ``glasses='none'``."""
+    """Put the subject's glasses on the maps, in place; does nothing for `glasses='none'`."""
     if subject.glasses == 'none':
         return
     box, grid = maps.grid.window(200.0, EYE_Y_MM - 26.0, EYE_Y_MM + 28.0)
@@ -128,11 +128,11 @@ def build_head(
     """Build one head in its own frame.
 
     Args:
-        subject: shape and looks.
+        subject: Shape and looks.
         grid: H x W sampling points.
-        expression: of this video.
-        hair: whether to wear the hair.
-        glasses: whether to wear the subject's glasses, if any.
+        expression: Of this video.
+        hair: Whether to wear the hair.
+        glasses: Whether to wear the subject's glasses, if any.
 
     Returns:
         The maps; arrays are fresh and may be changed.
@@ -170,8 +170,8 @@ def to_surface(
         height: (H, W) z in mm.
         cover: (H, W) coverage.
         canvas: (H, W, 6) materials.
-        emission: (H, W) share of own light, or None for none.
-        relief_mm: depth range of the ray search; 0 for a plane.
+        emission: (H, W) emission 0..1 (1 = a screen), or None for none.
+        relief_mm: Depth range of the ray search; 0 for a plane.
 
     Returns:
         A surface whose slopes are limited to 75 degrees, as a real outline is.

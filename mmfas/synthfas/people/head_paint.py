@@ -52,11 +52,11 @@ def _window(coverage: np.ndarray) -> tuple[slice, slice] | None:
     return (slice(top, top + height), slice(left, left + width)) if width else None
 
 
-def scale_rgb(canvas: np.ndarray, factor: np.ndarray, nir_share: float) -> None:
-    """Multiply colours in place by ``factor`` (H, W); NIR feels ``nir_share`` of the change."""
+def scale_rgb(canvas: np.ndarray, factor: np.ndarray, nir_weight: float) -> None:
+    """Multiply colours in place by `factor` (H, W); NIR changes by the fraction `nir_weight` of it."""
     for k in range(3):
         canvas[..., k] *= factor
-    canvas[..., 3] *= 1.0 + nir_share * (factor - 1.0)
+    canvas[..., 3] *= 1.0 + nir_weight * (factor - 1.0)
 
 
 def hair_row(subject: Subject) -> np.ndarray:
@@ -191,9 +191,9 @@ def paint_face(subject: Subject, grid: HeadGrid, expression: Expression) -> np.n
     """Paint the whole face without hair and glasses.
 
     Args:
-        subject: whose face.
+        subject: Whose face.
         grid: H x W sampling points.
-        expression: eyelids, mouth and gaze.
+        expression: Eyelids, mouth and gaze.
 
     Returns:
         (H, W, 6) material map; skin also covers what lies outside the outline, so that edges do not fray.

@@ -1,7 +1,7 @@
 """Geometry of a head: a height field made of analytic parts.
 
 The origin lies on the midline at the height of the nose bridge; the eyes are at y = -6 mm, the chin at
-``chin_mm``, the crown at ``-crown_mm``.
+`chin_mm`, the crown at `-crown_mm`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EYE_Y_MM = -6.0
 
 @dataclass(frozen=True)
 class HeadGrid:
-    """Sampling of the head frame: ``x_mm`` (W,), ``y_mm`` (H,) and the spacing."""
+    """Sampling of the head frame: `x_mm` (W,), `y_mm` (H,) and the spacing."""
 
     x_mm: np.ndarray
     y_mm: np.ndarray
@@ -45,9 +45,9 @@ class HeadGrid:
         """Cut out a window around the midline, for what is too small to be worth the whole head.
 
         Args:
-            reach_mm: half width.
-            top_mm: first row.
-            bottom_mm: last row.
+            reach_mm: Half width.
+            top_mm: First row.
+            bottom_mm: Last row.
 
         Returns:
             Rows and columns of the window, and its grid.
@@ -62,8 +62,8 @@ def head_grid(step_mm: float, subject: Subject | None = None) -> HeadGrid:
     """Cover a head with ears, hair and what may be worn on it.
 
     Args:
-        step_mm: spacing.
-        subject: whose head, covered with little around it; None => any head.
+        step_mm: Spacing.
+        subject: Whose head, covered with little around it; None means any head.
 
     Returns:
         The grid, symmetric about the midline.
@@ -82,7 +82,7 @@ def head_grid(step_mm: float, subject: Subject | None = None) -> HeadGrid:
 
 
 def from_nearer_eye(subject: Subject, x_mm: np.ndarray) -> np.ndarray:
-    """Measure columns (W,) from the eye on their side: what both eyes share is drawn once for the two."""
+    """Measure columns (W,) from the eye on their side, so that both eyes are drawn at once."""
     return x_mm - np.copysign(np.float32(subject.eye_dx_mm), x_mm)
 
 
@@ -93,7 +93,7 @@ def mouth_y_mm(subject: Subject) -> float:
 
 
 def half_width(subject: Subject, y_mm: np.ndarray, grow_mm: float = 0.0) -> np.ndarray:
-    """Half width (H,) of the skull outline at each row, grown by ``grow_mm`` on all sides; 0 outside."""
+    """Half width (H,) of the skull outline at each row, grown by `grow_mm` on all sides; 0 outside."""
     up = np.clip(-y_mm / (subject.crown_mm + grow_mm), 0.0, 1.0)
     down = np.clip(y_mm / (subject.chin_mm + grow_mm), 0.0, 1.0)
     upper = (1.0 - up**2.6) ** 0.46
@@ -201,9 +201,9 @@ def head_height(subject: Subject, grid: HeadGrid, expression: Expression) -> tup
     """Build the height field of the bare head.
 
     Args:
-        subject: lengths of the head.
-        grid: sampling points, H rows and W columns.
-        expression: eyelids, mouth and smile.
+        subject: Lengths of the head.
+        grid: Sampling points, H rows and W columns.
+        expression: Eyelids, mouth and smile.
 
     Returns:
         Height z (H, W) in mm above the ear plane, and coverage (H, W) in 0..1.

@@ -1,4 +1,4 @@
-"""Textures of heads: mottled skin, freckles and hair, cut for each subject out of tiles that all heads share."""
+"""Textures of heads: mottled skin, freckles and hair, cut for each subject out of tiles common to all heads."""
 
 from __future__ import annotations
 

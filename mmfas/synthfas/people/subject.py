@@ -29,9 +29,9 @@ HAIR_STYLES: tuple[str, ...] = ('short', 'buzz', 'fringe', 'long', 'bald', 'side
 
 @dataclass(frozen=True)
 class SubjectMix:
-    """Who stands in front of a domain's camera; rates in 0..1.
+    """The people in front of a domain's camera; rates in 0..1.
 
-    ``melanin`` is the (mean, standard deviation) of the skin-tone parameter, ``age`` the (low, high) range.
+    `melanin` is the (mean, standard deviation) of the skin-tone parameter, `age` the (low, high) range.
     """
 
     melanin: tuple[float, float]
@@ -67,20 +67,20 @@ def _head_shape(rng: np.random.Generator) -> dict[str, float]:
     )
 
 
-def _head_look(rng: np.random.Generator, mix: SubjectMix, darker: float) -> dict[str, object]:
+def _appearance(rng: np.random.Generator, mix: SubjectMix, darker: float) -> dict[str, object]:
     """Draw colours and accessories of one head."""
     melanin = float(np.clip(_normal(rng, *mix.melanin), 0.02, 1.0))
     age = float(rng.uniform(*mix.age))
     grey = rng.random() < 0.8 * max(age - 0.45, 0.0) * 2
-    light_hair = rng.choice(4, p=(0.25, 0.3, 0.25, 0.2))
-    hair = 4 if grey else int(light_hair if melanin < 0.4 else min(light_hair, rng.integers(0, 2)))
+    light_hair = int(rng.choice(4, p=(0.25, 0.3, 0.25, 0.2)))
+    hair = 4 if grey else light_hair if melanin < 0.4 else min(light_hair, int(rng.integers(0, 2)))
     style = str(rng.choice(HAIR_STYLES, p=(0.34, 0.16, 0.18, 0.0, 0.10, 0.22)))
     long_hair = rng.random() < mix.long_hair_rate
     has_beard = rng.random() < mix.beard_rate and not long_hair
     iris = int(rng.choice(4, p=(0.2, 0.35, 0.2, 0.25))) if melanin < 0.35 else int(rng.integers(0, 2))
     glasses = str(rng.choice(('round', 'square'))) if rng.random() < mix.glasses_rate else 'none'
     return dict(
-        melanin=melanin + darker * (1.0 - melanin),  # hair and eyes above follow the tone the dial began from
+        melanin=melanin + darker * (1.0 - melanin),  # hair and eyes above follow the tone before the perturbation
         redness=float(rng.uniform(0.2, 0.9)),
         age=age,
         iris_rgb=IRIS_COLOURS[iris],
@@ -102,17 +102,19 @@ def draw_subject(rng: np.random.Generator, mix: SubjectMix, key: str, *, darker:
     """Draw one person.
 
     Args:
-        rng: source of the draws.
-        mix: population of the domain.
-        key: name of the subject, unique in a data set.
-        darker: 0..1, moves the skin tone of everybody towards the darkest (dial ``subject_tone``).
+        rng: Source of the draws.
+        mix: Population of the domain.
+        key: Name of the subject, unique in a data set.
+        darker: 0..1, moves the skin tone of all subjects towards the darkest (perturbation
+            `subject_tone`).
 
     Returns:
         The subject; same generator state and arguments, same subject.
     """
     shape = _head_shape(rng)
-    look = _head_look(rng, mix, darker)
-    return Subject(key=key, texture_seed=int(rng.integers(2**31)), **shape, **look)  # type: ignore[arg-type]
+    appearance = _appearance(rng, mix, darker)
+    # mypy takes every value of the two tables for every field
+    return Subject(key=key, texture_seed=int(rng.integers(2**31)), **shape, **appearance)  # type: ignore[arg-type]
 
 
 def draw_expression(rng: np.random.Generator) -> Expression:
@@ -127,10 +129,10 @@ def draw_pose(rng: np.random.Generator, spread_deg: float, distance_mm: float, s
     """Draw the mean pose of a video.
 
     Args:
-        rng: source of the draws.
-        spread_deg: standard deviation of yaw; pitch has 0.55, roll 0.35 of it.
-        distance_mm: distance of the origin of the head to the camera.
-        shift_mm: standard deviation of the framing error.
+        rng: Source of the draws.
+        spread_deg: Standard deviation of yaw; pitch has 0.55, roll 0.35 of it.
+        distance_mm: Distance of the origin of the head to the camera.
+        shift_mm: Standard deviation of the framing error.
 
     Returns:
         A pose with yaw within 24 degrees, where the ray search of `camera` is reliable.
@@ -144,7 +146,7 @@ def draw_pose(rng: np.random.Generator, spread_deg: float, distance_mm: float, s
 
 
 def jitter_pose(rng: np.random.Generator, pose: Pose, scale: float) -> Pose:
-    """Move a pose by a small frame-to-frame motion: ``scale`` 1 is about 2 degrees and 2 mm."""
+    """Move a pose by a small frame-to-frame motion: `scale` 1 is about 2 degrees and 2 mm."""
     step = np.clip(rng.standard_normal(6), -2, 2) * scale * np.array((2.2, 1.6, 1.0, 2.0, 2.0, 4.0))
     yaw = float(np.clip(pose.yaw_deg + step[0], -25, 25))
     return Pose(

@@ -20,29 +20,29 @@ Mix = tuple[tuple[str, float], ...]
 class Domain:
     """One domain: who, where, with what cameras, attacked how.
 
-    Attributes:
+    Args:
         key: 'C', 'P', 'S' or 'W'.
-        stands_for: the real data set.
-        subjects: population.
-        distance_mm: origin of the head to the camera.
-        crop_mm: width of the crop on the face; smaller => tighter crop.
-        pose_deg: standard deviation of yaw.
-        shift_mm: standard deviation of the framing.
+        stands_for: The real data set.
+        subjects: Population.
+        distance_mm: Origin of the head to the camera.
+        crop_mm: Width of the crop on the face; smaller means tighter crop.
+        pose_deg: Standard deviation of yaw.
+        shift_mm: Standard deviation of the framing.
         wall_mm: (low, high) distance of the background.
-        sun_rate: share of videos with sunlight.
+        sun_rate: Fraction of videos with sunlight.
         warmth: (low, high) red over blue of the lamp.
-        shadow: depth of cast shadows 0..1.
+        shadow: Depth of cast shadows 0..1.
         led_mm: (x, y) offset of the NIR lamp from the lens.
-        background_removed: whether everything outside a face oval is black.
-        misregistration_px: standard deviation of the shift between the cameras, at 224 pixels.
-        rgb, nir: cameras.
-        depth: depth sensor.
-        frames: frames per video.
-        live_share: share of live frames in (train, val, test).
-        live_per_subject: live videos per subject.
-        train_attacks, test_attacks: instruments of train and val, and of test.
-        train_inks, test_inks: weights of dye, carbon and pigment prints.
-        sheet_crop: (low, high) share of the photo on a sheet or screen; small => no edge is seen.
+        background_removed: Whether everything outside a face oval is black.
+        misregistration_px: Standard deviation of the shift between the cameras, at 224 pixels.
+        rgb, nir: Cameras.
+        depth: Depth sensor.
+        frames: Frames per video.
+        live_fraction: Fraction of live frames in (train, val, test).
+        live_per_subject: Live videos per subject.
+        train_attacks, test_attacks: Instruments of train and val, and of test.
+        train_inks, test_inks: Weights of dye, carbon and pigment prints.
+        sheet_crop: (low, high) fraction of the photo on a sheet or screen; with a small one no edge is seen.
         sheet_curvature: (low, high) inverse bending radius of bent sheets per metre.
         moire: (low, high) contrast of the beat of screens.
         skin_like: (low, high) NIR likeness of silicone to skin.
@@ -67,7 +67,7 @@ class Domain:
     nir: PhotoSensor
     depth: DepthSensor
     frames: int
-    live_share: tuple[float, float, float]
+    live_fraction: tuple[float, float, float]
     live_per_subject: int
     train_attacks: Mix
     test_attacks: Mix

@@ -1,6 +1,6 @@
 """The four domains of SynthFAS: one frozen record each, with every number that makes it different.
 
-Calibrating the bench means editing numbers here, raising ``RENDERER_VERSION`` and saying in ``_EARLIER`` what they
+Calibrating the bench means editing numbers here, raising `RENDERER_VERSION` and saying in `_EARLIER` what they
 were before, so that whatever was measured on an earlier version can be measured again.
 """
 
@@ -80,7 +80,7 @@ _C = Domain(
         window_spread=0.8,
     ),
     frames=3,
-    live_share=(0.25, 0.25, 0.25),
+    live_fraction=(0.25, 0.25, 0.25),
     live_per_subject=1,
     train_attacks=(('print:indoor', 1.0), ('replay', 1.0), ('print:outdoor', 1.0)),
     test_attacks=(
@@ -161,7 +161,7 @@ _P = Domain(
         window_spread=0.4,
     ),
     frames=1,
-    live_share=(0.55, 0.55, 0.545),
+    live_fraction=(0.55, 0.55, 0.545),
     live_per_subject=3,
     train_attacks=(
         ('print', 0.5),
@@ -252,7 +252,7 @@ _S = Domain(
         window_spread=0.9,
     ),
     frames=3,
-    live_share=(0.15, 0.15, 0.25),
+    live_fraction=(0.15, 0.15, 0.25),
     live_per_subject=1,
     train_attacks=(
         ('print:e_s', 1.0),
@@ -341,7 +341,7 @@ _W = Domain(
         window_spread=0.6,
     ),
     frames=3,
-    live_share=(0.22, 0.22, 0.25),
+    live_fraction=(0.22, 0.22, 0.25),
     live_per_subject=2,
     train_attacks=(
         ('print', 0.5),
@@ -383,11 +383,11 @@ def domains_of(version: str) -> dict[str, Domain]:
     """Return the domains of one version of the renderer.
 
     Args:
-        version: one of ``RENDERER_VERSIONS``.
+        version: One of `RENDERER_VERSIONS`.
 
     Raises:
-        ValueError: for a version that this code cannot render.
+        ValueError: For a version that this code cannot render.
     """
     if version not in RENDERER_VERSIONS:
-        raise ValueError(f'unknown renderer version {version!r}; choose from {", ".join(RENDERER_VERSIONS)}.')
+        raise ValueError(f'unknown renderer version {version!r}; choose from {", ".join(RENDERER_VERSIONS)}')
     return {**DOMAINS, **_EARLIER.get(version, {})}

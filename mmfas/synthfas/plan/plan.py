@@ -20,12 +20,12 @@ __all__ = ['SIZES', 'Setting', 'Size', 'VideoPlan', 'generator', 'plan_split', '
 class Size:
     """How much is rendered.
 
-    Attributes:
-        name: name of the size.
-        pixels: side of the pictures.
-        supersample: how many times finer they are drawn.
-        frames: frames per domain in (train, val, test).
-        train_frames: most frames a training video has; 1 => as many presentations as pictures.
+    Args:
+        name: Name of the size.
+        pixels: Side of the pictures.
+        supersample: How many times finer they are drawn.
+        frames: Frames per domain in (train, val, test).
+        train_frames: Most frames a training video has; 1 means as many presentations as pictures.
     """
 
     name: str
@@ -45,15 +45,15 @@ SIZES: dict[str, Size] = {
     )
 }
 
-#: Every list, however small, holds this many live frames.
+#: Every list, however small, holds at least this many live frames.
 _MIN_LIVE = 6
 
-_STREAMS = {'subject': 0, 'video': 1, 'frame': 2, 'unseen': 3, 'dial': 4, 'order': 5, 'file': 6}
+_STREAMS = {'subject': 0, 'video': 1, 'frame': 2, 'unseen': 3, 'perturbation': 4, 'order': 5, 'file': 6}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a folder of data depends on: size, seed, dials and version of the renderer."""
+    """What a folder of data depends on: size, seed, perturbations and version of the renderer."""
 
     size: str = 'small'
     seed: int = 0
@@ -64,12 +64,12 @@ class Setting:
         """Check size, seed and version.
 
         Raises:
-            ValueError: for an unknown size or version, or a negative seed.
+            ValueError: For an unknown size or version, or a negative seed.
         """
         if self.size not in SIZES:
-            raise ValueError(f'unknown size {self.size!r}; choose from {", ".join(SIZES)}.')
+            raise ValueError(f'unknown size {self.size!r}; choose from {", ".join(SIZES)}')
         if self.seed < 0:
-            raise ValueError(f'seed must be 0 or larger, got {self.seed}.')
+            raise ValueError(f'seed must be 0 or larger, got {self.seed}')
         domains_of(self.renderer)
 
     def domain(self, key: str) -> Domain:
@@ -81,16 +81,16 @@ class Setting:
 class VideoPlan:
     """One video to render.
 
-    Attributes:
+    Args:
         domain: 'C', 'P', 'S' or 'W'.
         split: 'train', 'val' or 'test'.
-        index: number within domain and split.
-        subject: number of the person presented.
-        other: number of another person of the split (holder of a sheet, model of a mask).
-        pai: instrument, 'live' for bona fide.
-        variant: kind of the instrument, '' if there is only one.
-        take: how many earlier videos have the same subject, instrument and variant.
-        num_frames: frames of the video that are in the list.
+        index: Number within domain and split.
+        subject: Number of the person presented.
+        other: Number of another person of the split (holder of a sheet, model of a mask).
+        pai: Instrument, 'live' for bona fide.
+        variant: Kind of the instrument, '' if there is only one.
+        take: How many earlier videos have the same subject, instrument and variant.
+        num_frames: Frames of the video that are in the list.
     """
 
     domain: str
@@ -110,21 +110,21 @@ class VideoPlan:
 
 
 def generator(setting: Setting, domain: str, split: str, stream: str, *numbers: int) -> np.random.Generator:
-    """Make the generator of one stream of draws; streams never share state.
+    """Make the generator of one stream of draws; streams are independent of each other.
 
     Args:
-        setting: for its seed.
-        domain: domain key.
-        split: split name.
-        stream: 'subject', 'video', 'frame', 'unseen', 'dial', 'order' or 'file'.
-        numbers: video, frame or subject numbers.
+        setting: For its seed.
+        domain: Domain key.
+        split: Split name.
+        stream: 'subject', 'video', 'frame', 'unseen', 'perturbation', 'order' or 'file'.
+        numbers: Video, frame or subject numbers.
     """
     place = (list(DOMAINS).index(domain), SPLITS.index(split), _STREAMS[stream])
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence([setting.seed, *place, *numbers])))
 
 
 def subject_of(setting: Setting, plan: VideoPlan, number: int) -> Subject:
-    """Draw the subject ``number`` of the plan's split; same seed, same person."""
+    """Draw the subject `number` of the plan's split; same seed, same person."""
     return _subject(setting, plan.domain, plan.split, number)
 
 
@@ -137,7 +137,7 @@ def _subject(setting: Setting, domain: str, split: str, number: int) -> Subject:
 
 
 def _quota(weights: np.ndarray, total: int) -> np.ndarray:
-    """Split ``total`` by weights with the largest-remainder rule."""
+    """Split `total` by weights with the largest-remainder rule."""
     exact = weights / weights.sum() * total
     counts = np.floor(exact).astype(int)
     order = np.argsort(-(exact - counts), kind='stable')
@@ -152,7 +152,7 @@ def _video_lengths(frames: int, per_video: int) -> list[int]:
 
 
 def _instruments(setting: Setting, domain: Domain, split: str, count: int) -> list[str]:
-    """List the instruments of ``count`` attack videos, in an order that spreads them over the subjects."""
+    """List the instruments of `count` attack videos, in an order that spreads them over the subjects."""
     mix = domain.test_attacks if split == 'test' else domain.train_attacks
     counts = _quota(np.array([weight for _, weight in mix]), count)
     names = [name for (name, _), times in zip(mix, counts) for _ in range(int(times))]
@@ -168,7 +168,7 @@ def plan_split(setting: Setting, domain_key: str, split: str) -> list[VideoPlan]
     """Plan all videos of one list.
 
     Args:
-        setting: size, seed and dials.
+        setting: Size, seed and perturbations.
         domain_key: 'C', 'P', 'S' or 'W'.
         split: 'train', 'val' or 'test'.
 
@@ -176,14 +176,13 @@ def plan_split(setting: Setting, domain_key: str, split: str) -> list[VideoPlan]
         Live videos first, as in the real lists. Subjects of different splits have different generators, so splits
         are subject-disjoint by construction.
 
-    Example:
-        >>> plans = plan_split(Setting('small'), 'C', 'test')
-        >>> sum(plan.num_frames for plan in plans)
-        600
+    >>> plans = plan_split(Setting('small'), 'C', 'test')
+    >>> sum(plan.num_frames for plan in plans)
+    600
     """
     domain = setting.domain(domain_key)
     frames = SIZES[setting.size].frames[SPLITS.index(split)]
-    live = max(round(domain.live_share[SPLITS.index(split)] * frames), _MIN_LIVE)
+    live = max(round(domain.live_fraction[SPLITS.index(split)] * frames), _MIN_LIVE)
     per_video = min(domain.frames, SIZES[setting.size].train_frames) if split == 'train' else domain.frames
     lengths = _video_lengths(live, per_video)
     names = ['live'] * len(lengths)

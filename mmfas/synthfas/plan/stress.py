@@ -1,7 +1,7 @@
-"""Dials: change one cause of difficulty at a time, each from 0 (nothing) to 1.
+"""Perturbations: change one cause of difficulty at a time, with a strength from 0 (nothing) to 1.
 
-At 1 the picture that a dial spoils shows next to nothing of a face. What sensors count in ratios (gain, light,
-noise) moves in equal ratios: a quarter of the dial is always the same number of stops.
+At 1 the picture that a perturbation spoils shows next to nothing of a face. What sensors count in ratios (gain,
+light, noise) moves in equal ratios: a quarter of the strength is always the same number of stops.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from mmfas.synthfas.optics.depth_sensor import DepthSensor
 
-__all__ = ['DIALS', 'DIALS_VERSION', 'Stress', 'parse_stress', 'stressed_depth']
+__all__ = ['PERTURBATIONS', 'PERTURBATIONS_VERSION', 'Stress', 'parse_stress', 'stressed_depth']
 
-#: Raised when a dial comes to mean something else; undialled data do not depend on it. Version 1 moved
+#: Raised when a perturbation comes to mean something else; clean data do not depend on it. Version 1 moved
 #: `depth_noise` (to 16 times) and `ir_overexposure` (to 9 times) in differences, ended `blur` at 4 %, had no
 #: `dark_ir`, and its `subject_tone` changed hair and eyes too.
-DIALS_VERSION = 2
+PERTURBATIONS_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Stress:
-    """The dials; 0 is the undialled data, byte for byte.
+    """Strengths of the perturbations; with all at 0 the data are clean, byte for byte.
 
-    Attributes:
-        depth_noise: range noise, up to 64 times (six doublings).
-        depth_dropout: additional holes, up to 85 % of the surface.
+    Args:
+        depth_noise: Range noise, up to 64 times (six doublings).
+        depth_dropout: Additional holes, up to 85 % of the surface.
         ir_overexposure: NIR gain, up to 4 times (two stops), plus a haze.
-        misregistration: shift of depth and NIR against RGB, up to 12 % of the width, in a direction per video.
-        dark_rgb: visible light, down to 1 %, with the domain's limited gain.
-        dark_ir: light of the NIR lamps, down to 1 %, with the domain's limited gain.
-        blur: defocus of RGB and NIR, up to 12 % of the width.
-        unseen_pai: share of attack videos whose instrument no train list has (thin prosthetics).
-        subject_tone: moves every subject's skin, and nothing else, towards the darkest.
+        misregistration: Shift of depth and NIR against RGB, up to 12 % of the width, in a direction per video.
+        dark_rgb: Visible light, down to 1 %, with the domain's limited gain.
+        dark_ir: Light of the NIR lamps, down to 1 %, with the domain's limited gain.
+        blur: Defocus of RGB and NIR, up to 12 % of the width.
+        unseen_pai: Fraction of attack videos whose instrument is in none of the train lists (thin prosthetics).
+        subject_tone: Moves every subject's skin, and nothing else, towards the darkest.
     """
 
     depth_noise: float = 0.0
@@ -45,55 +45,54 @@ class Stress:
     subject_tone: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the range of every dial.
+        """Check the range of every strength.
 
         Raises:
-            ValueError: if a dial is outside 0..1.
+            ValueError: If a strength is outside 0..1.
         """
         for name, value in asdict(self).items():
             if not 0.0 <= value <= 1.0:
-                raise ValueError(f'dial {name} must lie in 0..1 (0 = undialled, 1 = worst), got {value!r}.')
+                raise ValueError(f'perturbation {name} must lie in 0..1 (0 = clean, 1 = worst), got {value!r}')
 
     def as_dict(self) -> dict[str, float]:
-        """Return the dials that are not 0."""
+        """Return the strengths that are not 0."""
         return {name: value for name, value in asdict(self).items() if value}
 
 
-DIALS: tuple[str, ...] = tuple(field.name for field in fields(Stress))
+PERTURBATIONS: tuple[str, ...] = tuple(field.name for field in fields(Stress))
 
 
 def parse_stress(settings: list[str]) -> Stress:
-    """Read dials from the command line.
+    """Read perturbations from the command line.
 
     Args:
-        settings: words such as ``'depth_noise=0.5'``.
+        settings: Words such as `'depth_noise=0.5'`.
 
     Returns:
-        The dials.
+        The perturbations.
 
     Raises:
-        ValueError: for an unknown or repeated dial, a missing ``=`` or a value that is no number in 0..1.
+        ValueError: For an unknown or repeated name, a missing `=` or a value that is not a number in 0..1.
 
-    Example:
-        >>> parse_stress(['blur=0.25']).blur
-        0.25
+    >>> parse_stress(['blur=0.25']).blur
+    0.25
     """
     values: dict[str, float] = {}
     for setting in settings:
         name, equals, text = setting.partition('=')
-        if name not in DIALS:
-            raise ValueError(f'unknown dial {name!r}; choose from {", ".join(DIALS)}.')
+        if name not in PERTURBATIONS:
+            raise ValueError(f'unknown perturbation {name!r}; choose from {", ".join(PERTURBATIONS)}')
         if name in values:
-            raise ValueError(f'dial {name} is there twice; give it once.')
+            raise ValueError(f'perturbation {name} is there twice; give it once')
         try:
             values[name] = float(text)
         except ValueError:
-            raise ValueError(f'dial {name} needs a number, as in {name}=0.5; got {setting!r}.') from None
+            raise ValueError(f'perturbation {name} needs a number, as in {name}=0.5; got {setting!r}') from None
     return Stress(**values)
 
 
 def stressed_depth(sensor: DepthSensor, stress: Stress) -> DepthSensor:
-    """Apply the depth dials to a sensor; returns the very same record when both are 0."""
+    """Apply the perturbations of depth to a sensor; returns the very same record when both are 0."""
     if not (stress.depth_noise or stress.depth_dropout):
         return sensor
     factor = 64.0**stress.depth_noise

@@ -63,8 +63,8 @@ def test_gains_are_paired_by_training() -> None:
 def test_records_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='holds no records of the study of batch leakage'):
         read_leakage_records(tmp_path)
-    for name, each in (('a', record(0, (0.0,) * 4)), ('b', record(1, (0.0,) * 4, batch_sizes=[1, 5]))):
-        (tmp_path / f'{name}.json').write_text(json.dumps(each))
+    for name, content in (('a', record(0, (0.0,) * 4)), ('b', record(1, (0.0,) * 4, batch_sizes=[1, 5]))):
+        (tmp_path / f'{name}.json').write_text(json.dumps(content))
     with pytest.raises(ValueError, match='mixes records of m with different config_hash, data, batch_sizes'):
         read_leakage_records(tmp_path)
 
@@ -96,8 +96,8 @@ def test_the_study_trains_and_measures_what_is_missing(
     assert main([*call, '0']) == 0
     table = capsys.readouterr().out
     assert trained == [f'{name} cps2w seed 0' for name in METHODS]
-    records = {each['method']: each for each in read_leakage_records(tmp_path / 'records')}
-    changes = {name: [row['largest_change'] for row in each['results']] for name, each in records.items()}
+    records = {found['method']: found for found in read_leakage_records(tmp_path / 'records')}
+    changes = {name: [row['largest_change'] for row in found['results']] for name, found in records.items()}
     assert max(changes[METHODS[0]]) < 1e-6 < min(changes[METHODS[1]])
     assert records[METHODS[0]]['data']['size'] == 'tiny' and records[METHODS[0]]['commit']
 

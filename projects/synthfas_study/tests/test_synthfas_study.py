@@ -15,11 +15,11 @@ from mmfas.synthfas import RENDERER_VERSIONS, Setting, render_dataset
 from mmfas.synthfas.files.manifest import data_identity
 from mmfas.utils.runs import read_record, write_record
 from projects.synthfas_study.__main__ import main
-from projects.synthfas_study.dials import STEPS, DialSweep, dial_sweeps, render_dialled, run_sweeps
 from projects.synthfas_study.hardness import DOMAINS, StudyRun, config_hash, configure, hardness_runs
-from projects.synthfas_study.tables import dial_table, hardness_table
+from projects.synthfas_study.perturbations import STRENGTHS, SweepStep, render_perturbed, run_sweeps, sweep_steps
+from projects.synthfas_study.tables import hardness_table, perturbation_table
 
-CONFIG = Path(__file__).parents[2] / 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
+CONFIG = Path(__file__).parents[3] / 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
 
 
 def test_no_target_is_trained_on_in_leave_one_out() -> None:
@@ -56,7 +56,7 @@ def test_record_counts_for_the_same_run_config_and_data_only(tmp_path: Path) -> 
     assert read_record(tmp_path / 'missing.json', identity) is None
 
 
-def test_record_of_another_renderer_size_seed_or_dials_does_not_count(tmp_path: Path) -> None:
+def test_record_of_another_renderer_size_seed_or_perturbation_does_not_count(tmp_path: Path) -> None:
     header = dict(renderer_version='1.0.0', size='small', seed=0, stress={})
     (tmp_path / 'manifest.json').write_text(json.dumps({**header, 'chunks': {}}))
     identity = dict(data=data_identity(str(tmp_path)))
@@ -88,16 +88,16 @@ def test_hardness_table_means_over_seeds_and_says_what_was_not_run(tmp_path: Pat
     assert all('not run' in row for row in rows[3:])
 
 
-def test_dial_table_tells_a_working_dial_from_an_insensitive_one(tmp_path: Path) -> None:
-    for step in STEPS:
-        for dial, area in (('blur', 0.95 - 0.3 * step), ('dark_rgb', 0.9)):
+def test_table_tells_a_working_perturbation_from_an_insensitive_one(tmp_path: Path) -> None:
+    for step in STRENGTHS:
+        for name, area in (('blur', 0.95 - 0.3 * step), ('dark_rgb', 0.9)):
             auc = {str(s): dict.fromkeys(DOMAINS, area + 0.001 * s) for s in range(3)}
-            write_record(tmp_path / f'dial-{dial}-{step:.2f}.json', dict(dial=dial, step=step, auc=auc))
-    rows = {row.split('|')[1].strip(): row for row in dial_table(tmp_path).splitlines()[2:]}
+            write_record(tmp_path / f'dial-{name}-{step:.2f}.json', dict(dial=name, step=step, auc=auc))
+    rows = {row.split('|')[1].strip(): row for row in perturbation_table(tmp_path).splitlines()[2:]}
     assert 'works' in rows['blur']
     assert '1.00' in rows['blur']
     assert 'insensitive' in rows['dark_rgb']
-    assert len(dial_sweeps([0])) == 9 * len(STEPS)
+    assert len(sweep_steps([0])) == 9 * len(STRENGTHS)
 
 
 @pytest.mark.parametrize(
@@ -111,19 +111,19 @@ def test_dial_table_tells_a_working_dial_from_an_insensitive_one(tmp_path: Path)
         ((0.95, 0.93, 0.90, 0.86), 0.002, 'not run'),  # the last step is missing
     ],
 )
-def test_verdict_of_a_dial(tmp_path: Path, areas: tuple[float, ...], spread: float, verdict: str) -> None:
-    for step, area in zip(STEPS, areas):
+def test_verdict_of_a_perturbation(tmp_path: Path, areas: tuple[float, ...], spread: float, verdict: str) -> None:
+    for step, area in zip(STRENGTHS, areas):
         auc = {str(seed): dict.fromkeys(DOMAINS, area + spread * (seed - 1)) for seed in range(3)}
         write_record(tmp_path / f'dial-blur-{step:.2f}.json', dict(dial='blur', step=step, auc=auc))
-    cells = [cell.strip() for cell in dial_table(tmp_path).splitlines()[2].split('|')]
+    cells = [cell.strip() for cell in perturbation_table(tmp_path).splitlines()[2].split('|')]
     assert cells[-2] == verdict
 
 
-def test_a_dial_takes_three_seeds(tmp_path: Path) -> None:
-    for step in STEPS:
+def test_a_perturbation_takes_three_seeds(tmp_path: Path) -> None:
+    for step in STRENGTHS:
         auc = {str(seed): dict.fromkeys(DOMAINS, 0.95 - 0.1 * step) for seed in range(2 if step == 0.5 else 3)}
         write_record(tmp_path / f'dial-blur-{step:.2f}.json', dict(dial='blur', step=step, auc=auc))
-    assert 'fewer than 3 seeds' in dial_table(tmp_path)
+    assert 'fewer than 3 seeds' in perturbation_table(tmp_path)
 
 
 @pytest.mark.parametrize('other', [dict(config='b'), dict(data=dict(seed=1)), dict(dials_version=1)])
@@ -133,7 +133,7 @@ def test_records_of_different_settings_are_not_mixed(tmp_path: Path, other: dict
         record = dict(setting, **change, dial='blur', step=step, auc={'0': dict.fromkeys(DOMAINS, 0.9)})
         write_record(tmp_path / f'dial-blur-{step:.2f}.json', record)
     with pytest.raises(ValueError, match='records of 2 different settings, which no table may mix'):
-        dial_table(tmp_path)
+        perturbation_table(tmp_path)
     for name, change in (('lodo-a', {}), ('lodo-b', other)):
         run = StudyRun(name, ('C',), ('W',))
         record = dict(setting, **change, run=asdict(run), reports={'W': {'auc': {'value': 0.9}}})
@@ -142,22 +142,22 @@ def test_records_of_different_settings_are_not_mixed(tmp_path: Path, other: dict
         hardness_table(tmp_path)
 
 
-def test_sweeps_start_from_undialled_data_of_a_known_renderer(tmp_path: Path) -> None:
+def test_sweeps_start_from_clean_data_of_a_known_renderer(tmp_path: Path) -> None:
     header = dict(renderer_version=RENDERER_VERSIONS[0], size='tiny', seed=0, stress={})
     for change, message in (
         (dict(renderer_version='0.9.0'), "unknown renderer version '0.9.0'"),
-        (dict(stress={'blur': 0.5}), 'a sweep starts from undialled data; render them into another'),
+        (dict(stress={'blur': 0.5}), 'a sweep starts from clean data; render them into another'),
     ):
         (tmp_path / 'manifest.json').write_text(json.dumps({**header, **change, 'chunks': {}}))
         with pytest.raises(ValueError, match=message):
-            render_dialled(DialSweep('blur', 0.25, (0,)), str(tmp_path))
+            render_perturbed(SweepStep('blur', 0.25, (0,)), str(tmp_path))
 
 
 def test_sweeps_keep_the_renderer_of_their_data(tmp_path: Path) -> None:
     header = dict(renderer_version=RENDERER_VERSIONS[0], size='tiny', seed=0, stress={})
     (tmp_path / 'base').mkdir()
     (tmp_path / 'base/manifest.json').write_text(json.dumps({**header, 'chunks': {}}))
-    folder = Path(render_dialled(DialSweep('blur', 0.25, (0,)), str(tmp_path / 'base')))
+    folder = Path(render_perturbed(SweepStep('blur', 0.25, (0,)), str(tmp_path / 'base')))
     found = json.loads((folder / 'manifest.json').read_text())
     assert (found['renderer_version'], found['stress']) == (RENDERER_VERSIONS[0], {'blur': 0.25})
     # the same folder, once its base is of another version: refused before anything is trained
@@ -165,7 +165,7 @@ def test_sweeps_keep_the_renderer_of_their_data(tmp_path: Path) -> None:
         json.dumps({**header, 'renderer_version': RENDERER_VERSIONS[-1], 'chunks': {}})
     )
     with pytest.raises(ValueError, match='base_blur-0.25 holds SynthFAS data with renderer_version'):
-        run_sweeps([DialSweep('blur', 0.25, (0,))], 'no.py', str(tmp_path / 'base'), str(tmp_path), str(tmp_path))
+        run_sweeps([SweepStep('blur', 0.25, (0,))], 'no.py', str(tmp_path / 'base'), str(tmp_path), str(tmp_path))
 
 
 def test_mean_of_a_row_takes_only_seeds_with_all_domains(tmp_path: Path) -> None:

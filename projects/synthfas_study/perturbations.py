@@ -1,9 +1,9 @@
-"""What the dials of SynthFAS do: models trained on undialled data, tested on dialled test lists."""
+"""What the perturbations of SynthFAS do: models trained on clean data, tested on perturbed test lists."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,38 +16,38 @@ from projects.synthfas_study.hardness import DOMAINS, StudyRun, config_hash, con
 if TYPE_CHECKING:
     from mmfas.synthfas import Setting
 
-STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
-class DialSweep:
-    """One dial at one step, scored by the in-domain models of several seeds.
+class SweepStep:
+    """One perturbation at one strength, scored by the in-domain models of several seeds.
 
     Args:
-        dial: Name of the dial.
-        step: Its position in [0, 1].
+        perturbation: Its name.
+        strength: Its strength in [0, 1].
         seeds: Seeds of the models.
     """
 
-    dial: str
-    step: float
+    perturbation: str
+    strength: float
     seeds: tuple[int, ...]
 
     @property
     def file_name(self) -> str:
-        """Name of the record."""
-        return f'dial-{self.dial}-{self.step:.2f}.json'
+        """Name of the record; files and keys of records keep the word `dial`."""
+        return f'dial-{self.perturbation}-{self.strength:.2f}.json'
 
 
-def dial_sweeps(seeds: Iterable[int]) -> list[DialSweep]:
-    """List every dial at every step."""
-    from mmfas.synthfas import DIALS
+def sweep_steps(seeds: Iterable[int]) -> list[SweepStep]:
+    """List every perturbation at every strength."""
+    from mmfas.synthfas import PERTURBATIONS
 
-    return [DialSweep(dial, step, tuple(seeds)) for dial in DIALS for step in STEPS]
+    return [SweepStep(name, strength, tuple(seeds)) for name in PERTURBATIONS for strength in STRENGTHS]
 
 
 def run_sweeps(
-    sweeps: list[DialSweep],
+    sweeps: list[SweepStep],
     base_file: str,
     data_root: str,
     work_dir: str,
@@ -59,9 +59,9 @@ def run_sweeps(
     """Do every sweep that has no record yet; models that are not there are trained first.
 
     Args:
-        sweeps: Dials and steps.
+        sweeps: Perturbations and strengths.
         base_file: Config file of the baseline.
-        data_root: Folder of the undialled benchmark; dialled test lists are rendered beside it.
+        data_root: Folder of the clean benchmark; perturbed test lists are rendered beside it.
         work_dir: Folder for checkpoints, as in the hardness study.
         records: Folder of the records.
         jobs: Number of processes.
@@ -73,7 +73,7 @@ def run_sweeps(
     from mmfas.synthfas.files.manifest import load_manifest
 
     for sweep in sweeps:  # what cannot be rendered is refused before hours of training
-        load_manifest(*_dialled(sweep, data_root))
+        load_manifest(*_perturbed(sweep, data_root))
     seeds = sorted({seed for sweep in sweeps for seed in sweep.seeds})
     models = [StudyRun('in-domain', DOMAINS, DOMAINS, seed=seed) for seed in seeds]
     list(in_processes(train_run, [(base_file, run, data_root, work_dir) for run in models], jobs))
@@ -89,71 +89,73 @@ def run_sweeps(
     return done
 
 
-def run_sweep(base_file: str, sweep: DialSweep, data_root: str, work_dir: str, records: str) -> dict[str, Any]:
-    """Render the dialled test lists and score them, or return the record where there is one.
+def run_sweep(base_file: str, sweep: SweepStep, data_root: str, work_dir: str, records: str) -> dict[str, Any]:
+    """Render the perturbed test lists and score them, or return the record where there is one.
 
     Args:
         base_file: Config file of the baseline.
-        sweep: Dial, step and seeds.
-        data_root: Folder of the undialled benchmark.
+        sweep: Perturbation, strength and seeds.
+        data_root: Folder of the clean benchmark.
         work_dir: Folder of the trained models.
         records: Folder of the records.
 
     Returns:
-        The record: dial, step and, per seed and domain, the AUC of all test scores.
+        The record: perturbation, strength and, per seed and domain, the AUC of all test scores.
     """
-    from mmfas.synthfas import DIALS_VERSION
+    from mmfas.synthfas import PERTURBATIONS_VERSION
 
     file = Path(records, sweep.file_name)
     identity = dict(
-        **asdict(sweep),
-        dials_version=DIALS_VERSION,
+        dial=sweep.perturbation,
+        step=sweep.strength,
+        seeds=sweep.seeds,
+        dials_version=PERTURBATIONS_VERSION,
         config=config_hash(base_file),
         data=data_identity(data_root),
     )
     done = read_record(file, identity)
     if done is not None:
         return done
-    dialled = render_dialled(sweep, data_root)
-    auc = {str(seed): _score(base_file, seed, dialled, work_dir) for seed in sweep.seeds}
+    perturbed = render_perturbed(sweep, data_root)
+    auc = {str(seed): _score(base_file, seed, perturbed, work_dir) for seed in sweep.seeds}
     record = {**identity, 'commit': commit(), 'auc': auc}
     write_record(file, record)
     return record
 
 
-def render_dialled(sweep: DialSweep, data_root: str) -> str:
-    """Render the test lists under one dial, beside the undialled data; step 0 is the undialled data itself.
+def render_perturbed(sweep: SweepStep, data_root: str) -> str:
+    """Render the perturbed test lists beside the clean data; strength 0 is the clean data itself.
 
     Args:
-        sweep: Dial and step.
-        data_root: Folder of the undialled benchmark.
+        sweep: Perturbation and strength.
+        data_root: Folder of the clean benchmark.
 
     Returns:
         Folder of the test lists.
 
     Raises:
-        ValueError: If the base is dialled already, or of a renderer that is not known here.
+        ValueError: If the base is perturbed already, or of a renderer that is not known here.
     """
     from mmfas.synthfas import render_dataset
 
-    folder, setting = _dialled(sweep, data_root)
-    if sweep.step > 0:
+    folder, setting = _perturbed(sweep, data_root)
+    if sweep.strength > 0:
         render_dataset(folder, setting, splits=('test',))
     return str(folder)
 
 
-def _dialled(sweep: DialSweep, data_root: str) -> tuple[Path, Setting]:
-    """Return folder and setting of the data under one dial; see `render_dialled`."""
+def _perturbed(sweep: SweepStep, data_root: str) -> tuple[Path, Setting]:
+    """Return folder and setting of the perturbed data; see `render_perturbed`."""
     from mmfas.synthfas import Setting, parse_stress
 
     base = data_identity(data_root)
     if base['stress']:
         raise ValueError(
-            f'{data_root} holds data with the dials {base["stress"]}, but a sweep starts from undialled data; '
+            f'{data_root} holds data with the perturbations {base["stress"]}, but a sweep starts from clean data; '
             'render them into another folder'
         )
-    stress = parse_stress([f'{sweep.dial}={sweep.step}'] if sweep.step else [])
-    folder = f'{data_root.rstrip("/")}_{sweep.dial}-{sweep.step:.2f}' if sweep.step else data_root
+    stress = parse_stress([f'{sweep.perturbation}={sweep.strength}'] if sweep.strength else [])
+    folder = f'{data_root.rstrip("/")}_{sweep.perturbation}-{sweep.strength:.2f}' if sweep.strength else data_root
     return Path(folder), Setting(base['size'], base['seed'], stress, base['renderer_version'])
 
 
@@ -170,5 +172,7 @@ def _score(base_file: str, seed: int, data_root: str, work_dir: str) -> dict[str
     areas = {}
     for domain, loader in scoring.extra_test_dataloaders.items():
         table = score_loader(model, build_loader(loader))
+        if table is None:
+            raise RuntimeError('only the main process has scores; run the study in one process')
         areas[domain] = float(auc(table.score, table.is_live))
     return areas
