@@ -21,6 +21,7 @@ from mmfas.apis.needed_hooks import missing_hooks
 from mmfas.apis.signatures import binding_problems, near_match
 from mmfas.apis.value_ranges import range_problems
 from mmfas.apis.value_types import value_problems
+from mmfas.datasets.folders import visible_entries
 from mmfas.registry import TypedView, load_plugins, resolve
 
 
@@ -304,7 +305,7 @@ def _data_roots(path: str, value: Any) -> Iterator[str]:
     if not isinstance(value, Mapping):
         return
     root = value.get('data_root')
-    if isinstance(root, str) and root and not (os.path.isdir(root) and os.listdir(root)):
+    if isinstance(root, str) and root and not (os.path.isdir(root) and visible_entries(root)):
         yield f"{path}.data_root: the folder '{root}' is missing or empty"
     for key, inner in value.items():
         yield from _data_roots(f'{path}.{key}', inner)

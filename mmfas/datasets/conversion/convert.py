@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 
 from mmfas.datasets.chunks import ChunkEntry, digest, is_complete, run_tasks, write_atomic
+from mmfas.utils.file_identity import FileIdentity
 
 from .journal import Entry, Journal
 from .needed import SPLITS, Needed, Recording, read_needed
@@ -179,10 +180,11 @@ def _unwritten(needed: Needed, made: set[str], out: Path) -> Iterator[str]:
 
 def _check_apart(source: Path, out: Path, needed: Needed) -> None:
     """Refuse originals and results that lie inside one another."""
-    here = source.resolve()
+    identity = FileIdentity()
+    here, above = identity.of(source), set(map(identity.of, source.resolve().parents))
     for top in sorted({PurePosixPath(path).parts[0] for path in _paths(needed.recordings)}):
         there = (out / top).resolve()
-        if here == there or here in there.parents or there in here.parents:
+        if identity.of(there) in above or here in map(identity.of, (there, *there.parents)):
             raise ValueError(
                 f"the originals '{source}' and the results '{out / top}' overlap; give an OUT outside of the "
                 'originals. Files that have their final names already need no conversion: '

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from mmfas.datasets.folders import visible_files
 from mmfas.datasets.image_files import encode_jpeg
 
 from .needed import Needed, Target
@@ -126,7 +127,7 @@ def _find_files(source: Path) -> tuple[dict[str, dict[str, Path]], list[Oddity]]
     """Return kind -> recording -> file, and what is odd among the files."""
     files: dict[str, dict[str, Path]] = {kind: {} for kind in _NUM_CHANNELS}
     oddities = []
-    for path in sorted(source.resolve().rglob('*.hdf5')):
+    for path in visible_files(source.resolve(), '*.hdf5'):
         place = str(path.relative_to(source.resolve()))
         # The folder nearest to the file tells, so that a folder above both may have any name.
         kinds = [kind for part in reversed(path.parts[:-1]) for kind in _NUM_CHANNELS if kind in part.upper()]
