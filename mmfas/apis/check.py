@@ -21,6 +21,7 @@ from mmfas.apis.needed_hooks import missing_hooks
 from mmfas.apis.signatures import binding_problems, near_match
 from mmfas.apis.value_ranges import range_problems
 from mmfas.apis.value_types import value_problems
+from mmfas.datasets.building import sampling_problem
 from mmfas.datasets.folders import visible_entries
 from mmfas.registry import TypedView, load_plugins, resolve
 
@@ -322,7 +323,8 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
 
     Args:
         cfg: A whole config as for Runner.
-        check_data: Also report data folders that are missing or empty.
+        check_data: Also report data folders that are missing or empty, and training samples that the balanced
+            sampler cannot deal; reads the lists of the training data.
 
     Returns:
         One line for every problem; empty if all is well.
@@ -349,4 +351,7 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     problems += _loaders(tree)
     if check_data:
         problems += [line for key in known & set(tree) for line in _data_roots(key, tree[key])]
+        # Only a config without other problems can be built.
+        problem = None if problems else sampling_problem(tree)
+        problems += [problem] if problem else []
     return problems

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmfas.cli.options import ConfigOptions
 
     parser.add_argument('config', nargs='+', help='config files')
-    parser.add_argument('--data', action='store_true', help='also report data folders that are missing or empty')
+    parser.add_argument('--data', action='store_true', help='also look at data folders and training lists')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values: key=value')
 
 
