@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
+from torch.utils.data import DataLoader
 
 from mmfas.apis.scoring import ScoreError, build_loader, load_model, prepare_scoring, score_loader
+from mmfas.datasets.verification import shared_files
 from mmfas.evaluation import FASReport, ScoreTable, dev_threshold, evaluate_scores, parse_criterion, summarise
 from mmfas.utils.checkpoint import load_checkpoint, sha256_of
 from mmfas.version import __version__
@@ -136,6 +138,7 @@ def test(
     if dev is None and cfg.get('val_dataloader'):
         loaders = {'dev': cfg.val_dataloader, **loaders}
     built = {name: build_loader(loader) for name, loader in loaders.items()}
+    _refuse_shared_files(built)
     tables, files = {}, {} if dev is None else _write_scores(out_dir, 'dev', dev)
     for name in loaders:
         # Taken out, so that the workers of a loader end with it.
@@ -199,6 +202,17 @@ def _origin(cfg: Config, checkpoint: str) -> dict[str, Any]:
         seed=meta.get('seed'),
         mmfas_version=__version__,
     )
+
+
+def _refuse_shared_files(loaders: Mapping[str, DataLoader]) -> None:
+    """Refuse files that are in dev and in a test set, under whatever name, before anything is scored."""
+    for name, loader in loaders.items():
+        shared = shared_files(loaders['dev'].dataset, loader.dataset) if 'dev' in loaders and name != 'dev' else []
+        if shared:
+            raise ScoreError(
+                f'{len(shared)} samples are in both dev and {name}, the first: {shared[0]}; a threshold chosen on '
+                'test samples is an oracle. Give val_dataloader other samples, or set it to None for oracle values'
+            )
 
 
 def _write_scores(out_dir: Path, name: str, table: ScoreTable) -> dict[str, Path]:

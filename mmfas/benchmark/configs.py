@@ -17,6 +17,7 @@ from mmfas.apis.training import skip_validation
 from mmfas.benchmark.methods import MethodError
 from mmfas.benchmark.plan import SPLITS, Cell, Training
 from mmfas.synthfas.files.manifest import data_identity as synthfas_identity
+from mmfas.utils.folders import is_hidden
 
 _SPLITS_OF_DATA = ('train', 'val', 'test')
 _MANIFEST = 'manifest.json'
@@ -174,7 +175,8 @@ def data_identity(family: str, data_root: str) -> dict[str, Any]:
                 f"'{data_root}' holds no SynthFAS; render it: mmfas render_synthfas {data_root} --size small"
             )
         return {'name': family, **synthfas_identity(data_root)}
-    lists = {path.name: _digest(path) for path in sorted(Path(data_root).glob('*-*.txt'))}
+    paths = (path for path in sorted(Path(data_root).glob('*-*.txt')) if not is_hidden(path.name))
+    lists = {path.name: _digest(path) for path in paths}
     if not lists:
         raise FileNotFoundError(
             f"'{data_root}' holds no protocol lists such as C-train.txt; configs/_base_/datasets/{family}_base.py "

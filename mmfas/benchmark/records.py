@@ -14,6 +14,7 @@ from typing import Any
 from mmfas.benchmark.plan import Cell
 from mmfas.evaluation import ScoreTable
 from mmfas.utils.checkpoint import sha256_of, write_atomically
+from mmfas.utils.folders import is_hidden
 
 _FORMAT = 1
 #: What tables and reports read of a record, by field.
@@ -242,7 +243,8 @@ def read_records(folder: str | Path) -> list[Record]:
     Raises:
         RecordError: If one of them is broken.
     """
-    return [read_record(path) for path in sorted(Path(folder).glob('*/*.json'))]
+    found = sorted(Path(folder).glob('*/*.json'))
+    return [read_record(path) for path in found if not (is_hidden(path.name) or is_hidden(path.parent.name))]
 
 
 def finished(folder: str | Path, identity: Identity, cell: Cell, *, with_paper: bool) -> Record | None:

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmfas.cli.options import ConfigOptions
 
     parser.add_argument('config', nargs='+', help='config files')
-    parser.add_argument('--data', action='store_true', help='also report data folders that are missing or empty')
+    parser.add_argument('--data', action='store_true', help='also look at data folders and training lists')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values: key=value')
 
 
@@ -36,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
     from mmfas.config.check import check_config, config_notes
+    from mmfas.datasets.building import sampling_problems
 
     status = 0
     for path in args.config:
@@ -45,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
             status = report_error(error, 2)
             continue
         problems = check_config(cfg, check_data=args.data)
+        if args.data and not problems:  # only a config without other problems can be built
+            problems += sampling_problems(cfg)
         print(f'{path}: {len(problems)} problem(s)' if problems else f'{path}: ok')
         for problem in problems:
             print(f'  {problem}')

@@ -138,9 +138,11 @@ def refuse_repeats(paths: Sequence[str], what: str, root: str = '') -> None:
     Raises:
         ValueError: If two paths mean the same place; names it.
     """
-    seen: set[str] = set()
+    from mmfas.utils.file_identity import FileIdentity
+
+    identity, seen = FileIdentity(), set()
     for path in paths:
-        place = os.path.realpath(os.path.join(root, path))
+        place = identity.of(os.path.join(root, path))
         if place in seen:
             raise ValueError(f"{what}: '{path}' is given twice; name it once")
         seen.add(place)

@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--lists', nargs='+', metavar='FILE', help='annotation files instead; one split each')
     parser.add_argument('--data-root', default='', help='folder of the data and of --lists')
     parser.add_argument('--splits', nargs='+', choices=('train', 'val', 'test'), default=['train', 'val', 'test'])
+    parser.add_argument(
+        '--by-content', action='store_true', help='find byte copies in two splits too (reads every file once more)'
+    )
     parser.add_argument('--threads', type=int, default=4, help='threads that decode (default: 4)')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values')
     parser.add_argument('--show', type=int, default=20, help='problems printed per kind; 0 for all (default: 20)')
@@ -102,7 +105,10 @@ def main(argv: list[str] | None = None) -> int:
     if num_samples:
         bar = ProgressBar(num_samples, file=sys.stderr)
         problems += verify_datasets(
-            splits, num_threads=args.threads, advance=lambda count: bar.update(num_tasks=count)
+            splits,
+            num_threads=args.threads,
+            by_content=args.by_content,
+            advance=lambda count: bar.update(num_tasks=count),
         )
         print(file=sys.stderr)
     print(_report(problems, num_samples, args.show))

@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--data-root', help='folder of the data; every file of the lists is looked for there')
     parser.add_argument('--domains', default='CPSW', help='domains whose lists are checked (default: CPSW)')
     parser.add_argument('--clean', action='store_true', help='without repeats and leaks, as `clean` of a data set')
+    parser.add_argument(
+        '--by-content', action='store_true', help='find byte copies too (reads every file; needs --data-root)'
+    )
     parser.add_argument('--show', type=int, default=5, help='findings printed per kind and list (default: 5)')
 
 
@@ -73,7 +76,11 @@ def main(argv: list[str] | None = None) -> int:
 
     expected = CLEAN_LISTS if args.clean else PUBLISHED_LISTS
     reports = verify_protocols(
-        args.lists, data_root=args.data_root, domains=args.domains.upper(), clean=args.clean
+        args.lists,
+        data_root=args.data_root,
+        domains=args.domains.upper(),
+        clean=args.clean,
+        by_content=args.by_content,
     )
     print(_counts_table(reports, expected))
     sizes = protocol_sizes(reports)

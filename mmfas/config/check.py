@@ -23,6 +23,7 @@ from mmfas.config.signatures import binding_problems, near_match
 from mmfas.config.value_ranges import range_problems
 from mmfas.config.value_types import value_problems
 from mmfas.registry import TypedView, load_plugins, resolve
+from mmfas.utils.folders import visible_entries
 
 
 @dataclass(frozen=True)
@@ -326,7 +327,7 @@ def _data_roots(path: str, value: Any) -> Iterator[str]:
     if not isinstance(value, Mapping):
         return
     root = value.get('data_root')
-    if isinstance(root, str) and root and not (os.path.isdir(root) and os.listdir(root)):
+    if isinstance(root, str) and root and not (os.path.isdir(root) and visible_entries(root)):
         yield f"{path}.data_root: the folder '{root}' is missing or empty"
     for key, inner in value.items():
         yield from _data_roots(f'{path}.{key}', inner)
@@ -343,7 +344,8 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
 
     Args:
         cfg: A whole config as for Runner.
-        check_data: Also report data folders that are missing or empty.
+        check_data: Also report data folders that are missing or empty, and training samples that the balanced
+            sampler cannot deal; reads the lists of the training data.
 
     Returns:
         One line for every problem; empty if all is well.

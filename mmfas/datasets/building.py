@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmfas.registry import DATASETS, SCOPE
+from mmfas.registry import DATA_SAMPLERS, DATASETS, SCOPE
 
-__all__ = ['SPLITS', 'build_split']
+__all__ = ['SPLITS', 'build_split', 'sampling_problems']
 
 #: Names of the splits a config can have; each stands under `<name>_dataloader`.
 SPLITS = ('train', 'val', 'test')
@@ -28,3 +28,24 @@ def build_split(config: Mapping[str, Any], split: str) -> list[Any]:
         return []
     loaders = [loaders] if isinstance(loaders, Mapping) else loaders
     return [DATASETS.build({'_scope_': SCOPE, **loader['dataset']}) for loader in loaders]
+
+
+def sampling_problems(config: Mapping[str, Any]) -> list[str]:
+    """Find out whether the training samples can be dealt in balance; reads lists, but no pictures.
+
+    Args:
+        config: Whole config; one without the balanced sampler is left alone.
+
+    Returns:
+        What is wrong, in words; empty if nothing is.
+    """
+    loader = config.get('train_dataloader') or {}
+    sampler = loader.get('sampler') or {}
+    if not str(sampler.get('type')).endswith('DomainClassBalancedSampler'):
+        return []
+    try:
+        dataset = DATASETS.build({'_scope_': SCOPE, **loader['dataset']})
+        DATA_SAMPLERS.build({'_scope_': SCOPE, **sampler}, default_args={'dataset': dataset, 'seed': 0})
+    except (OSError, TypeError, ValueError) as error:
+        return [f'train_dataloader: {error}']
+    return []

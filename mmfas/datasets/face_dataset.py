@@ -16,6 +16,7 @@ from mmfas.datasets.protocols import PADISI_FOLDER, UNKNOWN
 from mmfas.datasets.randomness import EpochClock, needs_full_seeding, sample_randomness
 from mmfas.registry import DATASETS, SCOPE, TRANSFORMS
 from mmfas.structures import LIVE, MODALITIES, SPOOF, check_modalities
+from mmfas.utils.file_identity import FileIdentity
 
 __all__ = ['MultiModalFaceDataset']
 
@@ -43,6 +44,8 @@ class MultiModalFaceDataset(BaseDataset):
         data_prefix: Folders below `data_root`: `img` (default `''`) for image paths, `npz` (default `'PADISI'`).
         clean: False reads the lists as they are. True leaves out repeated lines; names of lists (relative to
             `data_root`) leave out also every sample that these hold: `clean='C-test.txt'` for the published C-val.
+            Which file a path means counts, not its spelling; `dict(lists=..., by_content=True)` takes byte copies
+            for one file, too, and reads the files for it.
         pipeline: Transforms, as configs or callables.
         **kwargs: `test_mode`, `indices`, `serialize_data`, `lazy_init` and `metainfo` of mmengine's `BaseDataset`.
 
@@ -64,7 +67,7 @@ class MultiModalFaceDataset(BaseDataset):
         live_label: int = LIVE,
         modalities: Sequence[str] = MODALITIES,
         data_prefix: Mapping[str, str] | None = None,
-        clean: bool | str | Sequence[str] = False,
+        clean: bool | str | Sequence[str] | Mapping[str, Any] = False,
         pipeline: Sequence[Any] = (),
         **kwargs: Any,
     ) -> None:
@@ -80,7 +83,7 @@ class MultiModalFaceDataset(BaseDataset):
         self.domains = None if domains is None else tuple([domains] if isinstance(domains, str) else domains)
         self.live_label = live_label
         self.is_clean = clean is not False
-        self.clean = [] if isinstance(clean, bool) else _as_list(clean)
+        self.clean, self._by_content = _clean_lists(clean)
         self.modalities = check_modalities(modalities)
         self._clock = EpochClock()
         super().__init__(
@@ -118,11 +121,19 @@ class MultiModalFaceDataset(BaseDataset):
             {**record, 'folder': osp.dirname(name)} for name in self.ann_file for record in read_annotations(name)
         ]
         if self.is_clean:
-            records = clean_records(records, [other for name in self.clean for other in read_annotations(name)])
+            records = self._clean(records)
         if self.meta_file:
             _check_known(records, meta, _as_list(self.meta_file))
         _make_ids_unique(records, meta)
         return [self.parse_data_info(record) for record in records]
+
+    def _clean(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Leave out repeated lines and what the lists of `clean` hold."""
+        others = [other for name in self.clean for other in read_annotations(name)]
+        identity = FileIdentity(by_content=self._by_content)
+        return clean_records(
+            records, others, files_of=lambda record: identity.of_sample(self._located(record['img_paths']))
+        )
 
     def parse_data_info(self, raw_data_info: dict[str, Any]) -> dict[str, Any]:
         """Turn a record of a reader into a sample.
@@ -167,7 +178,11 @@ class MultiModalFaceDataset(BaseDataset):
             raise ValueError(
                 f'{place}: has {sorted(paths)} but none of modalities={self.modalities}; leave the sample out'
             )
-        return {key: osp.join(self.data_prefix['npz' if key == 'npz' else 'img'], p) for key, p in wanted.items()}
+        return self._located(wanted)
+
+    def _located(self, paths: Mapping[str, str]) -> dict[str, str]:
+        """Join the prefixes."""
+        return {key: osp.join(self.data_prefix['npz' if key == 'npz' else 'img'], p) for key, p in paths.items()}
 
     def filter_data(self) -> list[dict[str, Any]]:
         """Keep the samples of the wanted domains.
@@ -234,6 +249,16 @@ def _as_list(names: str | Sequence[str] | None) -> list[str]:
     if names is None:
         return []
     return [names] if isinstance(names, str) else list(names)
+
+
+def _clean_lists(clean: bool | str | Sequence[str] | Mapping[str, Any]) -> tuple[list[str], bool]:
+    """Return the lists that `clean` names, and whether files are known by their content."""
+    if not isinstance(clean, Mapping):
+        return ([] if isinstance(clean, bool) else _as_list(clean)), False
+    unknown = set(clean) - {'lists', 'by_content'}
+    if unknown:
+        raise ValueError(f'clean knows the keys lists and by_content, but got {sorted(unknown)}')
+    return _as_list(clean.get('lists')), bool(clean.get('by_content', False))
 
 
 def _place(record: Mapping[str, Any]) -> str:

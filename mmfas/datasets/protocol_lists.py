@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
-from mmfas.datasets.cleaning import files_of
 from mmfas.datasets.face_dataset import MultiModalFaceDataset
+from mmfas.utils.file_identity import FileIdentity
 
 __all__ = [
     'CLEAN_LISTS',
@@ -128,7 +128,13 @@ def clean_against(name: str) -> list[str]:
 
 
 def verify_list(
-    folder: str, name: str, *, data_root: str | None = None, clean: bool = False, later: Iterable[Any] = ()
+    folder: str,
+    name: str,
+    *,
+    data_root: str | None = None,
+    clean: bool = False,
+    later: Iterable[Any] = (),
+    identity: FileIdentity | None = None,
 ) -> tuple[ListReport, list[dict[str, Any]]]:
     """Read one list and look for what is wrong in it.
 
@@ -138,29 +144,29 @@ def verify_list(
         data_root: Folder of the data, to look for the files; None looks for none.
         clean: Read the clean variant.
         later: Samples of the later splits of the same domain.
+        identity: What tells whether two paths mean one file; a new one if None.
 
     Returns:
         The report and the samples that were read.
     """
+    identity = identity or FileIdentity()
+    against = [osp.abspath(osp.join(folder, other)) for other in clean_against(name)]
     try:
         dataset = MultiModalFaceDataset(
             osp.abspath(osp.join(folder, f'{name}.txt')),
             data_root or '',
-            clean=[osp.abspath(osp.join(folder, other)) for other in clean_against(name)] if clean else False,
+            clean={'lists': against, 'by_content': identity.by_content} if clean else False,
         )
     except (ValueError, FileNotFoundError) as error:
         return ListReport(name, None, {}, error=str(error)), []
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-    repeats = list(_repeats(infos))
-    elsewhere = {files_of(info): info['source_line'] for info in later}
-    leaks = [
-        f'{info["source_line"]} is also {elsewhere[files_of(info)]}: {info["sample_id"]}'
-        for info in infos
-        if files_of(info) in elsewhere
-    ]
+    repeats = list(_repeats(infos, identity))
+    elsewhere = {identity.of_sample(info['img_paths']): info['source_line'] for info in later}
+    known = ((info, elsewhere.get(identity.of_sample(info['img_paths']))) for info in infos)
+    leaks = [f'{info["source_line"]} is also {line}: {info["sample_id"]}' for info, line in known if line]
     videos = Counter(info['video'] for info in infos)
     live = sum(info['gt_label'] for info in infos)
-    files = [] if data_root is None else sorted({path for info in infos for path in files_of(info)})
+    files = [] if data_root is None else sorted({path for info in infos for path in info['img_paths'].values()})
     report = ListReport(
         name,
         ListCounts(live, len(infos) - live, len(videos), len(repeats), len(leaks)),
@@ -173,11 +179,11 @@ def verify_list(
     return report, infos
 
 
-def _repeats(infos: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+def _repeats(infos: Sequence[Mapping[str, Any]], identity: FileIdentity) -> Iterable[str]:
     """Yield, in words, every line whose files stood there before."""
-    first: dict[tuple[str, ...], str] = {}
+    first: dict[Any, str] = {}
     for info in infos:
-        earlier = first.setdefault(files_of(info), info['source_line'])
+        earlier = first.setdefault(identity.of_sample(info['img_paths']), info['source_line'])
         if earlier != info['source_line']:
             yield f'{info["source_line"]} repeats {earlier}'
 
@@ -188,6 +194,7 @@ def verify_protocols(
     data_root: str | None = None,
     domains: str = DOMAINS,
     clean: bool = False,
+    by_content: bool = False,
 ) -> list[ListReport]:
     """Check the published lists.
 
@@ -196,22 +203,28 @@ def verify_protocols(
         data_root: Folder of the data, to look for every file; None looks for none.
         domains: Letters of the domains whose lists are checked.
         clean: Check the clean variants.
+        by_content: Take byte copies for one file; reads all files, so it needs `data_root`.
 
     Returns:
         One report per list, train, val and test of every domain.
 
     Raises:
-        ValueError: If a domain is unknown.
+        ValueError: If a domain is unknown, or files are to be read and `data_root` is not given.
     """
+    if by_content and data_root is None:
+        raise ValueError('by_content reads the files of the lists: give data_root (--data-root), their folder')
     unknown = set(domains) - set(DOMAINS)
     if unknown or not domains:
         raise ValueError(f'domains must be letters out of {DOMAINS}, but got {domains!r}')
     reports: dict[str, ListReport] = {}
     for domain in domains:
+        identity = FileIdentity(by_content=by_content)
         later: list[dict[str, Any]] = []
         for split in reversed(_SPLITS):
             name = f'{domain}-{split}'
-            reports[name], infos = verify_list(folder, name, data_root=data_root, clean=clean, later=later)
+            reports[name], infos = verify_list(
+                folder, name, data_root=data_root, clean=clean, later=later, identity=identity
+            )
             later = [*infos, *later]
     return [reports[f'{domain}-{split}'] for domain in domains for split in _SPLITS]
 

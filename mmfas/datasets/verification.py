@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from mmfas.datasets.cleaning import files_of
 from mmfas.datasets.content import ContentReport, facts_of
 from mmfas.datasets.face_dataset import MultiModalFaceDataset
 from mmfas.datasets.protocols import UNKNOWN
 from mmfas.datasets.transforms import LoadMultiModalImages
 from mmfas.structures import LIVE
+from mmfas.utils.file_identity import FileIdentity
 
-__all__ = ['Problem', 'face_datasets_in', 'verify_datasets']
+__all__ = ['Problem', 'face_datasets_in', 'shared_files', 'verify_datasets']
 
 _CHUNK = 64
 
@@ -101,39 +101,74 @@ def _check_labels(split: str, infos: Sequence[Mapping[str, Any]]) -> list[Proble
     return [Problem('one class', split, f'all {len(infos)} samples are {only}: no error rate can be computed')]
 
 
-def _check_contradictions(split: str, infos: Sequence[Mapping[str, Any]]) -> list[Problem]:
-    """Check that no two lines of a split call the same files live and spoof."""
+def _check_contradictions(split: str, infos: Sequence[Mapping[str, Any]], identity: FileIdentity) -> list[Problem]:
+    """Check that no two lines of a split call the same picture live and spoof."""
     problems = []
-    first: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    first: dict[Any, Mapping[str, Any]] = {}
     for info in infos:
-        earlier = first.setdefault(files_of(info), info)
+        shown = next(iter(info['img_paths'].values()))
+        earlier = first.setdefault(identity.of(shown), info)
         if earlier['gt_label'] != info['gt_label']:
             lines = f'{earlier["source_line"]} and {info["source_line"]}'
-            shown = next(iter(info['img_paths'].values()))
             message = f'{shown} is live in one of {lines} and spoof in the other; correct one of them'
             problems.append(Problem('two labels', split, message))
     return problems
 
 
-def _check_overlap(infos: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Problem]:
-    """Check that no file and no known subject stands in two splits."""
+def _check_files(infos: Mapping[str, Sequence[Mapping[str, Any]]], identity: FileIdentity) -> list[Problem]:
+    """Check that no file stands in two splits, under whatever name."""
+    places: dict[Any, dict[str, tuple[str, str]]] = defaultdict(dict)
+    for split, rows in infos.items():
+        for info in rows:
+            for path in info['img_paths'].values():
+                places[identity.of(path)].setdefault(split, (path, info['source_line']))
+    problems: dict[tuple[Any, ...], Problem] = {}
+    for found in places.values():
+        if len(found) > 1:
+            # One problem for the pair of lines, not one for each of their files.
+            pair = tuple((split, line) for split, (_, line) in found.items())
+            problems.setdefault(pair, Problem('duplicate', ' / '.join(found), _in_words(found)))
+    return list(problems.values())
+
+
+def _in_words(found: Mapping[str, tuple[str, str]]) -> str:
+    """Say where a file stands, with its other spellings."""
+    name = next(iter(found.values()))[0]
+    spellings = {split: '' if path == name else f', as {path}' for split, (path, _) in found.items()}
+    places = ', '.join(f'{split} ({line}{spellings[split]})' for split, (_, line) in found.items())
+    return f'{name} is in {places}'
+
+
+def _check_subjects(infos: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Problem]:
+    """Check that no known subject stands in two splits."""
+    places: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for split, rows in infos.items():
+        for info in rows:
+            if (key := _subject_key(info)) is not None:
+                places[key].setdefault(split, info['source_line'])
     problems = []
-    for kind, key_of in (('duplicate', _file_key), ('subject overlap', _subject_key)):
-        places: dict[Any, dict[str, str]] = defaultdict(dict)
-        for split, rows in infos.items():
-            for info in rows:
-                if (key := key_of(info)) is not None:
-                    places[key].setdefault(split, info['source_line'])
-        for key, found in places.items():
-            if len(found) > 1:
-                lines = ', '.join(f'{split} ({line})' for split, line in found.items())
-                problems.append(Problem(kind, ' / '.join(found), f'{" ".join(key)} is in {lines}'))
+    for key, found in places.items():
+        if len(found) > 1:
+            lines = ', '.join(f'{split} ({line})' for split, line in found.items())
+            problems.append(Problem('subject overlap', ' / '.join(found), f'{" ".join(key)} is in {lines}'))
     return problems
 
 
-def _file_key(info: Mapping[str, Any]) -> tuple[str] | None:
-    """Return what makes a sample the same file."""
-    return (next(iter(info['img_paths'].values())),)
+def shared_files(first: Any, second: Any) -> list[str]:
+    """Find the files that two data sets share, under whatever name.
+
+    Args:
+        first: A data set, such as that of the dev split; wrappers are looked into, other kinds have no files.
+        second: Another one.
+
+    Returns:
+        One line for every pair of samples with a file in both; empty if there is none.
+    """
+    infos = {
+        name: [found.get_data_info(i) for found in face_datasets_in(dataset) for i in range(len(found))]
+        for name, dataset in (('one', first), ('the other', second))
+    }
+    return [problem.message for problem in _check_files(infos, FileIdentity())]
 
 
 def _subject_key(info: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -145,22 +180,26 @@ def verify_datasets(
     splits: Mapping[str, Sequence[MultiModalFaceDataset]],
     *,
     num_threads: int = 4,
+    by_content: bool = False,
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[Problem]:
     """Check splits: every file is whole, sizes agree, pictures show something, both classes are there, no overlap.
 
     Line formats have been checked when the data sets were built. Repeated lines within one split are no problem
-    (the published lists have them), unless their labels contradict each other.
+    (the published lists have them), unless their labels contradict each other. Which file a path means counts, not
+    its spelling (see `FileIdentity`).
 
     Args:
         splits: Name of a split (such as `'train'`) -> its data sets.
         num_threads: Threads that decode.
+        by_content: Take byte copies for one file; reads every file once more.
         advance: Called with the number of samples done since the last call.
 
     Returns:
         All problems, images first, and warnings among them.
     """
     problems, infos = [], {}
+    identity = FileIdentity(by_content=by_content)
     for split, datasets in splits.items():
         content = ContentReport()
         for line, message in _check_images(datasets, content, num_threads=num_threads, advance=advance):
@@ -170,5 +209,5 @@ def verify_datasets(
             for found in content.findings()
         ]
         infos[split] = [d.get_data_info(index) for d in datasets for index in range(len(d))]
-        problems += _check_labels(split, infos[split]) + _check_contradictions(split, infos[split])
-    return problems + _check_overlap(infos)
+        problems += _check_labels(split, infos[split]) + _check_contradictions(split, infos[split], identity)
+    return problems + _check_files(infos, identity) + _check_subjects(infos)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import posixpath
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -31,6 +33,7 @@ from mmfas.evaluation.functional import (
 )
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.evaluation.tables import markdown_table, text_table
+from mmfas.utils.file_identity import FileIdentity
 
 __all__ = ['FASReport', 'dev_threshold', 'evaluate_scores', 'resolve_threshold', 'summarise']
 
@@ -202,7 +205,12 @@ def _has_both(table: ScoreTable) -> bool:
 
 def _check_disjoint(test: ScoreTable, dev: ScoreTable) -> list[str]:
     """Refuse samples that are in dev and test; return a note on persons that are."""
-    shared = sorted(set(test.keys()) & set(dev.keys()))
+    identity = FileIdentity()
+    in_test, in_dev = (
+        {(domain, _plain(name, identity)): (domain, name) for domain, name in zip(table.domain, table.sample_id)}
+        for table in (test, dev)
+    )
+    shared = sorted(key for plain, key in in_test.items() if plain in in_dev)
     if shared:
         some = ', '.join(f"'{name}' of domain '{domain}'" for domain, name in shared[:3])
         raise ValueError(
@@ -212,6 +220,16 @@ def _check_disjoint(test: ScoreTable, dev: ScoreTable) -> list[str]:
     people = [set(zip(table.domain.tolist(), table.subject.tolist())) for table in (test, dev)]
     common = sum(1 for _, subject in people[0] & people[1] if subject)
     return [f'{common} subjects are in both dev and test.'] if common else []
+
+
+def _plain(sample_id: str, identity: FileIdentity) -> Hashable:
+    """Return an id without what only spells it differently, for it often is a path: `./`, `a/../`, `//`, `\\`.
+
+    A relative path does not say from where, so that its links cannot be followed; those of an absolute one can.
+    """
+    if os.path.isabs(sample_id):
+        return identity.of(sample_id)
+    return posixpath.normpath(sample_id.replace('\\', '/'))
 
 
 def _clusters(table: ScoreTable, level: str, cluster: str) -> tuple[np.ndarray | None, str]:

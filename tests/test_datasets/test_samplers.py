@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from typing import Any
 
@@ -51,6 +52,79 @@ def test_every_window_is_balanced(world_size: int, window: int, monkeypatch: pyt
         for start in range(len(shard) - window + 1):
             counts = Counter(dataset.keys[i] for i in shard[start : start + window])
             assert max(counts.values()) - min(counts.get(key, 0) for key in GROUPS) <= 1
+
+
+@pytest.mark.parametrize('world_size', [2, 3, 4, 6])
+@pytest.mark.parametrize('batch', [1, 4, 7])
+def test_batches_of_all_processes_are_those_of_one(
+    world_size: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Toy({**GROUPS, ('C', 0): 52})  # 34 rounds of 6 groups: 204 samples
+    for epoch in (0, 5):
+        (whole,) = shards(dataset, 1, monkeypatch, epoch)
+        parts = shards(dataset, world_size, monkeypatch, epoch)
+        assert {len(part) for part in parts} == {204 // world_size}
+        for at in range(0, 204 // world_size, batch):
+            together = [index for part in parts for index in part[at : at + batch]]
+            assert sorted(together) == sorted(whole[at * world_size : (at + batch) * world_size])
+
+
+@pytest.mark.parametrize('num_domains', [1, 2, 3, 4, 5])
+@pytest.mark.parametrize('world_size', [2, 4, 5])
+def test_both_classes_come_to_every_process(
+    num_domains: int, world_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Toy({(f'd{number}', label): 40 for number in range(num_domains) for label in (0, 1)})
+    for shard in shards(dataset, world_size, monkeypatch):
+        labels = [dataset.keys[i][1] for i in shard]
+        assert all(3 <= sum(labels[at : at + 8]) <= 5 for at in range(len(labels) - 7))
+
+
+def test_order_of_one_process_is_that_of_earlier_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    (order,) = shards(Toy(GROUPS), 1, monkeypatch, epoch=3)
+    assert len(order) == 204
+    assert hashlib.sha256(str(order).encode()).hexdigest()[:16] == 'a3d1611617a37e46'
+
+
+def test_uneven_epochs_are_refused_or_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = Toy(GROUPS)
+    monkeypatch.setattr(samplers, 'get_dist_info', lambda: (4, 5))
+    told = (
+        r'204 samples per epoch, which do not divide evenly among 5 processes.*take 1, 2, 3, 4, 6 processes, or '
+        r'leave out the last 4 samples of every epoch with train_dataloader\.sampler\.drop_uneven=True'
+    )
+    with pytest.raises(ValueError, match=told):
+        DomainClassBalancedSampler(dataset, seed=1)
+    cut = DomainClassBalancedSampler(dataset, seed=1, drop_uneven=True)
+    assert len(list(cut)) == len(cut) == 40
+    monkeypatch.setattr(samplers, 'get_dist_info', lambda: (0, 1))
+    one = DomainClassBalancedSampler(dataset, seed=1, drop_uneven=True)
+    assert list(one) == list(DomainClassBalancedSampler(dataset, seed=1))
+
+
+@pytest.mark.parametrize('domain', ['unknown', '', None])
+def test_unknown_domains_are_refused_and_a_few_are_announced(domain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"that of all 7 samples is unknown: fill .*dict.domain='own'"):
+        DomainClassBalancedSampler(Toy({(domain, 0): 4, (domain, 1): 3}), seed=0)
+    told: list[str] = []
+    monkeypatch.setattr(samplers, 'print_log', lambda text, **kwargs: told.append(text))
+    sampler = DomainClassBalancedSampler(Toy({('C', 0): 4, ('C', 1): 3, (domain, 1): 3}), seed=0)
+    assert len(sampler) == 12
+    (text,) = told
+    assert text.endswith('the domain of 3 of 10 samples is unknown; they count as one domain of their own')
+    DomainClassBalancedSampler(Toy({('own', 0): 4, ('own', 1): 3}), seed=0)
+    assert len(told) == 1  # one named domain is no reason to warn
+
+
+def test_turns_of_default_samplers_are_batches_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The samplers of mmengine deal in turn as well; this is what the pages promise of them."""
+    from mmengine.dataset import sampler as engine
+
+    parts: dict[int, list[int]] = {}
+    for rank, world_size in ((0, 1), (0, 2), (1, 2)):
+        monkeypatch.setattr(engine, 'get_dist_info', lambda rank=rank, world=world_size: (rank, world))
+        parts[2 * world_size + rank] = list(engine.DefaultSampler(Toy(GROUPS), seed=3))
+    assert [index for pair in zip(parts[4], parts[5], strict=True) for index in pair] == parts[2]
 
 
 def test_neighbours_alternate_in_class(monkeypatch: pytest.MonkeyPatch) -> None:

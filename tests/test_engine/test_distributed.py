@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -66,6 +67,31 @@ def test_twenty_sgd_steps_equal_one_process(tmp_path: Path) -> None:
     end = torch.cat([value.flatten() for value in load_checkpoint(single / 'epoch_4.pth')['state_dict'].values()])
     assert (start - end).abs().max() > 1e-2
     assert _largest_difference(tmp_path / 'double' / 'epoch_4.pth', single / 'epoch_4.pth') < 1e-6
+
+
+def _losses(work_dir: Path) -> list[float]:
+    (file,) = work_dir.glob('*/vis_data/scalars.json')
+    return [row['loss'] for row in map(json.loads, file.read_text().splitlines()) if 'loss' in row]
+
+
+def test_balanced_batches_are_those_of_one_process(tmp_path: Path) -> None:
+    """42 samples are dealt in an epoch: five whole batches and one of two samples."""
+    options = dict(epochs=2, optimizer=_SGD, absent=_SPREAD, shuffle=True, extra='')
+    runs = []
+    for name, batch in (('double', 4), ('single', 8)):
+        changes = _COMMON.format(batch=batch, **options).replace(
+            'sampler=dict(shuffle=True)', "sampler=dict(_delete_=True, type='DomainClassBalancedSampler')"
+        )
+        changes += 'default_hooks = dict(logger=dict(interval=1))\nlog_processor = dict(window_size=1)\n'
+        config, log = write_config(tmp_path, name, changes), tmp_path / f'{name}.log'
+        run = run_ranks if name == 'double' else run_command
+        arguments = [config, '--no-validate', '--work-dir', tmp_path / name]
+        assert run('mmfas.cli.train', arguments, log) in (0, [0, 0]), log.read_text()[-2000:]
+        runs.append(_losses(tmp_path / name))
+    double, single = runs
+    assert len(single) == 12 and len(set(single)) > 6
+    assert double == pytest.approx(single, abs=1e-6)
+    assert _largest_difference(tmp_path / 'double' / 'epoch_2.pth', tmp_path / 'single' / 'epoch_2.pth') < 1e-6
 
 
 def test_averaged_gradients_equal_with_adamw(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from mmfas.datasets.conversion.frame_folders import Key, match_recordings, read_
 from mmfas.datasets.conversion.needed import Needed
 from mmfas.datasets.conversion.report import Oddity
 from mmfas.datasets.conversion.unit import Converted, Plan, Unit
+from mmfas.utils.folders import visible_entries
 
 __all__ = ['CasiaSurfConverter']
 
@@ -46,6 +47,11 @@ def _key_of_folder(parts: tuple[str, ...]) -> Key | None:
     split = named[1] if named else _SPLITS.get(before, '')
     below = below[1:] if named else below
     return (kind, split, *below) if split and len(below) == 2 else None
+
+
+def _has_file(folder: Path, name: re.Pattern[str]) -> bool:
+    """Tell whether a folder holds a file whose name matches."""
+    return any(name.fullmatch(entry.name) for entry in visible_entries(folder))
 
 
 def _key_of_name(name: str) -> Key:
@@ -79,7 +85,7 @@ class CasiaSurfConverter:
             ValueError: If there is no recording.
         """
         found, others = walk_recordings(source, {'color', 'depth', 'ir'})
-        anonymous = [folder for folder in others if any(_ANONYMOUS.fullmatch(f.name) for f in folder.iterdir())]
+        anonymous = [folder for folder in others if _has_file(folder, _ANONYMOUS)]
         if not found:
             known = ' They are anonymous challenge files, which the lists do not name.' if anonymous else ''
             raise ValueError(
@@ -107,7 +113,7 @@ class CasiaSurfConverter:
             for target, data in frame.files.items()
         }
         color = Path(unit.sources[0], 'color')
-        if not contents and color.is_dir() and any(_RENUMBERED.fullmatch(f.name) for f in color.iterdir()):
+        if not contents and color.is_dir() and _has_file(color, _RENUMBERED):
             text = 'its frames are numbered 0001, 0002, ..., so they cannot be told from those of the lists'
             oddities.append(Oddity('index', unit.recording.name, text))
         return Converted(contents, tuple(oddities))

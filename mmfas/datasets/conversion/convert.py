@@ -11,6 +11,7 @@ from mmfas.datasets.conversion.journal import Entry, Journal
 from mmfas.datasets.conversion.needed import SPLITS, Needed, Recording, read_needed
 from mmfas.datasets.conversion.report import ConversionReport
 from mmfas.datasets.conversion.unit import Converter, Unit
+from mmfas.utils.file_identity import FileIdentity
 from mmfas.utils.jobs import ChunkEntry, digest, is_complete, run_tasks, write_atomic
 
 __all__ = ['CONVERSION_VERSION', 'convert_dataset', 'report_path']
@@ -178,10 +179,11 @@ def _unwritten(needed: Needed, made: set[str], out: Path) -> Iterator[str]:
 
 def _check_apart(source: Path, out: Path, needed: Needed) -> None:
     """Refuse originals and results that lie inside one another."""
-    here = source.resolve()
+    identity = FileIdentity()
+    here, above = identity.of(source), set(map(identity.of, source.resolve().parents))
     for top in sorted({PurePosixPath(path).parts[0] for path in _paths(needed.recordings)}):
         there = (out / top).resolve()
-        if here == there or here in there.parents or there in here.parents:
+        if identity.of(there) in above or here in map(identity.of, (there, *there.parents)):
             raise ValueError(
                 f"the originals '{source}' and the results '{out / top}' overlap; give an OUT outside of the "
                 'originals. Files that have their final names already need no conversion: '

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,6 +13,7 @@ from mmfas.datasets.conversion.needed import Needed, Recording, Target
 from mmfas.datasets.conversion.report import Oddity
 from mmfas.datasets.conversion.unit import Plan, Unit
 from mmfas.datasets.image_files import decode_colour, read_image_bytes
+from mmfas.utils.folders import walk_visible
 
 __all__ = ['Frame', 'Key', 'match_recordings', 'read_frames', 'walk_recordings']
 
@@ -46,23 +46,19 @@ def walk_recordings(source: Path, names: Collection[str]) -> tuple[list[Path], l
     """Look for folders that hold a folder of a modality.
 
     Args:
-        source: Folder of the originals. Links are followed.
+        source: Folder of the originals. Links are followed, hidden folders left out.
         names: Names of the folders of modalities, which are not looked into.
 
     Returns:
         Recordings, and other folders with files that look like pictures, both sorted.
     """
-    found, others, seen = [], [], set()
-    for place, folders, files in os.walk(source.resolve(), followlinks=True):
-        real = os.path.realpath(place)
-        inner = [] if real in seen else sorted(folders)
-        seen.add(real)
-        if any(name in names for name in inner):
+    found, others = [], []
+    for place, folders, files in walk_visible(source.resolve()):
+        if any(name in names for name in folders):
             found.append(Path(place))
-            inner = []
+            folders.clear()
         elif any(name.lower().endswith(('.jpg', '.jpeg', '.png')) for name in files):
             others.append(Path(place))
-        folders[:] = inner
     return sorted(found), sorted(others)
 
 

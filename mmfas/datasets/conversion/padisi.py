@@ -26,6 +26,7 @@ from mmfas.datasets.conversion.needed import Needed
 from mmfas.datasets.conversion.report import Oddity
 from mmfas.datasets.conversion.unit import Converted, Plan, Unit
 from mmfas.datasets.image_files import PADISI_SIZE, read_padisi
+from mmfas.utils.folders import visible_entries, visible_files
 
 __all__ = ['META_FILE', 'PadisiConverter']
 
@@ -108,7 +109,7 @@ def _find_archives(source: Path) -> tuple[dict[str, Path], list[Oddity]]:
     """Return trial -> archive, and what is odd among the archives."""
     archives: dict[str, Path] = {}
     oddities = []
-    for path in sorted(source.rglob('*.npz')):
+    for path in visible_files(source, '*.npz'):
         match = _ORIGINAL.fullmatch(path.name)
         if match is None:
             oddities.append(Oddity('unknown', path.name, 'not named ID_<transaction>_<trial>_<trial name>.npz'))
@@ -117,7 +118,7 @@ def _find_archives(source: Path) -> tuple[dict[str, Path], list[Oddity]]:
         else:
             archives[match[1]] = path
     if not archives:
-        packed = [path.name for pattern in ('*.zip', '*.bz2') for path in sorted(source.glob(pattern))]
+        packed = [path.name for path in visible_entries(source) if path.suffix in ('.zip', '.bz2')]
         hint = f' {packed[0]} must be unpacked first; only MULTI-SPECTRAL has depth and NIR.' if packed else ''
         raise ValueError(
             f"'{source}' holds no archive of PADISI-USC; expected ID_<transaction>_<trial>_<trial name>.npz from "

@@ -29,6 +29,7 @@ from mmfas.datasets.conversion.needed import Needed, Target
 from mmfas.datasets.conversion.report import Oddity
 from mmfas.datasets.conversion.unit import Converted, Plan, Unit
 from mmfas.datasets.image_files import encode_jpeg
+from mmfas.utils.folders import visible_files
 
 __all__ = ['KNOWN_MISMATCHES', 'WmcaConverter']
 
@@ -125,7 +126,7 @@ def _find_files(source: Path) -> tuple[dict[str, dict[str, Path]], list[Oddity]]
     """Return kind -> recording -> file, and what is odd among the files."""
     files: dict[str, dict[str, Path]] = {kind: {} for kind in _NUM_CHANNELS}
     oddities = []
-    for path in sorted(source.resolve().rglob('*.hdf5')):
+    for path in visible_files(source.resolve(), '*.hdf5'):
         place = str(path.relative_to(source.resolve()))
         # The folder nearest to the file tells, so that a folder above both may have any name.
         kinds = [kind for part in reversed(path.parts[:-1]) for kind in _NUM_CHANNELS if kind in part.upper()]

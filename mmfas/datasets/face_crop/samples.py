@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmfas.datasets.annotations import read_annotations
 from mmfas.structures import MODALITIES
+from mmfas.utils.file_identity import FileIdentity
+from mmfas.utils.folders import visible_files
 
 __all__ = ['CropTask', 'read_records', 'tasks_of']
 
@@ -42,12 +44,13 @@ def _read_folder(folder: Path, label: int | None) -> list[dict[str, Any]]:
         )
     paths: dict[str, dict[str, str]] = {}
     for modality in MODALITIES:
-        for file in sorted((folder / modality).rglob('*')):
-            if not file.is_file() or file.name.startswith('.'):
-                continue
+        inner = folder / modality
+        files = visible_files(inner) if inner.is_dir() else []
+        _refuse_one_file_twice(files)
+        for file in files:
             if file.suffix.lower() not in _SUFFIXES:
                 raise ValueError(f"'{file}' is no picture ({', '.join(_SUFFIXES)}); move it elsewhere")
-            name = file.relative_to(folder / modality).with_suffix('').as_posix()
+            name = file.relative_to(inner).with_suffix('').as_posix()
             earlier = paths.setdefault(name, {}).setdefault(modality, file.relative_to(folder).as_posix())
             if Path(folder, earlier) != file:
                 raise ValueError(f"'{file}' and '{earlier}' have the same name; rename one of them")
@@ -57,6 +60,16 @@ def _read_folder(folder: Path, label: int | None) -> list[dict[str, Any]]:
         {'sample_id': name, 'img_paths': found, 'label': label, 'source_line': f'{folder.name}/{name}'}
         for name, found in sorted(paths.items())
     ]
+
+
+def _refuse_one_file_twice(files: Sequence[Path]) -> None:
+    """Refuse links to pictures that are there too: one picture would become two samples."""
+    identity = FileIdentity()
+    first: dict[Hashable, Path] = {}
+    for file in files:
+        earlier = first.setdefault(identity.of(file), file)
+        if earlier != file:
+            raise ValueError(f"'{earlier}' and '{file}' are one file; remove one, or name the pictures in a list")
 
 
 def read_records(
@@ -102,6 +115,15 @@ def _target(path: str, modality: str, place: str) -> str:
     return PurePosixPath(modality, *parts[parts[0] == modality :]).as_posix()
 
 
+def _below(path: str, root: str) -> str:
+    """Return an absolute path relative to a folder, which a link above one of them may hide."""
+    inside = os.path.relpath(path, root)
+    if inside.startswith(os.pardir):
+        folder, name = os.path.split(path)  # a link to the picture itself keeps its name
+        inside = os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(root))
+    return inside
+
+
 def tasks_of(records: Sequence[Mapping[str, Any]], root: str, out: str | Path) -> list[CropTask]:
     """Return the task of every record; records of the same pictures have equal ones.
 
@@ -118,23 +140,24 @@ def tasks_of(records: Sequence[Mapping[str, Any]], root: str, out: str | Path) -
     """
     tasks = []
     owner: dict[str, str] = {}
+    identity = FileIdentity()
     for record in records:
         sources, targets = {}, {}
         for modality, path in record['img_paths'].items():
             place = record['source_line']
-            inside = os.path.relpath(path, root) if os.path.isabs(path) else path
+            inside = _below(path, root) if os.path.isabs(path) else path
             sources[modality] = os.path.normpath(os.path.join(root, inside))
             targets[modality] = _target(inside, modality, place)
             earlier = owner.setdefault(targets[modality], sources[modality])
-            if earlier != sources[modality]:
+            if identity.of(earlier) != identity.of(sources[modality]):
                 raise ValueError(
                     f"{place}: '{sources[modality]}' and '{earlier}' would both become '{targets[modality]}'; "
                     'rename one of them'
                 )
         tasks.append(CropTask(sources, targets))
-    read = {os.path.realpath(path) for task in tasks for path in task.sources.values()}
+    read = {identity.of(path) for task in tasks for path in task.sources.values()}
     for target in owner:
-        if os.path.realpath(os.path.join(out, target)) in read:
+        if identity.of(os.path.join(out, target)) in read:
             raise ValueError(
                 f"'{Path(out, target)}' is one of the pictures to crop; give another folder for results"
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from mmengine.dist import all_reduce
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from torch import Tensor
@@ -37,5 +39,16 @@ class FASDistributedDataParallel(MMDistributedDataParallel):
         super().__init__(module, broadcast_buffers=broadcast_buffers, **kwargs)
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """Run one step of training; see `fas_train_step`."""
-        return fas_train_step(self, self.module, data, optim_wrapper)
+        """Run one step of training; see `fas_train_step`.
+
+        The scalars to log are means over the processes: with equal batches, those of one process with all of them.
+        """
+        return _mean_over_processes(fas_train_step(self, self.module, data, optim_wrapper))
+
+
+def _mean_over_processes(log_vars: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Average scalars over the processes; where a mean is not finite, each keeps its own, to find the culprit."""
+    own = torch.stack([value.detach().float() for value in log_vars.values()])
+    mean = own.clone()
+    all_reduce(mean, op='mean')
+    return dict(zip(log_vars, torch.where(torch.isfinite(mean), mean, own).unbind(), strict=True))
