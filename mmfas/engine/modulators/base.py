@@ -20,7 +20,7 @@ from mmfas.engine.modulators.segments import Segments
 class ModalityGradients:
     """The gradients of one step, equal on every process.
 
-    With mixed precision `rows` and `main` carry the same unknown positive factor (the loss scale).
+    With mixed precision `rows` and `main` carry the same positive factor, the loss scale.
 
     Args:
         modalities: Names of the modalities, canonical order.
@@ -33,6 +33,7 @@ class ModalityGradients:
         segments: Which entries belong to one modality, as the modules declare.
         slices: Where each parameter lies in R.
         names: Name of each parameter in the model.
+        scale: Loss scale that rows and main carry, scalar; None where there is none.
     """
 
     modalities: tuple[str, ...]
@@ -44,6 +45,7 @@ class ModalityGradients:
     segments: Segments
     slices: tuple[slice, ...]
     names: tuple[str, ...]
+    scale: Tensor | None = None
 
     @cached_property
     def segment_products(self) -> Tensor:
@@ -55,9 +57,9 @@ class BaseModulator(ABC):
     """A rule that turns the gradients of several modalities into one direction.
 
     A rule must be positively homogeneous, `f(s * rows, s * main) = s * f(rows, main)` for s > 0, because of the
-    loss scale: compare gradients with each other, never with an absolute number. It must let NaN and infinity
-    through, which the loss scaler looks for; and it must not read values on the host (`.item()`), which would
-    stop the device.
+    loss scale: compare gradients with each other, and with an absolute number only if it is multiplied by `scale`.
+    It must let NaN and infinity through, which the loss scaler looks for; and it must not read values on the host
+    (`.item()`), which would stop the device.
     """
 
     #: Whether the rule reads gradients where no modality owns anything. A rule with False is given the entries of

@@ -45,22 +45,33 @@ class ReGrad(BaseModulator):
         reach: Starts of names of the parameters that take gradients of modalities; all others move along the main
             gradient only. All parameters if None. The released code reaches
             `('trunk.embedding.cls_token', 'trunk.embedding.pos_embed')` once its crash is mended.
+        eps: Added to :math:`b \cdot b` below the fraction, in units of squared gradients without loss scale, at
+            least 0. The released code has 1e-8: where the gradient of a tensor is shorter than about 1e-4, r then
+            keeps less of what agrees and takes out less of what is in conflict.
 
-    Differs from the released code: every owned tensor is reached; tensors without a gradient count as zero
-    instead of a crash; no 1e-8 in divisions, as rows carry the loss scale; NaN is kept, so that the loss scaler
-    sees it. The paper gives no rule for three modalities; this one is that of the code.
+    Differs from the released code: every owned tensor is reached (`reach`); tensors without a gradient count as
+    zero instead of a crash; nothing is added in divisions (`eps`); NaN is kept, so that the loss scaler sees it.
+    The paper gives no rule for three modalities; this one is that of the code.
 
     >>> GRADIENT_MODULATORS.build(ReGrad.example_cfg()).pairwise
     False
     """
 
     def __init__(
-        self, *, pairwise: bool = False, use_confidence: bool = True, reach: Sequence[str] | None = None
+        self,
+        *,
+        pairwise: bool = False,
+        use_confidence: bool = True,
+        reach: Sequence[str] | None = None,
+        eps: float = 0.0,
     ) -> None:
         if isinstance(reach, str) or (reach is not None and not reach):
             raise ValueError(
                 f"reach must list starts of parameter names, such as ('neck',), or be None; got {reach!r}"
             )
+        if not 0 <= eps < float('inf'):
+            raise ValueError(f'eps must be a finite number, 0 or more, got {eps}')
+        self.eps = eps
         self.pairwise = pairwise
         self.use_confidence = use_confidence
         self.reach = None if reach is None else tuple(reach)
@@ -76,10 +87,13 @@ class ReGrad(BaseModulator):
         """Return the rebalanced direction, shape (R,)."""
         segments, rows, products = gradients.segments, gradients.rows, gradients.segment_products
         trust = self._trust(gradients).to(products.dtype)
+        eps: Tensor | float = self.eps
+        if gradients.scale is not None:
+            eps = self.eps * gradients.scale.to(products.dtype) ** 2  # products carry the loss scale twice
         if self.pairwise:
-            weights = pairwise_weights(products, segments.owners, trust, gradients)
+            weights = pairwise_weights(products, segments.owners, trust, gradients, eps=eps)
         else:
-            weights = released_weights(products, segments.owners, trust, fastest(gradients))
+            weights = released_weights(products, segments.owners, trust, fastest(gradients), eps=eps)
         shared = (segments.owners < 0)[:, None]
         direction = segments.combine(rows, torch.where(shared, torch.ones_like(weights), weights))
         for where, name in zip(gradients.slices, gradients.names, strict=True):
@@ -108,7 +122,9 @@ def _comparable(gradients: ModalityGradients) -> Tensor:
     return gradients.losses.masked_fill(gradients.counts == 0, torch.inf)
 
 
-def released_weights(products: Tensor, owners: Tensor, trust: Tensor, fast: Tensor) -> Tensor:
+def released_weights(
+    products: Tensor, owners: Tensor, trust: Tensor, fast: Tensor, *, eps: Tensor | float = 0.0
+) -> Tensor:
     """Say how much of each modality's gradient is in the released direction.
 
     Args:
@@ -116,6 +132,7 @@ def released_weights(products: Tensor, owners: Tensor, trust: Tensor, fast: Tens
         owners: Modality k of each segment (S,); rows of unowned ones mean nothing.
         trust: Confidence U in each modality (M,).
         fast: Number of the fast modality, scalar.
+        eps: Added to the square of what is projected on; scalar.
 
     Returns:
         Weights (S, M).
@@ -125,7 +142,7 @@ def released_weights(products: Tensor, owners: Tensor, trust: Tensor, fast: Tens
     with_own = torch.einsum('sm,smn->sn', own, products)  # g_k . g_j
     square = (with_own * own).sum(1, keepdim=True)
     # slow: what the others have along or across g_k
-    part = ratio(with_own, square.expand_as(with_own))
+    part = ratio(with_own, square.expand_as(with_own) + eps)
     agrees = with_own > 0
     kept = others * trust * (~agrees)
     along = (others * trust * torch.where(agrees, part, -part)).sum(1, keepdim=True)
@@ -133,14 +150,16 @@ def released_weights(products: Tensor, owners: Tensor, trust: Tensor, fast: Tens
     # fast: what g_k has along or across the sum s of the others
     with_sum = (with_own * others).sum(1, keepdim=True)  # g_k . s
     sum_square = torch.einsum('sm,smn,sn->s', others, products, others)[:, None]
-    part = ratio(with_sum, sum_square)
+    part = ratio(with_sum, sum_square + eps)
     agrees = with_sum > 0
     own_trust = (own * trust).sum(1, keepdim=True)
     fast_weights = others * (1 + own_trust * torch.where(agrees, part, -part)) + own * own_trust * (~agrees)
     return torch.where((owners == fast)[:, None], fast_weights, slow_weights)
 
 
-def pairwise_weights(products: Tensor, owners: Tensor, trust: Tensor, gradients: ModalityGradients) -> Tensor:
+def pairwise_weights(
+    products: Tensor, owners: Tensor, trust: Tensor, gradients: ModalityGradients, *, eps: Tensor | float = 0.0
+) -> Tensor:
     """Say how much of each modality's gradient is in the direction of the paper's rule, pair by pair.
 
     Args:
@@ -148,6 +167,7 @@ def pairwise_weights(products: Tensor, owners: Tensor, trust: Tensor, gradients:
         owners: Modality i of each segment (S,); rows of unowned ones mean nothing.
         trust: Confidence U in each modality (M,).
         gradients: Losses and counts of the step.
+        eps: Added to the square of what is projected on; scalar.
 
     Returns:
         Weights (S, M).
@@ -168,8 +188,8 @@ def pairwise_weights(products: Tensor, owners: Tensor, trust: Tensor, gradients:
     rank = _comparable(gradients).argsort(stable=True).argsort()
     other_is_faster = rank < rank[number][:, None]
     on_own = torch.where(other_is_faster, torch.ones_like(across), own_trust * across)
-    on_other = own_trust * sign * ratio(with_own, squares)  # of r(g_i | g_j)
-    along_own = trust * sign * ratio(with_own, own_square)  # of r(g_j | g_i)
+    on_other = own_trust * sign * ratio(with_own, squares + eps)  # of r(g_i | g_j)
+    along_own = trust * sign * ratio(with_own, own_square + eps)  # of r(g_j | g_i)
     # what the pairs make of g_i counts once, on average; what they make of the others is added
     num_others = others.sum(1, keepdim=True)
     mean = others / num_others.clamp(min=1)

@@ -160,7 +160,7 @@ class _GradientModulation(OptimWrapper):
             raise RuntimeError('there are no gradients to write: call accumulate_gradients first')
         is_used = sums.reduce()
         self._check_reach(sums.layout, is_used)
-        gradients, flat = sums.gradients()
+        gradients, flat = sums.gradients(self._loss_scale())
         head = gradients.main
         if sums.modalities:
             head = self.modulator.modulate(gradients) + head
@@ -187,6 +187,10 @@ class _GradientModulation(OptimWrapper):
     def _scaled(self, loss: Tensor) -> Tensor:
         """Apply the loss scale of mixed precision; none here."""
         return loss
+
+    def _loss_scale(self) -> Tensor | None:
+        """Return the loss scale of mixed precision, scalar; none here."""
+        return None
 
     def _new_sums(self, modalities: tuple[str, ...]) -> GradientSums:
         """Start to sum for a step."""
@@ -215,7 +219,7 @@ class _GradientModulation(OptimWrapper):
         products = gradients.segment_products.sum(0) + rest
         norms = products.diagonal().sqrt()
         cosines = ratio(products, norms[:, None] * norms)
-        unit = self._scaled(torch.ones((), device=norms.device))
+        unit = 1.0 if gradients.scale is None else gradients.scale
         names = list(enumerate(gradients.modalities))
         found = {f'grad_norm_{name}': norms[i] / unit for i, name in names}
         return found | {f'grad_cos_{a}_{b}': cosines[i, j] for i, a in names for j, b in names[i + 1 :]}
@@ -298,3 +302,6 @@ class AmpGradientModulationOptimWrapper(_GradientModulation, AmpOptimWrapper):
 
     def _scaled(self, loss: Tensor) -> Tensor:
         return self.loss_scaler.scale(loss)
+
+    def _loss_scale(self) -> Tensor:
+        return self._scaled(torch.ones((), device=self.optimizer.param_groups[0]['params'][0].device))
