@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from mmfas import registry as parts
 from mmfas.apis.monitored import monitor_problems
 from mmfas.apis.needed_hooks import missing_hooks
+from mmfas.apis.optim_values import optim_wrapper_problems
 from mmfas.apis.signatures import binding_problems, near_match
 from mmfas.apis.value_ranges import range_problems
 from mmfas.apis.value_types import value_problems
@@ -342,6 +343,7 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     wrong = value_problems(Runner, tree, path='')
     problems += [told for key, told in wrong.items() if _not_a_part(key, tree[key], scope) is None]
     problems += [line for key in tree if key in known for line in range_problems(key, tree[key])]
+    problems += optim_wrapper_problems(tree.get('optim_wrapper'), scope)
     problems += _constructor(tree, scope)
     problems += monitor_problems(tree, scope)
     problems += missing_hooks(tree, scope)

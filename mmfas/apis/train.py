@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmfas.engine.optim_wrappers.paramwise import warn_of_idle_patterns
 from mmfas.registry import register_all_modules
 from mmfas.utils.compat import start_distributed, unscope_functions
 
@@ -45,6 +46,9 @@ def train(cfg: Config) -> Runner:
         if isinstance(cfg.get(key), Mapping):
             cfg[key] = unscope_functions(cfg[key])
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    wrapper = cfg.get('optim_wrapper') or {}
+    if 'constructor' not in wrapper:  # another one may read patterns otherwise
+        warn_of_idle_patterns(wrapper.get('paramwise_cfg'), getattr(runner.model, 'module', runner.model))
     runner.train()
     return runner
 

@@ -23,6 +23,7 @@ from mmfas.engine.optim_wrappers.layout import GradientLayout, Pieces, owned_pie
 from mmfas.engine.optim_wrappers.sums import GradientSums
 from mmfas.registry import GRADIENT_MODULATORS, OPTIM_WRAPPERS
 from mmfas.structures import LossTerms
+from mmfas.utils.optim_options import clipping_problems
 
 
 class _GradientModulation(OptimWrapper):
@@ -240,6 +241,17 @@ class _GradientModulation(OptimWrapper):
             )
 
 
+def _checked(clip_grad: dict[str, Any] | None, accumulative_counts: int) -> dict[str, Any] | None:
+    """Return a copy of `clip_grad`, or refuse what no training can mean."""
+    found = () if clip_grad is None else clipping_problems(clip_grad)
+    problems = [f'clip_grad.{key}: {problem}' for key, problem in found]
+    if accumulative_counts < 1:
+        problems.append(f'accumulative_counts: must be at least 1, got {accumulative_counts}')
+    if problems:
+        raise ValueError('; '.join(problems))
+    return None if clip_grad is None else dict(clip_grad)
+
+
 @OPTIM_WRAPPERS.register_module()
 class GradientModulationOptimWrapper(_GradientModulation):
     """Optimizer wrapper that modulates the gradients of the modalities with a rule.
@@ -263,7 +275,7 @@ class GradientModulationOptimWrapper(_GradientModulation):
         accumulative_counts: int = 1,
         clip_grad: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(optimizer, accumulative_counts, None if clip_grad is None else dict(clip_grad))
+        super().__init__(optimizer, accumulative_counts, _checked(clip_grad, accumulative_counts))
         self._set_up(modulator)
 
 
@@ -296,7 +308,7 @@ class AmpGradientModulationOptimWrapper(_GradientModulation, AmpOptimWrapper):
             dtype,
             optimizer=optimizer,
             accumulative_counts=accumulative_counts,
-            clip_grad=None if clip_grad is None else dict(clip_grad),
+            clip_grad=_checked(clip_grad, accumulative_counts),
         )
         self._set_up(modulator)
 
