@@ -4,6 +4,7 @@ from mmfas.structures.data_sample import FASDataSample, domain_code, domains_of,
 from mmfas.structures.fusion import FusedFeatures, FusionContext
 from mmfas.structures.loss_terms import LossTerms
 from mmfas.structures.modality import LIVE, MODALITIES, SPOOF, check_modalities
+from mmfas.structures.modality_offer import ModalityOffer
 
 __all__ = [
     'LIVE',
@@ -13,6 +14,7 @@ __all__ = [
     'FusedFeatures',
     'FusionContext',
     'LossTerms',
+    'ModalityOffer',
     'check_modalities',
     'domain_code',
     'domains_of',

@@ -80,7 +80,7 @@ def test_clipping_that_works(clip_grad: dict[str, Any] | None) -> None:
     [
         (dict(norm_decay_mul=0.0), 'norm_decay_mul: unexpected, did you mean norm_decay_mult?'),
         (dict(bias_decay_mults=0.0), 'bias_decay_mults: unexpected, did you mean bias_decay_mult?'),
-        (dict(layer_decay_rate=0.7), 'layer_decay_rate: unexpected, paramwise_cfg takes bias_decay_mult, '),
+        (dict(groups=0.7), 'groups: unexpected, paramwise_cfg takes bias_decay_mult, '),
         (dict(custom_key={}), 'custom_key: unexpected, did you mean custom_keys?'),
         (dict(norm_decay_mult=-1.0), 'norm_decay_mult: must be a finite number, 0 or more, got -1.0'),
         (dict(bias_lr_mult=NAN), 'bias_lr_mult: must be a finite number, 0 or more, got nan'),

@@ -6,6 +6,7 @@ Legend: M modalities, S segments (tensors that one modality owns), R entries tha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from mmfas.engine.modulators.base import BaseModulator, ModalityGradients
 from mmfas.engine.modulators.segments import ratio
 from mmfas.registry import GRADIENT_MODULATORS
+from mmfas.structures import ModalityOffer
 
 
 @GRADIENT_MODULATORS.register_module()
@@ -41,7 +43,8 @@ class ReGrad(BaseModulator):
             owning the tensor, j gives :math:`r(g_j \mid g_i) U_j` beside :math:`g_i` where j is the faster of the
             two, else :math:`g_j` beside :math:`r(g_i \mid g_j) U_i`; what the pairs make of :math:`g_i` is
             averaged over the other modalities that samples have. With two modalities both rules are one.
-        use_confidence: Weight with the confidence of the neck; 1 where it has none or if False.
+        use_confidence: Weight with the confidence of the neck; if None, where it has one (else 1); if True, a neck
+            without is refused; if False, never (1).
         reach: Starts of names of the parameters that take gradients of modalities; all others move along the main
             gradient only. All parameters if None. The released code reaches
             `('trunk.embedding.cls_token', 'trunk.embedding.pos_embed')` once its crash is mended.
@@ -57,11 +60,14 @@ class ReGrad(BaseModulator):
     False
     """
 
+    min_modalities = 2
+    needs_owned = True
+
     def __init__(
         self,
         *,
         pairwise: bool = False,
-        use_confidence: bool = True,
+        use_confidence: bool | None = None,
         reach: Sequence[str] | None = None,
         eps: float = 0.0,
     ) -> None:
@@ -101,15 +107,53 @@ class ReGrad(BaseModulator):
                 direction[where] = 0
         return direction
 
+    def refusal(self, offer: ModalityOffer) -> str | None:
+        """Say why this rule would change nothing, or not what it was asked to."""
+        missing = super().refusal(offer)
+        if missing is not None:
+            return missing
+        if self.use_confidence and offer.has_confidence is False:
+            return (
+                f'use_confidence=True, but {offer.neck} gives no confidence; take one that does (UAdapterNeck) '
+                'or leave use_confidence out'
+            )
+        for start in self.reach or ():
+            if offer.trained is not None and not any(name.startswith(start) for name in offer.trained):
+                near = get_close_matches(start, _starts(offer.trained), n=1)
+                hint = f'did you mean {near[0]}?' if near else f'names begin like {offer.trained[0]}'
+                return f'reach: no trained parameter begins with {start!r}; {hint}'
+        if self.reach and offer.owned is not None and not any(n.startswith(self.reach) for n in offer.owned):
+            return (
+                f'reach={self.reach} names no trained parameter that belongs to one modality, such as '
+                f'{offer.owned[0]}; nothing would be rebalanced'
+            )
+        return None
+
+    def doubt(self, offer: ModalityOffer) -> str | None:
+        """Warn where no loss but that of its owner reaches a parameter: the result is the plain sum."""
+        if offer.contested != () or offer.has_confidence is not False and self.use_confidence is not False:
+            return None
+        return (
+            'ReGrad will give the plain sum of the gradients: with this trunk and '
+            f'{offer.neck}, no parameter that one modality owns gets a gradient from the loss of another; take a '
+            'neck that has such parameters and joins the modalities (UAdapterNeck, AMANeck), or expect no change'
+        )
+
     def describe(self, gradients: ModalityGradients) -> dict[str, Tensor]:
         """Return `fast_<modality>`, 1 for the fast one and 0 for the others: over steps, its share."""
         fast = fastest(gradients)
         return {f'fast_{name}': (fast == i).float() for i, name in enumerate(gradients.modalities)}
 
     def _trust(self, gradients: ModalityGradients) -> Tensor:
-        if self.use_confidence and gradients.confidence is not None:
+        if self.use_confidence is not False and gradients.confidence is not None:
             return gradients.confidence
         return torch.ones_like(gradients.losses)
+
+
+def _starts(names: Sequence[str]) -> list[str]:
+    """List every start of dotted names that ends where a part does."""
+    parts = (name.split('.') for name in names)
+    return sorted({'.'.join(part[:end]) for part in parts for end in range(1, len(part) + 1)})
 
 
 def fastest(gradients: ModalityGradients) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from mmfas.engine.modulators.segments import inner_products, ratio
 from mmfas.engine.optim_wrappers.layout import GradientLayout, Pieces, owned_pieces
 from mmfas.engine.optim_wrappers.sums import GradientSums
 from mmfas.registry import GRADIENT_MODULATORS, OPTIM_WRAPPERS
-from mmfas.structures import LossTerms
+from mmfas.structures import LossTerms, ModalityOffer
 from mmfas.utils.optim_options import clipping_problems
 
 
@@ -52,6 +53,8 @@ class _GradientModulation(OptimWrapper):
         self._layouts: dict[tuple[Any, ...], GradientLayout] = {}
         self._sums: GradientSums | None = None
         self._is_checked = False
+        self._offer = ModalityOffer()
+        self._has_seen_terms = False
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -61,7 +64,8 @@ class _GradientModulation(OptimWrapper):
             model: Model or its wrapper.
 
         Raises:
-            ValueError: If the wrapper runs with `static_graph`, or two modalities own the same entries.
+            ValueError: If the wrapper runs with `static_graph`, two modalities own the same entries, or the rule
+                would change nothing in this model.
         """
         if not self._names:
             self._meet(model)
@@ -88,6 +92,30 @@ class _GradientModulation(OptimWrapper):
                 part.expects_repeats = True
         self._pieces = owned_pieces(core)
         self._names = {id(parameter): name for name, parameter in core.named_parameters()}
+        declared: Any = getattr(core, 'modality_offer', None)
+        if declared is None:
+            self._offer = ModalityOffer(head=type(core).__name__, neck=type(core).__name__)
+        else:
+            self._offer = declared()
+            self._refuse_idle_rule(self._offer)
+            doubt = self.modulator.doubt(self._offer)
+            if doubt is not None:
+                print_log(doubt, logger='current', level=logging.WARNING)
+
+    def _refuse_idle_rule(self, offer: ModalityOffer) -> None:
+        """Refuse a model in which the rule would change nothing: a result would carry its name without it."""
+        refusal = self.modulator.refusal(offer)
+        if refusal is not None:
+            raise ValueError(f'optim_wrapper.modulator: {refusal}')
+
+    def _meet_terms(self, terms: LossTerms, layout: GradientLayout) -> None:
+        """Hold what the first batch brings against what the rule needs, whatever the model declared."""
+        self._has_seen_terms = True
+        facts = replace(self._offer, losses=tuple(terms.per_modality), has_confidence=bool(terms.confidence))
+        if self._names:
+            owned = [name for p, name in zip(layout.parameters, layout.names) if id(p) in self._pieces]
+            facts = replace(facts, trained=layout.names, owned=tuple(owned))
+        self._refuse_idle_rule(facts)
 
     def update_params(
         self,
@@ -103,10 +131,12 @@ class _GradientModulation(OptimWrapper):
             loss: Sum of all terms; used only where there are no separate terms.
             step_kwargs: Arguments of `step`.
             zero_kwargs: Arguments of `zero_grad`.
-            loss_terms: Separate terms; without them or without terms per modality this is the stock method.
+            loss_terms: Separate terms; without them or without terms per modality this is the stock method, which
+                only a rule that is meant to do nothing (`Sum`) may fall back to.
 
         Raises:
             RuntimeError: If terms are missing with several processes: their gradients would not be reduced.
+            ValueError: If terms are missing, or those of the first batch give the rule nothing to change.
         """
         if loss_terms is None:
             if get_world_size() > 1:
@@ -114,6 +144,7 @@ class _GradientModulation(OptimWrapper):
                     f'{type(self).__name__} needs loss terms with several processes; set model_wrapper_cfg='
                     "dict(type='FASDistributedDataParallel') and use a model that returns LossTerms"
                 )
+            self._refuse_idle_rule(replace(self._offer, losses=()))
             super().update_params(loss, step_kwargs, zero_kwargs)
             return
         self.accumulate_gradients(loss_terms, loss)
@@ -138,6 +169,8 @@ class _GradientModulation(OptimWrapper):
         if self._sums is None:
             self._sums = self._new_sums(modalities)
         sums = self._sums
+        if not self._has_seen_terms:
+            self._meet_terms(terms, sums.layout)
         # This one comes last: its graph is the largest, and the last pass may free it.
         if not sums.is_total:
             last = torch.stack(list(terms.main.values())).sum()
