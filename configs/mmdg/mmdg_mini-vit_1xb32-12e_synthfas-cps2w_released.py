@@ -5,4 +5,5 @@ model = dict(
     neck=dict(uncertainty=dict(mode='sampled'), convolve_cls=True, mask_absent=False),
     head=dict(mask_unseen=False),
 )
-optim_wrapper = dict(modulator=dict(reach=('trunk.embedding.cls_token', 'trunk.embedding.pos_embed')))
+reach = ('trunk.embedding.cls_token', 'trunk.embedding.pos_embed')
+optim_wrapper = dict(modulator=dict(reach=reach, eps=1e-8))

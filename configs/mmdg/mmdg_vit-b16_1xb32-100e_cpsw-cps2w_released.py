@@ -5,4 +5,5 @@ _base_ = [
     '../_base_/mmdg_vit_base_p16_training.py',
 ]
 
-optim_wrapper = dict(modulator=dict(reach=('trunk.embedding.cls_token', 'trunk.embedding.pos_embed')))
+reach = ('trunk.embedding.cls_token', 'trunk.embedding.pos_embed')
+optim_wrapper = dict(modulator=dict(reach=reach, eps=1e-8))

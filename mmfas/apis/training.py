@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmfas.engine.optim_wrappers.paramwise import warn_of_idle_patterns
 from mmfas.registry import register_all_modules
 from mmfas.utils.compat import unscope_functions
 from mmfas.utils.distributed import start_distributed
@@ -48,6 +49,9 @@ def train(cfg: Config) -> Runner:
             cfg[key] = unscope_functions(cfg[key])
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     _require_batches(runner)
+    wrapper = cfg.get('optim_wrapper') or {}
+    if 'constructor' not in wrapper:  # another one may read patterns otherwise
+        warn_of_idle_patterns(wrapper.get('paramwise_cfg'), getattr(runner.model, 'module', runner.model))
     runner.train()
     return runner
 

@@ -15,10 +15,12 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmfas import registry as parts
+from mmfas.config.idle_rules import idle_rule_problems
 from mmfas.config.inheritance import ConfigFile, lost_imports, read_config_file, unread_names
 from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
 from mmfas.config.monitored import monitor_problems
 from mmfas.config.needed_hooks import missing_hooks
+from mmfas.config.optim_values import optim_wrapper_problems
 from mmfas.config.signatures import binding_problems, near_match
 from mmfas.config.value_ranges import range_problems
 from mmfas.config.value_types import value_problems
@@ -334,13 +336,15 @@ def _data_roots(path: str, value: Any) -> Iterator[str]:
 
 
 def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -> list[str]:
-    """Find everything in a config that cannot be built, without building anything.
+    """Find everything in a config that cannot be built or would do nothing, without running anything.
 
     Every `type` is looked up where it belongs, its arguments are bound to the signature of what it names, and
     their values are held against its annotations where those are simple; counts, rates and modalities must also
     be in their range. Metrics that hooks and schedulers watch
-    must be among those that the evaluator gives, and hooks that a part of the model needs must be there. A problem
-    reads like `model.neck.dims: unexpected, did you mean dim?`.
+    must be among those that the evaluator gives, and hooks that a part of the model needs must be there. Where all
+    that is right and a rule is to modulate gradients, the model is built (on the meta device, if it can be) to see
+    whether there is anything to modulate; nothing else is. A problem reads like
+    `model.neck.dims: unexpected, did you mean dim?`.
 
     Args:
         cfg: A whole config as for Runner.
@@ -368,10 +372,13 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     wrong = value_problems(Runner, tree, path='')
     problems += [told for key, told in wrong.items() if _not_a_part(key, tree[key], scope) is None]
     problems += [line for key in tree if key in known for line in range_problems(key, tree[key])]
+    problems += optim_wrapper_problems(tree.get('optim_wrapper'), scope)
     problems += _constructor(tree, scope)
     problems += monitor_problems(tree, scope)
     problems += missing_hooks(tree, scope)
     problems += _loaders(tree)
+    if not problems:
+        problems += idle_rule_problems(tree, scope)
     if check_data:
         problems += [line for key in known & set(tree) for line in _data_roots(key, tree[key])]
     return _explain_lost_imports(problems, file)

@@ -134,7 +134,7 @@ def _per_modality(name: str, value: Any, modalities: Sequence[str]) -> Tensor:
         rows = [value[m] for m in modalities]
     else:
         rows = [value] * len(modalities)
-    tensors = [torch.as_tensor(row, dtype=torch.float32).reshape(-1) for row in rows]
+    tensors = [torch.as_tensor(row, dtype=torch.float32, device='cpu').reshape(-1) for row in rows]
     if any(len(row) not in (1, 3) for row in tensors):
         raise ValueError(f'{name} must be one number or three per modality, but got {value}')
     return torch.stack([row.expand(3) for row in tensors]).view(len(modalities), 1, 3, 1, 1)

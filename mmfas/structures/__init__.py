@@ -4,6 +4,7 @@ from mmfas.structures.data_sample import FASDataSample, domain_code, domains_of,
 from mmfas.structures.fusion import FusedFeatures, FusionContext
 from mmfas.structures.loss_terms import LossTerms
 from mmfas.structures.modality import LIVE, MODALITIES, SPOOF, check_modalities
+from mmfas.structures.modality_offer import ModalityOffer
 from mmfas.structures.repeated_passes import RepeatAware, expect_repeats
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     'FusionContext',
     'LossTerms',
     'RepeatAware',
+    'ModalityOffer',
     'check_modalities',
     'domain_code',
     'domains_of',

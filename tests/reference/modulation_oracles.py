@@ -15,27 +15,35 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     return (a.flatten() * b.flatten()).sum()
 
 
-def along(a: Tensor, b: Tensor) -> Tensor:
+def along(a: Tensor, b: Tensor, eps: float = 0.0) -> Tensor:
     """Project a on b."""
-    return dot(a, b) / dot(b, b) * b if dot(b, b) > 0 else torch.zeros_like(a)
+    return dot(a, b) / (dot(b, b) + eps) * b if dot(b, b) > 0 else torch.zeros_like(a)
 
 
-def rule(a: Tensor, b: Tensor) -> Tensor:
+def rule(a: Tensor, b: Tensor, eps: float = 0.0) -> Tensor:
     """Keep of a what agrees with b, or, in conflict, what is across b."""
-    return along(a, b) if dot(a, b) > 0 else a - along(a, b)
+    return along(a, b, eps) if dot(a, b) > 0 else a - along(a, b, eps)
 
 
-def regrad_tensor(grads: Sequence[Tensor], own: int, fast: int, trust: Sequence[float]) -> Tensor:
+def regrad_tensor(
+    grads: Sequence[Tensor], own: int, fast: int, trust: Sequence[float], eps: float = 0.0
+) -> Tensor:
     """Apply the released rule to one tensor of modality `own`."""
     others = [j for j in range(len(grads)) if j != own]
     if own == fast:
         total = sum(grads[j] for j in others)
-        return total + rule(grads[own], total) * trust[own]
-    return grads[own] + sum(rule(grads[j], grads[own]) * trust[j] for j in others)
+        return total + rule(grads[own], total, eps) * trust[own]
+    return grads[own] + sum(rule(grads[j], grads[own], eps) * trust[j] for j in others)
 
 
 def regrad_pairs(
-    grads: Sequence[Tensor], own: int, losses: Sequence[float], trust: Sequence[float], there: Sequence[bool]
+    grads: Sequence[Tensor],
+    own: int,
+    losses: Sequence[float],
+    trust: Sequence[float],
+    there: Sequence[bool],
+    *,
+    eps: float = 0.0,
 ) -> Tensor:
     """Apply the paper's rule for two modalities in every pair of one tensor of modality `own`."""
     others = [j for j in range(len(grads)) if j != own and there[j]]
@@ -43,9 +51,9 @@ def regrad_pairs(
     for j in others:
         if losses[j] < losses[own] or not there[own]:
             mine.append(grads[own])
-            theirs.append(rule(grads[j], grads[own]) * trust[j])
+            theirs.append(rule(grads[j], grads[own], eps) * trust[j])
         else:
-            mine.append(rule(grads[own], grads[j]) * trust[own])
+            mine.append(rule(grads[own], grads[j], eps) * trust[own])
             theirs.append(grads[j])
     return sum(mine) / len(mine) + sum(theirs) if others else grads[own]
 

@@ -12,9 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from mmfas.apis.testing import _refuse_shared_files
 
 from mmfas.apis.scoring import ScoreError
+from mmfas.apis.testing import _refuse_shared_files
 from mmfas.cli.__main__ import main
 from mmfas.datasets import MultiModalFaceDataset
 from mmfas.datasets.protocol_lists import verify_protocols

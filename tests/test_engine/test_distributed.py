@@ -99,7 +99,7 @@ def test_averaged_gradients_equal_with_adamw(tmp_path: Path) -> None:
 
     The second process has no infrared image at all.
     """
-    adamw = "dict(type='AdamW', lr=0.0)"
+    adamw = "dict(type='AdamW', lr=1e-30)"
     records = []
     for name, batch in (('double', 4), ('single', 8)):
         record = tmp_path / f'{name}.pt'

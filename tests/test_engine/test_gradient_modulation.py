@@ -115,8 +115,17 @@ def test_accumulation_equals_the_large_batch() -> None:
 
 @pytest.mark.parametrize('is_measured', [False, True])
 @pytest.mark.parametrize('rule', ['ReGrad', 'OGMGE', 'Sum'])
-def test_where_no_modality_owns_anything_every_rule_is_the_sum(rule: str, is_measured: bool) -> None:
+def test_where_no_modality_owns_anything_every_rule_is_the_sum(
+    rule: str, is_measured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is why those that act on owned parameters are refused there; here the refusal is switched off."""
     steps = []
+    if rule != 'Sum':
+        with pytest.raises(ValueError, match='parameters that belong to one modality, but no trained one does'):
+            model = _Model()
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            _fit(GradientModulationOptimWrapper(optimizer, dict(type=rule)), model, _batches(num=1))
+    monkeypatch.setattr(BaseModulator, 'refusal', lambda self, offer: None)
     for modulator in (dict(type=rule), _Recorder()):
         model = _Model()
         wrapper = GradientModulationOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), modulator)

@@ -130,6 +130,46 @@ def test_mmdg_regrad_knows_no_absolute_size(scale: float) -> None:
         torch.testing.assert_close(rule.modulate(tiny) / scale, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('size', [1e-6, 1e-4, 1.0])
+@pytest.mark.parametrize('pairwise', [False, True], ids=['released', 'pairwise'])
+def test_mmdg_regrad_adds_the_released_eps_below_the_fraction(pairwise: bool, size: float) -> None:
+    """Tiny gradients, tensor by tensor, in double precision; 1e-8 of a squared length is what the release adds."""
+    trust, losses, eps = [0.9, 0.5, 0.7], [0.2, 0.5, 0.6], 1e-8
+    rows = size * random_rows(5).double()
+    seen = given(rows, lengths=LENGTHS, owners=OWNERS, losses=losses, trust=trust)
+    direction = ReGrad(pairwise=pairwise, eps=eps).modulate(seen)
+    moved = []
+    for where, own in zip(seen.slices, [*OWNERS, -1], strict=True):
+        grads = list(rows[:, where])
+        if own < 0:
+            expected = plain = sum(grads)
+        elif pairwise:
+            expected, plain = (regrad_pairs(grads, own, losses, trust, [True] * 3, eps=e) for e in (eps, 0.0))
+        else:
+            expected, plain = (regrad_tensor(grads, own, 0, trust, e) for e in (eps, 0.0))
+        torch.testing.assert_close(direction[where], expected, rtol=1e-9, atol=1e-12 * size)
+        moved.append(float((expected - plain).norm() / plain.norm()))
+    assert size == 1e-4 or (max(moved) > 0.3 if size == 1e-6 else max(moved) < 1e-2)
+    assert torch.equal(ReGrad(pairwise=pairwise, eps=0.0).modulate(seen), ReGrad(pairwise=pairwise).modulate(seen))
+
+
+def test_mmdg_regrad_eps_does_not_see_the_loss_scale() -> None:
+    rows, scale = 1e-5 * random_rows(6).double(), 2.0**16
+    options = dict(lengths=LENGTHS, owners=OWNERS, losses=[0.1, 0.2, 0.3])
+    plain = given(rows, **options)
+    scaled = replace(given(scale * rows, **options), scale=torch.tensor(scale))
+    rule = ReGrad(eps=1e-8)
+    torch.testing.assert_close(rule.modulate(scaled), scale * rule.modulate(plain))
+    unaware = rule.modulate(replace(scaled, scale=None)) / scale
+    assert (unaware - rule.modulate(plain)).norm() > 0.01 * rule.modulate(plain).norm()
+
+
+@pytest.mark.parametrize('eps', [-1e-8, float('nan'), float('inf')])
+def test_mmdg_regrad_refuses_an_eps_that_is_no_length(eps: float) -> None:
+    with pytest.raises(ValueError, match='eps must be a finite number, 0 or more'):
+        ReGrad(eps=eps)
+
+
 def test_mmdg_regrad_reach_is_chosen_by_names() -> None:
     seen = given(random_rows(1), lengths=LENGTHS, owners=OWNERS, losses=[0.1, 0.2, 0.3])
     full = ReGrad().modulate(seen)

@@ -60,7 +60,7 @@ def test_seed_is_taken_from_the_checkpoint(tmp_path: Path) -> None:
 def test_early_stop_is_remembered(tmp_path: Path) -> None:
     changes = """
 custom_hooks = [dict(type='EarlyStoppingHook', monitor='dev/hter', patience=1)]
-optim_wrapper = dict(optimizer=dict(lr=0.0))
+optim_wrapper = dict(optimizer=dict(lr=1e-30))
 """
     work_dir, text = train(tmp_path, 'run', changes=changes)
     assert 'dev/hter has not improved in 1 validations' in text

@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from mmfas.analysis.complexity import example_inputs, example_samples
 from mmfas.models import IsolatedGatingMoENeck, LinearFASHead, MultiModalFAS
+from mmfas.models.layers.product_key_experts import UnitRMSNorm
 from mmfas.models.necks import PromptOptions, ReleasedBlockOptions
 from mmfas.registry import MODELS
 from test_models.helpers import perturb
@@ -102,8 +103,12 @@ def test_released_big_moe_differs_as_the_readme_says(trunk: str) -> None:
     changed = {name for name, value in vars(PromptOptions()).items() if getattr(neck.prompt, name) != value}
     assert changed == {'residual', 'swap_grid', 'last_bypass', 'code_at_test'}
     assert not neck.mask_absent and 0.9 < float(neck.adapters[0].experts.table.up.detach().std()) < 1.1
+    norms = [getattr(neck.adapters[0].experts, name) for name in ('norm', 'norm_gate')]
+    assert all(isinstance(norm, UnitRMSNorm) for norm in norms)
+    assert not isinstance(model_of(default).neck.adapters[0].experts.norm, UnitRMSNorm)
     readme = (FOLDER / 'README.md').read_text(encoding='utf-8')
-    for argument in (*changed, *vars(ReleasedBlockOptions()), 'mask_absent', 'experts.std', 'fill', 'final_norm'):
+    of_experts = ('experts.std', 'experts.unit_norm')
+    for argument in (*changed, *vars(ReleasedBlockOptions()), *of_experts, 'mask_absent', 'fill', 'final_norm'):
         assert f'{argument}`' in readme, argument
     assert default.model.head == released.model.head
 

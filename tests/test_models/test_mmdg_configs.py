@@ -98,8 +98,11 @@ def test_released_mmdg_differs_as_the_readme_says(trunk: str) -> None:
     reach = tuple(cfg.optim_wrapper.modulator.reach)
     reached = [name for name, _ in model.named_parameters() if name.startswith(reach)]
     assert reached == ['trunk.embedding.cls_token', 'trunk.embedding.pos_embed']
+    assert GRADIENT_MODULATORS.build(cfg.optim_wrapper.modulator).eps == 1e-8
+    assert GRADIENT_MODULATORS.build(load(trunk).optim_wrapper.modulator).eps == 0
     readme = (FOLDER / 'README.md').read_text(encoding='utf-8')
-    for argument in ('uncertainty.mode', 'convolve_cls', 'mask_absent', 'mask_unseen', 'modulator.reach'):
+    arguments = ('uncertainty.mode', 'convolve_cls', 'mask_absent', 'mask_unseen', 'modulator.reach')
+    for argument in (*arguments, 'modulator.eps'):
         assert f'{argument}`' in readme
 
 

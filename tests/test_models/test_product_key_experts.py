@@ -38,16 +38,17 @@ def golden() -> dict[str, Tensor]:
     return {k: torch.from_numpy(v) for k, v in np.load(GOLDEN / 'bigmoe_peer.npz').items()}
 
 
-def released_experts(data: dict[str, Tensor]) -> ProductKeyExperts:
-    experts = ProductKeyExperts(24, 16, num_experts=64)
+def released_experts(data: dict[str, Tensor], *, unit_norm: bool = False) -> ProductKeyExperts:
+    experts = ProductKeyExperts(24, 16, num_experts=64, unit_norm=unit_norm)
     state = {ours: data[f'param.{name}'] for name, ours in RELEASED.items()}
     experts.load_state_dict({**state, 'router.keys': data['param.keys'].permute(2, 0, 1, 3)})
     return experts
 
 
-def test_golden_big_moe_experts() -> None:
+@pytest.mark.parametrize('unit_norm', [False, True])
+def test_golden_big_moe_experts(unit_norm: bool) -> None:
     data = golden()
-    experts = released_experts(data)
+    experts = released_experts(data, unit_norm=unit_norm)
     x, gate = (data[f'in.{name}'].clone().requires_grad_(True) for name in ('x', 'gate'))
     out, _ = experts(x, gate)
     (out * data['cotangent.0']).sum().backward()
@@ -197,3 +198,33 @@ def test_usage_counts_and_entropy() -> None:
     assert counts.tolist() == [1, 0, 0, 3]
     expected = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75)) / math.log(4)
     assert math.isclose(float(usage_entropy(counts)), expected)
+
+
+def released_norm(x: Tensor, weight: Tensor) -> Tensor:
+    """The norm of the public code, written out: unit length, then sqrt(D) and the weight."""
+    return x / x.pow(2).sum(-1, keepdim=True).sqrt().clamp(min=1e-12) * x.shape[-1] ** 0.5 * weight
+
+
+@pytest.mark.parametrize('size', [1.0, 1e-3, 1e-5, 1e-9])
+def test_released_big_moe_norms_do_not_see_how_small_a_row_is(size: float) -> None:
+    data = golden()
+    released, default = released_experts(data, unit_norm=True), released_experts(data)
+    generator = torch.Generator().manual_seed(0)
+    x, gate = (size * torch.randn(40, width, generator=generator) for width in (24, 16))
+    shrunk = []
+    for name, rows in (('norm', x), ('norm_gate', gate)):
+        ours, plain = (getattr(experts, name) for experts in (released, default))
+        given = [rows.clone().requires_grad_(True) for _ in range(2)]
+        outs = [ours(given[0]), released_norm(given[1], ours.weight)]
+        torch.testing.assert_close(*outs, rtol=1e-6, atol=1e-6)
+        weights = torch.randn(outs[0].shape, generator=generator)
+        grads = [torch.autograd.grad((out * weights).sum(), [one, ours.weight]) for out, one in zip(outs, given)]
+        for ours_grad, theirs in zip(*grads, strict=True):
+            torch.testing.assert_close(ours_grad, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
+        shrunk.append(float(1 - (plain(rows).norm() / outs[0].norm()).detach()))
+    # the default adds 1e-8 to the mean square
+    expected = 1 - (1 + 1e-8 / size**2) ** -0.5
+    assert shrunk == pytest.approx([expected] * 2, rel=0.3, abs=1e-6)
+    (out, routing), (whole, _) = released(x, gate), released(x / size, gate / size)
+    torch.testing.assert_close(out, whole, rtol=1e-4, atol=1e-5)
+    assert torch.isfinite(released(torch.zeros_like(x), gate)[0]).all() and routing.index.shape == (40, 2, 2)

@@ -14,13 +14,14 @@ from typing import Any
 from torch import Tensor
 
 from mmfas.engine.modulators.segments import Segments
+from mmfas.structures import ModalityOffer
 
 
 @dataclass(frozen=True)
 class ModalityGradients:
     """The gradients of one step, equal on every process.
 
-    With mixed precision `rows` and `main` carry the same unknown positive factor (the loss scale).
+    With mixed precision `rows` and `main` carry the same positive factor, the loss scale.
 
     Args:
         modalities: Names of the modalities, canonical order.
@@ -33,6 +34,7 @@ class ModalityGradients:
         segments: Which entries belong to one modality, as the modules declare.
         slices: Where each parameter lies in R.
         names: Name of each parameter in the model.
+        scale: Loss scale that rows and main carry, scalar; None where there is none.
     """
 
     modalities: tuple[str, ...]
@@ -44,6 +46,7 @@ class ModalityGradients:
     segments: Segments
     slices: tuple[slice, ...]
     names: tuple[str, ...]
+    scale: Tensor | None = None
 
     @cached_property
     def segment_products(self) -> Tensor:
@@ -55,15 +58,19 @@ class BaseModulator(ABC):
     """A rule that turns the gradients of several modalities into one direction.
 
     A rule must be positively homogeneous, `f(s * rows, s * main) = s * f(rows, main)` for s > 0, because of the
-    loss scale: compare gradients with each other, never with an absolute number. It must let NaN and infinity
-    through, which the loss scaler looks for; and it must not read values on the host (`.item()`), which would
-    stop the device.
+    loss scale: compare gradients with each other, and with an absolute number only if it is multiplied by `scale`.
+    It must let NaN and infinity through, which the loss scaler looks for; and it must not read values on the host
+    (`.item()`), which would stop the device.
     """
 
     #: Whether the rule reads gradients where no modality owns anything. A rule with False is given the entries of
     #: those parameters alone in which modalities own something, everything else takes the plain sum; that spares
     #: one backward pass per modality the gradients of all shared weights.
     reads_shared: bool = True
+    #: How many modalities with a loss of their own the rule needs to do anything; 0 if it is meant to do nothing.
+    min_modalities: int = 1
+    #: Whether the rule acts only on parameters of which one modality owns something.
+    needs_owned: bool = False
 
     @abstractmethod
     def modulate(self, gradients: ModalityGradients) -> Tensor:
@@ -75,6 +82,43 @@ class BaseModulator(ABC):
         Returns:
             Direction (R,) to which the gradient of the main losses is added.
         """
+
+    def refusal(self, offer: ModalityOffer) -> str | None:
+        """Say why this rule would change nothing in a model; asked before the first step.
+
+        Args:
+            offer: What the model has.
+
+        Returns:
+            What is missing and what to do; None if the rule can act, or that cannot be known.
+        """
+        rule, losses = type(self).__name__.removesuffix('Modulator'), offer.losses
+        without = "train without a rule, optim_wrapper.type='OptimWrapper'"
+        if losses is not None and len(losses) < self.min_modalities:
+            if losses:
+                return (
+                    f'{rule} weighs modalities against each other, but {offer.head} gives a loss of its own to '
+                    f'{", ".join(losses)} only; take {self.min_modalities} modalities or {without}'
+                )
+            return (
+                f'{rule} has nothing to modulate: {offer.head} gives no loss per modality; {offer.remedy}, or '
+                f'{without}'
+            )
+        if self.needs_owned and offer.owned == ():
+            return (
+                f'{rule} acts on parameters that belong to one modality, but no trained one does; give the trunk '
+                "some (model.trunk.per_modality=('cls', 'pos')), take a neck that has some (UAdapterNeck or "
+                f'AMANeck), train those that are frozen, or {without}'
+            )
+        return None
+
+    def doubt(self, offer: ModalityOffer) -> str | None:
+        """Say why this rule will hardly matter in a model, as a warning; None by default.
+
+        Args:
+            offer: What the model has.
+        """
+        return None
 
     def describe(self, gradients: ModalityGradients) -> dict[str, Tensor]:
         """Return scalars worth a curve, such as which modality was fast; nothing by default.

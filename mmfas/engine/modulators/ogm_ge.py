@@ -35,15 +35,24 @@ class OGMGE(BaseModulator):
         noise: Factor of the noise, at least 0; 0 is OGM without GE.
         loss_weight: Factor that the losses of the modalities carry (`modality_loss_weight` of the head), above 0.
         seed: Seed of the noise, not negative.
+
+    Raises:
+        ValueError: If a number is out of its range, or `alpha` and `noise` are both 0.
     """
 
     reads_shared = False
+    min_modalities = 2
+    needs_owned = True
 
     def __init__(self, *, alpha: float = 0.3, noise: float = 1.0, loss_weight: float = 1.0, seed: int = 0) -> None:
         if alpha < 0 or noise < 0 or loss_weight <= 0 or seed < 0:
             raise ValueError(
                 'alpha, noise and seed must not be negative and loss_weight must be above 0, got '
                 f'alpha={alpha}, noise={noise}, seed={seed}, loss_weight={loss_weight}'
+            )
+        if not alpha and not noise:
+            raise ValueError(
+                "alpha=0 and noise=0 change nothing; set one of them or take modulator=dict(type='Sum')"
             )
         self.alpha = alpha
         self.noise = noise

@@ -30,6 +30,8 @@ class PCGrad(BaseModulator):
         seed: Seed of the orders, not negative.
     """
 
+    min_modalities = 2
+
     def __init__(self, *, seed: int = 0) -> None:
         if seed < 0:
             raise ValueError(f'seed must not be negative, got {seed}')

@@ -6,6 +6,7 @@ Legend: M modalities, S segments (tensors that one modality owns), R entries tha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from mmfas.engine.modulators.base import BaseModulator, ModalityGradients
 from mmfas.engine.modulators.segments import ratio
 from mmfas.registry import GRADIENT_MODULATORS
+from mmfas.structures import ModalityOffer
 
 
 @GRADIENT_MODULATORS.register_module()
@@ -41,26 +43,41 @@ class ReGrad(BaseModulator):
             owning the tensor, j gives :math:`r(g_j \mid g_i) U_j` beside :math:`g_i` where j is the faster of the
             two, else :math:`g_j` beside :math:`r(g_i \mid g_j) U_i`; what the pairs make of :math:`g_i` is
             averaged over the other modalities that samples have. With two modalities both rules are one.
-        use_confidence: Weight with the confidence of the neck; 1 where it has none or if False.
+        use_confidence: Weight with the confidence of the neck; if None, where it has one (else 1); if True, a neck
+            without is refused; if False, never (1).
         reach: Starts of names of the parameters that take gradients of modalities; all others move along the main
             gradient only. All parameters if None. The released code reaches
             `('trunk.embedding.cls_token', 'trunk.embedding.pos_embed')` once its crash is fixed.
+        eps: Added to :math:`b \cdot b` below the fraction, in units of squared gradients without loss scale, at
+            least 0. The released code has 1e-8: where the gradient of a tensor is shorter than about 1e-4, r then
+            keeps less of what agrees and takes out less of what is in conflict.
 
-    Differs from the released code: every owned tensor is reached; tensors without a gradient count as zero
-    instead of a crash; no 1e-8 in divisions, as rows carry the loss scale; NaN is kept, so that the loss scaler
-    sees it. The paper gives no rule for three modalities; this one is that of the code.
+    Differs from the released code: every owned tensor is reached (`reach`); tensors without a gradient count as
+    zero instead of a crash; nothing is added in divisions (`eps`); NaN is kept, so that the loss scaler sees it.
+    The paper gives no rule for three modalities; this one is that of the code.
 
     >>> GRADIENT_MODULATORS.build(ReGrad.example_cfg()).pairwise
     False
     """
 
+    min_modalities = 2
+    needs_owned = True
+
     def __init__(
-        self, *, pairwise: bool = False, use_confidence: bool = True, reach: Sequence[str] | None = None
+        self,
+        *,
+        pairwise: bool = False,
+        use_confidence: bool | None = None,
+        reach: Sequence[str] | None = None,
+        eps: float = 0.0,
     ) -> None:
         if isinstance(reach, str) or (reach is not None and not reach):
             raise ValueError(
                 f"reach must list starts of parameter names, such as ('neck',), or be None; got {reach!r}"
             )
+        if not 0 <= eps < float('inf'):
+            raise ValueError(f'eps must be a finite number, 0 or more, got {eps}')
+        self.eps = eps
         self.pairwise = pairwise
         self.use_confidence = use_confidence
         self.reach = None if reach is None else tuple(reach)
@@ -76,10 +93,13 @@ class ReGrad(BaseModulator):
         """Return the rebalanced direction, shape (R,)."""
         segments, rows, products = gradients.segments, gradients.rows, gradients.segment_products
         confidence = self._confidence(gradients).to(products.dtype)
+        eps: Tensor | float = self.eps
+        if gradients.scale is not None:
+            eps = self.eps * gradients.scale.to(products.dtype) ** 2  # products carry the loss scale twice
         if self.pairwise:
-            weights = pairwise_weights(products, segments.owners, confidence, gradients)
+            weights = pairwise_weights(products, segments.owners, confidence, gradients, eps=eps)
         else:
-            weights = released_weights(products, segments.owners, confidence, fastest(gradients))
+            weights = released_weights(products, segments.owners, confidence, fastest(gradients), eps=eps)
         shared = (segments.owners < 0)[:, None]
         direction = segments.combine(rows, torch.where(shared, torch.ones_like(weights), weights))
         for where, name in zip(gradients.slices, gradients.names, strict=True):
@@ -87,15 +107,53 @@ class ReGrad(BaseModulator):
                 direction[where] = 0
         return direction
 
+    def refusal(self, offer: ModalityOffer) -> str | None:
+        """Say why this rule would change nothing, or not what it was asked to."""
+        missing = super().refusal(offer)
+        if missing is not None:
+            return missing
+        if self.use_confidence and offer.has_confidence is False:
+            return (
+                f'use_confidence=True, but {offer.neck} gives no confidence; take one that does (UAdapterNeck) '
+                'or leave use_confidence out'
+            )
+        for start in self.reach or ():
+            if offer.trained is not None and not any(name.startswith(start) for name in offer.trained):
+                near = get_close_matches(start, _starts(offer.trained), n=1)
+                hint = f'did you mean {near[0]}?' if near else f'names begin like {offer.trained[0]}'
+                return f'reach: no trained parameter begins with {start!r}; {hint}'
+        if self.reach and offer.owned is not None and not any(n.startswith(self.reach) for n in offer.owned):
+            return (
+                f'reach={self.reach} names no trained parameter that belongs to one modality, such as '
+                f'{offer.owned[0]}; nothing would be rebalanced'
+            )
+        return None
+
+    def doubt(self, offer: ModalityOffer) -> str | None:
+        """Warn where no loss but that of its owner reaches a parameter: the result is the plain sum."""
+        if offer.contested != () or offer.has_confidence is not False and self.use_confidence is not False:
+            return None
+        return (
+            'ReGrad will give the plain sum of the gradients: with this trunk and '
+            f'{offer.neck}, no parameter that one modality owns gets a gradient from the loss of another; take a '
+            'neck that has such parameters and joins the modalities (UAdapterNeck, AMANeck), or expect no change'
+        )
+
     def describe(self, gradients: ModalityGradients) -> dict[str, Tensor]:
         """Return `fast_<modality>`, 1 for the fast one and 0 for the others; its mean over steps is a fraction."""
         fast = fastest(gradients)
         return {f'fast_{name}': (fast == i).float() for i, name in enumerate(gradients.modalities)}
 
     def _confidence(self, gradients: ModalityGradients) -> Tensor:
-        if self.use_confidence and gradients.confidence is not None:
+        if self.use_confidence is not False and gradients.confidence is not None:
             return gradients.confidence
         return torch.ones_like(gradients.losses)
+
+
+def _starts(names: Sequence[str]) -> list[str]:
+    """List every start of dotted names that ends where a part does."""
+    parts = (name.split('.') for name in names)
+    return sorted({'.'.join(part[:end]) for part in parts for end in range(1, len(part) + 1)})
 
 
 def fastest(gradients: ModalityGradients) -> Tensor:
@@ -108,7 +166,9 @@ def _comparable(gradients: ModalityGradients) -> Tensor:
     return gradients.losses.masked_fill(gradients.counts == 0, torch.inf)
 
 
-def released_weights(products: Tensor, owners: Tensor, confidence: Tensor, fast: Tensor) -> Tensor:
+def released_weights(
+    products: Tensor, owners: Tensor, confidence: Tensor, fast: Tensor, *, eps: Tensor | float = 0.0
+) -> Tensor:
     """Say how much of each modality's gradient is in the released direction.
 
     Args:
@@ -116,6 +176,7 @@ def released_weights(products: Tensor, owners: Tensor, confidence: Tensor, fast:
         owners: Modality k of each segment (S,); rows of unowned ones are to be ignored.
         confidence: Confidence U in each modality (M,).
         fast: Number of the fast modality, scalar.
+        eps: Added to the square of what is projected on; scalar.
 
     Returns:
         Weights (S, M).
@@ -130,7 +191,7 @@ def released_weights(products: Tensor, owners: Tensor, confidence: Tensor, fast:
     with_own = torch.einsum('sm,smn->sn', own, products)  # g_k . g_j
     square = (with_own * own).sum(1, keepdim=True)
     # slow: what the others have along or across g_k
-    part = ratio(with_own, square.expand_as(with_own))
+    part = ratio(with_own, square.expand_as(with_own) + eps)
     agrees = with_own > 0
     kept = others * confidence * (~agrees)
     along = (others * confidence * torch.where(agrees, part, -part)).sum(1, keepdim=True)
@@ -138,7 +199,7 @@ def released_weights(products: Tensor, owners: Tensor, confidence: Tensor, fast:
     # fast: what g_k has along or across the sum s of the others
     with_sum = (with_own * others).sum(1, keepdim=True)  # g_k . s
     sum_square = torch.einsum('sm,smn,sn->s', others, products, others)[:, None]
-    part = ratio(with_sum, sum_square)
+    part = ratio(with_sum, sum_square + eps)
     agrees = with_sum > 0
     own_confidence = (own * confidence).sum(1, keepdim=True)
     signed = torch.where(agrees, part, -part)
@@ -146,7 +207,14 @@ def released_weights(products: Tensor, owners: Tensor, confidence: Tensor, fast:
     return torch.where((owners == fast)[:, None], fast_weights, slow_weights)
 
 
-def pairwise_weights(products: Tensor, owners: Tensor, confidence: Tensor, gradients: ModalityGradients) -> Tensor:
+def pairwise_weights(
+    products: Tensor,
+    owners: Tensor,
+    confidence: Tensor,
+    gradients: ModalityGradients,
+    *,
+    eps: Tensor | float = 0.0,
+) -> Tensor:
     """Say how much of each modality's gradient is in the direction of the paper's rule, pair by pair.
 
     Args:
@@ -154,6 +222,7 @@ def pairwise_weights(products: Tensor, owners: Tensor, confidence: Tensor, gradi
         owners: Modality i of each segment (S,); rows of unowned ones are to be ignored.
         confidence: Confidence U in each modality (M,).
         gradients: Losses and counts of the step.
+        eps: Added to the square of what is projected on; scalar.
 
     Returns:
         Weights (S, M).
@@ -177,8 +246,8 @@ def pairwise_weights(products: Tensor, owners: Tensor, confidence: Tensor, gradi
     rank = _comparable(gradients).argsort(stable=True).argsort()
     other_is_faster = rank < rank[number][:, None]
     on_own = torch.where(other_is_faster, torch.ones_like(across), own_confidence * across)
-    on_other = own_confidence * sign * ratio(with_own, squares)  # of r(g_i | g_j)
-    along_own = confidence * sign * ratio(with_own, own_square)  # of r(g_j | g_i)
+    on_other = own_confidence * sign * ratio(with_own, squares + eps)  # of r(g_i | g_j)
+    along_own = confidence * sign * ratio(with_own, own_square + eps)  # of r(g_j | g_i)
     # what the pairs make of g_i counts once, on average; what they make of the others is added
     num_others = others.sum(1, keepdim=True)
     mean = others / num_others.clamp(min=1)

@@ -15,6 +15,7 @@ class SumModulator(BaseModulator):
     """Add the gradients of all modalities, as a stock optimizer wrapper does with the sum of the losses."""
 
     reads_shared = False
+    min_modalities = 0
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:

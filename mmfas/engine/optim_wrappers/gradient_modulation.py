@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ from mmfas.engine.modulators.segments import inner_products, ratio
 from mmfas.engine.optim_wrappers.gradient_layout import GradientLayout, Pieces, owned_pieces
 from mmfas.engine.optim_wrappers.gradient_sums import GradientSums
 from mmfas.registry import GRADIENT_MODULATORS, OPTIM_WRAPPERS
-from mmfas.structures import LossTerms, expect_repeats
+from mmfas.structures import LossTerms, ModalityOffer, expect_repeats
+from mmfas.utils.optim_options import clipping_problems
 
 
 class _GradientModulation(OptimWrapper):
@@ -51,6 +53,8 @@ class _GradientModulation(OptimWrapper):
         self._layouts: dict[tuple[Any, ...], GradientLayout] = {}
         self._sums: GradientSums | None = None
         self._is_checked = False
+        self._offer = ModalityOffer()
+        self._has_seen_terms = False
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -60,7 +64,8 @@ class _GradientModulation(OptimWrapper):
             model: Model or its wrapper.
 
         Raises:
-            ValueError: If the wrapper runs with `static_graph`, or two modalities own the same entries.
+            ValueError: If the wrapper runs with `static_graph`, two modalities own the same entries, or the rule
+                would change nothing in this model.
         """
         if not self._names:
             self._register_parameters(model)
@@ -84,6 +89,30 @@ class _GradientModulation(OptimWrapper):
         expect_repeats(core)
         self._pieces = owned_pieces(core)
         self._names = {id(parameter): name for name, parameter in core.named_parameters()}
+        declared: Any = getattr(core, 'modality_offer', None)
+        if declared is None:
+            self._offer = ModalityOffer(head=type(core).__name__, neck=type(core).__name__)
+        else:
+            self._offer = declared()
+            self._refuse_idle_rule(self._offer)
+            doubt = self.modulator.doubt(self._offer)
+            if doubt is not None:
+                print_log(doubt, logger='current', level=logging.WARNING)
+
+    def _refuse_idle_rule(self, offer: ModalityOffer) -> None:
+        """Refuse a model in which the rule would change nothing: a result would carry its name without it."""
+        refusal = self.modulator.refusal(offer)
+        if refusal is not None:
+            raise ValueError(f'optim_wrapper.modulator: {refusal}')
+
+    def _meet_terms(self, terms: LossTerms, layout: GradientLayout) -> None:
+        """Hold what the first batch brings against what the rule needs, whatever the model declared."""
+        self._has_seen_terms = True
+        facts = replace(self._offer, losses=tuple(terms.per_modality), has_confidence=bool(terms.confidence))
+        if self._names:
+            owned = [name for p, name in zip(layout.parameters, layout.names) if id(p) in self._pieces]
+            facts = replace(facts, trained=layout.names, owned=tuple(owned))
+        self._refuse_idle_rule(facts)
 
     def update_params(
         self,
@@ -99,10 +128,12 @@ class _GradientModulation(OptimWrapper):
             loss: Sum of all terms; used only where there are no separate terms.
             step_kwargs: Arguments of `step`.
             zero_kwargs: Arguments of `zero_grad`.
-            loss_terms: Separate terms; without them or without terms per modality this is the stock method.
+            loss_terms: Separate terms; without them or without terms per modality this is the stock method, which
+                only a rule that is meant to do nothing (`Sum`) may fall back to.
 
         Raises:
             RuntimeError: If terms are missing with several processes: their gradients would not be reduced.
+            ValueError: If terms are missing, or those of the first batch give the rule nothing to change.
         """
         if loss_terms is None:
             if get_world_size() > 1:
@@ -110,6 +141,7 @@ class _GradientModulation(OptimWrapper):
                     f'{type(self).__name__} needs loss terms with several processes; set model_wrapper_cfg='
                     "dict(type='FASDistributedDataParallel') and use a model that returns LossTerms"
                 )
+            self._refuse_idle_rule(replace(self._offer, losses=()))
             super().update_params(loss, step_kwargs, zero_kwargs)
             return
         self.accumulate_gradients(loss_terms, loss)
@@ -134,6 +166,8 @@ class _GradientModulation(OptimWrapper):
         if self._sums is None:
             self._sums = self._new_sums(modalities)
         sums = self._sums
+        if not self._has_seen_terms:
+            self._meet_terms(terms, sums.layout)
         # This one comes last: its graph is the largest, and the last pass may free it.
         if not sums.is_total:
             last = torch.stack(list(terms.main.values())).sum()
@@ -160,7 +194,7 @@ class _GradientModulation(OptimWrapper):
             raise RuntimeError('there are no gradients to write: call accumulate_gradients first')
         is_used = sums.reduce()
         self._check_reach(sums.layout, is_used)
-        gradients, flat = sums.gradients()
+        gradients, flat = sums.gradients(self._loss_scale())
         head = gradients.main
         if sums.modalities:
             head = self.modulator.modulate(gradients) + head
@@ -187,6 +221,10 @@ class _GradientModulation(OptimWrapper):
     def _scaled(self, loss: Tensor) -> Tensor:
         """Apply the loss scale of mixed precision; none here."""
         return loss
+
+    def _loss_scale(self) -> Tensor | None:
+        """Return the loss scale of mixed precision, scalar; none here."""
+        return None
 
     def _new_sums(self, modalities: tuple[str, ...]) -> GradientSums:
         """Start to sum for a step."""
@@ -215,7 +253,7 @@ class _GradientModulation(OptimWrapper):
         products = gradients.segment_products.sum(0) + rest
         norms = products.diagonal().sqrt()
         cosines = ratio(products, norms[:, None] * norms)
-        unit = self._scaled(torch.ones((), device=norms.device))
+        unit = 1.0 if gradients.scale is None else gradients.scale
         names = list(enumerate(gradients.modalities))
         found = {f'grad_norm_{name}': norms[i] / unit for i, name in names}
         return found | {f'grad_cos_{a}_{b}': cosines[i, j] for i, a in names for j, b in names[i + 1 :]}
@@ -234,6 +272,17 @@ class _GradientModulation(OptimWrapper):
                 logger='current',
                 level=logging.WARNING,
             )
+
+
+def _checked(clip_grad: dict[str, Any] | None, accumulative_counts: int) -> dict[str, Any] | None:
+    """Return a copy of `clip_grad`, or refuse what no training can mean."""
+    found = () if clip_grad is None else clipping_problems(clip_grad)
+    problems = [f'clip_grad.{key}: {problem}' for key, problem in found]
+    if accumulative_counts < 1:
+        problems.append(f'accumulative_counts: must be at least 1, got {accumulative_counts}')
+    if problems:
+        raise ValueError('; '.join(problems))
+    return None if clip_grad is None else dict(clip_grad)
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -259,7 +308,7 @@ class GradientModulationOptimWrapper(_GradientModulation):
         accumulative_counts: int = 1,
         clip_grad: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(optimizer, accumulative_counts, None if clip_grad is None else dict(clip_grad))
+        super().__init__(optimizer, accumulative_counts, _checked(clip_grad, accumulative_counts))
         self._set_up(modulator)
 
 
@@ -292,9 +341,12 @@ class AmpGradientModulationOptimWrapper(_GradientModulation, AmpOptimWrapper):
             dtype,
             optimizer=optimizer,
             accumulative_counts=accumulative_counts,
-            clip_grad=None if clip_grad is None else dict(clip_grad),
+            clip_grad=_checked(clip_grad, accumulative_counts),
         )
         self._set_up(modulator)
 
     def _scaled(self, loss: Tensor) -> Tensor:
         return self.loss_scaler.scale(loss)
+
+    def _loss_scale(self) -> Tensor:
+        return self._scaled(torch.ones((), device=self.optimizer.param_groups[0]['params'][0].device))

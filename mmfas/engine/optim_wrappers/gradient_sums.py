@@ -103,8 +103,11 @@ class GradientSums:
         # The host waits for the mask only on a process that lacks a gradient itself.
         return self.is_used if all(self.is_used) else (used > 0).tolist()
 
-    def gradients(self) -> tuple[ModalityGradients, Tensor]:
+    def gradients(self, scale: Tensor | None = None) -> tuple[ModalityGradients, Tensor]:
         """Turn the sums into means.
+
+        Args:
+            scale: Loss scale that the sums carry, scalar; None for none.
 
         Returns:
             What the rule is given, and a gradient (P,) that is final where the rule reads nothing: the plain sum.
@@ -131,5 +134,6 @@ class GradientSums:
             segments=self.layout.segments,
             slices=self.layout.slices[:count],
             names=self.layout.names[:count],
+            scale=scale,
         )
         return given, main

@@ -27,6 +27,7 @@ from mmfas.structures import (
     FusedFeatures,
     FusionContext,
     LossTerms,
+    ModalityOffer,
     check_modalities,
     domains_of,
     targets_of,
@@ -178,12 +179,36 @@ class MultiModalFAS(BaseModel):
                 owned[modality] += parameters
         return owned
 
+    def modality_offer(self) -> ModalityOffer:
+        """Say what a rule that treats the gradients of the modalities apart finds in this model."""
+        names = {id(p): name for name, p in self.named_parameters() if p.requires_grad}
+        owned = {part: _owned_names(part, names) for part in (self.trunk, self.neck, self.head)}
+        before_head = (*owned[self.trunk], *owned[self.neck])
+        remedy = self.head.modality_loss_remedy
+        return ModalityOffer(
+            losses=self.head.modality_losses,
+            trained=tuple(names.values()),
+            owned=(*before_head, *owned[self.head]),
+            contested={None: None, True: before_head, False: ()}[self.neck.mixes_modalities],
+            has_confidence=self.neck.gives_confidence,
+            head=type(self.head).__name__,
+            neck=type(self.neck).__name__,
+            **({'remedy': remedy} if remedy else {}),
+        )
+
     def _refuse_empty_training(self, present: Tensor, data_samples: Sequence[FASDataSample]) -> None:
         """Refuse empty samples; on an accelerator without waiting for it."""
         if present.device.type == 'cpu':
             refuse_empty((~present.any(1)).tolist(), data_samples, self.modalities)
         else:
             torch._assert_async(present.any(1).all(), f'a sample has none of the modalities {self.modalities}')
+
+
+def _owned_names(part: BaseTrunk | BaseFusionNeck | BaseFASHead, names: Mapping[int, str]) -> tuple[str, ...]:
+    """List the trained parameters of which `part` says that a modality owns something, each once."""
+    entries = [entry for owned in part.modality_parameters().values() for entry in owned]
+    parameters = [entry[0] if isinstance(entry, tuple) else entry for entry in entries]
+    return tuple(dict.fromkeys(names[id(p)] for p in parameters if id(p) in names))
 
 
 def _build_preprocessor(cfg: Any, modalities: tuple[str, ...]) -> Any:

@@ -27,6 +27,8 @@ class BaseFASHead(BaseModule):
 
     #: Arguments the model gives, so that configs need not.
     injected = ('spec',)
+    #: How to get losses per modality from this head, where it has none; empty if it never has.
+    modality_loss_remedy: str = ''
 
     def __init__(self, *, spec: FeatureSpec | Mapping[str, Any], init_cfg: Any = None) -> None:
         super().__init__(init_cfg)
@@ -41,6 +43,11 @@ class BaseFASHead(BaseModule):
                 f'the joint one; switch {why} off or take another neck'
             )
         return self.spec.modality_dims
+
+    @property
+    def modality_losses(self) -> tuple[str, ...] | None:
+        """Modalities for which `loss_terms` gives a loss of their own; None where a head does not say."""
+        return None
 
     @classmethod
     @abstractmethod

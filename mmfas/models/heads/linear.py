@@ -32,8 +32,11 @@ class LinearFASHead(BaseFASHead):
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
-        ValueError: If per-modality losses are requested, but the neck has no per-modality features.
+        ValueError: If per-modality losses are asked of a neck without per-modality features, a weight is negative,
+            or an option of the per-modality classifiers is given without them.
     """
+
+    modality_loss_remedy = 'set model.head.modality_loss_weight above 0'
 
     def __init__(
         self,
@@ -48,6 +51,16 @@ class LinearFASHead(BaseFASHead):
         init_cfg: Any = None,
     ) -> None:
         super().__init__(spec=spec, init_cfg=init_cfg)
+        if loss_weight < 0 or modality_loss_weight < 0:
+            raise ValueError(
+                'loss_weight and modality_loss_weight must be at least 0, as a negative one turns training round, '
+                f'got {loss_weight} and {modality_loss_weight}'
+            )
+        if not modality_loss_weight and (modality_loss is not None or shared_classifier):
+            raise ValueError(
+                'modality_loss and shared_classifier are options of the per-modality classifiers, which need '
+                'modality_loss_weight above 0; set it or leave them out'
+            )
         loss = loss or dict(type='CrossEntropyLoss')
         self.loss = LOSSES.build(loss)
         self.modality_loss = LOSSES.build(modality_loss or loss)
@@ -62,6 +75,11 @@ class LinearFASHead(BaseFASHead):
                 self.modality_classifier = nn.Linear(width, 2)
             else:
                 self.modality_classifier = StackedLinear(len(self.modalities), in_features=width, out_features=2)
+
+    @property
+    def modality_losses(self) -> tuple[str, ...]:
+        """All modalities, or none with `modality_loss_weight=0`."""
+        return () if self.modality_classifier is None else self.modalities
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:

@@ -70,11 +70,13 @@ class PrototypeHead(BaseFASHead):
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
-        ValueError: If domains are missing or repeated, or the neck has no per-modality features.
+        ValueError: If domains are missing or repeated, a weight is negative, or the neck has no per-modality
+            features.
     """
 
     #: Hooks without which this part cannot train.
     needs_hooks = ('PrototypeRefreshHook',)
+    modality_loss_remedy = 'set model.head.prototype_weight above 0'
     prototypes: Tensor
     seen: Tensor
     codes: Tensor
@@ -94,6 +96,11 @@ class PrototypeHead(BaseFASHead):
         self.domains = (domains,) if isinstance(domains, str) else tuple(domains)
         if not self.domains or len(set(self.domains)) < len(self.domains):
             raise ValueError(f'domains must name the training domains, each once, but got {self.domains}')
+        if loss_weight < 0 or prototype_weight < 0:
+            raise ValueError(
+                'loss_weight and prototype_weight must be at least 0, as a negative one turns training round, '
+                f'got {loss_weight} and {prototype_weight}'
+            )
         width = self._require_modality_features('the SSP loss')
         self.loss = LOSSES.build(loss or dict(type='CrossEntropyLoss'))
         self.loss_weight = loss_weight
@@ -105,6 +112,11 @@ class PrototypeHead(BaseFASHead):
         self.register_buffer('seen', torch.full(num, not mask_unseen))
         codes = torch.tensor([domain_code(name) for name in self.domains])
         self.register_buffer('codes', codes, persistent=False)
+
+    @property
+    def modality_losses(self) -> tuple[str, ...]:
+        """All modalities; with `prototype_weight=0` their losses have no gradient, which is like none."""
+        return self.modalities if self.prototype_weight else ()
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:

@@ -115,6 +115,11 @@ class TextAlignHead(BaseFASHead):
         self.text_weight = text_weight
         self.log_scale = nn.Parameter(torch.tensor(math.log(logit_scale))) if align_weight else None
 
+    @property
+    def modality_losses(self) -> tuple[str, ...]:
+        """None: all losses are on the joint feature."""
+        return ()
+
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
         """Return a config of a tiny head with random anchors."""

@@ -72,7 +72,7 @@ class TextAnchors(BaseModule):
         self.pretrained = tower.pop('pretrained')
         self.tower = _build_tower(self.num_anchors, dims, **tower) if train_text else None
         generator = torch.Generator().manual_seed(seed)
-        drawn = None if train_text else torch.randn(sum(num_anchors), dims, generator=generator)
+        drawn = None if train_text else torch.randn(sum(num_anchors), dims, generator=generator, device='cpu')
         self.register_buffer('embeddings', drawn)
 
     def forward(self) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -116,11 +117,30 @@ class ExpertTable(nn.Module):
         return (neurons.unsqueeze(-2) @ up).squeeze(-2)
 
 
+class UnitRMSNorm(nn.RMSNorm):
+    """RMS norm that adds nothing to the mean square: `sqrt(D) x / max(|x|, 1e-12) * weight`.
+
+    Of rows however small it keeps the direction only, so every row comes out with the same length; a row of zeros
+    stays one, with a gradient of up to 1e12. `nn.RMSNorm(dims, eps=1e-8)` shortens rows whose root mean square is
+    not far above 1e-4, and is smooth at zero.
+
+    >>> UnitRMSNorm(2)(torch.tensor([3e-6, 4e-6])).square().mean().sqrt().round(decimals=4).item()
+    1.0
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Norm rows (*, D): (*, D)."""
+        return functional.normalize(x, dim=-1) * math.sqrt(x.shape[-1]) * self.weight
+
+
 class ProductKeyExperts(nn.Module):
     """A mixture of product-key experts whose router may see something else than its experts.
 
     `y = sum over heads and the T best experts e of softmax(score)_e gelu(norm(x) . down_e) up_e`, with scores made
     of norm(gate); the norms are RMS norms.
+
+    Differs from the released code of BIG-MoE, each by an argument: the start of the experts (`std`), and 1e-8 that
+    the norms add to the mean square (`unit_norm`).
 
     Args:
         dims: Width D of what the experts see, and of the result.
@@ -131,6 +151,8 @@ class ProductKeyExperts(nn.Module):
         key_dims: Width d of a half key.
         std: Standard deviation of the experts at the start, see `ExpertTable`.
         sparse_gradients: See `ExpertTable`.
+        unit_norm: Add nothing in the norms, as released, so that the size of a row tells nothing, however small it
+            is; see `UnitRMSNorm`. By default a row with a root mean square of 1e-3 comes out 0.5 % shorter.
 
     >>> y, routing = ProductKeyExperts(8, num_experts=16)(torch.zeros(2, 5, 8))
     >>> y.shape, routing.weight.shape
@@ -148,11 +170,13 @@ class ProductKeyExperts(nn.Module):
         key_dims: int = 8,
         std: float | None = None,
         sparse_gradients: bool = False,
+        unit_norm: bool = False,
     ) -> None:
         super().__init__()
         gate_dims = gate_dims or dims
-        # far below what activations reach, so that it only keeps rows of zeros from becoming NaN
-        self.norm, self.norm_gate = nn.RMSNorm(dims, eps=1e-8), nn.RMSNorm(gate_dims, eps=1e-8)
+        # by default far below what activations reach, so that it only keeps rows of zeros from becoming NaN
+        norm = UnitRMSNorm if unit_norm else partial(nn.RMSNorm, eps=1e-8)
+        self.norm, self.norm_gate = norm(dims), norm(gate_dims)
         self.router = ProductKeyRouter(
             gate_dims, num_experts=num_experts, num_heads=num_heads, top_k=top_k, key_dims=key_dims
         )

@@ -83,6 +83,8 @@ class AMANeck(BaseFusionNeck):
     """
 
     needs_tokens = True
+    mixes_modalities = True
+    gives_confidence = False
 
     def __init__(
         self,

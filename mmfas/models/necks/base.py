@@ -39,6 +39,10 @@ class BaseFusionNeck(BaseModule):
     needs_tokens: bool = False
     #: How many modalities it takes at least.
     min_modalities: int = 1
+    #: Whether the feature of a modality depends on the streams of others; None where a neck does not say.
+    mixes_modalities: bool | None = None
+    #: Whether `FusedFeatures.confidence` is there; None where a neck does not say.
+    gives_confidence: bool | None = None
 
     def __init__(self, *, spec: StreamSpec | Mapping[str, Any], init_cfg: Any = None) -> None:
         super().__init__(init_cfg)

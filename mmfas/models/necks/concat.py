@@ -28,6 +28,9 @@ class ConcatNeck(BaseFusionNeck):
         init_cfg: Initialisation, as in mmengine.
     """
 
+    mixes_modalities = False
+    gives_confidence = False
+
     def __init__(
         self,
         proj_dims: int | None = None,

@@ -41,6 +41,8 @@ class CrossAttentionNeck(BaseFusionNeck):
 
     needs_tokens = True
     min_modalities = 2
+    mixes_modalities = False
+    gives_confidence = False
 
     def __init__(self, num_heads: int = 4, *, spec: StreamSpec | Mapping[str, Any], init_cfg: Any = None) -> None:
         super().__init__(spec=spec, init_cfg=init_cfg)

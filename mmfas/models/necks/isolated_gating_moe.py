@@ -66,6 +66,8 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
     """
 
     needs_tokens = True
+    mixes_modalities = True
+    gives_confidence = False
 
     def __init__(
         self,

@@ -59,6 +59,8 @@ class MD2ANeck(BaseFusionNeck):
     """
 
     min_modalities = 2
+    mixes_modalities = False
+    gives_confidence = False
     bank: Tensor
 
     def __init__(

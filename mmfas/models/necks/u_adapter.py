@@ -57,6 +57,8 @@ class UAdapterNeck(BaseFusionNeck):
     """
 
     needs_tokens = True
+    mixes_modalities = True
+    gives_confidence = True
     min_modalities = 2
 
     def __init__(
