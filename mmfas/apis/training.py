@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from mmfas.registry import register_all_modules
 from mmfas.utils.compat import unscope_functions
 from mmfas.utils.distributed import start_distributed
+from mmfas.utils.locks import lock_folder_of_ranks
 
 #: Optimizer wrapper -> the one that does the same in mixed precision.
 AMP_WRAPPERS = {
@@ -35,18 +36,20 @@ def train(cfg: Config) -> Runner:
         The runner after training; `runner.model` is the trained model.
 
     Raises:
+        BusyError: If another training works in the same work dir.
         FloatingPointError: If a loss or weight is no longer finite.
         CheckpointError: If a file to load or resume from is damaged, refused or does not fit.
     """
     register_all_modules()
     cfg = cfg.copy()
-    start_distributed(cfg.get('launcher', 'none'))
+    start_distributed(cfg.get('launcher', 'none'), cfg.get('env_cfg'))
     fit_to_device(cfg)
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if isinstance(cfg.get(key), Mapping):
             cfg[key] = unscope_functions(cfg[key])
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.train()
+    with lock_folder_of_ranks(cfg.work_dir, 'give this one another --work-dir'):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner.train()
     return runner
 
 

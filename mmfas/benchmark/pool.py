@@ -17,7 +17,8 @@ import torch
 
 from mmfas.apis.training import find_latest
 from mmfas.benchmark.configs import num_epochs
-from mmfas.benchmark.jobs import BusyError, Job, do_job
+from mmfas.benchmark.jobs import Job, do_job
+from mmfas.utils.locks import BusyError
 
 #: Seconds between two lines of progress while nothing ends.
 HEARTBEAT_S = 60.0
