@@ -18,8 +18,12 @@ def pytest_configure() -> None:
     torch.set_num_threads(min(2, os.cpu_count() or 1))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip GPU tests on machines without a GPU."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out `fuzz` unless `-m` names it; skip GPU tests on machines without a GPU."""
+    if 'fuzz' not in (config.getoption('-m') or ''):
+        left_out = [item for item in items if 'fuzz' in item.keywords]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     if torch.cuda.is_available():
         return
     skip = pytest.mark.skip(reason='no CUDA device')

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmfas.utils.checkpoint import CheckpointError, check_weights, load_checkpoint, plain, write_atomically
+from mmfas.utils.checkpoint import CheckpointError, check_weights, load_checkpoint, plain
+from mmfas.utils.files import write_atomically
 
 #: What of a checkpoint's `meta` says how the weights came about; the rest (paths, times) stays at home.
 META_KEYS = ('cfg', 'epoch', 'iter', 'seed', 'mmfas_version', 'mmengine_version')
@@ -53,7 +54,7 @@ def publish(source: str | Path, target: str | Path, *, weights: str = 'ema') -> 
     digest = hashlib.sha256(stream.getvalue()).hexdigest()
     stem = Path(target).with_suffix('') if Path(target).suffix == '.pth' else Path(target)
     path = stem.with_name(f'{stem.name}-{digest[:8]}.pth')
-    write_atomically(stream.getvalue(), path)
+    write_atomically(path, stream.getvalue())
     return path
 
 

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
-from mmengine.dist import collect_results, init_dist, is_distributed
+from mmengine.dist import collect_results
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.runner import Runner, set_random_seed
 from mmengine.utils.dl_utils import set_multi_processing
@@ -37,9 +37,7 @@ def prepare_scoring(cfg: Config) -> None:
     """
     register_all_modules()
     launcher, env = cfg.get('launcher', 'none'), cfg.get('env_cfg') or {}
-    start_distributed(launcher)
-    if launcher != 'none' and not is_distributed():
-        init_dist(launcher, **env.get('dist_cfg', {}))
+    start_distributed(launcher, env)
     set_multi_processing(**env.get('mp_cfg', {}), distributed=launcher != 'none')
     set_random_seed((cfg.get('randomness') or {}).get('seed') or 0)
 

@@ -17,6 +17,8 @@ from mmfas.apis.scoring import ScoreError, build_loader, load_model, prepare_sco
 from mmfas.datasets.verification import shared_files
 from mmfas.evaluation import FASReport, ScoreTable, dev_threshold, evaluate_scores, parse_criterion, summarise
 from mmfas.utils.checkpoint import load_checkpoint, sha256_of
+from mmfas.utils.files import write_atomically
+from mmfas.utils.locks import lock_folder_of_ranks
 from mmfas.version import __version__
 
 
@@ -125,6 +127,7 @@ def test(
     Raises:
         ScoreError: If the config has no test set, dev and test share samples, or dev lacks a class.
         ValueError: If `out_dir` is a file.
+        BusyError: If another process writes into `out_dir`.
         FileNotFoundError: If a file does not exist.
         CheckpointError: If the checkpoint is damaged, refused or does not fit.
     """
@@ -132,8 +135,26 @@ def test(
     if not loaders:
         raise ScoreError('the config has no test set: give it test_dataloader=dict(...)')
     rules = rules or TestRules.from_config(cfg)
-    dev, out_dir = _read_dev(dev_scores, rules), _make_folder(out_dir)
+    dev, out_dir = _read_dev(dev_scores, rules), _check_folder(out_dir)
     prepare_scoring(cfg)
+    with lock_folder_of_ranks(out_dir, 'give another --out'):
+        return _test(cfg, checkpoint, out_dir, loaders, dev, rules=rules, plots=plots)
+
+
+test.__test__ = False  # type: ignore[attr-defined]
+
+
+def _test(
+    cfg: Config,
+    checkpoint: str,
+    out_dir: Path,
+    loaders: dict[str, dict[str, Any]],
+    dev: ScoreTable | None,
+    *,
+    rules: TestRules,
+    plots: bool,
+) -> TestResult | None:
+    """Score, and write everything."""
     model = load_model(cfg, checkpoint)
     if dev is None and cfg.get('val_dataloader'):
         loaders = {'dev': cfg.val_dataloader, **loaders}
@@ -156,9 +177,6 @@ def test(
     return TestResult(reports, tables, dev, files)
 
 
-test.__test__ = False  # type: ignore[attr-defined]
-
-
 def _read_dev(path: str | None, rules: TestRules) -> ScoreTable | None:
     """Find what is wrong with the rules and a given score file before anything is scored."""
     try:
@@ -171,12 +189,11 @@ def _read_dev(path: str | None, rules: TestRules) -> ScoreTable | None:
     return dev
 
 
-def _make_folder(path: str | Path) -> Path:
-    """Make the folder of the results before anything is scored."""
+def _check_folder(path: str | Path) -> Path:
+    """Refuse a file in the place of the folder of the results before anything is scored."""
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"the results cannot go into '{folder}', which is a file; give --out a folder")
-    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -228,10 +245,10 @@ def _write_report(out_dir: Path, reports: tuple[FASReport, ...], origin: dict[st
     files = {}
     files['report (JSON)'], files['report'] = out_dir / 'report.json', out_dir / 'report.md'
     content = dict(origin=origin, reports=[report.to_dict() for report in reports])
-    files['report (JSON)'].write_text(json.dumps(content, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+    write_atomically(files['report (JSON)'], json.dumps(content, indent=2, allow_nan=False) + '\n')
     lines = ['# Test report', '', *(f'* {key}: `{value}`' for key, value in origin.items()), '']
     lines += [summarise(reports, markdown=True), '', *(report.markdown() for report in reports)]
-    files['report'].write_text('\n'.join(lines), encoding='utf-8')
+    write_atomically(files['report'], '\n'.join(lines))
     return files
 
 

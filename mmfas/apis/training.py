@@ -16,6 +16,7 @@ from mmfas.engine.optim_wrappers.paramwise import warn_of_idle_patterns
 from mmfas.registry import register_all_modules
 from mmfas.utils.compat import unscope_functions
 from mmfas.utils.distributed import start_distributed
+from mmfas.utils.locks import lock_folder_of_ranks
 
 #: Optimizer wrapper -> the one that does the same in mixed precision.
 AMP_WRAPPERS = {
@@ -37,22 +38,24 @@ def train(cfg: Config) -> Runner:
 
     Raises:
         ValueError: If the loader of the training data gives no batch.
+        BusyError: If another training works in the same work dir.
         FloatingPointError: If a loss or weight is no longer finite.
         CheckpointError: If a file to load or resume from is damaged, refused or does not fit.
     """
     register_all_modules()
     cfg = cfg.copy()
-    start_distributed(cfg.get('launcher', 'none'))
+    start_distributed(cfg.get('launcher', 'none'), cfg.get('env_cfg'))
     fit_to_device(cfg)
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if isinstance(cfg.get(key), Mapping):
             cfg[key] = unscope_functions(cfg[key])
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    _require_batches(runner)
-    wrapper = cfg.get('optim_wrapper') or {}
-    if 'constructor' not in wrapper:  # another one may read patterns otherwise
-        warn_of_idle_patterns(wrapper.get('paramwise_cfg'), getattr(runner.model, 'module', runner.model))
-    runner.train()
+    with lock_folder_of_ranks(cfg.work_dir, 'give this one another --work-dir'):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        _require_batches(runner)
+        wrapper = cfg.get('optim_wrapper') or {}
+        if 'constructor' not in wrapper:  # another one may read patterns otherwise
+            warn_of_idle_patterns(wrapper.get('paramwise_cfg'), getattr(runner.model, 'module', runner.model))
+        runner.train()
     return runner
 
 

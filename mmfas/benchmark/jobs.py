@@ -7,8 +7,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,17 +30,13 @@ from mmfas.benchmark.methods import Method, config_hash
 from mmfas.benchmark.paper import score_as_papers
 from mmfas.benchmark.plan import Cell, Training
 from mmfas.benchmark.records import Identity, Record, finished, full_disk_named, write_record, write_scores
-from mmfas.utils.checkpoint import write_atomically
+from mmfas.utils.files import remove_leftovers, write_atomically
+from mmfas.utils.locks import lock_folder
 from mmfas.utils.runs import commit
 from mmfas.version import __version__
 
 #: Replicates of the bootstrap intervals in a record.
 NUM_BOOTSTRAP = 200
-_LOCK_TRIES = 5
-
-
-class BusyError(RuntimeError):
-    """Another process does this training at the moment."""
 
 
 @dataclass(frozen=True)
@@ -174,8 +169,9 @@ def do_job(job: Job) -> list[Record]:
     if not jobs:
         return []
     with_paper = any(cell.protocol in each.settings.paper for each in jobs for cell in each.cells)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with _lock(job.folder), full_disk_named(job.folder):
+    with full_disk_named(job.folder), lock_folder(job.folder, 'leave its cells to it', below=True):
+        for each in jobs:
+            remove_leftovers(Path(each.settings.records, each.method.name))
         train_s = _train(job, with_paper=with_paper)
         made = [record for each in jobs for record in _score_cells(each, train_s)]
         if with_paper:
@@ -189,26 +185,6 @@ def _load(method: Method, settings: Settings) -> tuple[Config, str]:
     use_data_root(cfg, settings.data_root)
     use_workers(cfg, settings.num_workers)
     return cfg, family_of(cfg)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Keep a second process out of a training; the lock ends with the process, however that ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: nothing that ends with the process
-        yield
-        return
-    with open(folder / '.lock', 'w', encoding='utf-8') as file:
-        for left in reversed(range(_LOCK_TRIES)):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if not left:
-                    raise BusyError(f"another process works in '{folder}'; its cells are left to it") from error
-            time.sleep(1.0)  # a process that was just killed may need a moment to end
-        yield
 
 
 def _train(job: Job, *, with_paper: bool) -> float:
@@ -229,7 +205,7 @@ def _train(job: Job, *, with_paper: bool) -> float:
     before = float(diary['seconds'])
     before += 0.0 if last is None else max(0.0, last.stat().st_mtime - diary['started'])
     diary = {'mark': mark, 'seconds': before, 'started': time.time()}
-    write_atomically(json.dumps(diary).encode(), folder / 'benchmark.json')
+    write_atomically(folder / 'benchmark.json', json.dumps(diary))
     apply_split(cfg, family, protocol=job.training.protocol, split=job.training.split)
     cfg = training_config(cfg, job.training, str(folder), select=job.settings.select, keep_all=with_paper)
     resume_from(cfg, 'auto')

@@ -11,7 +11,7 @@ from mmfas.benchmark.plan import SPLITS
 from mmfas.benchmark.records import RecordError
 from mmfas.benchmark.tables import Chosen, columns_of, values
 from mmfas.evaluation.tables import NOT_RUN
-from mmfas.utils.checkpoint import write_atomically
+from mmfas.utils.files import write_atomically
 
 _COLUMNS = [(protocol, column) for protocol in (1, 2) for column in columns_of(protocol)][:-1]
 #: First line of a table that `refresh_page` fills.
@@ -66,7 +66,7 @@ def refresh_pages(paths: Sequence[str | Path], chosen: Chosen) -> None:
             fresh = refresh_page(text, chosen)
         except RecordError as error:
             raise RecordError(f"'{path}': {error}") from error
-        write_atomically(fresh.encode(), path)
+        write_atomically(path, fresh)
 
 
 def _row(chosen: Chosen, names: dict[str, str], short: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -17,10 +18,13 @@ import torch
 
 from mmfas.apis.training import find_latest
 from mmfas.benchmark.configs import num_epochs
-from mmfas.benchmark.jobs import BusyError, Job, do_job
+from mmfas.benchmark.jobs import Job, do_job
+from mmfas.utils.locks import BusyError
 
 #: Seconds between two lines of progress while nothing ends.
 HEARTBEAT_S = 60.0
+#: Seconds that a process has to end by itself.
+GRACE_S = 5.0
 
 
 @dataclass
@@ -65,9 +69,18 @@ def run_jobs(jobs: Sequence[Job], places: Sequence[str], *, report: Callable[[st
             if running and not ended:
                 report(f'{clock.stand(running)} {clock.under_way(running)}')
     finally:
-        for each in running:
-            each.process.kill()
+        _end(running)
     return failures
+
+
+def _end(running: Sequence[_Running]) -> None:
+    """End processes: first so that they stop their own workers and remove half a file, then without mercy."""
+    for one in running:
+        one.process.terminate()
+    deadline = time.monotonic() + GRACE_S
+    for one in running:
+        one.process.join(max(0.0, deadline - time.monotonic()))
+        one.process.kill()
 
 
 def find_places(num_processes: int | None) -> list[str]:
@@ -108,6 +121,7 @@ def _start(context: Any, job: Job, place: str, num_places: int) -> _Running:
 
 def _child(job: Job, place: str, threads: int, answers: Connection) -> None:
     """Do a job; what it prints goes to a file beside its checkpoints."""
+    signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, args=(answers,), daemon=True).start()
     job.folder.mkdir(parents=True, exist_ok=True)
     with open(job.folder / 'log.txt', 'a', encoding='utf-8') as log:
@@ -133,7 +147,14 @@ def _end_with_parent(answers: Connection) -> None:
     try:
         answers.recv()  # nothing is ever sent this way: it ends when the other side does
     except (EOFError, OSError):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_S)
         os._exit(1)
+
+
+def _stop(number: int, frame: object) -> None:
+    """End this process from wherever it is, so that everything is closed on the way out."""
+    raise SystemExit(128 + number)
 
 
 def _results(made: Sequence[Any]) -> str:

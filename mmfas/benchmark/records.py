@@ -13,7 +13,8 @@ from typing import Any
 
 from mmfas.benchmark.plan import Cell
 from mmfas.evaluation import ScoreTable
-from mmfas.utils.checkpoint import sha256_of, write_atomically
+from mmfas.utils.checkpoint import sha256_of
+from mmfas.utils.files import write_atomically
 from mmfas.utils.folders import is_hidden
 
 _FORMAT = 1
@@ -138,7 +139,7 @@ def write_record(folder: str | Path, record: Record) -> Path:
     path = record.identity.path(folder, record.cell)
     content = json.dumps({'format': _FORMAT, **asdict(record)}, indent=1, allow_nan=False) + '\n'
     with full_disk_named(path):
-        write_atomically(content.encode(), path)
+        write_atomically(path, content)
     return path
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from mmfas.apis.model_index import read_model_index
 from mmfas.benchmark.records import Record, full_disk_named
 from mmfas.benchmark.tables import Chosen, Table, build_tables, data_text
-from mmfas.utils.checkpoint import write_atomically
+from mmfas.utils.files import write_atomically
 
 _SCORINGS = (
     'ours: the threshold is the EER point of the dev scores (val lists of the source domains; in Protocol 2 with '
@@ -143,7 +143,7 @@ def write_report(chosen: Chosen, protocols: Sequence[int], records: str | Path, 
     texts = {'report.md': markdown_report(chosen, protocols), 'report.json': content, 'report.html': page}
     for name, text in texts.items():
         with full_disk_named(Path(out_dir, name)):
-            write_atomically(text.encode(), Path(out_dir, name))
+            write_atomically(Path(out_dir, name), text)
     return [Path(out_dir, name) for name in texts]
 
 

@@ -40,12 +40,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if min(args.num, args.rows, args.tile) < 1:
         parser.error('--num, --rows and --tile must be at least 1')
-    import mmcv
+    import cv2
     import numpy as np
 
     from mmfas.datasets.building import build_split
     from mmfas.datasets.contact_sheet import draw_contact_sheet
     from mmfas.datasets.randomness import set_dataset_epoch
+    from mmfas.utils.files import write_atomically
 
     config = read_config(args.config, args.cfg_options)
     datasets = build_split(config, args.split)
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         for page, start in enumerate(range(0, len(indices), args.rows)):
             sheet = draw_contact_sheet([dataset[i] for i in indices[start : start + args.rows]], args.tile)
             path = Path(args.out_dir) / f'{args.split}{number}_{page:02d}.png'
-            mmcv.imwrite(mmcv.rgb2bgr(sheet), str(path))
+            write_atomically(path, cv2.imencode('.png', cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
             print(path)
     return 0
 

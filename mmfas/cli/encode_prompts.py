@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 
 from mmfas.cli.errors import reports_user_errors
@@ -32,14 +31,14 @@ def main(argv: list[str] | None = None) -> int:
 
     from mmfas.apis.prompts import encode_prompts
     from mmfas.models.heads import MMDA_PROMPTS, read_prompts
-    from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
+    from mmfas.utils.checkpoint import load_weights, sha256_of
+    from mmfas.utils.files import atomic_file
 
     anchors = encode_prompts(
         load_weights(args.weights), read_prompts(args.prompts or MMDA_PROMPTS), arch=args.arch
     )
-    content = io.BytesIO()
-    torch.save(anchors, content)
-    write_atomically(content.getvalue(), args.out)
+    with atomic_file(args.out) as stream:
+        torch.save(anchors, stream)
     rows, width = anchors['embeddings'].shape
     print(f'{args.out}: {rows} anchors (spoof, live: {anchors["num_anchors"]}) of width {width}')
     print(f'sha256 {sha256_of(args.out)}')

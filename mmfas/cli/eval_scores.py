@@ -138,6 +138,7 @@ def _print(reports: list[FASReport], *, markdown: bool) -> None:
 
 
 def _write_json(path: str, reports: list[FASReport]) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    from mmfas.utils.files import write_atomically
+
     text = json.dumps({'reports': [report.to_dict() for report in reports]}, indent=2, allow_nan=False)
-    Path(path).write_text(f'{text}\n', encoding='utf-8')
+    write_atomically(path, f'{text}\n')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from mmfas.cli.errors import reports_user_errors
 
@@ -24,9 +23,10 @@ def main(argv: list[str] | None = None) -> int:
 
     from mmfas.evaluation import read_published
     from mmfas.evaluation.leaderboard import leaderboard_page
+    from mmfas.utils.files import write_atomically
 
     published = read_published(args.published) if args.published else read_published()
-    Path(args.out).write_text(leaderboard_page(published), encoding='utf-8')
+    write_atomically(args.out, leaderboard_page(published))
     print(f'{args.out}: {len(published.methods)} methods')
     return 0
 

@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     from mmfas.analysis.batch_leakage import leakage_rows, measure_batch_leakage
     from mmfas.config.check import check_config
     from mmfas.evaluation.tables import markdown_table
+    from mmfas.utils.files import write_atomically
 
     report = {}
     for config, checkpoint in [(args.config, args.checkpoint), *args.beside]:
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         report[Path(config).stem] = [result.to_dict() for result in results]
         print(f'{Path(config).stem}, {args.repeats} repetitions\n\n{markdown_table(*leakage_rows(results))}\n')
     if args.out:
-        Path(args.out).write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+        write_atomically(args.out, json.dumps(report, indent=2) + '\n')
     return 0
 
 

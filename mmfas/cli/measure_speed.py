@@ -72,6 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     from mmfas.apis.building import build_model
     from mmfas.cli.get_flops import image_size
     from mmfas.config.check import check_config
+    from mmfas.utils.files import write_atomically
 
     if args.gradients and args.joint:
         raise ValueError('--joint is of scoring and training steps; leave it out with --gradients')
@@ -105,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.out:
         report = {'what': what, 'batch_size': args.batch_size, 'clock': args.clock}
         report |= {'timings': [t.to_dict() for t in timings]} | ({'peak_mib': peaks} if peaks else {})
-        Path(args.out).write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+        write_atomically(args.out, json.dumps(report, indent=2) + '\n')
     return 0
 
 

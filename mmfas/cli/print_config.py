@@ -45,7 +45,12 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--out: the name must end in {', '.join(SUFFIXES)}, got '{args.out}'")
     cfg = read_config(args.config, args.cfg_options)
     if args.out:
-        cfg.dump(args.out)
+        from mmengine.fileio import dump
+
+        from mmfas.utils.files import write_atomically
+
+        kind = Path(args.out).suffix.removeprefix('.')
+        write_atomically(args.out, cfg.pretty_text if kind == 'py' else dump(cfg.to_dict(), file_format=kind))
     else:
         print(cfg.pretty_text, end='')
     return 0

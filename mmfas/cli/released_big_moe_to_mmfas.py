@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 
 from mmfas.cli.errors import reports_user_errors
@@ -26,13 +25,13 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     from mmfas.models.weights.big_moe import mmfas_to_released_big_moe, released_big_moe_to_mmfas
-    from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
+    from mmfas.utils.checkpoint import load_weights, sha256_of
+    from mmfas.utils.files import atomic_file
 
     weights = load_weights(args.file)
     converted = mmfas_to_released_big_moe(weights) if args.reverse else released_big_moe_to_mmfas(weights)
-    content = io.BytesIO()
-    torch.save(converted if args.reverse else {'state_dict': converted}, content)
-    write_atomically(content.getvalue(), args.out)
+    with atomic_file(args.out) as stream:
+        torch.save(converted if args.reverse else {'state_dict': converted}, stream)
     print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
     print(f'sha256 {sha256_of(args.out)}')
     return 0

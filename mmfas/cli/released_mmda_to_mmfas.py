@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +45,8 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     from mmfas.models.weights.mmda import mmfas_to_released_mmda, released_mmda_to_mmfas
-    from mmfas.utils.checkpoint import load_checkpoint, load_weights, sha256_of, write_atomically
+    from mmfas.utils.checkpoint import load_checkpoint, load_weights, sha256_of
+    from mmfas.utils.files import atomic_file
 
     weights = load_weights(args.file)
     if args.reverse:
@@ -55,9 +55,8 @@ def main(argv: list[str] | None = None) -> int:
         anchors = load_checkpoint(args.anchors)['embeddings'] if args.anchors else None
         converted = released_mmda_to_mmfas(weights, anchors=anchors)
         print(_summary(weights, converted))
-    content = io.BytesIO()
-    torch.save(converted if args.reverse else {'state_dict': converted}, content)
-    write_atomically(content.getvalue(), args.out)
+    with atomic_file(args.out) as stream:
+        torch.save(converted if args.reverse else {'state_dict': converted}, stream)
     print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
     print(f'sha256 {sha256_of(args.out)}')
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 
 from mmfas.cli.errors import reports_user_errors
@@ -29,16 +28,16 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     from mmfas.models.weights.mmdg import mmfas_to_released_mmdg, released_mmdg_to_mmfas
-    from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
+    from mmfas.utils.checkpoint import load_weights, sha256_of
+    from mmfas.utils.files import atomic_file
 
     weights = load_weights(args.file)
     if args.reverse:
         converted = mmfas_to_released_mmdg(weights)
     else:
         converted = released_mmdg_to_mmfas(weights, num_domains=args.num_domains)
-    content = io.BytesIO()
-    torch.save(converted if args.reverse else {'state_dict': converted}, content)
-    write_atomically(content.getvalue(), args.out)
+    with atomic_file(args.out) as stream:
+        torch.save(converted if args.reverse else {'state_dict': converted}, stream)
     print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
     print(f'sha256 {sha256_of(args.out)}')
     return 0

@@ -118,4 +118,4 @@ def write_records(path: str | PathLike[str], records: Iterable[Mapping[str, Any]
         writer.writerow([*(record[name] for name in COLUMNS[:-1]), score])
     content = text.getvalue().encode()
     # No time stamp inside, so that a run made again leaves no changed file behind.
-    write_atomically(gzip.compress(content, mtime=0) if target.suffix == '.gz' else content, target)
+    write_atomically(target, gzip.compress(content, mtime=0) if target.suffix == '.gz' else content)

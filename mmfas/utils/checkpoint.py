@@ -20,8 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmfas.utils.files import write_atomically as write_atomically
-
 #: Keys under which files of other projects keep the weights of the whole model, in the order they are tried.
 WEIGHT_KEYS = ('state_dict', 'model')
 

@@ -13,10 +13,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mmfas.utils.files import atomic_file
 from mmfas.utils.loading import load_from_file, load_from_url, refuse_scheme
 
 ONEDL_COMMAND = "pip install 'mmfas[onedl]'"
 OPENMMLAB_COMMAND = "pip install 'mmfas[openmmlab]'"
+#: Name under which the engine knows files that are written atomically, see `mmfas.engine.hooks.checkpoint`.
+ATOMIC_BACKEND = 'mmfas_atomic'
 
 
 def _installed(*names: str) -> list[str]:
@@ -126,6 +129,36 @@ def harden_loading(module: ModuleType) -> None:
     schemes.update({'http://': load_from_url, 'https://': load_from_url, '': load_from_file})
 
 
+def stream_checkpoints(module: ModuleType) -> None:
+    """Let the engine write checkpoints of mmfas straight into their file.
+
+    Its own way makes the whole file in memory first: a second copy of model and optimizer.
+
+    Args:
+        module: `mmengine.runner.checkpoint`.
+    """
+    known = module.save_checkpoint
+
+    def save_checkpoint(
+        checkpoint: dict[str, Any], filename: str, file_client_args: Any = None, backend_args: Any = None
+    ) -> None:
+        if backend_args != {'backend': ATOMIC_BACKEND}:
+            known(checkpoint, filename, file_client_args=file_client_args, backend_args=backend_args)
+            return
+        import torch
+
+        with atomic_file(filename) as stream:
+            torch.save(checkpoint, stream)
+
+    module.save_checkpoint = save_checkpoint
+
+
+def _mend_checkpoints(module: ModuleType) -> None:
+    """Load strictly, write straight; `module` is `mmengine.runner.checkpoint`."""
+    harden_loading(module)
+    stream_checkpoints(module)
+
+
 def _know_our_configs(module: ModuleType) -> None:
     """Let `_base_ = 'mmfas::...'` and the scope `mmfas` resolve; `module` is `mmengine.config.utils`."""
     module.MODULE2PACKAGE.setdefault('mmfas', 'mmfas')
@@ -141,7 +174,7 @@ def _mend_config(module: ModuleType) -> None:
 _MENDS: dict[str, Callable[[ModuleType], None]] = {
     'mmengine.config.utils': _know_our_configs,
     'mmengine.config.config': _mend_config,
-    'mmengine.runner.checkpoint': harden_loading,
+    'mmengine.runner.checkpoint': _mend_checkpoints,
 }
 
 

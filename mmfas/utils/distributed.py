@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 
-def start_distributed(launcher: str) -> None:
-    """Start the process group where mmengine's own start-up fails: on machines without a GPU.
+def start_distributed(launcher: str, env_cfg: Mapping[str, Any] | None = None) -> None:
+    """Start the process group, if there is to be one and none exists; the runner then uses it.
 
-    The runner skips its start-up, which calls `torch.cuda.set_device`, if a group exists.
+    With GPUs mmengine does it; without one its start-up, which calls `torch.cuda.set_device`, would fail.
 
     Args:
         launcher: `'none'` (does nothing), `'pytorch'`, `'slurm'` or `'mpi'`.
+        env_cfg: `env_cfg` of the config; with GPUs its `mp_cfg` and `dist_cfg` count.
 
     Raises:
         RuntimeError: If the launcher is `'pytorch'` but the process was not started by torchrun.
@@ -19,7 +22,16 @@ def start_distributed(launcher: str) -> None:
     import torch
     from torch import distributed
 
-    if launcher == 'none' or torch.cuda.is_available() or distributed.is_initialized():
+    if launcher == 'none' or distributed.is_initialized():
+        return
+    if torch.cuda.is_available():
+        from mmengine.dist import init_dist
+        from mmengine.utils.dl_utils import set_multi_processing
+
+        env_cfg = env_cfg or {}
+        # First, as in the runner: `init_dist` would choose another way of starting processes.
+        set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
+        init_dist(launcher, **env_cfg.get('dist_cfg', {}))
         return
     if launcher != 'pytorch':
         raise RuntimeError(f"launcher '{launcher}' needs GPUs; without one, use --launcher pytorch (gloo)")

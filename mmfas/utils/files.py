@@ -1,29 +1,199 @@
-"""Writing files, without torch: score tables and reports are read and written where no model is."""
+"""Writing files, without torch: everything that the package writes is there completely or not at all.
+
+A file is written under a temporary name beside its own, `.NAME.MACHINE-PROCESS-CHANCE.part`, and then renamed. A
+process that fails removes its temporary file; one that is killed cannot, so every command that owns a folder calls
+`remove_leftovers` when it starts (see `mmfas.utils.locks.lock_folder`).
+"""
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
+import platform
+import re
+import secrets
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+_MACHINE = f'{zlib.crc32(platform.node().encode()):08x}'
+_TEMPORARY = re.compile(r'\..+\.([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}\.part', re.DOTALL)
+#: Temporary files of mmfas 1.0, which do not say whose they are.
+_EARLIER = re.compile(r'\..+\.[a-z0-9_]{8}\.part|.+\.(?:csv|jpg|json|jsonl|npz|png|txt)\.partial', re.DOTALL)
+#: A temporary file of another machine that has not grown for so long has no writer any more.
+_QUIET_S = 60.0
+#: Bytes of a name that a temporary name repeats; most file systems allow 255 in all.
+_MOST_BYTES = 180
+#: Temporary files that this very process is writing.
+_being_written: set[str] = set()
 
 
-def write_atomically(content: bytes, path: str | os.PathLike[str]) -> None:
+def write_atomically(path: str | os.PathLike[str], content: bytes | str, *, durable: bool = True) -> None:
     """Write a file so that it is there completely or not at all, whenever the process is killed.
 
     Args:
-        content: Bytes of the file.
-        path: Where to write; the folder is made.
+        path: Where to write, see `atomic_file`.
+        content: Bytes of the file, or its text, which becomes UTF-8.
+        durable: Wait until the disk has it, see `atomic_file`.
+
+    Raises:
+        OSError: If it cannot be written; `filename` is the path.
     """
-    file = Path(path)
+    with atomic_file(path, durable=durable) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears, complete, when the block ends, and does not when the block fails.
+
+    Args:
+        path: Where to write; the folder is made, a link is followed, a file that is there is replaced. A pipe or
+            device (`/dev/stdout`) is written to directly.
+        durable: Wait until the disk has the file, so that it survives a power failure too. That costs some
+            milliseconds; leave it out for thousands of files whose sizes are checked before they are used again.
+
+    Yields:
+        The stream. It cannot be read or moved in.
+
+    Raises:
+        OSError: If it cannot be written; `filename` is the path.
+    """
+    file = Path(os.path.realpath(path))
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if file.exists() and not file.is_file():
+        with open(file, 'wb') as stream:
+            yield stream
+        return
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f'.{file.name}.', suffix='.part')
+    temporary = _temporary_of(file)
+    _being_written.add(temporary)
     try:
-        with os.fdopen(handle, 'wb') as stream:
-            stream.write(content)
+        # Its mode is the one that any new file gets: what umask and folder allow.
+        with open(temporary, 'xb') as stream:
+            yield stream
             stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
+            if durable:
+                os.fsync(stream.fileno())
         os.replace(temporary, file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        if durable:
+            _sync_folder(file.parent)
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        cause = _cause_of(error)
+        if isinstance(cause, OSError) and cause.errno is not None and cause.filename in (None, temporary):
+            raise name_file(cause, path) from cause
+        if cause is not error:
+            raise cause from None
         raise
+    finally:
+        _being_written.discard(temporary)
+
+
+def name_file(error: OSError, path: str | os.PathLike[str]) -> OSError:
+    """Return an error that says which file it is about; one of writing, as of a full disk, does not.
+
+    Args:
+        error: What was raised.
+        path: The file.
+
+    >>> str(name_file(OSError(28, 'No space left on device'), 'a.pth'))
+    "[Errno 28] No space left on device: 'a.pth'"
+    """
+    return OSError(error.errno, error.strerror, os.fspath(path))
+
+
+def is_leftover(name: str) -> bool:
+    """Tell whether a file name is that of a temporary file of mmfas.
+
+    Args:
+        name: Name without its folder.
+
+    >>> is_leftover('.a.pth.0123abcd-77-89ef4567.part'), is_leftover('a.json.partial'), is_leftover('a.part')
+    (True, True, False)
+    """
+    return bool(_TEMPORARY.fullmatch(name) or _EARLIER.fullmatch(name))
+
+
+def remove_leftovers(folder: str | os.PathLike[str], *, below: bool = False) -> int:
+    """Remove the temporary files that killed processes have left in a folder.
+
+    A file whose writer may still be alive stays: its name says which process of which machine that is.
+
+    Args:
+        folder: The folder; it need not exist.
+        below: Look into the folders in it, too.
+
+    Returns:
+        Number of files that were removed.
+    """
+    count = 0
+    for place, folders, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            if is_leftover(name) and not _is_being_written(path):
+                with suppress(OSError):  # another process was faster, or it is not ours to remove
+                    os.unlink(path)
+                    count += 1
+        if not below:
+            folders.clear()
+    return count
+
+
+def _temporary_of(file: Path) -> str:
+    """Return a new temporary name beside a file."""
+    start = os.fsdecode(os.fsencode(file.name)[:_MOST_BYTES])
+    return str(file.with_name(f'.{start}.{_MACHINE}-{os.getpid()}-{secrets.token_hex(4)}.part'))
+
+
+def _is_being_written(path: str) -> bool:
+    """Tell whether the writer of a temporary file may still be alive."""
+    found = _TEMPORARY.fullmatch(os.path.basename(path))
+    if found is None:
+        return False
+    machine, process = found[1], int(found[2])
+    if machine != _MACHINE:
+        try:
+            return time.time() - os.stat(path).st_mtime < _QUIET_S
+        except OSError:
+            return False
+    if process == os.getpid():
+        return os.path.realpath(path) in _being_written
+    return _is_alive(process)
+
+
+def _is_alive(process: int) -> bool:
+    """Tell whether there is a process with this number."""
+    if os.name == 'nt':
+        return False  # there, signal 0 would end it; but a file that is open cannot be removed
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the disk knows the new name."""
+    if os.name == 'nt':
+        return  # no such thing
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems refuse; the rename itself has succeeded
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """Return what stopped `torch.save`, which hides a full disk or Ctrl-C behind its own count of bytes."""
+    hidden = error.__context__
+    is_torch = isinstance(error, RuntimeError) and 'unexpected pos' in str(error)
+    return hidden if is_torch and hidden is not None else error

@@ -1,20 +1,20 @@
-"""What long jobs need that write many files: complete files only, checksums, what is there already, processes."""
+"""What long jobs need that write many files: checksums, what is there already, processes."""
 
 from __future__ import annotations
 
 import hashlib
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ['TEMPORARY_SUFFIX', 'ChunkEntry', 'digest', 'is_complete', 'run_tasks', 'write_atomic']
-
-TEMPORARY_SUFFIX = '.partial'
+__all__ = ['ChunkEntry', 'digest', 'end_with_parent', 'is_complete', 'run_tasks']
 
 _Task = TypeVar('_Task')
 _Result = TypeVar('_Result')
@@ -27,18 +27,6 @@ class ChunkEntry:
     sha256: str
     num_files: int
     num_bytes: int
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write under a temporary name, then rename: readers and later runs never see half a file.
-
-    Args:
-        path: final name; its folder exists.
-        data: content.
-    """
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 def digest(contents: Mapping[str, bytes]) -> str:
@@ -96,7 +84,8 @@ def run_tasks(
         yield from map(function, tasks)
         return
     # 'spawn' works alike on every system and never copies a running framework's threads.
-    pool = ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context('spawn'))
+    context = multiprocessing.get_context('spawn')
+    pool = ProcessPoolExecutor(num_processes, mp_context=context, initializer=end_with_parent)
     try:
         for future in as_completed([pool.submit(function, task) for task in tasks]):
             yield future.result()
@@ -107,3 +96,16 @@ def run_tasks(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def end_with_parent() -> None:
+    """Let this worker process end when the one that started it is killed, or it would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_when_gone, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_when_gone(sentinel: int) -> None:
+    """Wait for the end of another process."""
+    wait([sentinel])
+    os._exit(1)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from mmfas.utils.checkpoint import write_atomically
+from mmfas.utils.files import write_atomically
+from mmfas.utils.jobs import end_with_parent
 
 
 def commit() -> str:
@@ -30,7 +31,7 @@ def read_record(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write a record so that a stopped study never leaves half of one."""
-    write_atomically((json.dumps(record, indent=1, allow_nan=False) + '\n').encode(), path)
+    write_atomically(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
 
 
 def in_processes(function: Callable[..., Any], arguments: list[tuple[Any, ...]], jobs: int) -> Iterable[Any]:
@@ -54,9 +55,10 @@ def in_processes(function: Callable[..., Any], arguments: list[tuple[Any, ...]],
 
 
 def _use_one_thread() -> None:
-    """Keep the processes out of each other's way."""
+    """Keep the processes out of each other's way, and let them end with the one that started them."""
     import torch
 
+    end_with_parent()
     torch.set_num_threads(1)
 
 

@@ -6,6 +6,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mmfas.utils.files import atomic_file
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -108,7 +110,6 @@ def save_figure(figure: Figure, path: str | PathLike[str]) -> Path:
     Returns:
         The path.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, format='png')
-    return target
+    with atomic_file(path) as stream:
+        figure.savefig(stream, format='png')
+    return Path(path)

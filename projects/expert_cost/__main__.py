@@ -71,6 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
     import torch
 
+    from mmfas.utils.files import write_atomically
     from mmfas.visualization.expert_plots import plot_expert_cost
     from mmfas.visualization.style import save_figure
     from projects.expert_cost.cost import PASSES, UPDATES, LayerShape, fit_power_law, measure_expert_cost
@@ -100,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
         'costs': [cost.to_dict() for cost in costs],
     }
     report['fits'] = {kind: vars(fit) for kind, fit in fits.items()}
-    (out / 'cost.json').write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+    write_atomically(out / 'cost.json', json.dumps(report, indent=2) + '\n')
     return 0
 
 

@@ -18,6 +18,7 @@ from mmengine.config import Config
 
 from mmfas.structures import MODALITIES
 from mmfas.synthfas.files.manifest import data_identity
+from mmfas.utils.files import write_atomically
 from mmfas.utils.runs import commit, in_processes, read_record, write_record
 
 DOMAINS = ('C', 'P', 'S', 'W')
@@ -180,8 +181,7 @@ def train_run(base_file: str, run: StudyRun, data_root: str, work_dir: str) -> t
     if not (fits and checkpoint.is_file()):
         if fits:
             resume_from(cfg, 'auto')
-        folder.mkdir(parents=True, exist_ok=True)
-        made_with.write_text(mark, encoding='utf-8')
+        write_atomically(made_with, mark)
         train(cfg)
     return checkpoint, scoring
 

@@ -14,13 +14,14 @@ import pytest
 
 from mmfas.apis.training import train
 from mmfas.benchmark import jobs as jobs_module
-from mmfas.benchmark.jobs import BusyError, Job, Settings, do_job, share_trainings
+from mmfas.benchmark.jobs import Job, Settings, do_job, share_trainings
 from mmfas.benchmark.methods import find_method
 from mmfas.benchmark.plan import cells_of, trainings_of
 from mmfas.benchmark.pool import run_jobs
 from mmfas.benchmark.records import read_records
 from mmfas.cli.benchmark import main
 from mmfas.synthfas import Setting, render_dataset
+from mmfas.utils.locks import BusyError
 
 METHOD = 'concat_mini-vit_1xb32-12e_synthfas-cps2w'
 
@@ -163,7 +164,7 @@ def test_a_training_is_left_to_the_process_that_does_it(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fcntl = pytest.importorskip('fcntl')
-    monkeypatch.setattr('mmfas.benchmark.jobs._LOCK_TRIES', 1)
+    monkeypatch.setattr('mmfas.utils.locks.WAIT_S', 0.1)
     job = _job(tmp_path, data_root)
     job.folder.mkdir(parents=True)
     with open(job.folder / '.lock', 'w', encoding='utf-8') as file:

@@ -15,7 +15,8 @@ import pytest
 
 from mmfas.cli import convert_casia_surf, convert_cefa, convert_padisi, convert_wmca
 from mmfas.datasets.conversion import CasiaSurfConverter, Converted, Unit, WmcaConverter, convert_dataset
-from mmfas.datasets.conversion.journal import Journal
+from mmfas.datasets.conversion.entry import Entry
+from mmfas.datasets.journal import Journal
 
 from . import original_files as originals
 from .data_files import write_cpsw_lists
@@ -262,7 +263,7 @@ def test_a_broken_manifest_names_the_mend(tmp_path: Path) -> None:
     path = tmp_path / 'conversion_wmca.jsonl'
     path.write_text('{"data": "WMCA"}\n{"name": "a"}\n')
     with pytest.raises(ValueError, match="conversion_wmca.jsonl' is broken .*; delete it"):
-        Journal(path, {'data': 'WMCA'})
+        Journal(path, {'data': 'WMCA'}, kind='conversion', encode=Entry.as_json, decode=Entry.of)
 
 
 def test_wmca_without_h5py_names_the_extra(

@@ -16,7 +16,7 @@ from mmfas.cli.crop_faces import main
 from mmfas.datasets import MultiModalFaceDataset
 from mmfas.datasets.detectors import BaseFaceDetector, CenterFaceDetector
 from mmfas.datasets.face_crop import CropSpec, crop_dataset
-from mmfas.datasets.face_crop.journal import JOURNAL_NAME
+from mmfas.datasets.face_crop.outcome import JOURNAL_NAME
 
 from .stub_detectors import RedDetector
 
@@ -161,7 +161,7 @@ def test_other_settings_need_another_folder(tmp_path: Path, capsys: pytest.Captu
     assert run(source, out) == 0
     before = contents(out)
     assert run(source, out, '--margin', '0.5') == 2
-    assert 'holds crops with margin = 0.0, now 0.5. Give another folder' in capsys.readouterr().err
+    assert 'is of a crop with margin = 0.0, this one has 0.5; give another folder' in capsys.readouterr().err
     assert contents(out) == before
     (out / JOURNAL_NAME).write_text('{"detector": 1}\nno json\n')
     assert run(source, out) == 2

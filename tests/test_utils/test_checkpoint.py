@@ -18,8 +18,8 @@ from mmfas.utils.checkpoint import (
     load_weights,
     plain,
     sha256_of,
-    write_atomically,
 )
+from mmfas.utils.files import write_atomically
 
 
 @pytest.fixture
@@ -141,14 +141,14 @@ def test_sha256(tmp_path: Path) -> None:
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / 'x.pth'
-    write_atomically(b'old', path)
+    write_atomically(path, b'old')
 
     def fail(*_: object) -> None:
         raise OSError('disk full')
 
     monkeypatch.setattr('os.fsync', fail)
     with pytest.raises(OSError, match='disk full'):
-        write_atomically(b'new', path)
+        write_atomically(path, b'new')
     assert path.read_bytes() == b'old'
     assert [p.name for p in tmp_path.iterdir()] == ['x.pth']
 

@@ -7,12 +7,15 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 
-from mmfas.datasets.conversion.journal import Entry, Journal
+from mmfas.datasets.conversion.entry import Entry
 from mmfas.datasets.conversion.needed import SPLITS, Needed, Recording, read_needed
 from mmfas.datasets.conversion.report import ConversionReport
-from mmfas.datasets.conversion.unit import Converter, Unit
+from mmfas.datasets.conversion.unit import Converter, Plan, Unit
+from mmfas.datasets.journal import Journal
 from mmfas.utils.file_identity import FileIdentity
-from mmfas.utils.jobs import ChunkEntry, digest, is_complete, run_tasks, write_atomic
+from mmfas.utils.files import remove_leftovers, write_atomically
+from mmfas.utils.jobs import ChunkEntry, digest, is_complete, run_tasks
+from mmfas.utils.locks import lock_folder
 
 __all__ = ['CONVERSION_VERSION', 'convert_dataset', 'report_path']
 
@@ -32,14 +35,14 @@ def report_path(out: str | Path, converter: Converter) -> Path:
     return Path(out, f'conversion_{converter.name}.txt')
 
 
-def convert_unit(task: _Task) -> tuple[str, Entry | None, str]:
+def convert_unit(task: _Task) -> tuple[str, Entry | None, OSError | None]:
     """Convert and write one recording (runs in a worker process).
 
     Args:
         task: Converter, unit and folder of the results.
 
     Returns:
-        Name of the recording, its entry, and an empty text; or None and why its files cannot be written.
+        Name of the recording, its entry, and None; or None and why its files cannot be written.
     """
     cv2.setNumThreads(1)  # the processes fill the cores
     converter, unit, root = task
@@ -47,13 +50,12 @@ def convert_unit(task: _Task) -> tuple[str, Entry | None, str]:
     contents = dict(converted.contents)
     try:
         for name, data in contents.items():
-            path = Path(root, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, data)
+            # Not waiting for the disk: the sizes are compared before a later run takes them for finished.
+            write_atomically(Path(root, name), data, durable=False)
     except OSError as error:  # a full disk is no oddity of the originals
-        return unit.recording.name, None, str(error)
+        return unit.recording.name, None, error
     files = ChunkEntry(digest(contents), len(contents), sum(map(len, contents.values())))
-    return unit.recording.name, Entry(files, converted.oddities), ''
+    return unit.recording.name, Entry(files, converted.oddities), None
 
 
 def convert_dataset(
@@ -88,6 +90,7 @@ def convert_dataset(
     Raises:
         FileNotFoundError: If a folder or list is missing.
         ValueError: If the originals are not of this data set, or `out` holds the result of other options.
+        BusyError: If another process converts this data set into `out`.
         OSError: If a file cannot be written.
     """
     source, out = Path(source), Path(out)
@@ -96,14 +99,34 @@ def convert_dataset(
     needed = read_needed(lists or out, converter.letter)
     _check_apart(source, out, needed)
     plan = converter.plan(source, needed)
-    out.mkdir(parents=True, exist_ok=True)
-    _copy_lists(Path(lists or out), out, converter.letter)
-    for name, content in plan.extras.items():
-        write_atomic(out / name, content)
+    # Other data sets may be converted into the same folder meanwhile.
+    with lock_folder(out, 'give another OUT', name=f'.conversion_{converter.name}.lock'):
+        _copy_lists(Path(lists or out), out, converter.letter)
+        for name, content in plan.extras.items():
+            write_atomically(out / name, content)
+        return _convert(
+            converter, plan, needed, out, num_processes=num_processes, verify=verify, progress=progress
+        )
+
+
+def _convert(
+    converter: Converter,
+    plan: Plan,
+    needed: Needed,
+    out: Path,
+    *,
+    num_processes: int,
+    verify: bool,
+    progress: Callable[[int, int], None] | None,
+) -> ConversionReport:
+    """Convert what is not finished yet, and write the report."""
     header = {'data': converter.title, 'version': CONVERSION_VERSION, **converter.header()}
-    with Journal(out / f'conversion_{converter.name}.jsonl', header) as journal:
+    path = out / f'conversion_{converter.name}.jsonl'
+    with Journal(path, header, kind='conversion', encode=Entry.as_json, decode=Entry.of) as journal:
         done = {r.name for r in needed.recordings if _is_done(r, journal.entries.get(r.name), out, verify=verify)}
         todo = [unit for unit in plan.units if unit.recording.name not in done]
+        for folder in {(out / target.path).parent for unit in todo for target in unit.recording.targets}:
+            remove_leftovers(folder)
         _work(converter, todo, out, journal, num_processes, _counted(progress, len(plan.units), len(todo)))
         made = done | {unit.recording.name for unit in todo}
         entries = [journal.entries[name] for name in sorted(made)]
@@ -119,7 +142,7 @@ def convert_dataset(
         tuple(_unwritten(needed, made, out)),
         (*oddities, *(oddity for entry in entries for oddity in entry.oddities)),
     )
-    write_atomic(report_path(out, converter), (report.text() + '\n').encode())
+    write_atomically(report_path(out, converter), report.text() + '\n')
     return report
 
 
@@ -127,15 +150,17 @@ def _work(
     converter: Converter,
     todo: Sequence[Unit],
     out: Path,
-    journal: Journal,
+    journal: Journal[Entry],
     num_processes: int,
     done: Callable[[], None],
 ) -> None:
     """Convert the units and write each down."""
     tasks: list[_Task] = [(converter, unit, str(out)) for unit in todo]
     for name, entry, failure in run_tasks(convert_unit, tasks, num_processes):
-        if entry is None:
-            raise OSError(f"the files of {name} cannot be written below '{out}': {failure}")
+        if failure is not None:
+            reason = f"the files of {name} cannot be written below '{out}': {failure.strerror}"
+            raise OSError(failure.errno, reason, failure.filename)
+        assert entry is not None
         journal.add(name, entry)
         done()
 
@@ -198,4 +223,4 @@ def _copy_lists(folder: Path, out: Path, letter: str) -> None:
         if target.is_file() and target.read_bytes() != content:
             raise ValueError(f"'{target}' differs from '{folder / name}'; delete the one that is wrong")
         if not target.is_file():
-            write_atomic(target, content)
+            write_atomically(target, content)

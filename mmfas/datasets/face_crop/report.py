@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mmfas.datasets.annotations import OWN_DATA_COLUMNS
-from mmfas.datasets.face_crop.journal import WRITTEN, Outcome
+from mmfas.datasets.face_crop.outcome import WRITTEN, Outcome
 from mmfas.datasets.face_crop.samples import CropTask
-from mmfas.utils.jobs import write_atomic
+from mmfas.utils.files import write_atomically
 
 __all__ = ['CropReport', 'write_results']
 
@@ -90,7 +90,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]])
     """Write a CSV file whole or not at all."""
     text = io.StringIO()
     csv.writer(text, lineterminator='\n').writerows([header, *rows])
-    write_atomic(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue())
 
 
 def write_results(

@@ -15,20 +15,15 @@ import numpy as np
 
 from mmfas.datasets.detectors.base import BaseFaceDetector, build_detector
 from mmfas.datasets.face_crop.geometry import CropSpec, crop_sample
-from mmfas.datasets.face_crop.journal import (
-    JOURNAL_NAME,
-    Outcome,
-    is_done,
-    line_of,
-    read_journal,
-    stamp_of,
-    start_journal,
-)
+from mmfas.datasets.face_crop.outcome import JOURNAL_NAME, Outcome, is_done, stamp_of
 from mmfas.datasets.face_crop.report import CropReport, write_results
 from mmfas.datasets.face_crop.samples import CropTask, read_records, tasks_of
 from mmfas.datasets.image_files import decode_colour, decode_raw, read_image_bytes
+from mmfas.datasets.journal import Journal
 from mmfas.structures import check_modalities
-from mmfas.utils.jobs import run_tasks, write_atomic
+from mmfas.utils.files import remove_leftovers, write_atomically
+from mmfas.utils.jobs import run_tasks
+from mmfas.utils.locks import lock_folder
 
 __all__ = ['crop_dataset', 'read_picture']
 
@@ -93,8 +88,7 @@ def _crop(task: CropTask, work: _Work, detector: BaseFaceDetector) -> Outcome:
     for modality, target in task.targets.items():
         path = Path(work.out, target)
         if modality in crops:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, cv2.imencode('.png', crops[modality])[1].tobytes())
+            write_atomically(path, cv2.imencode('.png', crops[modality])[1].tobytes())
         else:
             path.unlink(missing_ok=True)  # of a run with another policy
     return outcome
@@ -147,6 +141,7 @@ def crop_dataset(
         FileNotFoundError: If the source does not exist.
         ValueError: If arguments do not fit, or `out` holds crops of other settings. What is wrong with single
             samples is in the report instead.
+        BusyError: If another process crops into `out`.
     """
     check_modalities([detect_on])
     if num_processes > 1 and isinstance(detector, BaseFaceDetector):
@@ -154,26 +149,32 @@ def crop_dataset(
     records, root = read_records(source, data_root=data_root, label=label)
     tasks = tasks_of(records, root, out)
     settings = json.loads(json.dumps(_settings(detector, spec, detect_on)))
-    journal = Path(out, JOURNAL_NAME)
-    outcomes = read_journal(journal, settings)
-    policy = (spec.no_face, spec.several_faces)
     unique = {task.name: task for task in tasks}
-    todo = [task for name, task in unique.items() if not is_done(task, outcomes.get(name), out, policy)]
-    if todo:
-        build_detector(detector)  # an error here, not one per process
-    Path(out).mkdir(parents=True, exist_ok=True)
-    start_journal(journal, settings, outcomes)
-    shared = detector if isinstance(detector, BaseFaceDetector) else json.dumps(dict(detector))
-    chunks = [tuple(todo[at : at + _SAMPLES_PER_CHUNK]) for at in range(0, len(todo), _SAMPLES_PER_CHUNK)]
-    works = [_Work(chunk, str(out), shared, spec, detect_on) for chunk in chunks]
-    done = len(unique) - len(todo)
-    with journal.open('a', encoding='utf-8') as file:
-        for found in run_tasks(_crop_chunk, works, num_processes):
-            outcomes.update((outcome.name, outcome) for outcome in found)
-            file.writelines(map(line_of, found))
-            file.flush()
-            done += len(found)
-            progress(done, len(unique))
-    start_journal(journal, settings, outcomes)
-    name = Path(source).resolve().stem
-    return write_results(records, tasks, outcomes, out=Path(out), name=name, num_kept=len(unique) - len(todo))
+    with lock_folder(out, 'give another OUT'):
+        path = Path(out, JOURNAL_NAME)
+        journal = Journal(path, settings, kind='crop', encode=Outcome.as_json, decode=Outcome.of)
+        todo = _open_tasks(unique, journal.entries, out, (spec.no_face, spec.several_faces))
+        if todo:
+            build_detector(detector)  # an error here, not one per process
+        shared = detector if isinstance(detector, BaseFaceDetector) else json.dumps(dict(detector))
+        chunks = [tuple(todo[at : at + _SAMPLES_PER_CHUNK]) for at in range(0, len(todo), _SAMPLES_PER_CHUNK)]
+        works = [_Work(chunk, str(out), shared, spec, detect_on) for chunk in chunks]
+        done = kept = len(unique) - len(todo)
+        with journal:
+            for found in run_tasks(_crop_chunk, works, num_processes):
+                for outcome in found:
+                    journal.add(outcome.name, outcome)
+                done += len(found)
+                progress(done, len(unique))
+        name = Path(source).resolve().stem
+        return write_results(records, tasks, journal.entries, out=Path(out), name=name, num_kept=kept)
+
+
+def _open_tasks(
+    tasks: Mapping[str, CropTask], outcomes: Mapping[str, Outcome], out: str | Path, policy: tuple[str, str]
+) -> list[CropTask]:
+    """Return the tasks that need work, their folders cleared of what a killed run has left there."""
+    todo = [task for name, task in tasks.items() if not is_done(task, outcomes.get(name), out, policy)]
+    for folder in {Path(out, target).parent for task in todo for target in task.targets.values()}:
+        remove_leftovers(folder)
+    return todo

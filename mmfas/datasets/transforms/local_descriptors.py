@@ -7,7 +7,6 @@ a cell.
 from __future__ import annotations
 
 import hashlib
-import io
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from mmcv.transforms import BaseTransform
 
 from mmfas.datasets.randomness import numpy_draws_only
 from mmfas.registry import TRANSFORMS
-from mmfas.utils.checkpoint import write_atomically
+from mmfas.utils.files import atomic_file, remove_leftovers
 
 __all__ = ['IRLocalDescriptors', 'hog_picture', 'plgf']
 
@@ -178,6 +177,8 @@ class IRLocalDescriptors(BaseTransform):
         self.orientations = orientations
         self.cell = cell
         self.cache_dir = cache_dir
+        if cache_dir is not None:
+            remove_leftovers(cache_dir, below=True)
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
@@ -207,9 +208,8 @@ class IRLocalDescriptors(BaseTransform):
         except (FileNotFoundError, ValueError, EOFError):
             pass
         described = self._describe(gray)
-        content = io.BytesIO()
-        np.save(content, described)
-        write_atomically(content.getvalue(), file)
+        with atomic_file(file, durable=False) as stream:  # a damaged one is computed again
+            np.save(stream, described)
         return described
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from mmfas.config.resuming import overridden_settings
 from mmfas.registry import HOOKS
-from mmfas.utils.checkpoint import CheckpointError, misfits, plain, write_atomically
+from mmfas.utils.checkpoint import CheckpointError, misfits, plain
+from mmfas.utils.compat import ATOMIC_BACKEND
+from mmfas.utils.files import remove_leftovers, write_atomically
 from mmfas.utils.message_hub import plain_message_hub
 from mmfas.version import __version__
-
-_BACKEND = 'mmfas_atomic'
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -28,10 +28,10 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write `obj` to a temporary file and move it to `filepath`."""
-        write_atomically(obj, filepath)
+        write_atomically(filepath, obj)
 
 
-register_backend(_BACKEND, AtomicLocalBackend, force=True)
+register_backend(ATOMIC_BACKEND, AtomicLocalBackend, force=True)
 
 
 def find_nonfinite(state_dict: dict[str, torch.Tensor]) -> list[str]:
@@ -104,13 +104,15 @@ class SafeCheckpointHook(CheckpointHook):
             save_begin=save_begin,
             out_dir=out_dir,
             filename_tmpl=filename_tmpl,
-            backend_args=dict(backend=_BACKEND),
+            backend_args=dict(backend=ATOMIC_BACKEND),
         )
         self._is_training = False
 
     def before_train(self, runner: Runner) -> None:
         """Find the folder and what it already holds."""
         super().before_train(runner)
+        if is_main_process():
+            remove_leftovers(self.out_dir)  # which may lie outside of the work dir
         self._is_training = True
 
     def after_train(self, runner: Runner) -> None:
@@ -213,7 +215,7 @@ class SafeCheckpointHook(CheckpointHook):
             self.out_dir, name, meta=meta, by_epoch=self.by_epoch, backend_args=self.backend_args
         )
         if is_main_process():
-            write_atomically(self.last_ckpt.encode(), Path(runner.work_dir, 'last_checkpoint'))
+            write_atomically(Path(runner.work_dir, 'last_checkpoint'), self.last_ckpt)
             for path in outdated:
                 path.unlink(missing_ok=True)
 

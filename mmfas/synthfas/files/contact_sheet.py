@@ -10,7 +10,7 @@ import numpy as np
 from mmfas.synthfas.plan.domains import DOMAINS, SPLITS
 from mmfas.synthfas.plan.plan import Setting, VideoPlan, plan_split
 from mmfas.synthfas.render import Frame, render_video
-from mmfas.utils.jobs import write_atomic
+from mmfas.utils.files import write_atomically
 
 __all__ = ['SHOWN', 'contact_sheet', 'draw_contact_sheet']
 
@@ -108,5 +108,4 @@ def draw_contact_sheet(
     if path.suffix != '.png':
         raise ValueError(f'{path}: a contact sheet is a PNG; let its name end in .png')
     picture = cv2.imencode('.png', contact_sheet(setting, domains=domains, num_examples=num_examples))[1]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, picture.tobytes())
+    write_atomically(path, picture.tobytes())

@@ -9,7 +9,8 @@ from typing import Any
 
 from mmfas.synthfas.plan.plan import Setting
 from mmfas.synthfas.plan.stress import PERTURBATIONS_VERSION
-from mmfas.utils.jobs import ChunkEntry, write_atomic
+from mmfas.utils.files import is_leftover, write_atomically
+from mmfas.utils.jobs import ChunkEntry
 
 __all__ = ['Manifest', 'load_manifest']
 
@@ -39,7 +40,7 @@ class Manifest:
         """Write `manifest.json` into the folder."""
         chunks = {name: vars(entry) for name, entry in sorted(self.chunks.items())}
         text = json.dumps({'benchmark': 'SynthFAS', **self.header(), 'chunks': chunks}, indent=1)
-        write_atomic(root / MANIFEST_NAME, (text + '\n').encode())
+        write_atomically(root / MANIFEST_NAME, text + '\n')
 
 
 def load_manifest(root: Path, setting: Setting) -> Manifest:
@@ -59,7 +60,8 @@ def load_manifest(root: Path, setting: Setting) -> Manifest:
     fresh = Manifest(setting)
     path = root / MANIFEST_NAME
     if not path.is_file():
-        if root.is_dir() and any(not child.name.startswith('.') for child in root.iterdir()):
+        names = [child.name for child in root.iterdir()] if root.is_dir() else []
+        if any(not name.startswith('.') and not is_leftover(name) for name in names):
             raise ValueError(f'{root} is not empty and has no {MANIFEST_NAME}; give an empty or a new folder')
         return fresh
     try:

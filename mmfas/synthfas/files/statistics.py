@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from mmfas.synthfas.files.layout import list_name
+from mmfas.utils.files import atomic_file
 
 __all__ = [
     'FEATURES',
@@ -193,5 +194,5 @@ def plot_statistics(path: str | Path, root: str | Path, *, split: str = 'test') 
         axes.set_xticks(range(len(domains)), domains)
         axes.set_title(name.replace('_', ' '))
     figure.suptitle(f'SynthFAS {split}: live (green) and spoof (red) per domain')
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(str(path))
+    with atomic_file(path) as stream:
+        FigureCanvasAgg(figure).print_png(stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from mmfas.synthfas.files.manifest import Manifest, load_manifest
 from mmfas.synthfas.plan.domains import DOMAINS, SPLITS
 from mmfas.synthfas.plan.plan import Setting, VideoPlan, plan_split
 from mmfas.synthfas.render import render_video
-from mmfas.utils.jobs import TEMPORARY_SUFFIX, ChunkEntry, digest, is_complete, run_tasks, write_atomic
+from mmfas.utils.files import write_atomically
+from mmfas.utils.jobs import ChunkEntry, digest, is_complete, run_tasks
+from mmfas.utils.locks import lock_folder
 
 __all__ = ['RECORD_COLUMNS', 'Chunk', 'RenderReport', 'render_dataset']
 
@@ -92,9 +94,8 @@ def render_chunk(task: tuple[Chunk, str]) -> tuple[str, ChunkEntry]:
         for number, frame in enumerate(render_video(plan, chunk.setting)):
             contents.update(encode_frame(chunk.setting, plan, number, frame))
     for name, data in contents.items():
-        path = Path(root, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, data)
+        # Not waiting for the disk: the sizes are compared before a later run takes them for finished.
+        write_atomically(Path(root, name), data, durable=False)
     return chunk.name, ChunkEntry(digest(contents), len(contents), sum(map(len, contents.values())))
 
 
@@ -109,7 +110,6 @@ def _check_repeat(name: str, old: ChunkEntry | None, new: ChunkEntry) -> None:
 
 def write_lists(setting: Setting, chunks: list[Chunk], root: Path) -> int:
     """Write protocol lists and `protocols/records.csv` of the given chunks; returns the number of frames."""
-    (root / 'protocols').mkdir(parents=True, exist_ok=True)
     lists: dict[str, list[str]] = {}
     table = io.StringIO()
     rows = csv.writer(table, lineterminator='\n')
@@ -122,8 +122,8 @@ def write_lists(setting: Setting, chunks: list[Chunk], root: Path) -> int:
     for name, lines in lists.items():
         # As published: CRLF without a final one; P has LF.
         text = '\n'.join(lines) + '\n' if '/P-' in name else '\r\n'.join(lines)
-        write_atomic(root / name, text.encode())
-    write_atomic(root / 'protocols' / 'records.csv', table.getvalue().encode())
+        write_atomically(root / name, text)
+    write_atomically(root / 'protocols' / 'records.csv', table.getvalue())
     return sum(map(len, lists.values()))
 
 
@@ -170,14 +170,30 @@ def render_dataset(
 
     Raises:
         ValueError: For unknown names, or a folder of another setting.
+        BusyError: If another process renders into the folder.
+        OSError: If a file cannot be written.
     """
     _check_names(domains, splits)
     root = Path(root)
-    manifest: Manifest = load_manifest(root, setting)
-    root.mkdir(parents=True, exist_ok=True)
-    for leftover in root.rglob(f'*{TEMPORARY_SUFFIX}'):
-        leftover.unlink()
+    load_manifest(root, setting)  # refuses a folder of something else before it is touched
     chunks = plan_chunks(setting, domains, splits)
+    with lock_folder(root, 'give another folder', below=True):
+        manifest = load_manifest(root, setting)
+        report = _render(chunks, manifest, root, num_processes=num_processes, verify=verify, progress=progress)
+        write_lists(setting, _complete_splits(setting, manifest), root)
+    return report
+
+
+def _render(
+    chunks: Sequence[Chunk],
+    manifest: Manifest,
+    root: Path,
+    *,
+    num_processes: int,
+    verify: bool,
+    progress: Callable[[int, int], None] | None,
+) -> RenderReport:
+    """Render the chunks that are not there yet, and enter them in the manifest."""
     weight = {chunk.name: sum(plan.num_frames for plan in chunk.plans) for chunk in chunks}
     todo = [
         chunk
@@ -201,5 +217,4 @@ def render_dataset(
                 progress(done, total)
     finally:  # a stopped run keeps every chunk it finished
         manifest.save(root)
-    write_lists(setting, _complete_splits(setting, manifest), root)
     return RenderReport(total, len(todo), len(chunks) - len(todo))
