@@ -91,7 +91,7 @@ def released_mmda_to_mmfas(
 
     They fit a `MultiModalFAS` with `MD2ANeck` and `TextAlignHead`, such as
     `configs/_base_/models/mmda_clip_vit_base_p16_released.py`; its trunk takes the image tower of CLIP, see
-    `mmfas convert_weights`.
+    `mmfas weights convert`.
 
     Args:
         state_dict: Names -> tensors of the release, any number of levels.
