@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.verify_protocols` for a source checkout."""
+"""Wrapper of `mmfas data protocols` for a source checkout."""
 
-from mmfas.cli.verify_protocols import main
+from mmfas.cli.data.protocols import main
 
 raise SystemExit(main())

@@ -172,7 +172,7 @@ def data_identity(family: str, data_root: str) -> dict[str, Any]:
     if family == 'synthfas':
         if not Path(data_root, _MANIFEST).is_file():
             raise FileNotFoundError(
-                f"'{data_root}' holds no SynthFAS; render it: mmfas render_synthfas {data_root} --size small"
+                f"'{data_root}' holds no SynthFAS; render it: mmfas data render {data_root} --size small"
             )
         return {'name': family, **synthfas_identity(data_root)}
     paths = (path for path in sorted(Path(data_root).glob('*-*.txt')) if not is_hidden(path.name))

@@ -1,119 +1,142 @@
-"""The command `mmfas`: a table of commands, each imported only when it runs."""
+"""The command `mmfas`: finds the file of a command and runs it; only that file is imported."""
 
 from __future__ import annotations
 
-import difflib
+import os
 import sys
 from importlib import import_module
 
+from mmfas.cli.command import Parser
+from mmfas.cli.commands import (
+    MOVED_TO_PROJECTS,
+    OLD_NAMES,
+    OLD_NAMES_END,
+    SECTIONS,
+    TOP,
+    Group,
+    find_command,
+    module_of,
+    suggest,
+)
 from mmfas.cli.errors import TRACEBACK_VARIABLE, reports_user_errors
 
-#: Name, module with `main(argv)`, what it does.
-COMMANDS: tuple[tuple[str, str, str], ...] = (
-    ('train', 'mmfas.cli.train', 'train a model from a config'),
-    ('test', 'mmfas.cli.test', 'score test sets with a checkpoint; writes score files, report and plots'),
-    ('benchmark', 'mmfas.cli.benchmark', 'run methods over protocols, splits and seeds; tables from records'),
-    ('check', 'mmfas.cli.check', 'find every mistake in a config without building anything'),
-    ('list', 'mmfas.cli.list_parts', 'list the registered parts, one line each'),
-    ('print_config', 'mmfas.cli.print_config', 'print a config with everything it inherits'),
-    ('browse_dataset', 'mmfas.cli.browse_dataset', 'draw samples as they leave the pipeline'),
-    ('verify_dataset', 'mmfas.cli.verify_dataset', 'report every missing, broken or odd-sized image'),
-    ('verify_protocols', 'mmfas.cli.verify_protocols', 'check the published lists: counts, repeats, leaks, files'),
-    ('convert_cefa', 'mmfas.cli.convert_cefa', 'bring CASIA-CeFA into the layout of its lists'),
-    ('convert_padisi', 'mmfas.cli.convert_padisi', 'bring PADISI-USC into the layout of its lists'),
-    (
-        'convert_casia_surf',
-        'mmfas.cli.convert_casia_surf',
-        'bring CASIA-SURF into the layout of its lists',
-    ),
-    ('convert_wmca', 'mmfas.cli.convert_wmca', 'bring WMCA into the layout of its lists'),
-    ('crop_faces', 'mmfas.cli.crop_faces', 'cut the faces out of own footage, all modalities alike'),
-    ('render_synthfas', 'mmfas.cli.render_synthfas', 'render SynthFAS, the embedded synthetic benchmark'),
-    ('eval_scores', 'mmfas.cli.eval_scores', 'recompute every error rate from score files'),
-    ('plot_scores', 'mmfas.cli.plot_scores', 'draw ROC, DET and histograms of score files'),
-    ('leaderboard', 'mmfas.cli.leaderboard', 'write the page of published numbers'),
-    ('vis_experts', 'mmfas.cli.vis_experts', 'draw which experts a model takes, and where'),
-    ('vis_uncertainty', 'mmfas.cli.vis_uncertainty', 'draw how unsure a model is, over its pictures'),
-    ('vis_anchors', 'mmfas.cli.vis_anchors', 'draw attention, lambda and cosines to the anchors of MMDA'),
-    ('get_flops', 'mmfas.cli.get_flops', 'count parameters and floating point operations of a model'),
-    ('measure_speed', 'mmfas.cli.measure_speed', 'time a model beside its plain trunk, or two models'),
-    ('measure_loading', 'mmfas.cli.measure_loading', 'time the loading of a data set, part by part'),
-    ('analyze_logs', 'mmfas.cli.analyze_logs', 'plot or summarise the curves of training logs'),
-    (
-        'check_batch_independence',
-        'mmfas.cli.check_batch_independence',
-        'show that a score does not depend on the other samples of its batch',
-    ),
-    (
-        'measure_batch_leakage',
-        'mmfas.cli.measure_batch_leakage',
-        'measure what a method gains from the other samples of its batch',
-    ),
-    ('publish_model', 'mmfas.cli.publish_model', 'strip a checkpoint and name it by its hash'),
-    ('convert_weights', 'mmfas.cli.convert_weights', 'convert torchvision, timm or CLIP weights for a trunk'),
-    ('fill_reference_bank', 'mmfas.cli.fill_reference_bank', 'store the references of MD2A in a checkpoint'),
-    ('encode_prompts', 'mmfas.cli.encode_prompts', 'encode prompts with the text tower of CLIP, once'),
-    (
-        'released_mmda_to_mmfas',
-        'mmfas.cli.released_mmda_to_mmfas',
-        'convert weights of the released MMDA adaptor, or back',
-    ),
-    (
-        'released_mmdg_to_mmfas',
-        'mmfas.cli.released_mmdg_to_mmfas',
-        'convert weights of the released MMDG, or back',
-    ),
-    (
-        'released_big_moe_to_mmfas',
-        'mmfas.cli.released_big_moe_to_mmfas',
-        'convert weights of the released BIG-MoE, or back',
-    ),
-)
+#: Set by the shell when it asks what a line can be completed to.
+COMPLETION_VARIABLE = '_ARGCOMPLETE'
+
+
+def _rows(texts: dict[str, str]) -> list[str]:
+    """Return a line per name."""
+    width = max(map(len, texts))
+    return [f'  {name:<{width}}  {text}' for name, text in texts.items()]
 
 
 def usage() -> str:
-    """Return the help text: every command with its one line."""
-    width = max(len(name) for name, _, _ in COMMANDS)
-    rows = [f'  {name:<{width}}  {text}' for name, _, text in COMMANDS]
+    """Return the help text: every first word, sorted by what a person wants to do."""
+    texts = {
+        name: f'{entry.purpose}: {", ".join(entry.commands)}' if isinstance(entry, Group) else entry
+        for name, entry in TOP.items()
+    }
+    rows = dict(zip(texts, _rows(texts)))
     return '\n'.join(
         (
             'usage: mmfas COMMAND [ARGUMENTS]',
+            *(line for title, names in SECTIONS.items() for line in ('', f'{title}:', *(rows[n] for n in names))),
             '',
-            *rows,
-            '',
-            '`mmfas COMMAND --help` explains one of them.',
+            '`mmfas COMMAND --help` explains one of them, `mmfas --version` prints the version.',
             f'{TRACEBACK_VARIABLE}=1 in the environment shows where an error comes from.',
         )
     )
 
 
-@reports_user_errors()
-def main(argv: list[str] | None = None) -> int:
-    """Run one command.
+def group_usage(name: str, group: Group) -> str:
+    """Return the help text of a group: its commands."""
+    return '\n'.join(
+        (
+            f'usage: mmfas {name} COMMAND [ARGUMENTS]',
+            '',
+            f'{group.purpose.capitalize()}:',
+            *_rows(group.commands),
+            '',
+            f'`mmfas {name} COMMAND --help` explains one of them.',
+        )
+    )
+
+
+def completion_parser(name: str) -> Parser:
+    """Return a parser of everything, with the options of one command: the others would import too much.
 
     Args:
-        argv: Command and its arguments; those of the process if None.
-
-    Returns:
-        Exit status; 2 for an unknown command.
+        name: The command; nothing for none.
     """
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    if not arguments or arguments[0] in ('-h', '--help', 'help'):
+    parser = Parser(prog='mmfas')
+    parser.add_argument('--version', action='store_true')
+    tops = parser.add_subparsers()
+    for top, entry in TOP.items():
+        below = tops.add_parser(top)
+        words = entry.commands if isinstance(entry, Group) else ()
+        inner = below.add_subparsers() if words else None
+        for full in [f'{top} {word}' for word in words] or [top]:
+            leaf = below if inner is None else inner.add_parser(full.rpartition(' ')[2])
+            if full == name:
+                import_module(module_of(full)).add_arguments(leaf)
+    return parser
+
+
+def complete() -> None:
+    """Answer the shell, and end the process."""
+    from argcomplete import autocomplete
+
+    program = int(os.environ[COMPLETION_VARIABLE])  # this many words start the program
+    words = os.environ.get('COMP_LINE', '').split()[program:]
+    autocomplete(completion_parser(find_command(words)))
+
+
+def _renamed(words: list[str]) -> list[str]:
+    """Give a command its name of today, and say so where the line has an earlier one."""
+    old = words[0].replace('-', '_')
+    new = OLD_NAMES.get(old)
+    if new is None:
+        return words
+    print(f'mmfas {old} is now `mmfas {new}`; the old name works until {OLD_NAMES_END}', file=sys.stderr)
+    return [*new.split(), *words[1:]]
+
+
+def _explain(words: list[str]) -> int:
+    """Print why words start no command, or the help of a group; returns the exit status."""
+    first = words[0].replace('-', '_')
+    project = MOVED_TO_PROJECTS.get(first)
+    if project is not None:
+        print(f'mmfas {first} is now `python -m projects.{project}`, in a checkout of mmfas', file=sys.stderr)
+        return 2
+    group = TOP.get(first)
+    if isinstance(group, Group):
+        if len(words) == 1 or words[1] in ('-h', '--help', 'help'):
+            print(group_usage(first, group))
+            return 0 if len(words) > 1 else 2
+        place, wrong, hint = f'mmfas {first}', words[1], suggest(words[1].replace('-', '_'), first)
+    else:
+        place, wrong, hint = 'mmfas', words[0], suggest(first)
+    print(f"{place}: there is no command '{wrong}'; {hint}", file=sys.stderr)
+    return 2
+
+
+@reports_user_errors()
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit status, 2 where there is no such command."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if COMPLETION_VARIABLE in os.environ:
+        complete()
+    if not words or words[0] in ('-h', '--help', 'help'):
         print(usage())
-        return 0 if arguments else 2
-    if arguments[0] == '--version':
+        return 0 if words else 2
+    if words[0] == '--version':
         from mmfas.version import __version__
 
         print(f'mmfas {__version__}')
         return 0
-    name = arguments[0].replace('-', '_')
-    modules = {command: module for command, module, _ in COMMANDS}
-    if name not in modules:
-        near = difflib.get_close_matches(name, modules, n=1)
-        hint = f'did you mean {near[0]}?' if near else f'known: {", ".join(modules)}'
-        print(f"mmfas: there is no command '{arguments[0]}'; {hint}", file=sys.stderr)
-        return 2
-    return import_module(modules[name]).main(arguments[1:])
+    words = _renamed(words)
+    name = find_command(words)
+    return import_module(module_of(name)).main(words[len(name.split()) :]) if name else _explain(words)
 
 
 if __name__ == '__main__':

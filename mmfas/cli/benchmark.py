@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmfas.benchmark.plan import SPLITS
-from mmfas.cli.errors import report_error, report_problems, reports_user_errors
+from mmfas.cli.command import command
+from mmfas.cli.errors import report_error, report_problems
 from mmfas.config.reading import ConfigError, read_config
 
 if TYPE_CHECKING:
@@ -21,11 +22,7 @@ RECORDS = 'docs/en/benchmarks/runs'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command.
-
-    Args:
-        parser: Parser to extend.
-    """
+    """Declare the options."""
     commands = parser.add_subparsers(dest='command', required=True, metavar='{run,report}')
     run = commands.add_parser('run', help='train and score what has no record yet, then print the tables')
     report = commands.add_parser('report', help='make tables and a report from records')
@@ -78,19 +75,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values')
 
 
-@reports_user_errors(on_interrupt='interrupted; the same command continues where it stopped')
-def main(argv: list[str] | None = None) -> int:
+@command(on_stop='the same command continues where it stopped')
+def main(args: argparse.Namespace) -> int:
     """Run or report.
 
-    Args:
-        argv: Arguments; those of the process if None.
-
-    Returns:
-        Exit status: 0; 1 if a training failed or a file is missing or broken; 2 if arguments or configs are wrong.
+    Returns 0; 1 if a training failed or a file is missing or broken; 2 if arguments or configs are wrong.
     """
-    parser = argparse.ArgumentParser(prog='mmfas benchmark', description=__doc__)
-    add_arguments(parser)
-    args = parser.parse_args(argv)
     from mmfas.benchmark.methods import MethodError, find_method
 
     try:
@@ -188,7 +178,7 @@ def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> 
     family, root = family_of(cfg), use_data_root(cfg, data_root)
     missing = missing_lists(cfg, cells, family)
     if missing:
-        mend = render_command(root) if family == 'synthfas' else f'mmfas verify_dataset {method.path}'
+        mend = render_command(root) if family == 'synthfas' else f'mmfas data verify {method.path}'
         raise FileNotFoundError(
             f'{len(missing)} lists are missing, first {", ".join(missing[:3])}; `{mend}` mends or explains it'
         )
@@ -225,7 +215,3 @@ def _report(args: argparse.Namespace, methods: list[Method], data: Mapping[str, 
 
         refresh_pages(args.pages, chosen)
     return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from mmfas.cli.errors import report_error, reports_user_errors
+from mmfas.cli.command import command
+from mmfas.cli.errors import report_error
+from mmfas.cli.options import add_config_options
 from mmfas.config.reading import ConfigError, read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this command.
-
-    Args:
-        parser: Parser to extend.
-    """
-    from mmfas.cli.options import ConfigOptions
-
+    """Declare the options."""
     parser.add_argument('config', nargs='+', help='config files')
     parser.add_argument('--data', action='store_true', help='also look at data folders and training lists')
-    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values: key=value')
+    add_config_options(parser)
 
 
-@reports_user_errors()
-def main(argv: list[str] | None = None) -> int:
+@command()
+def main(args: argparse.Namespace) -> int:
     """Print every problem of the given configs.
 
-    Args:
-        argv: Arguments; those of the process if None.
-
-    Returns:
-        Exit status: 0 if all is well, 1 if there are problems, 2 if a config cannot be read.
+    Returns 0 if all is well, 1 if there are problems, 2 if a config cannot be read.
     """
-    parser = argparse.ArgumentParser(prog='mmfas check', description=__doc__)
-    add_arguments(parser)
-    args = parser.parse_args(argv)
     from mmfas.config.check import check_config, config_notes
     from mmfas.datasets.building import sampling_problems
 
@@ -55,7 +43,3 @@ def main(argv: list[str] | None = None) -> int:
             print(f'  note: {note}')
         status = max(status, 1 if problems else 0)
     return status
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,22 +1,35 @@
-"""How the commands tell a user's mistake from a bug: a message without a traceback."""
+"""How commands end: one sentence on what users can put right, a traceback on a bug, one line when stopped."""
 
 from __future__ import annotations
 
+import errno
 import functools
-import linecache
 import os
 import re
 import select
+import signal
 import sys
-import traceback
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
 from mmfas.config.reading import ConfigError
+from mmfas.utils.errors import InputError, UserError
 
-if TYPE_CHECKING:
-    pass
+
+class UsageError(InputError):
+    """Arguments that do not go together; ends like an unknown option, with the usage of the command."""
+
+
+class ConfigProblems(ConfigError):
+    """Everything that is wrong with a config; the message is the whole list."""
+
+    @classmethod
+    def of(cls, config: str, problems: Sequence[str]) -> ConfigProblems:
+        """Make the error from the path of a config and at least one sentence."""
+        head = f'{config}: {len(problems)} problem(s), nothing was started'
+        return cls('\n'.join((head, *(f'  {problem}' for problem in problems))))
 
 
 class Main(Protocol):
@@ -26,17 +39,40 @@ class Main(Protocol):
         """Run the command; `argv` are its arguments, those of the process if None."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as schedulers send it: whatever tidies up on Ctrl-C does so then too."""
+
+
 #: Set to anything, every error shows where it comes from.
 TRACEBACK_VARIABLE = 'MMFAS_TRACEBACK'
-_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
-_FILE_ERRORS = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+#: Errors of the system that mean a wrong path: wrong input, as other wrong input of a command.
+_WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
+#: Errors of the system that come from processes of ours and not from files or the network: bugs.
+_BETWEEN_PROCESSES = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ChildProcessError)
+_OTHER_FOLDER = 'choose another folder'
+_REMEDIES = {
+    errno.ENOENT: 'check the path',
+    errno.ENOTDIR: 'check the path: a part of it is a file',
+    errno.EISDIR: 'give a file',
+    errno.EEXIST: 'remove it or choose another name',
+    errno.ENOSPC: f'free some space or {_OTHER_FOLDER}, then run the command again',
+    errno.EDQUOT: f'your quota is used up: free some space or {_OTHER_FOLDER}, then run the command again',
+    errno.EFBIG: f'the file system or `ulimit -f` allows no larger file: raise the limit or {_OTHER_FOLDER}',
+    errno.EROFS: f'nothing can be written there: {_OTHER_FOLDER}',
+    errno.EACCES: f'change its permissions or {_OTHER_FOLDER}',
+    errno.EPERM: f'change its permissions or {_OTHER_FOLDER}',
+    errno.EIO: 'the disk or network drive failed: check it, then run the command again',
+    errno.ESTALE: 'the network drive was lost: mount it again, then run the command again',
+    errno.EMFILE: 'raise `ulimit -n` or use fewer workers',
+    errno.ENAMETOOLONG: 'choose a shorter name',
+}
 
 
 def user_message(error: Exception) -> str | None:
     """Return the message of an error that is made for users.
 
-    That is one about a file, or one made by a `raise` statement of mmfas, in this process or in a worker of a data
-    loader. Anything else is a bug and needs its traceback.
+    That is a `UserError`, or an error of the operating system, in this process or in a worker of a data loader.
+    Anything else is a bug and needs its traceback.
 
     Args:
         error: What was raised.
@@ -44,30 +80,37 @@ def user_message(error: Exception) -> str | None:
     Returns:
         Kind and text; None for a bug.
     """
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    kind = type(error).__name__
-    if 'Original Traceback' in text:
-        frames = re.findall(r'^ *File "(.+)", line (\d+), in', text, flags=re.MULTILINE)
-        said = re.findall(r'^([\w.]+(?:Error|Exception)): (.*)', text, flags=re.MULTILINE)
-        if not frames or not said:
-            return None
-        (place, line), (kind, text) = frames[-1], said[-1]
-        statement = linecache.getline(place, int(line))
-    else:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        place, statement = last.filename, last.line or ''
-        if isinstance(error, _FILE_ERRORS) and error.filename:
-            text = f"{error.strerror}: '{error.filename}'"
-    is_raised_here = os.path.realpath(place).startswith(_PACKAGE) and statement.strip().startswith('raise')
-    return f'{kind}: {text}' if is_raised_here or isinstance(error, _FILE_ERRORS) else None
+    if isinstance(error, ConfigProblems):
+        return str(error)
+    kind, text = type(error).__name__, str(error)
+    if 'Original Traceback' in text:  # a data loader makes the error anew, from the traceback of its worker
+        text = re.split(rf'^(?:[\w.]+\.)?{kind}: ', text, flags=re.MULTILINE)[-1].strip()
+    if isinstance(error, UserError):
+        return f'{kind}: {text}'
+    if not isinstance(error, OSError) or isinstance(error, _BETWEEN_PROCESSES):
+        return None
+    number, text = _of_system(error, text)
+    return f'{kind}: {text}' if number is None else f'{kind}: {text}; {_REMEDIES[number]}'
 
 
-def reports_user_errors(code: int = 1, *, on_interrupt: str = 'interrupted') -> Callable[[Main], Main]:
-    """Make a command end with one message, not a traceback, on what users can mend themselves.
+def _of_system(error: OSError, text: str) -> tuple[int | None, str]:
+    """Return the number of an error of the system if there is a remedy for it, and its text with the file."""
+    number = error.errno
+    if number is not None and error.strerror:
+        text = error.strerror if error.filename is None else f"{error.strerror}: '{error.filename}'"
+    carried = re.match(r'\[Errno (\d+)\] ', text)  # by a data loader
+    if carried:
+        number, text = int(carried.group(1)), text[carried.end() :]
+    return (number if number in _REMEDIES else None), text
+
+
+def reports_user_errors(code: int = 1, *, on_stop: str = '') -> Callable[[Main], Main]:
+    """Make a command end with one message, not a traceback, on what users can put right themselves.
 
     Args:
-        code: Exit code then; a config that cannot be read always gives 2.
-        on_interrupt: What Ctrl-C prints.
+        code: Exit status for wrong input. A config that cannot be read always gives 2; an error of the system,
+            such as a full disk, 1; Ctrl-C 130; SIGTERM 143.
+        on_stop: What is kept when Ctrl-C or SIGTERM end the command.
 
     Returns:
         Decorator of a `main(argv)`.
@@ -77,38 +120,78 @@ def reports_user_errors(code: int = 1, *, on_interrupt: str = 'interrupted') -> 
         @functools.wraps(main)
         def reporting(argv: list[str] | None = None) -> int:
             try:
-                try:
-                    return main(argv)
-                finally:
-                    sys.stdout.flush()
-            except KeyboardInterrupt:
-                print(f'\n{on_interrupt}', file=sys.stderr)
-                return 130
+                with _sigterm_raises():
+                    try:
+                        return main(argv)
+                    finally:
+                        sys.stdout.flush()
+            except KeyboardInterrupt as stop:
+                return _report_stop(stop, on_stop)
             except BrokenPipeError:
-                # Another pipe, such as one to a worker process, is no matter of the reader.
                 if not _has_lost_its_reader():
-                    raise
-                return _end_quietly()
+                    raise  # it was the pipe to a worker process
+                return _end_quietly(141)
             except Exception as error:
-                if _was_interrupted(error):
-                    print(f'\n{on_interrupt}', file=sys.stderr)
-                    return 130
-                message = None if os.environ.get(TRACEBACK_VARIABLE) else user_message(error)
-                if message is None:
-                    raise
-                print(message, file=sys.stderr)
-                return 2 if isinstance(error, ConfigError) else code
+                interruption = _interruption_behind(error)
+                if interruption is not None:
+                    return _report_stop(interruption, on_stop)
+                return _report(error, code)
 
         return reporting
 
     return decorate
 
 
-def _was_interrupted(error: BaseException | None) -> bool:
-    """Tell whether Ctrl-C is behind an error: mmengine formats configs under a bare `except`, which hides it."""
+def _report(error: Exception, code: int) -> int:
+    """Print the message of an error and return the exit status; raise it again if it is a bug."""
+    message = None if os.environ.get(TRACEBACK_VARIABLE) else user_message(error)
+    if message is None:
+        raise error
+    print(message, file=sys.stderr)
+    is_wrong_input = isinstance(error, (UserError, *_WRONG_PATHS))
+    status = 2 if isinstance(error, ConfigError) else code if is_wrong_input else 1
+    try:
+        sys.stdout.flush()
+    except OSError:  # it was standard output that could not be written
+        return _end_quietly(status)
+    return status
+
+
+def _report_stop(stop: KeyboardInterrupt, kept: str) -> int:
+    """Print what is kept when a command was stopped, and return the exit status that shells expect."""
+    what, status = ('terminated', 143) if isinstance(stop, Terminated) else ('interrupted', 130)
+    print(f'\n{what}; {kept}' if kept else f'\n{what}', file=sys.stderr)
+    return status
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Turn SIGTERM into `Terminated`, in the process and thread that a command was started in."""
+    before = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or before in (None, signal.SIG_IGN):
+        yield
+        return
+    process = os.getpid()
+
+    def stop(number: int, frame: object) -> None:
+        if os.getpid() == process:
+            raise Terminated
+        # A forked worker inherits this function, but ends as if it was not there.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Return the stop behind an error: mmengine formats configs under a bare `except`, which hides it."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
-    return error is not None
+    return error
 
 
 def _has_lost_its_reader() -> bool:
@@ -120,11 +203,11 @@ def _has_lost_its_reader() -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def _end_quietly() -> int:
-    """Close standard output for good; returns the exit code of a program that a closed pipe ended."""
+def _end_quietly(status: int) -> int:
+    """Close standard output for good, and return the exit status."""
     # The interpreter flushes once more when it ends, and would complain.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141
+    return status
 
 
 def refuse_repeats(paths: Sequence[str], what: str, root: str = '') -> None:
@@ -158,9 +241,7 @@ def report_error(error: Exception, code: int) -> int:
     Returns:
         The exit code.
     """
-    # A KeyError's own text is the quoted key; its argument is the sentence.
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    print(f'{type(error).__name__}: {text}', file=sys.stderr)
+    print(f'{type(error).__name__}: {error}', file=sys.stderr)
     return code
 
 
@@ -174,7 +255,5 @@ def report_problems(config: str, problems: list[str]) -> int:
     Returns:
         The exit code 2.
     """
-    print(f'{config}: {len(problems)} problem(s), nothing was started', file=sys.stderr)
-    for problem in problems:
-        print(f'  {problem}', file=sys.stderr)
+    print(ConfigProblems.of(config, problems), file=sys.stderr)
     return 2

@@ -7,18 +7,16 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
-from mmengine.config import DictAction
 
-
-class ConfigOptions(DictAction):
+class ConfigOptions(argparse.Action):
     """mmengine's `DictAction` with clear refusals, and with the spaces of a value kept (it takes them out).
 
     >>> [ConfigOptions.parse(text) for text in ('my data/faces', "['a b.txt', 'c.txt']", '1,2')]
     ['my data/faces', ['a b.txt', 'c.txt'], [1, 2]]
     """
 
-    @classmethod
-    def parse(cls, text: str) -> Any:
+    @staticmethod
+    def parse(text: str) -> Any:
         """Read one value.
 
         Args:
@@ -34,8 +32,11 @@ class ConfigOptions(DictAction):
                 pass  # not Python: mmengine's own short form
         if ' ' in text and not any(char in text for char in '[](),'):
             return text.strip('\'"')
+        # Not above: a parser with this action is built for `--help` and completion, which shall not need torch.
+        from mmengine.config import DictAction
+
         try:
-            return cls._parse_iterable(text)
+            return DictAction._parse_iterable(text)
         except AssertionError as error:
             raise ValueError(f"brackets do not match in '{text}'") from error
 
@@ -57,3 +58,13 @@ class ConfigOptions(DictAction):
             except ValueError as error:
                 parser.error(f'{option_string} {key}: {error}')
         setattr(namespace, self.dest, options)
+
+
+def add_config_options(parser: argparse.ArgumentParser, text: str = 'override config values: key=value') -> None:
+    """Declare `--cfg-options`.
+
+    Args:
+        parser: Parser to extend.
+        text: What `--help` says.
+    """
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help=text)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
-from mmfas.cli.errors import report_problems, reports_user_errors
+from mmfas.cli.command import command
+from mmfas.cli.errors import report_problems
+from mmfas.cli.options import add_config_options
 from mmfas.cli.train import LAUNCHERS
 from mmfas.config.reading import merge_options, read_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command."""
-    from mmfas.cli.options import ConfigOptions
-
+    """Declare the options."""
     parser.add_argument('config', help='config file; it alone says which samples are dev and test')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--work-dir', help='folder of the run (default: work_dirs/<config name>)')
@@ -29,17 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bootstrap', type=int, help='replicates of the intervals, 0 for none (default: 1000)')
     parser.add_argument('--allow-duplicates', action='store_true', help='accept repeated sample ids')
     parser.add_argument('--no-plots', action='store_true', help='write no figures')
-    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values')
+    add_config_options(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how processes are started')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
-@reports_user_errors()
-def main(argv: list[str] | None = None) -> int:
+@command()
+def main(args: argparse.Namespace) -> int:
     """Test; returns 0, 1 if it failed for a reason the message names, 2 if the config is wrong."""
-    parser = argparse.ArgumentParser(prog='mmfas test', description=__doc__)
-    add_arguments(parser)
-    args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     from mmfas.apis.testing import TestRules, test
@@ -77,7 +73,3 @@ def main(argv: list[str] | None = None) -> int:
         for what, path in result.files.items():
             print(f'{what}: {path}')
     return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmfas.cli.errors import report_error, report_problems, reports_user_errors
+from mmfas.cli.command import command
+from mmfas.cli.errors import report_error, report_problems
+from mmfas.cli.options import ConfigOptions
 from mmfas.config.reading import merge_options, read_config
 
 if TYPE_CHECKING:
@@ -18,9 +20,7 @@ LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command."""
-    from mmfas.cli.options import ConfigOptions
-
+    """Declare the options."""
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
     parser.add_argument(
@@ -90,12 +90,9 @@ def _require_gpu() -> None:
         raise ValueError('--amp needs a GPU, and there is none; leave it out to train in float32')
 
 
-@reports_user_errors(on_interrupt='interrupted; --resume continues after the last saved epoch')
-def main(argv: list[str] | None = None) -> int:
+@command(on_stop='--resume continues after the last saved epoch')
+def main(args: argparse.Namespace) -> int:
     """Train; returns 0, 1 if the run failed for a reason the message names, 2 if the config is wrong."""
-    parser = argparse.ArgumentParser(prog='mmfas train', description=__doc__)
-    add_arguments(parser)
-    args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     from mmfas.apis.training import train
@@ -114,7 +111,3 @@ def main(argv: list[str] | None = None) -> int:
     train(cfg)
     finish_distributed()
     return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())

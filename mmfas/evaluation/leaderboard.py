@@ -10,7 +10,7 @@ __all__ = ['leaderboard_page']
 _INTRODUCTION = """\
 # Leaderboard of published numbers
 
-Made by `mmfas leaderboard` from `mmfas/evaluation/published.yml`; change the file, not this page. **Paper**
+Made by `mmfas scores leaderboard` from `mmfas/evaluation/published.yml`; change the file, not this page. **Paper**
 numbers only: what this toolkit reaches stands under [benchmarks](benchmarks.md), with config, seed and commit.
 
 Cells are HTER % / AUC %, sorted by the mean HTER. Means are recomputed from the cells. Bold: in this toolkit.

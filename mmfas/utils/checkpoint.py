@@ -56,7 +56,7 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
             'nothing of it was run. If you trust its origin, save its weights alone, '
             "`torch.save({'state_dict': torch.jit.load(FILE, 'cpu').float().state_dict()}, 'weights.pth')`, "
             'and use that file; for a trunk convert it next: '
-            '`mmfas convert_weights openai_clip weights.pth trunk.pth`'
+            '`mmfas weights convert openai_clip weights.pth trunk.pth`'
         )
     size = path.stat().st_size
     reason = str(error).strip().partition('\n')[0].partition('. ')[0] or type(error).__name__

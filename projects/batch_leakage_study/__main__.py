@@ -10,11 +10,7 @@ from mmfas.cli.errors import reports_user_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command.
-
-    Args:
-        parser: Parser to extend.
-    """
+    """Declare the options."""
     parser.add_argument(
         'methods',
         nargs='*',
@@ -36,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--table', action='store_true', help='only print the table of the records')
 
 
-@reports_user_errors(on_interrupt='interrupted; the same command continues where it stopped')
+@reports_user_errors(on_stop='the same command continues where it stopped')
 def main(argv: list[str] | None = None) -> int:
     """Train, measure and print; returns 0, 1 if something could not be done, 2 for a wrong config."""
     parser = argparse.ArgumentParser(prog='python -m projects.batch_leakage_study', description=__doc__)

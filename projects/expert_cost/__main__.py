@@ -19,11 +19,7 @@ NUMBERS = (16, 64, 256, 1024, 4096, 16384, 65536)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command.
-
-    Args:
-        parser: Parser to extend.
-    """
+    """Declare the options."""
     parser.add_argument(
         '--experts',
         type=int,

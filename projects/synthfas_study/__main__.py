@@ -15,11 +15,7 @@ BASELINE = 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command.
-
-    Args:
-        parser: Parser to extend.
-    """
+    """Declare the options."""
     parser.add_argument(
         'study',
         choices=('hardness', 'perturbations', 'probe', 'table'),
@@ -34,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--jobs', type=int, default=2, help='processes, one thread each (default: 2)')
 
 
-@reports_user_errors(on_interrupt='interrupted; finished runs are kept as records')
+@reports_user_errors(on_stop='finished runs are kept as records')
 def main(argv: list[str] | None = None) -> int:
     """Run what has no record yet, then print the tables.
 

@@ -39,7 +39,7 @@ def _train(folder: Path, *options: str) -> None:
 
 def render(folder: Path) -> None:
     """Render two lists of the tiny data set."""
-    from mmfas.cli.render_synthfas import main
+    from mmfas.cli.data.render import main
 
     assert (
         main([str(folder), '--size', 'tiny', '--domains', 'C', 'P', '--splits', 'val', '--num-processes', '1'])

@@ -14,7 +14,7 @@ from random_photos import photo_config
 
 from mmfas.analysis.batch_leakage import _Pass, _summarise, leakage_rows, measure_batch_leakage
 from mmfas.apis.scoring import ScoreError, load_model, load_samples, prepare_scoring, score_in_batches
-from mmfas.cli.measure_batch_leakage import main
+from mmfas.cli.measure.leakage import main
 from mmfas.evaluation import auc, eer, hter
 
 pytestmark = pytest.mark.engine

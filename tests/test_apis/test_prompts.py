@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmfas.apis.prompts import encode_prompts
-from mmfas.cli.encode_prompts import main
+from mmfas.cli.weights.prompts import main
 from mmfas.models.heads import TextAnchors, TextTower
 
 PROMPTS = {0: ['a spoof', 'a mask'], 1: ['a face']}

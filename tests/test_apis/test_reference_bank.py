@@ -13,7 +13,7 @@ from random_photos import photo_config, photo_loader
 
 from mmfas.apis.reference_bank import fill_reference_bank
 from mmfas.apis.scoring import ScoreError, load_model, load_samples, score_in_batches
-from mmfas.cli.fill_reference_bank import main
+from mmfas.cli.weights.bank import main
 from mmfas.utils.checkpoint import CheckpointError
 
 pytestmark = pytest.mark.engine

@@ -139,7 +139,7 @@ def test_methods_that_cannot_be_named_are_refused(tmp_path: Path) -> None:
 def test_data_are_identified_by_what_they_are_not_where(tmp_path: Path) -> None:
     cfg = find_method(CONCAT).load()
     assert use_data_root(cfg, str(tmp_path)) == cfg.test_dataloader.dataset.data_root == str(tmp_path)
-    with pytest.raises(FileNotFoundError, match='mmfas render_synthfas'):
+    with pytest.raises(FileNotFoundError, match='mmfas data render'):
         data_identity('synthfas', str(tmp_path))
     with pytest.raises(FileNotFoundError, match='cpsw_base.py'):
         data_identity('cpsw', str(tmp_path))
@@ -245,7 +245,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     other_paper = ['--protocols', '1', '--paper-scoring', '3']
     for arguments, code, told in (
         (['run', *places], 2, 'needs at least one METHOD'),
-        (['run', CONCAT, *places], 1, 'mmfas render_synthfas'),
+        (['run', CONCAT, *places], 1, 'mmfas data render'),
         (['run', CONCAT, *places, '--jobs', '0'], 2, '--jobs must be 1 or more'),
         (['run', CONCAT, *places, *other_split], 2, '--splits cps2w: not of --protocols 3'),
         (['run', CONCAT, *places, *other_paper], 2, '--paper-scoring 3 is not in'),

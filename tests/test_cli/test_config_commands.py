@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mmfas.cli import check, get_flops, list_parts, measure_speed, print_config
+from mmfas.cli import check, print_config
+from mmfas.cli import list as list_parts
+from mmfas.cli.measure import flops as measure_flops
+from mmfas.cli.measure import speed as measure_speed
 from mmfas.registry import PART_REGISTRIES, TypedView
 
 REPO = Path(__file__).resolve().parents[2]
@@ -103,14 +106,14 @@ def test_print_config_merges_and_writes(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_get_flops_counts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert get_flops.main([CONFIG, '--json']) == 0
+    assert measure_flops.main([CONFIG, '--json']) == 0
     result = json.loads(capsys.readouterr().out)
     assert result['total'] == sum(total for _, total in result['parts'].values())
     assert result['image_size'] == [64, 64]
     assert result['flops'] > result['total']
-    assert get_flops.main([CONFIG]) == 0
+    assert measure_flops.main([CONFIG]) == 0
     assert 'GFLOPs' in capsys.readouterr().out
-    assert get_flops.main([CONFIG, '--cfg-options', 'model.neck.projdims=3']) == 2
+    assert measure_flops.main([CONFIG, '--cfg-options', 'model.neck.projdims=3']) == 2
 
 
 @pytest.mark.parametrize('mode', [[], ['--train'], ['--joint']], ids=['scoring', 'training', 'joint'])

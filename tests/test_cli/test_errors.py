@@ -1,10 +1,14 @@
-"""What a user can mend ends a command with one message; a bug keeps its traceback."""
+"""What a user can put right ends a command with one message, a stop with one line; a bug keeps its traceback."""
 
 from __future__ import annotations
 
+import errno
 import os
+import pickle
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,22 +19,24 @@ from mmfas.cli.__main__ import main as mmfas
 from mmfas.cli.errors import reports_user_errors, user_message
 from mmfas.config.reading import ConfigError, read_config
 from mmfas.structures.modality import check_modalities
+from mmfas.utils import errors
+from mmfas.utils.errors import UnknownKeyError
 
 CONFIG_COMMANDS = (
     'train',
     'test',
     'check',
     'print_config',
-    'browse_dataset',
-    'verify_dataset',
-    'get_flops',
-    'measure_speed',
-    'measure_loading',
-    'check_batch_independence',
-    'measure_batch_leakage',
-    'vis_experts',
-    'vis_uncertainty',
-    'vis_anchors',
+    'data browse',
+    'data verify',
+    'measure flops',
+    'measure speed',
+    'measure loading',
+    'measure batch',
+    'measure leakage',
+    'vis experts',
+    'vis uncertainty',
+    'vis anchors',
 )
 BROKEN_CONFIGS = {
     'model = dict(\n': "line 1: '[(]' was never closed",
@@ -59,6 +65,16 @@ def wrong_modality() -> object:
     return check_modalities(('rgb', 'nir'))
 
 
+def unknown_key() -> object:
+    """Fail with the one builtin whose text is quoted, and over two lines."""
+    raise UnknownKeyError("there is no part 'x'\nbut there is 'y'")
+
+
+def full_disk() -> object:
+    """Fail as the system does when a file cannot be written."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'out/scores.csv')
+
+
 def bug() -> object:
     """Fail as broken code does."""
     return int('x')
@@ -71,28 +87,80 @@ def caught(fail: Callable[[], object]) -> Exception:
     return info.value
 
 
-@pytest.mark.parametrize('num_workers', [0, 1])
-def test_errors_of_mmfas_are_told_and_bugs_are_not(num_workers: int) -> None:
-    def load(fail: Callable[[], object]) -> Callable[[], object]:
-        loader = DataLoader(BrokenSamples(fail), num_workers=num_workers)
-        return lambda: next(iter(loader))
+FULL_DISK = (
+    "OSError: No space left on device: 'out/scores.csv'; free some space or choose another folder, "
+    'then run the command again'
+)
 
-    told = user_message(caught(load(wrong_modality)))
-    assert told is not None
-    assert told.startswith('ValueError: modalities must be one or more of')
-    assert 'Traceback' not in told
-    assert user_message(caught(load(bug))) is None
+
+@pytest.mark.parametrize('num_workers', [0, 1])
+def test_errors_for_users_are_one_sentence_also_from_a_worker_and_bugs_are_not(num_workers: int) -> None:
+    def message(fail: Callable[[], object]) -> str | None:
+        loader = DataLoader(BrokenSamples(fail), num_workers=num_workers)
+        return user_message(caught(lambda: next(iter(loader))))
+
+    said = message(wrong_modality)
+    assert said is not None
+    assert said.startswith('InputError: modalities must be one or more of')
+    assert 'Traceback' not in said
+    assert message(unknown_key) == "UnknownKeyError: there is no part 'x'\nbut there is 'y'"
+    assert message(full_disk) == FULL_DISK
+    assert message(bug) is None
+
+
+@pytest.mark.parametrize('name', ['InputError', 'UnknownKeyError', 'MissingFileError', 'MissingPackageError'])
+def test_errors_for_users_survive_the_way_between_processes(name: str) -> None:
+    error = getattr(errors, name)("the file 'x' is not there; make it")
+    carried = pickle.loads(pickle.dumps(error))
+    assert type(carried) is type(error)
+    assert user_message(carried) == f"{name}: the file 'x' is not there; make it"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    told = user_message(caught((tmp_path / 'gone.txt').read_text))
-    assert told == f"FileNotFoundError: No such file or directory: '{tmp_path}/gone.txt'"
+    said = user_message(caught((tmp_path / 'gone.txt').read_text))
+    assert said == f"FileNotFoundError: No such file or directory: '{tmp_path}/gone.txt'; check the path"
+
+
+@pytest.mark.parametrize(
+    'name', ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EACCES', 'EPERM', 'EIO', 'ESTALE', 'EMFILE', 'ENAMETOOLONG']
+)
+def test_errors_of_the_system_name_file_and_remedy_and_end_with_one(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = getattr(errno, name)
+
+    def fail(argv: list[str] | None = None) -> int:
+        raise OSError(number, os.strerror(number), '/data/x.pth')
+
+    assert reports_user_errors(2)(fail)([]) == 1
+    said = capsys.readouterr().err
+    assert said.count('\n') == 1
+    head, _, remedy = said.strip().partition('; ')
+    assert head.endswith(f": {os.strerror(number)}: '/data/x.pth'")
+    assert remedy
+
+
+def test_an_error_of_the_system_without_file_or_remedy_is_a_sentence_too() -> None:
+    assert user_message(OSError(errno.ENOSPC, 'No space left on device')).startswith('OSError: No space left on')
+    assert user_message(OSError(errno.EXDEV, 'Invalid cross-device link', 'a')) == (
+        "OSError: Invalid cross-device link: 'a'"
+    )
+    assert user_message(ConnectionResetError(errno.ECONNRESET, 'Connection reset by peer')) is None
+
+
+def test_output_that_cannot_be_written_is_one_sentence() -> None:
+    with open('/dev/full', 'w') as full:
+        command = [sys.executable, '-m', 'mmfas', '--help']
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith('OSError: No space left on device; free some space')
+    assert done.stderr.count('\n') == 1
 
 
 @pytest.mark.parametrize('name', CONFIG_COMMANDS)
 def test_a_missing_config_is_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(tmp_path / 'none.py')
-    assert mmfas([name, path, *(['x.pth'] if name in ('test', 'check_batch_independence') else [])]) == 2
+    assert mmfas([*name.split(), path, *(['x.pth'] if name in ('test', 'measure batch') else [])]) == 2
     assert (
         capsys.readouterr().err
         == f"ConfigError: config '{path}' does not exist or is not a file; check the path\n"
@@ -121,7 +189,7 @@ def test_interrupt_bug_and_wanted_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(fail: Callable[[], object]) -> int:
-        return reports_user_errors(3, on_interrupt='--resume continues')(lambda argv: fail() is None)([])
+        return reports_user_errors(3, on_stop='--resume continues')(lambda argv: fail() is None)([])
 
     def interrupt() -> object:
         raise KeyboardInterrupt
@@ -134,13 +202,47 @@ def test_interrupt_bug_and_wanted_traceback(
 
     assert run(interrupt_mistaken_for_an_error) == 130
     assert run(interrupt) == 130
-    assert '--resume continues' in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith('\ninterrupted; --resume continues\n')
     assert run(wrong_modality) == 3
     with pytest.raises(ValueError, match='invalid literal'):
         run(bug)
     monkeypatch.setenv('MMFAS_TRACEBACK', '1')
     with pytest.raises(ValueError, match='modalities must be'):
         run(wrong_modality)
+
+
+def test_sigterm_ends_like_ctrl_c_and_leaves_no_handler(capsys: pytest.CaptureFixture[str]) -> None:
+    tidied = []
+
+    def work(argv: list[str] | None = None) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            tidied.append(True)
+            raise
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert reports_user_errors(on_stop='the same command continues')(work)([]) == 143
+    assert capsys.readouterr().err == '\nterminated; the same command continues\n'
+    assert tidied == [True]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_forked_workers_end_on_sigterm_as_ever() -> None:
+    def work(argv: list[str] | None = None) -> int:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            os.write(writing, b'1')
+            time.sleep(30)
+            os._exit(0)
+        os.read(reading, 1)
+        os.kill(child, signal.SIGTERM)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert reports_user_errors()(work)([]) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize('unbuffered', ['', '1'])
@@ -161,12 +263,12 @@ def test_a_reader_that_leaves_hears_nothing(unbuffered: str) -> None:
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (('get_flops', '--size', '0'), '--size takes one or two positive numbers of pixels, got 0'),
-        (('measure_speed', '--size', '8', '8', '8'), '--size takes one or two positive numbers'),
-        (('check_batch_independence', '--batch-sizes', '1', '0'), '--batch-sizes must be at least 1, got 1 0'),
-        (('measure_loading', '--num', '0'), '--num and --rounds must be at least 1'),
-        (('measure_speed', '--gradients', '--joint'), '--joint is of scoring and training steps'),
-        (('measure_speed', '--device', 'cuda'), '--device cuda needs a GPU, and there is none'),
+        (('measure flops', '--size', '0'), '--size takes one or two positive numbers of pixels, got 0'),
+        (('measure speed', '--size', '8', '8', '8'), '--size takes one or two positive numbers'),
+        (('measure batch', '--batch-sizes', '1', '0'), '--batch-sizes must be at least 1, got 1 0'),
+        (('measure loading', '--num', '0'), '--num and --rounds must be at least 1'),
+        (('measure speed', '--gradients', '--joint'), '--joint is of scoring and training steps'),
+        (('measure speed', '--device', 'cuda'), '--device cuda needs a GPU, and there is none'),
     ],
 )
 def test_impossible_numbers_are_refused(
@@ -178,5 +280,5 @@ def test_impossible_numbers_are_refused(
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
     command, *options = arguments
     config = next((Path(__file__).parents[2] / 'configs' / 'baselines').glob('concat_mini-vit_*_rgb.py'))
-    assert mmfas([command, str(config), *options]) == 1
+    assert mmfas([*command.split(), str(config), *options]) == 1
     assert message in capsys.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmfas.cli.render_synthfas import main
+from mmfas.cli.data.render import main
 
 SHORT = ('--size', 'tiny', '--domains', 'S', '--splits', 'val', '--num-processes', '1')
 

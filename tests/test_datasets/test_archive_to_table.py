@@ -57,16 +57,16 @@ def test_from_archives_to_tables(tmp_path: Path, capsys: pytest.CaptureFixture[s
     write_cpsw_lists(data)
     originals.write_originals(raw)
     for name in ('cefa', 'padisi', 'casia_surf', 'wmca'):
-        assert main([f'convert_{name}', str(raw / name), str(data), '--num-processes', '1']) == 0
+        assert main(['data', 'convert', name, str(raw / name), str(data), '--num-processes', '1']) == 0
     assert capsys.readouterr().out.count('all that the lists need is there') == 4
 
-    main(['verify_protocols', str(data), '--data-root', str(data)])  # tiny lists have other counts
+    main(['data', 'protocols', str(data), '--data-root', str(data)])  # tiny lists have other counts
     told = capsys.readouterr().out
     assert '12 lists (lists as published): 12 with other counts, 0 files missing' in told
     assert len(re.findall(r'\b(\d+)/\1\b', told)) == 12
 
     config = write_method(tmp_path)
-    assert main(['verify_dataset', str(config), '--cfg-options', *_roots(data)]) == 0, capsys.readouterr().out
+    assert main(['data', 'verify', str(config), '--cfg-options', *_roots(data)]) == 0, capsys.readouterr().out
 
     run = ['benchmark', 'run', str(config), '--data-root', str(data), '--records', str(tmp_path / 'runs')]
     run += ['--work-dir', str(tmp_path / 'work'), '--jobs', '2', '--protocols']

@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mmfas.cli import browse_dataset, measure_loading, verify_dataset
+from mmfas.cli.data import browse as data_browse
+from mmfas.cli.data import verify as data_verify
+from mmfas.cli.measure import loading as measure_loading
 from mmfas.datasets.contact_sheet import draw_contact_sheet
 from mmfas.datasets.profiling import measure_loading as measure
 
@@ -39,13 +41,13 @@ def config(wmca_root: Path) -> Path:
 
 
 def test_sound_data_set(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert verify_dataset.main([str(config)]) == 0
+    assert data_verify.main([str(config)]) == 0
     assert '8 samples checked: no problems' in capsys.readouterr().out
 
 
 def test_options_change_what_is_verified(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     option = 'train_dataloader.dataset.ann_file=none.txt'
-    assert verify_dataset.main([str(config), '--splits', 'train', '--cfg-options', option]) == 1
+    assert data_verify.main([str(config), '--splits', 'train', '--cfg-options', option]) == 1
     assert 'none.txt does not exist' in capsys.readouterr().out
 
 
@@ -56,7 +58,7 @@ def test_all_problems_at_once(config: Path, wmca_root: Path, capsys: pytest.Capt
     cv2.imwrite(str(videos / '098_03_021_3_11/color/0012.jpg'), np.zeros((8, 8, 3), np.uint8))
     train = (wmca_root / 'W-train.txt').read_text().splitlines()
     (wmca_root / 'W-val.txt').write_text(f'{train[3]}\n{train[3]}\n')
-    assert verify_dataset.main([str(config)]) == 1
+    assert data_verify.main([str(config)]) == 1
     out = capsys.readouterr().out
     assert 'image: 3\n' in out
     for text in (
@@ -79,7 +81,7 @@ def test_lists_that_cannot_be_read_are_reported_too(
 ) -> None:
     (wmca_root / 'bad.txt').write_text('a.jpg 1 2\n')
     names = ['bad.txt', 'W-train.txt', 'none.txt']
-    assert verify_dataset.main(['--data-root', str(wmca_root), '--lists', *names]) == 1
+    assert data_verify.main(['--data-root', str(wmca_root), '--lists', *names]) == 1
     out = capsys.readouterr().out
     assert 'annotation: 2' in out and 'bad.txt:1: expected' in out and 'none.txt does not exist' in out
     assert '6 samples checked: 2 problem(s)' in out
@@ -92,11 +94,11 @@ def test_a_sample_with_two_labels_is_a_problem_and_a_repeated_line_is_none(
     lines = path.read_text().splitlines()
     arguments = ['--data-root', str(wmca_root), '--lists', 'W-train.txt']
     path.write_text('\n'.join([*lines, lines[0]]))
-    assert verify_dataset.main(arguments) == 0
+    assert data_verify.main(arguments) == 0
     words = lines[0].split()
     own = [f'{",".join(words[:3])},{label}' for label in (1, 0)]
     (wmca_root / 'own.csv').write_text('\n'.join(['rgb,depth,ir,label', *own]))
-    assert verify_dataset.main([*arguments[:-1], 'own.csv']) == 1
+    assert data_verify.main([*arguments[:-1], 'own.csv']) == 1
     told = capsys.readouterr().out
     assert 'two labels: 1\n' in told
     assert f'{words[0]} is live in one of own.csv:2 and own.csv:3 and spoof in the other' in told
@@ -106,9 +108,9 @@ def test_long_reports_are_cut(wmca_root: Path, capsys: pytest.CaptureFixture[str
     for path in wmca_root.rglob('*.jpg'):
         path.unlink()
     arguments = ['--data-root', str(wmca_root), '--lists', 'W-train.txt']
-    assert verify_dataset.main([*arguments, '--show', '2']) == 1
+    assert data_verify.main([*arguments, '--show', '2']) == 1
     assert 'and 4 more (--show 0 prints all)' in capsys.readouterr().out
-    assert verify_dataset.main([*arguments, '--show', '0']) == 1
+    assert data_verify.main([*arguments, '--show', '0']) == 1
     assert 'more' not in capsys.readouterr().out
 
 
@@ -116,24 +118,24 @@ def test_wrong_usage(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lists = ['--lists', 'x.txt']
     for arguments in ([], [str(config), *lists], [*lists, '--cfg-options', 'a=1'], [*lists, '--threads', '0']):
         with pytest.raises(SystemExit):
-            verify_dataset.main(arguments)
+            data_verify.main(arguments)
     assert '--threads must be at least 1, got 0' in capsys.readouterr().err
-    assert verify_dataset.main([*lists, './x.txt']) == 2
+    assert data_verify.main([*lists, './x.txt']) == 2
     assert "--lists: './x.txt' is given twice; name it once" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        browse_dataset.main([str(config), '--tile', '0'])
+        data_browse.main([str(config), '--tile', '0'])
     assert '--num, --rows and --tile must be at least 1' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         measure_loading.main(['--cfg-options', 'a=1'])
-    assert verify_dataset.main([str(config), '--splits', 'test']) == 2
-    assert browse_dataset.main([str(config), '--split', 'test']) == 2
+    assert data_verify.main([str(config), '--splits', 'test']) == 2
+    assert data_browse.main([str(config), '--split', 'test']) == 2
     assert measure_loading.main([str(config), '--split', 'test']) == 2
     assert 'there is no test_dataloader' in capsys.readouterr().err
 
 
 def test_browse(config: Path, tmp_path: Path) -> None:
     arguments = [str(config), '--out-dir', str(tmp_path / 'out'), '--rows', '4', '--tile', '40', '--num', '6']
-    assert browse_dataset.main(arguments) == 0
+    assert data_browse.main(arguments) == 0
     sheets = [cv2.imread(str(tmp_path / 'out' / f'train0_{page:02d}.png')) for page in range(2)]
     assert [sheet.shape for sheet in sheets] == [(16 + 4 * 56, 144, 3), (16 + 2 * 56, 144, 3)]
 

@@ -13,20 +13,13 @@ from typing import Any
 
 import pytest
 
-from mmfas.cli import convert_casia_surf, convert_cefa, convert_padisi, convert_wmca
+from mmfas.cli.data.convert import main
 from mmfas.datasets.conversion import CasiaSurfConverter, Converted, Unit, WmcaConverter, convert_dataset
 from mmfas.datasets.conversion.entry import Entry
 from mmfas.datasets.journal import Journal
 
 from . import original_files as originals
 from .data_files import write_cpsw_lists
-
-COMMANDS = {
-    'cefa': convert_cefa,
-    'padisi': convert_padisi,
-    'casia_surf': convert_casia_surf,
-    'wmca': convert_wmca,
-}
 
 
 @pytest.fixture
@@ -173,7 +166,7 @@ def test_originals_may_come_in_several_folders(raw: Path, tmp_path: Path) -> Non
 def run_command(name: str, raw: Path, *options: str) -> int:
     """Run a command on originals; the lists lie beside them."""
     folders = [str(raw / name), str(raw.parent / 'out')]
-    return COMMANDS[name].main([*folders, '--lists', str(raw.parent / 'lists'), '--num-processes', '1', *options])
+    return main([name, *folders, '--lists', str(raw.parent / 'lists'), '--num-processes', '1', *options])
 
 
 def test_report_is_printed_and_written_and_status_tells_what_is_missing(
@@ -225,7 +218,7 @@ def test_mistakes_are_told_in_one_message(raw: Path, capsys: pytest.CaptureFixtu
     lists = raw.parent / 'lists'
 
     def told(*words: str) -> str:
-        assert convert_casia_surf.main(list(words)) == 2
+        assert main(['casia_surf', *words]) == 2
         return capsys.readouterr().err
 
     source, out = str(raw / 'casia_surf'), str(raw.parent / 'out')

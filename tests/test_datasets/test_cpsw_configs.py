@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmfas.cli import verify_dataset
+from mmfas.cli.data import verify as data_verify
 from mmfas.config.check import check_config
 from mmfas.datasets.building import SPLITS, build_split
 
@@ -85,11 +85,11 @@ def test_verification_passes_and_names_what_is_missing(
 ) -> None:
     config = tmp_path / 'config.py'
     _config('psw2c', root).dump(config)
-    assert verify_dataset.main([str(config)]) == 0, capsys.readouterr().out
+    assert data_verify.main([str(config)]) == 0, capsys.readouterr().out
     write_cpsw(tmp_path)
     (tmp_path / 'PADISI' / 'm86eabe9.npz').unlink()
     _config('psw2c', tmp_path).dump(config)
-    assert verify_dataset.main([str(config)]) == 1
+    assert data_verify.main([str(config)]) == 1
     assert 'm86eabe9.npz (P-val.txt:2): the file does not exist' in capsys.readouterr().out
 
 

@@ -1,4 +1,4 @@
-"""The command `crop_faces` on real files: lists in and out, policies, resuming, processes, the real detector."""
+"""The command `mmfas data crop` on real files: lists, policies, resuming, processes, the real detector."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
-from mmfas.cli.crop_faces import main
+from mmfas.cli.command import parser_of
+from mmfas.cli.data.crop import main
 from mmfas.datasets import MultiModalFaceDataset
 from mmfas.datasets.detectors import BaseFaceDetector, CenterFaceDetector
-from mmfas.datasets.face_crop import CropSpec, crop_dataset
+from mmfas.datasets.face_crop import ALIGNMENTS, NO_FACE, SEVERAL_FACES, CropSpec, crop_dataset
 from mmfas.datasets.face_crop.outcome import JOURNAL_NAME
+from mmfas.structures import MODALITIES
 
 from .stub_detectors import RedDetector
 
@@ -221,7 +223,7 @@ def test_what_cannot_be_read_or_written_is_refused(tmp_path: Path, capsys: pytes
     (tmp_path / 'twice.csv').write_text('rgb,label\nin/rgb/anna.png,1\nin/rgb/anna.jpg,0\n')
     (tmp_path / 'empty').mkdir()
     cases: list[tuple[list[str], str]] = [
-        ([str(tmp_path / 'npz.csv')], 'npz.csv:2: crop_faces reads pictures, not npz archives (1 lines)'),
+        ([str(tmp_path / 'npz.csv')], 'npz.csv:2: `mmfas data crop` reads pictures, not npz archives (1 lines)'),
         ([str(tmp_path / 'twice.csv')], "would both become 'rgb/in/rgb/anna.png'; rename one of them"),
         ([str(source), '--data-root', str(tmp_path / 'in' / 'rgb' / 'deep')], 'broken or unusable'),
         ([str(tmp_path / 'none.csv')], 'none.csv does not exist'),
@@ -314,3 +316,11 @@ def test_the_journal_has_a_line_per_sample(tmp_path: Path) -> None:
     settings, *lines = map(json.loads, (tmp_path / 'out' / JOURNAL_NAME).read_text().splitlines())
     assert settings['detector'] == 'RedDetector' and settings['size'] == 32
     assert [line['action'] for line in lines] == ['cropped', 'cropped', 'refused', 'skipped']
+
+
+def test_options_are_those_of_the_spec() -> None:
+    parser = parser_of('mmfas.cli.data.crop')
+    given = vars(parser.parse_args(['in', 'out']))
+    assert all(given[name] == value for name, value in vars(CropSpec()).items())
+    choices = {action.dest: tuple(action.choices) for action in parser._actions if action.choices}
+    assert choices == dict(detect_on=MODALITIES, align=ALIGNMENTS, no_face=NO_FACE, several_faces=SEVERAL_FACES)

@@ -114,29 +114,29 @@ def test_missing_files_are_named(root: Path) -> None:
 
 
 def test_command(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert main(['verify_protocols', str(root), '--domains', 'pw', '--data-root', str(root)]) == 1
+    assert main(['data', 'protocols', str(root), '--domains', 'pw', '--data-root', str(root)]) == 1
     out = capsys.readouterr().out
     assert 'W-train: live 1 instead of 372, spoof 2 instead of 1323' in out
     assert 'W-val, leaks: W-val.txt:2 is also W-test.txt:1' in out
     assert '6 lists (lists as published): 6 with other counts, 0 files missing' in out
     for name, table in (('PUBLISHED_LISTS', EXPECTED), ('CLEAN_LISTS', CLEAN)):
         monkeypatch.setattr(f'mmfas.datasets.protocol_lists.{name}', table)
-    assert main(['verify_protocols', str(root), '--domains', 'W']) == 0
-    assert main(['verify_protocols', str(root), '--domains', 'W', '--clean']) == 0
+    assert main(['data', 'protocols', str(root), '--domains', 'W']) == 0
+    assert main(['data', 'protocols', str(root), '--domains', 'W', '--clean']) == 0
     assert '(clean variants): 0 with other counts' in capsys.readouterr().out
     (root / 'WMCA-Image/R_CDIT/001_01_000_0_00/color/0012.jpg').unlink()
-    assert main(['verify_protocols', str(root), '--domains', 'W', '--data-root', str(root)]) == 1
+    assert main(['data', 'protocols', str(root), '--domains', 'W', '--data-root', str(root)]) == 1
     assert 'W-train, missing: ' in capsys.readouterr().out
 
 
 def test_command_names_absent_lists_and_unknown_domains(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(['verify_protocols', str(tmp_path), '--domains', 'S']) == 1
+    assert main(['data', 'protocols', str(tmp_path), '--domains', 'S']) == 1
     out = capsys.readouterr().out
     assert 'S-val.txt does not exist' in out
     assert '3 with other counts' in out
-    assert main(['verify_protocols', str(tmp_path), '--domains', 'X']) == 2
+    assert main(['data', 'protocols', str(tmp_path), '--domains', 'X']) == 2
     assert "domains must be letters out of CPSW, but got 'X'" in capsys.readouterr().err
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmfas.cli.__main__ import COMMANDS
+from mmfas.cli.commands import COMMANDS
+from mmfas.cli.data.convert import DATA_SETS
 from mmfas.datasets.conversion import KINDS
 from mmfas.datasets.protocol_lists import PUBLISHED_LISTS
 
@@ -42,10 +43,6 @@ def test_counts_of_the_protocols() -> None:
 def test_every_kind_of_oddity_is_explained_and_every_command_exists() -> None:
     explained = {word for row in re.findall(r'^\| (`.+?) \|', PAGE, re.MULTILINE) for word in row.split(', ')}
     assert {f'`{kind}`' for kind in KINDS} <= explained
-    named = set(re.findall(r'mmfas (\w+)', PAGE))
-    assert {name for name in named if name.startswith(('convert_', 'verify_'))} >= {
-        'convert_cefa',
-        'verify_dataset',
-    }
-    commands = {name for name, _, _ in COMMANDS}
-    assert {name for name in named if '_' in name} <= commands
+    named = set(re.findall(r'mmfas (data \w+)', PAGE))
+    assert {'data convert', 'data verify', 'data protocols'} <= named <= set(COMMANDS)
+    assert set(re.findall(r'mmfas data convert (\w+)', PAGE)) == set(DATA_SETS)

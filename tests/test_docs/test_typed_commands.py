@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import shlex
 from importlib import import_module
@@ -10,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mmfas.cli.__main__ import COMMANDS
+from mmfas.cli.command import Parser
+from mmfas.cli.commands import TOP, find_command, module_of
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -21,24 +21,34 @@ PAGES = sorted(
         *(REPO / 'projects').rglob('README.md'),
     ]
 )
-#: `mmfas NAME` in a sentence.
-NAMED = re.compile(r'`mmfas ([a-z]\w*)')
+#: `mmfas NAME NAME` in a sentence.
+NAMED = re.compile(r'`mmfas ([a-z]\w*)(?: ([a-z]\w*))?')
 BLOCK = re.compile(r'^```bash\n(.*?)^```', re.MULTILINE | re.DOTALL)
-MODULES = {name: module for name, module, _ in COMMANDS}
-LEAST_COMMANDS, LEAST_NAMES = 50, 18
+LEAST_COMMANDS, LEAST_NAMES = 50, 16
+#: `python -m projects.NAME ...`
+STUDY = ['python', '-m']
 
 
 def shown_commands(page: Path) -> list[list[str]]:
-    """Words of every `mmfas ...` and `bash ...` line of a page, without variables before them and comments."""
+    """Words of every line of `mmfas`, `bash` or `python -m`, without variables before them and comments."""
     lines = '\n'.join(BLOCK.findall(page.read_text(encoding='utf-8'))).replace('\\\n', ' ').splitlines()
     commands = []
     for line in lines:
         words = shlex.split(line, comments=True)
         while words and re.match(r'[A-Z_]+=', words[0]):
             words = words[1:]
-        if words and words[0] in ('mmfas', 'bash'):
+        if words and (words[0] in ('mmfas', 'bash') or words[:2] == STUDY):
             commands.append(words)
     return commands
+
+
+def resolve(words: list[str]) -> tuple[str, list[str]]:
+    """Return the module of a typed command and its arguments; `assert` names a command that does not exist."""
+    if words[:2] == STUDY:
+        return f'{words[2]}.__main__', words[3:]
+    name = find_command(words[1:])
+    assert name, f'there is no command {" ".join(words[:3])}'
+    return module_of(name), words[1 + len(name.split()) :]
 
 
 SHOWN = [(page, words) for page in PAGES for words in shown_commands(page)]
@@ -46,7 +56,7 @@ SHOWN = [(page, words) for page in PAGES for words in shown_commands(page)]
 
 def test_commands_are_found() -> None:
     assert len(SHOWN) >= LEAST_COMMANDS
-    assert len({words[1] for _, words in SHOWN if words[0] == 'mmfas'}) >= LEAST_NAMES
+    assert len({find_command(words[1:]) for _, words in SHOWN if words[0] == 'mmfas'}) >= LEAST_NAMES
 
 
 @pytest.mark.parametrize(
@@ -56,15 +66,18 @@ def test_a_shown_command_is_understood(page: Path, words: list[str]) -> None:
     if words[0] == 'bash':
         assert (REPO / words[1]).is_file(), f'{page} runs {words[1]}'
         return
-    assert words[1] in MODULES, f'{page} names the command {words[1]}'
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    import_module(MODULES[words[1]]).add_arguments(parser)
+    if words[:2] == STUDY and not words[2].startswith('projects.'):
+        return
+    module, arguments = resolve(words)
+    parser = Parser(exit_on_error=False)
+    import_module(module).add_arguments(parser)
     # Ends the test with the message of the parser where it does not take the line.
-    parser.parse_args(words[2:])
-    missing = [word for word in words[2:] if word.startswith('configs/') and not any(REPO.glob(word))]
+    parser.parse_args(arguments)
+    missing = [word for word in arguments if word.startswith('configs/') and not any(REPO.glob(word))]
     assert not missing, f'{page} names {missing}'
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(REPO)))
 def test_commands_named_in_sentences_exist(page: Path) -> None:
-    assert not set(NAMED.findall(page.read_text(encoding='utf-8'))) - set(MODULES)
+    named = NAMED.findall(page.read_text(encoding='utf-8'))
+    assert not [pair for pair in named if not find_command(pair) and not (pair[0] in TOP and not pair[1])]

@@ -10,7 +10,10 @@ import pytest
 import torch
 from engine_process import run_command, train, write_config
 
-from mmfas.cli import analyze_logs, check_batch_independence, eval_scores, publish_model
+from mmfas.cli.measure import batch as measure_batch
+from mmfas.cli.scores import eval as scores_eval
+from mmfas.cli.vis import logs as vis_logs
+from mmfas.cli.weights import publish as weights_publish
 from mmfas.utils.checkpoint import load_checkpoint, sha256_of
 
 pytestmark = pytest.mark.engine
@@ -43,7 +46,7 @@ def test_artefacts_and_offline_recomputation(
     assert report['origin']['sha256'] == sha256_of(run / 'epoch_3.pth')
     assert (report['origin']['epoch'], report['origin']['seed']) == (3, 0)
     arguments = [str(out / 'test.csv'), str(out / 'test-other.csv'), '--dev', str(out / 'dev.csv')]
-    assert eval_scores.main([*arguments, '--out', str(tmp_path / 'offline.json')]) == 0
+    assert scores_eval.main([*arguments, '--out', str(tmp_path / 'offline.json')]) == 0
     offline = json.loads((tmp_path / 'offline.json').read_text())
     offline = offline['reports'] if isinstance(offline, dict) else offline
     assert offline == report['reports']
@@ -125,7 +128,7 @@ def test_publish(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) 
     source = load_checkpoint(run / 'epoch_3.pth')
     for weights in ('ema', 'raw'):
         arguments = [run / 'epoch_3.pth', tmp_path / f'{weights}.pth', '--weights', weights]
-        assert publish_model.main([str(argument) for argument in arguments]) == 0
+        assert weights_publish.main([str(argument) for argument in arguments]) == 0
     assert 'sha256 ' in capsys.readouterr().out
     paths = {path.name.partition('-')[0]: path for path in tmp_path.iterdir()}
     for path in paths.values():
@@ -157,20 +160,20 @@ def test_nothing_unusable_is_published(
 ) -> None:
     source = tmp_path / 'source.pth'
     torch.save(content, source)
-    assert publish_model.main([str(source), str(tmp_path / 'out.pth')]) == 1
+    assert weights_publish.main([str(source), str(tmp_path / 'out.pth')]) == 1
     assert re.search(f"^CheckpointError: '{source}'.*{told}", capsys.readouterr().err, re.MULTILINE)
     assert list(tmp_path.iterdir()) == [source]
 
 
 def test_logs(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figure = tmp_path / 'curves.png'
-    assert analyze_logs.main([str(run), '--keys', 'loss', 'dev/hter', '--out', str(figure)]) == 0
+    assert vis_logs.main([str(run), '--keys', 'loss', 'dev/hter', '--out', str(figure)]) == 0
     text = capsys.readouterr().out
     assert figure.stat().st_size > 1000
     assert len(re.findall(r'^\| +[123] \| +4 \|', text, re.MULTILINE)) == 3
-    assert analyze_logs.main([str(run), '--keys', 'lss']) == 2
+    assert vis_logs.main([str(run), '--keys', 'lss']) == 2
     assert "'lss' was not logged; logged were data_time, dev/acer_max" in capsys.readouterr().err
-    assert analyze_logs.main([str(tmp_path / 'nothing')]) == 2
+    assert vis_logs.main([str(tmp_path / 'nothing')]) == 2
 
 
 def test_logs_of_one_name_keep_their_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,10 +182,10 @@ def test_logs_of_one_name_keep_their_paths(tmp_path: Path, capsys: pytest.Captur
         file = Path(run, 'time', 'vis_data', 'scalars.json')
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(dict(loss=number + 0.5, epoch=1, iter=1, step=1)))
-    assert analyze_logs.main(runs) == 0
+    assert vis_logs.main(runs) == 0
     told = capsys.readouterr().out
     assert all(f'{run}: loss: first {number + 0.5}' in told for number, run in enumerate(runs))
-    assert analyze_logs.main([runs[0], f'{runs[0]}/.']) == 2
+    assert vis_logs.main([runs[0], f'{runs[0]}/.']) == 2
     assert f"logs: '{runs[0]}/.' is given twice; name it once" in capsys.readouterr().err
 
 
@@ -201,7 +204,7 @@ def test_broken_logs_are_named(
 ) -> None:
     file = tmp_path / 'scalars.json'
     file.write_bytes(content)
-    assert analyze_logs.main([str(file)]) == 2
+    assert vis_logs.main([str(file)]) == 2
     message = capsys.readouterr().err
     assert (told if told.startswith('cannot') else f'{file}{told}') in message
 
@@ -210,7 +213,7 @@ def test_broken_logs_are_named(
 def test_batch_independence(tmp_path: Path, run: Path, mix: bool, code: int, verdict: str) -> None:
     log = tmp_path / 'log'
     arguments = [write_config(tmp_path, 'c', f'model = dict(mix_batch={mix})'), run / 'epoch_3.pth']
-    assert run_command('mmfas.cli.check_batch_independence', arguments, log) == code, log.read_text()
+    assert run_command('mmfas.cli.measure.batch', arguments, log) == code, log.read_text()
     assert verdict in log.read_text()
     assert 'batch 16, shuffled' in log.read_text()
 
@@ -226,7 +229,7 @@ def test_batch_independence(tmp_path: Path, run: Path, mix: bool, code: int, ver
 def test_batch_independence_refuses_useless_options(
     options: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert check_batch_independence.main(['config.py', *options]) == 1
+    assert measure_batch.main(['config.py', *options]) == 1
     assert capsys.readouterr().err == f'ValueError: {told}\n'
 
 

@@ -33,7 +33,7 @@ custom_hooks = [dict(type='PrototypeRefreshHook'){more}]
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('synthfas')
     options = ['--size', 'tiny', '--num-processes', 1, '--domains', 'C', 'P', 'S', '--splits', 'train', 'val']
-    assert run_command('mmfas.cli.render_synthfas', [folder / 'data', *options], folder / 'log') == 0, (
+    assert run_command('mmfas.cli.data.render', [folder / 'data', *options], folder / 'log') == 0, (
         folder / 'log'
     ).read_text()
     return folder / 'data'

@@ -389,5 +389,5 @@ def test_curves_of_a_run_show_what_the_rule_did(tmp_path: Path) -> None:
     assert all(abs(value) < 1e-6 for name in pairs for value in curves[name][1])
     figure = tmp_path / 'fast.png'
     keys = ['--keys', 'fast_rgb', 'fast_depth', 'fast_ir', 'grad_norm_rgb']
-    assert run_command('mmfas.cli.analyze_logs', [work_dir, *keys, '--out', figure], tmp_path / 'plot.log') == 0
+    assert run_command('mmfas.cli.vis.logs', [work_dir, *keys, '--out', figure], tmp_path / 'plot.log') == 0
     assert figure.stat().st_size > 5000

@@ -10,7 +10,8 @@ import pytest
 import torch
 from engine_process import run_command, train, write_config
 
-from mmfas.cli import convert_weights, publish_model
+from mmfas.cli.weights import convert as weights_convert
+from mmfas.cli.weights import publish as weights_publish
 
 sys.path.append(str(Path(__file__).parents[1] / 'test_utils'))
 from malicious import write_malicious
@@ -25,9 +26,9 @@ def test_malicious_file_is_not_run(tmp_path: Path, capfd: pytest.CaptureFixture[
     _, loaded = train(tmp_path, 'load', '--cfg-options', f'load_from={bad}', expect=1)
     log = tmp_path / 'test.log'
     assert run_command('mmfas.cli.test', [write_config(tmp_path, 'test'), bad], log) == 1
-    assert publish_model.main([str(bad), str(tmp_path / 'out.pth')]) == 1
+    assert weights_publish.main([str(bad), str(tmp_path / 'out.pth')]) == 1
     published = capfd.readouterr().err
-    assert convert_weights.main(['timm', str(bad), str(tmp_path / 'out.pth')]) == 1
+    assert weights_convert.main(['timm', str(bad), str(tmp_path / 'out.pth')]) == 1
     for text in (resumed, loaded, log.read_text(), published, capfd.readouterr().err):
         assert "bad.pth' was refused: it asks to load 'posix.system'" in text
         assert 'Traceback' not in text

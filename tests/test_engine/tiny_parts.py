@@ -136,11 +136,12 @@ class RecordingOptimWrapper(OptimWrapper):
 
 @HOOKS.register_module(force=True)
 class KillHook(Hook):
-    """End the process as `kill -9` does, in the middle of an epoch."""
+    """End the process as `kill` does, with SIGKILL or another signal, in the middle of an epoch."""
 
-    def __init__(self, at_iter: int) -> None:
+    def __init__(self, at_iter: int, name: str = 'SIGKILL') -> None:
         self.at_iter = at_iter
+        self.signal = signal.Signals[name]
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if runner.iter + 1 == self.at_iter:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.signal)

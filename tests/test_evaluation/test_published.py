@@ -154,13 +154,13 @@ def test_metafiles_hold_no_other_numbers(folder: str) -> None:
 
 def test_page_is_what_the_command_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = (REPO / 'docs' / 'en' / 'leaderboard.md').read_text(encoding='utf-8')
-    assert main(['leaderboard', str(tmp_path / 'page.md')]) == 0
+    assert main(['scores', 'leaderboard', str(tmp_path / 'page.md')]) == 0
     assert '21 methods' in capsys.readouterr().out
     assert (tmp_path / 'page.md').read_text(encoding='utf-8') == page == leaderboard_page(NUMBERS)
 
 
 def test_page_names_a_broken_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = broken(tmp_path, ('methods', 0, 'name'), None)
-    assert main(['leaderboard', str(tmp_path / 'page.md'), '--published', str(file)]) != 0
+    assert main(['scores', 'leaderboard', str(tmp_path / 'page.md'), '--published', str(file)]) != 0
     assert 'lacks' in capsys.readouterr().err
     assert not (tmp_path / 'page.md').exists()

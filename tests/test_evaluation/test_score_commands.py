@@ -1,4 +1,4 @@
-"""The commands eval_scores and plot_scores."""
+"""The commands `mmfas scores eval` and `mmfas scores plot`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmfas.cli import eval_scores, plot_scores
+from mmfas.cli.scores import eval as scores_eval
+from mmfas.cli.scores import plot as scores_plot
 from mmfas.evaluation import ScoreTable, evaluate_scores
 
 from .tables import make_table
@@ -33,7 +34,7 @@ def test_json_equals_the_function(
 ) -> None:
     out = tmp_path / 'new' / 'report.json'
     options = ['--dev', files['dev'], '--level', 'video', '--criterion', 'min-hter', '--out', str(out)]
-    assert eval_scores.main([files['W'], *options]) == 0
+    assert scores_eval.main([files['W'], *options]) == 0
     tables = {name: ScoreTable.from_csv(files[name]) for name in ('W', 'dev')}
     report = evaluate_scores(tables['W'], dev=tables['dev'], level='video', criterion='min-hter', name='W')
     assert json.loads(out.read_text(encoding='utf-8')) == {'reports': [report.to_dict()]}
@@ -41,7 +42,7 @@ def test_json_equals_the_function(
 
 
 def test_several_test_sets_are_rows(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert eval_scores.main([files['W'], files['S'], '--dev', files['dev'], '--markdown', '--bootstrap', '0']) == 0
+    assert scores_eval.main([files['W'], files['S'], '--dev', files['dev'], '--markdown', '--bootstrap', '0']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == 'Rates in %, level: frame'
     assert [line.split(' | ')[0] for line in lines[4:7]] == ['| W', '| S', '| mean']
@@ -50,10 +51,10 @@ def test_several_test_sets_are_rows(files: dict[str, str], capsys: pytest.Captur
 
 def test_one_class_file_prints_a_clear_message(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     ScoreTable.from_csv(files['W']).select(label=0).to_csv(files['W'])
-    assert eval_scores.main([files['W'], '--dev', files['dev']]) == 0
+    assert scores_eval.main([files['W'], '--dev', files['dev']]) == 0
     text = capsys.readouterr().out
     assert 'n/a (no live samples)' in text and 'No live samples: every number that compares' in text
-    assert eval_scores.main([files['S'], '--dev', files['W']]) == 2
+    assert scores_eval.main([files['S'], '--dev', files['W']]) == 2
     assert 'undefined without live samples' in capsys.readouterr().err
 
 
@@ -66,7 +67,7 @@ def test_one_class_file_prints_a_clear_message(files: dict[str, str], capsys: py
         (['none.csv'], 'score file none.csv does not exist'),
     ],
 )
-@pytest.mark.parametrize('command', [eval_scores, plot_scores])
+@pytest.mark.parametrize('command', [scores_eval, scores_plot])
 def test_wrong_input_is_two_and_no_traceback(
     files: dict[str, str],
     tmp_path: Path,
@@ -76,7 +77,7 @@ def test_wrong_input_is_two_and_no_traceback(
     text: str,
 ) -> None:
     resolved = [files.get(word, word) for word in arguments]
-    extra = ['--out', str(tmp_path / 'plots')] if command is plot_scores else []
+    extra = ['--out', str(tmp_path / 'plots')] if command is scores_plot else []
     assert command.main([*resolved, *extra]) == 2
     captured = capsys.readouterr()
     assert text in captured.err and 'Traceback' not in captured.err
@@ -86,7 +87,7 @@ def test_wrong_input_is_two_and_no_traceback(
 def test_plots_are_written_and_named(
     files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert plot_scores.main([files['W'], '--dev', files['dev'], '--out', str(tmp_path / 'plots')]) == 0
+    assert scores_plot.main([files['W'], '--dev', files['dev'], '--out', str(tmp_path / 'plots')]) == 0
     written = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert [path.name for path in written] == ['roc.png', 'det.png', 'histogram.png', 'pai_bars.png']
     assert all(path.read_bytes()[:4] == b'\x89PNG' for path in written)
@@ -97,7 +98,7 @@ def test_plots_of_one_class_say_what_is_left_out(
 ) -> None:
     ScoreTable.from_csv(files['W']).select(label=1).to_csv(files['W'])
     options = ['--criterion', 'fixed=0.5', '--out', str(tmp_path / 'plots')]
-    assert plot_scores.main([files['W'], *options]) == 0
+    assert scores_plot.main([files['W'], *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [Path(line).name for line in lines[:2]] == ['histogram.png', 'pai_bars.png']
     assert lines[2] == 'W: no attack samples, so no ROC and DET curve'
@@ -107,7 +108,7 @@ def test_files_of_one_name_keep_their_folders(tmp_path: Path, capsys: pytest.Cap
     paths = [tmp_path / folder / 'scores.csv' for folder in 'ab']
     for path, table in zip(paths, (make_table(60, 0), make_table(60, 1).take(np.arange(60)))):
         table.to_csv(path)
-    assert eval_scores.main([*map(str, paths), '--markdown', '--bootstrap', '0']) == 0
+    assert scores_eval.main([*map(str, paths), '--markdown', '--bootstrap', '0']) == 0
     assert str(paths[1]) in capsys.readouterr().out
 
 
@@ -116,10 +117,10 @@ def test_a_binary_file_and_a_negative_count_are_named(
 ) -> None:
     binary = tmp_path / 'weights.csv'
     binary.write_bytes(bytes(range(256)))
-    assert eval_scores.main([str(binary)]) == 2
+    assert scores_eval.main([str(binary)]) == 2
     assert f'ValueError: {binary} is no CSV file in UTF-8' in capsys.readouterr().err
-    assert eval_scores.main([files['W'], '--bootstrap', '-3']) == 2
+    assert scores_eval.main([files['W'], '--bootstrap', '-3']) == 2
     assert 'num_bootstrap must be 0 (no intervals) or more, got -3' in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        eval_scores.main([files['W'], '--seed', '-1'])
+        scores_eval.main([files['W'], '--seed', '-1'])
     assert capsys.readouterr().err.endswith('error: --seed must be 0 or more, got -1\n')

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmfas.cli import convert_weights
+from mmfas.cli.weights import convert as weights_convert
 from mmfas.models import MultiStreamViT
 from mmfas.models.weights.vit import convert_vit
 from mmfas.registry import BACKBONES
@@ -195,12 +195,12 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     source, out = tmp_path / 'timm.pth', tmp_path / 'trunk.pth'
     tower = ReferenceTower(clip=False).eval()
     torch.save(to_timm(tower), source)
-    assert convert_weights.main(['timm', str(source), str(out)]) == 0
+    assert weights_convert.main(['timm', str(source), str(out)]) == 0
     assert 'sha256' in capsys.readouterr().out
     trunk = BACKBONES.build({**VIT, 'pretrained': str(out)})
     trunk.init_weights()
     with torch.no_grad():
         assert_equal_features(trunk.train(False), tower)
-    assert convert_weights.main(['hf_clip', str(source), str(out)]) == 1
+    assert weights_convert.main(['hf_clip', str(source), str(out)]) == 1
     assert 'is the source right' in capsys.readouterr().err
-    assert convert_weights.main(['timm', str(tmp_path / 'none.pth'), str(out)]) == 1
+    assert weights_convert.main(['timm', str(tmp_path / 'none.pth'), str(out)]) == 1

@@ -267,7 +267,7 @@ def test_anchors_are_read_by_init_weights_and_travel_with_the_model(tmp_path: Pa
     with pytest.raises(ValueError, match=r'has \(3, 2\) anchors .* but the config says \(2, 3\) of width 16'):
         wrong.init_weights()
     torch.save(dict(state_dict={}), file)
-    with pytest.raises(ValueError, match='make the file with `mmfas encode_prompts`'):
+    with pytest.raises(ValueError, match='make the file with `mmfas weights prompts`'):
         wrong.init_weights()
 
 

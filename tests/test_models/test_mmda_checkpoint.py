@@ -12,7 +12,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmfas.cli.released_mmda_to_mmfas import main
+from mmfas.cli.weights.convert import main
 from mmfas.models.heads import read_prompts
 from mmfas.models.weights.mmda import mmfas_to_released_mmda, released_mmda_to_mmfas, released_prompts
 from mmfas.registry import MODELS
@@ -79,7 +79,7 @@ def test_one_command_makes_one_checkpoint_of_it(
 ) -> None:
     clip = clip_of(open_clip)
     torch.save(trainer_checkpoint(clip), tmp_path / 'released.pth')
-    assert main([str(tmp_path / 'released.pth'), str(tmp_path / 'ours.pth')]) == 0
+    assert main(['released_mmda', str(tmp_path / 'released.pth'), str(tmp_path / 'ours.pth')]) == 0
     told = capsys.readouterr().out
     assert 'factor of the cosines: 25.79, as trained' in told and 'num_anchors="(24,23)"' in told
     model = model_of_the_preset()
@@ -102,8 +102,11 @@ def test_one_command_makes_one_checkpoint_of_it(
 def test_trained_scale_and_image_tower_survive_both_ways(open_clip: ModuleType, tmp_path: Path) -> None:
     released = trainer_checkpoint(clip_of(open_clip))
     torch.save({'state_dict': {f'module.{n}': v for n, v in released.items()}}, tmp_path / 'released.pth')
-    assert main([str(tmp_path / 'released.pth'), str(tmp_path / 'ours.pth')]) == 0
-    assert main([str(tmp_path / 'ours.pth'), str(tmp_path / 'back.pth'), '--reverse', '--with-clip']) == 0
+    assert main(['released_mmda', str(tmp_path / 'released.pth'), str(tmp_path / 'ours.pth')]) == 0
+    assert (
+        main(['released_mmda', str(tmp_path / 'ours.pth'), str(tmp_path / 'back.pth'), '--reverse', '--with-clip'])
+        == 0
+    )
     back = load_weights(tmp_path / 'back.pth')
     assert all(torch.equal(value, released[name]) for name, value in back.items())
     # a frozen text tower is not part of a model here: its prompts are encoded
@@ -122,7 +125,7 @@ def test_scale_beside_the_adaptor_is_kept_and_a_missing_one_is_told(
         ({}, '100.00, where CLIP starts'),
     ):
         torch.save({**released, **extra}, tmp_path / 'in.pth')
-        assert main([str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')]) == 0
+        assert main(['released_mmda', str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')]) == 0
         assert told in capsys.readouterr().out
         found = load_weights(tmp_path / 'out.pth')['head.log_scale']
         assert found.shape == () and found.item() == pytest.approx(4.0 if extra else 4.60517, abs=1e-5)

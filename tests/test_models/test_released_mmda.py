@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from mmfas.cli.released_mmda_to_mmfas import main
+from mmfas.cli.weights.convert import main
 from mmfas.models import MD2ANeck, TextAlignHead
 from mmfas.models.weights.mmda import mmfas_to_released_mmda, released_mmda_to_mmfas
 from mmfas.registry import FUSION_NECKS, HEADS
@@ -97,16 +97,14 @@ def test_command_writes_both_directions(tmp_path: Path, capsys: pytest.CaptureFi
     released, anchors = tiny_state(), torch.randn(48, 8)
     torch.save({'state_dict': released}, tmp_path / 'in.pth')
     torch.save(dict(embeddings=anchors, num_anchors=[24, 24]), tmp_path / 'anchors.pth')
-    assert (
-        main([str(tmp_path / 'in.pth'), str(tmp_path / 'ours.pth'), '--anchors', str(tmp_path / 'anchors.pth')])
-        == 0
-    )
+    given, ours, anchor_file = (str(tmp_path / f'{name}.pth') for name in ('in', 'ours', 'anchors'))
+    assert main(['released_mmda', given, ours, '--anchors', anchor_file]) == 0
     assert 'tensors' in capsys.readouterr().out
     assert torch.equal(load_checkpoint(tmp_path / 'ours.pth')['state_dict']['head.anchors.embeddings'], anchors)
-    assert main([str(tmp_path / 'ours.pth'), str(tmp_path / 'back.pth'), '--reverse']) == 0
+    assert main(['released_mmda', str(tmp_path / 'ours.pth'), str(tmp_path / 'back.pth'), '--reverse']) == 0
     back = load_checkpoint(tmp_path / 'back.pth')
     assert set(back) == set(released) and all(torch.equal(back[name], released[name]) for name in back)
-    assert main([str(tmp_path / 'back.pth'), str(tmp_path / 'no.pth'), '--reverse']) == 1
+    assert main(['released_mmda', str(tmp_path / 'back.pth'), str(tmp_path / 'no.pth'), '--reverse']) == 1
     assert 'is the direction right?' in capsys.readouterr().err
 
 

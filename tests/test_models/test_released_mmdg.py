@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from mmfas.cli.released_mmdg_to_mmfas import main
+from mmfas.cli.weights.convert import main
 from mmfas.models import MultiModalFAS
 from mmfas.models.weights.mmdg import mmfas_to_released_mmdg, released_mmdg_to_mmfas
 from mmfas.registry import MODELS
@@ -104,15 +104,15 @@ def test_wrong_files_are_refused() -> None:
 def test_command_writes_both_directions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     released = tiny_state()
     torch.save({'state_dict': {f'module.{name}': value for name, value in released.items()}}, tmp_path / 'in.pth')
-    assert main([str(tmp_path / 'in.pth'), str(tmp_path / 'ours.pth')]) == 0
+    assert main(['released_mmdg', str(tmp_path / 'in.pth'), str(tmp_path / 'ours.pth')]) == 0
     assert 'tensors' in capsys.readouterr().out
     model = tiny_model()
     load_into(model, tmp_path / 'ours.pth')
     assert torch.equal(model.trunk.embedding.cls_token[2:], released['class_token3'])
-    assert main([str(tmp_path / 'ours.pth'), str(tmp_path / 'back.pth'), '--reverse']) == 0
+    assert main(['released_mmdg', str(tmp_path / 'ours.pth'), str(tmp_path / 'back.pth'), '--reverse']) == 0
     back = load_checkpoint(tmp_path / 'back.pth')
     assert set(back) == set(released) and all(torch.equal(back[name], released[name]) for name in back)
-    assert main([str(tmp_path / 'back.pth'), str(tmp_path / 'no.pth'), '--reverse']) == 1
+    assert main(['released_mmdg', str(tmp_path / 'back.pth'), str(tmp_path / 'no.pth'), '--reverse']) == 1
     assert 'is the direction right?' in capsys.readouterr().err
 
 

@@ -44,7 +44,7 @@ def test_help_needs_no_torch() -> None:
 
 def test_scores_are_judged_without_torch() -> None:
     code = (
-        'import sys; import mmfas.evaluation as e; import mmfas.cli.eval_scores, mmfas.cli.quickstart_report; '
+        'import sys; import mmfas.evaluation as e; import mmfas.cli.scores.eval, mmfas.cli.quickstart_report; '
         'before = [m for m in ("torch", "mmengine", "cv2") if m in sys.modules]; '
         'print(before, e.FASMetric.__name__, "mmengine" in sys.modules)'
     )

@@ -12,7 +12,7 @@ from random_photos import photo_config
 
 from mmfas.analysis.anchor_view import view_anchors
 from mmfas.apis.scoring import ScoreError, load_model, load_samples, score_in_batches
-from mmfas.cli.vis_anchors import main
+from mmfas.cli.vis.anchors import main
 from mmfas.visualization.anchor_plots import draw_anchor_cosines, draw_attention, plot_noise_weight
 
 pytestmark = pytest.mark.engine

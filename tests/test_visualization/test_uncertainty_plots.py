@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from mmfas.analysis.uncertainty_maps import uncertainty_maps
 from mmfas.apis.scoring import ScoreError, load_model
-from mmfas.cli.vis_uncertainty import main
+from mmfas.cli.vis.uncertainty import main
 from mmfas.registry import BACKBONES, DATASETS, FUSION_NECKS
 from mmfas.structures import MODALITIES, FASDataSample
 from mmfas.visualization.uncertainty_plots import draw_uncertainty

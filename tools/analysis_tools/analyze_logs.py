@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.analyze_logs` for a source checkout."""
+"""Wrapper of `mmfas vis logs` for a source checkout."""
 
-from mmfas.cli.analyze_logs import main
+from mmfas.cli.vis.logs import main
 
 raise SystemExit(main())

@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.check_batch_independence` for a source checkout."""
+"""Wrapper of `mmfas measure batch` for a source checkout."""
 
-from mmfas.cli.check_batch_independence import main
+from mmfas.cli.measure.batch import main
 
 raise SystemExit(main())

@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.eval_scores` for a source checkout."""
+"""Wrapper of `mmfas scores eval` for a source checkout."""
 
-from mmfas.cli.eval_scores import main
+from mmfas.cli.scores.eval import main
 
 raise SystemExit(main())

@@ -2,7 +2,7 @@
 
 import sys
 
-from mmfas.cli.get_flops import main
+from mmfas.cli.measure.flops import main
 
 if __name__ == '__main__':
     sys.exit(main())

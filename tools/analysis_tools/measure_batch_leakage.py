@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.measure_batch_leakage` for a source checkout."""
+"""Wrapper of `mmfas measure leakage` for a source checkout."""
 
-from mmfas.cli.measure_batch_leakage import main
+from mmfas.cli.measure.leakage import main
 
 raise SystemExit(main())

@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.measure_loading` for a source checkout."""
+"""Wrapper of `mmfas measure loading` for a source checkout."""
 
-from mmfas.cli.measure_loading import main
+from mmfas.cli.measure.loading import main
 
 raise SystemExit(main())

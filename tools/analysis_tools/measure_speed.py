@@ -2,7 +2,7 @@
 
 import sys
 
-from mmfas.cli.measure_speed import main
+from mmfas.cli.measure.speed import main
 
 if __name__ == '__main__':
     sys.exit(main())

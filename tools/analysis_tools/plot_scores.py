@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.plot_scores` for a source checkout."""
+"""Wrapper of `mmfas scores plot` for a source checkout."""
 
-from mmfas.cli.plot_scores import main
+from mmfas.cli.scores.plot import main
 
 raise SystemExit(main())

@@ -2,7 +2,7 @@
 
 import sys
 
-from mmfas.cli.convert_casia_surf import main
+from mmfas.cli.data.convert import main
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(['casia_surf', *sys.argv[1:]]))

@@ -2,7 +2,7 @@
 
 import sys
 
-from mmfas.cli.crop_faces import main
+from mmfas.cli.data.crop import main
 
 if __name__ == '__main__':
     sys.exit(main())

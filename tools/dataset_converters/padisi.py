@@ -2,7 +2,7 @@
 
 import sys
 
-from mmfas.cli.convert_padisi import main
+from mmfas.cli.data.convert import main
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(['padisi', *sys.argv[1:]]))

@@ -2,7 +2,7 @@
 
 import sys
 
-from mmfas.cli.render_synthfas import main
+from mmfas.cli.data.render import main
 
 if __name__ == '__main__':
     sys.exit(main())

@@ -2,7 +2,7 @@
 
 import sys
 
-from mmfas.cli.convert_wmca import main
+from mmfas.cli.data.convert import main
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(['wmca', *sys.argv[1:]]))

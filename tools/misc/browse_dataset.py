@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.browse_dataset` for a source checkout."""
+"""Wrapper of `mmfas data browse` for a source checkout."""
 
-from mmfas.cli.browse_dataset import main
+from mmfas.cli.data.browse import main
 
 raise SystemExit(main())

@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.encode_prompts` for a source checkout."""
+"""Wrapper of `mmfas weights prompts` for a source checkout."""
 
-from mmfas.cli.encode_prompts import main
+from mmfas.cli.weights.prompts import main
 
 raise SystemExit(main())

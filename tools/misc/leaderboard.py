@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.leaderboard` for a source checkout."""
+"""Wrapper of `mmfas scores leaderboard` for a source checkout."""
 
-from mmfas.cli.leaderboard import main
+from mmfas.cli.scores.leaderboard import main
 
 raise SystemExit(main())

@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.verify_dataset` for a source checkout."""
+"""Wrapper of `mmfas data verify` for a source checkout."""
 
-from mmfas.cli.verify_dataset import main
+from mmfas.cli.data.verify import main
 
 raise SystemExit(main())

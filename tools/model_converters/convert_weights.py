@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.convert_weights` for a source checkout."""
+"""Wrapper of `mmfas weights convert` for a source checkout."""
 
-from mmfas.cli.convert_weights import main
+from mmfas.cli.weights.convert import main
 
 raise SystemExit(main())

@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.fill_reference_bank` for a source checkout."""
+"""Wrapper of `mmfas weights bank` for a source checkout."""
 
-from mmfas.cli.fill_reference_bank import main
+from mmfas.cli.weights.bank import main
 
 raise SystemExit(main())

@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.publish_model` for a source checkout."""
+"""Wrapper of `mmfas weights publish` for a source checkout."""
 
-from mmfas.cli.publish_model import main
+from mmfas.cli.weights.publish import main
 
 raise SystemExit(main())

@@ -1,5 +1,7 @@
-"""Wrapper of `mmfas.cli.released_mmda_to_mmfas` for a source checkout."""
+"""Wrapper of `mmfas weights convert released_mmda` for a source checkout."""
 
-from mmfas.cli.released_mmda_to_mmfas import main
+import sys
 
-raise SystemExit(main())
+from mmfas.cli.weights.convert import main
+
+raise SystemExit(main(['released_mmda', *sys.argv[1:]]))

@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.vis_anchors` for a source checkout."""
+"""Wrapper of `mmfas vis anchors` for a source checkout."""
 
-from mmfas.cli.vis_anchors import main
+from mmfas.cli.vis.anchors import main
 
 raise SystemExit(main())

@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.vis_experts` for a source checkout."""
+"""Wrapper of `mmfas vis experts` for a source checkout."""
 
-from mmfas.cli.vis_experts import main
+from mmfas.cli.vis.experts import main
 
 raise SystemExit(main())

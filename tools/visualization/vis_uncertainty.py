@@ -1,5 +1,5 @@
-"""Wrapper of `mmfas.cli.vis_uncertainty` for a source checkout."""
+"""Wrapper of `mmfas vis uncertainty` for a source checkout."""
 
-from mmfas.cli.vis_uncertainty import main
+from mmfas.cli.vis.uncertainty import main
 
 raise SystemExit(main())

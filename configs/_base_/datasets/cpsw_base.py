@@ -5,7 +5,7 @@
 #   CASIA-SURF-CROP/real_part/real_train_part/CLKJ_AS0005/real.rssdk/{color,depth,ir}/131.jpg
 #   WMCA-Image/R_CDIT/002_01_000_0_00/{color,depth,ir}/0012.jpg
 #   PADISI/zc7db0ae.npz    array `data` of (1, 22, 320, 256) in [0, 1]
-# `mmfas verify_dataset CONFIG` tells what is missing. Elsewhere: a link, or --cfg-options
+# `mmfas data verify CONFIG` tells what is missing. Elsewhere: a link, or --cfg-options
 # {train,val,test}_dataloader.dataset.data_root=... Leaves beside this file name the source and target lists.
 dataset_type = 'MultiModalFaceDataset'
 data_root = 'data/cpsw'

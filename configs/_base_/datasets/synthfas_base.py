@@ -1,5 +1,5 @@
 # SynthFAS, the embedded synthetic benchmark, at 64 px. Render it first:
-#   mmfas render_synthfas data/synthfas_small --size small
+#   mmfas data render data/synthfas_small --size small
 # Leaves beside this file say which lists are source (train, val) and target (test).
 dataset_type = 'MultiModalFaceDataset'
 data_root = 'data/synthfas_small'

@@ -1,5 +1,5 @@
 # SynthFAS under one dial, cps2w: only the test folder, named by SYNTHFAS_STRESS, is dialled. Render it:
-#   mmfas render_synthfas data/synthfas_small_depth_noise-0.50 --splits test --stress depth_noise=0.5
+#   mmfas data render data/synthfas_small_depth_noise-0.50 --splits test --stress depth_noise=0.5
 _base_ = './synthfas_p1_cps2w.py'
 
 test_dataloader = dict(dataset=dict(data_root='{{$SYNTHFAS_STRESS:data/synthfas_small_depth_noise-0.50}}'))

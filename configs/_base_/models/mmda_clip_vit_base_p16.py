@@ -1,7 +1,7 @@
 # MMDA on CLIP ViT-B/16: image tower trained, texts encoded beforehand. Nothing is downloaded: from the weights of
 # OpenAI (a state dict) make both files once with
-#   mmfas convert_weights openai_clip clip_vit_b_16.pth checkpoints/clip_vit_base_p16.pth
-#   mmfas encode_prompts clip_vit_b_16.pth checkpoints/mmda_anchors.pth
+#   mmfas weights convert openai_clip clip_vit_b_16.pth checkpoints/clip_vit_base_p16.pth
+#   mmfas weights prompts clip_vit_b_16.pth checkpoints/mmda_anchors.pth
 model = dict(
     type='MultiModalFAS',
     modalities=('rgb', 'depth', 'ir'),

@@ -1,5 +1,5 @@
 # ViT-B/16 at 224 pixels. Nothing is downloaded: make the file once with
-#   mmfas convert_weights torchvision vit_b_16.pth checkpoints/vit_base_p16.pth
+#   mmfas weights convert torchvision vit_b_16.pth checkpoints/vit_base_p16.pth
 model = dict(
     type='MultiModalFAS',
     modalities=('rgb', 'depth', 'ir'),

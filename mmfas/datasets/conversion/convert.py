@@ -212,7 +212,7 @@ def _check_apart(source: Path, out: Path, needed: Needed) -> None:
             raise ValueError(
                 f"the originals '{source}' and the results '{out / top}' overlap; give an OUT outside of the "
                 'originals. Files that have their final names already need no conversion: '
-                'see `mmfas verify_protocols`'
+                'see `mmfas data protocols`'
             )
 
 

@@ -101,8 +101,8 @@ def read_records(
     archives = [record['source_line'] for record in records if 'npz' in record['img_paths']]
     if archives:
         raise ValueError(
-            f'{archives[0]}: crop_faces reads pictures, not npz archives ({len(archives)} lines); PADISI is '
-            'published as crops'
+            f'{archives[0]}: `mmfas data crop` reads pictures, not npz archives ({len(archives)} lines); PADISI '
+            'is published as crops'
         )
     return records, str(source.parent if data_root is None else data_root)
 

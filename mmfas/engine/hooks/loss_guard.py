@@ -86,6 +86,6 @@ def _message(bad: list[str], runner: Runner, iteration: int, ids: list[str]) -> 
     return (
         f'{", ".join(terms)} is NaN or infinite at epoch {runner.epoch + 1}, iteration {iteration + 1} (rank '
         f'{runner.rank}); samples of the batch: {", ".join(ids[:_MAX_IDS]) or "unknown"}{more}. Look at these '
-        'samples (tools/misc/verify_dataset.py), lower the learning rate or clip gradients '
+        'samples (mmfas data verify), lower the learning rate or clip gradients '
         '(`optim_wrapper.clip_grad=dict(max_norm=1.0)`); --resume continues from the last good epoch'
     )

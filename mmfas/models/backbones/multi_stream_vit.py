@@ -38,7 +38,7 @@ class MultiStreamViT(BaseTrunk):
         proj_dims: Width of the projection after pooling; None for no projection.
         frozen: Parts that are not trained: `'patch'`, `'cls'`, `'pos'`, `'pre_norm'`, `'blocks'`,
             `'blocks:0-10'` (both ends), `'norm'`, `'projection'`, `'all'`.
-        pretrained: File of weights, in mmpretrain's names (see `mmfas convert_weights`) or of an mmfas model;
+        pretrained: File of weights, in mmpretrain's names (see `mmfas weights convert`) or of an mmfas model;
             read by `init_weights`.
         fresh: Which of `'patch'`, `'cls'`, `'pos'` keep their random start when that file is read.
         init_cfg: Initialisation, as in mmengine.

@@ -31,7 +31,7 @@ class TextAnchors(BaseModule):
     Args:
         dims: Width C.
         num_anchors: Number of spoof and of live anchors.
-        file: File of `mmfas encode_prompts`, read by `init_weights`. None for directions drawn at random, which
+        file: File of `mmfas weights prompts`, read by `init_weights`. None for directions drawn at random, which
             have no meaning: a placeholder where there is no text tower of that width.
         seed: Seed of the random directions.
         train_text: Train the text tower of CLIP with the rest, as the released code does.
@@ -101,7 +101,7 @@ class TextAnchors(BaseModule):
         if not {'embeddings', 'num_anchors'} <= set(given):
             raise ValueError(
                 f"'{self.file}' holds {sorted(given)[:5]}, but anchors are `embeddings` and `num_anchors`; "
-                'make the file with `mmfas encode_prompts`'
+                'make the file with `mmfas weights prompts`'
             )
         found = (given['embeddings'].shape[1], tuple(given['num_anchors']))
         wanted = (self.embeddings.shape[1], self.num_anchors)

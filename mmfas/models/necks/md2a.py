@@ -46,7 +46,7 @@ class MD2ANeck(BaseFusionNeck):
         reference: `'partner'`, as above, or `'first'` as released: the first sample of the batch that has the same
             domain, at test the first of all; then scores depend on the batch. With `'bank'`, training is as with
             `'partner'`, and at test the references are R stored readouts of training samples: the noise is the
-            mean over the source domains. `mmfas fill_reference_bank` stores them in a checkpoint.
+            mean over the source domains. `mmfas weights bank` stores them in a checkpoint.
         bank_size: Number R of readouts in the bank.
         mask_absent: Ignore absent modalities; if False, their black images are seen like any other.
         experts: Arguments of `ExpertMixture`.

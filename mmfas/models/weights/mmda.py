@@ -119,7 +119,7 @@ def released_mmda_to_mmfas(
 
     They fit a `MultiModalFAS` with `MD2ANeck` and `TextAlignHead`, such as
     `configs/_base_/models/mmda_clip_vit_base_p16_released.py`. The adaptor alone fills neck and head; its trunk
-    takes the image tower of CLIP, see `mmfas convert_weights`. A checkpoint of the trainer fills all three: the
+    takes the image tower of CLIP, see `mmfas weights convert`. A checkpoint of the trainer fills all three: the
     anchors are its `released_prompts`, encoded with its own text tower.
 
     Args:

@@ -87,8 +87,8 @@ def data_identity(data_root: str) -> dict[str, Any]:
 def render_command(data_root: str | Path) -> str:
     """Return the command that renders what a folder holds, or is to hold where it has no manifest."""
     if not Path(data_root, 'manifest.json').is_file():
-        return f'mmfas render_synthfas {data_root}'
+        return f'mmfas data render {data_root}'
     made = data_identity(str(data_root))
     stress = ''.join(f' {name}={value}' for name, value in (made['stress'] or {}).items())
     options = f'--size {made["size"]} --seed {made["seed"]} --renderer {made["renderer_version"]}'
-    return f'mmfas render_synthfas {data_root} {options}{" --stress" + stress if stress else ""}'
+    return f'mmfas data render {data_root} {options}{" --stress" + stress if stress else ""}'

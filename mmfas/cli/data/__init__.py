@@ -1,0 +1,1 @@
+"""`mmfas data ...`: render, convert, crop, check and look at data."""

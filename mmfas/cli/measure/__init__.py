@@ -1,0 +1,1 @@
+"""`mmfas measure ...`: speed, size, and whether a score depends on its batch."""

@@ -1,0 +1,91 @@
+"""Show where the time of loading goes: decode, resize, photometry, and the rest (budget: 15 % of the three)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mmfas.cli.command import command
+from mmfas.cli.errors import UsageError
+from mmfas.cli.options import add_config_options
+from mmfas.config.reading import read_config
+
+_EDGE = 256
+_NUM_FILES = 16
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument('config', nargs='?', help='config; without one, 256 px JPEGs and the published recipe')
+    parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
+    parser.add_argument('--num', type=int, default=200, help='samples per round (default: 200)')
+    parser.add_argument('--rounds', type=int, default=3, help='rounds; each is one line (default: 3)')
+    add_config_options(parser)
+
+
+def write_example(folder: Path, edge: int = _EDGE, num_files: int = _NUM_FILES) -> Any:
+    """Write smooth random JPEG triples and return a data set with the published training recipe at 224 px.
+
+    Args:
+        folder: Where to write.
+        edge: Edge of the images in pixels.
+        num_files: Triples.
+
+    Returns:
+        The data set.
+    """
+    import cv2
+    import numpy as np
+
+    from mmfas.datasets import MultiModalFaceDataset
+
+    rng = np.random.default_rng(0)
+    lines = []
+    for number in range(num_files):
+        names = [f'{kind}/{number:02d}.jpg' for kind in ('rgb', 'depth', 'ir')]
+        for name in names:
+            (folder / name).parent.mkdir(exist_ok=True)
+            noise = rng.integers(0, 256, (edge, edge, 3), dtype=np.uint8)
+            cv2.imwrite(str(folder / name), cv2.GaussianBlur(noise, (0, 0), 3))
+        lines.append(f'{" ".join(names)} {number % 2}')
+    (folder / 'train.txt').write_text('\n'.join(lines))
+    steps = ('LoadMultiModalImages', 'ResizeModalities', 'RandomFlipModalities', 'PhotometricModalities')
+    pipeline = [{'type': name, **({'scale': 224} if name == 'ResizeModalities' else {})} for name in steps]
+    return MultiModalFaceDataset('train.txt', str(folder), pipeline=[*pipeline, {'type': 'PackFASInputs'}])
+
+
+def _build(args: argparse.Namespace, folder: Path) -> Any:
+    """Return the data set to measure, or None if the config has none."""
+    if args.config is None:
+        return write_example(folder)
+    from mmfas.datasets.building import build_split
+
+    datasets = build_split(read_config(args.config, args.cfg_options), args.split)
+    return datasets[0] if datasets else None
+
+
+@command()
+def main(args: argparse.Namespace) -> int:
+    """Measure; returns 0, or 2 if the config has no such split."""
+    if args.cfg_options and args.config is None:
+        raise UsageError('--cfg-options goes with a config')
+    if args.num < 1 or args.rounds < 1:
+        raise ValueError(f'--num and --rounds must be at least 1, got {args.num} and {args.rounds}')
+    from mmfas.datasets.profiling import measure_loading
+
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = _build(args, Path(folder))
+        if dataset is None:
+            print(f'{args.config}: there is no {args.split}_dataloader', file=sys.stderr)
+            return 2
+        columns = ('decode', 'resize', 'photometric', 'rest')
+        print('CPU time per sample in us, medians')
+        print(''.join(f'{name:>12}' for name in (*columns, 'rest/three')))
+        for _ in range(args.rounds):
+            times = measure_loading(dataset, [i % len(dataset) for i in range(args.num)])
+            cells = ''.join(f'{getattr(times, name) * 1e6:12.0f}' for name in columns)
+            print(f'{cells}{times.ratio:12.3f}')
+    return 0

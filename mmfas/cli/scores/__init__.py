@@ -1,0 +1,1 @@
+"""`mmfas scores ...`: what score files say."""

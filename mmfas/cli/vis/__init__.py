@@ -1,0 +1,1 @@
+"""`mmfas vis ...`: pictures of models and curves of training."""

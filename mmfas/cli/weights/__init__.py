@@ -1,0 +1,1 @@
+"""`mmfas weights ...`: make files of weights for a model, or from one."""

@@ -1,0 +1,125 @@
+"""Convert weights of another code base to mmfas, and those of a released method also back."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mmfas.cli.command import command
+from mmfas.cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Where weights of a trunk come from.
+TRUNKS = {
+    'torchvision': 'a ViT of torchvision',
+    'timm': 'a ViT of timm',
+    'openai_clip': 'CLIP in the names of OpenAI',
+    'hf_clip': 'CLIP in the names of Hugging Face',
+}
+#: Released methods.
+METHODS = {
+    'released_mmdg': 'a whole model of the released MMDG code',
+    'released_mmda': 'a checkpoint of the released MMDA trainer (model.*, adapter.*), or its adaptor alone',
+    'released_big_moe': 'a whole model of the released BIG-MoE code',
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options: those of all sources, and those of some."""
+    sources = parser.add_subparsers(dest='source', metavar='SOURCE', required=True, title='sources')
+    parsers = {}
+    for name, text in {**TRUNKS, **METHODS}.items():
+        below = parsers[name] = sources.add_parser(name, help=text, description=f'Convert {text}.')
+        below.add_argument('file', help='state dict, as saved by torch.save')
+        use = 'file to write; give it to `trunk.pretrained` of a config' if name in TRUNKS else 'file to write'
+        below.add_argument('out', help=use)
+        if name in METHODS:
+            below.add_argument('--reverse', action='store_true', help='from mmfas to the names of the release')
+    parsers['released_mmdg'].add_argument(
+        '--num-domains', type=int, default=4, help='domains of our PrototypeHead, whose prototypes are empty (4)'
+    )
+    parsers['released_mmda'].add_argument(
+        '--with-clip',
+        action='store_true',
+        help='with --reverse: a checkpoint of the trainer, not the adaptor alone',
+    )
+    parsers['released_mmda'].add_argument(
+        '--anchors',
+        help='file of `mmfas weights prompts` whose anchors go along; not needed for a checkpoint of the trainer, '
+        'whose text tower encodes them',
+    )
+
+
+@command()
+def main(args: argparse.Namespace) -> int:
+    """Convert; returns 0, or 1 if the file cannot be used."""
+    if args.source == 'released_mmda' and args.reverse and args.anchors:
+        raise UsageError('--anchors has no place in the release; leave it out with --reverse')
+    if args.source == 'released_mmda' and args.with_clip and not args.reverse:
+        raise UsageError('--with-clip says what --reverse writes; what a file holds is seen from its names')
+
+    import torch
+
+    from mmfas.utils.checkpoint import load_weights, sha256_of
+    from mmfas.utils.files import atomic_file
+
+    weights = load_weights(args.file)
+    is_reverse = args.source in METHODS and args.reverse
+    converted = _to_release(args, weights) if is_reverse else _to_mmfas(args, weights)
+    if args.source == 'released_mmda' and not is_reverse:
+        print(_summary(weights, converted))
+    with atomic_file(args.out) as stream:
+        torch.save(converted if is_reverse else {'state_dict': converted}, stream)
+    print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
+    print(f'sha256 {sha256_of(args.out)}')
+    return 0
+
+
+def _to_mmfas(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights in the names of mmfas."""
+    from mmfas.models.weights.big_moe import released_big_moe_to_mmfas
+    from mmfas.models.weights.mmda import released_mmda_to_mmfas
+    from mmfas.models.weights.mmdg import released_mmdg_to_mmfas
+    from mmfas.models.weights.vit import convert_vit
+    from mmfas.utils.checkpoint import load_checkpoint
+
+    if args.source == 'released_mmdg':
+        return released_mmdg_to_mmfas(weights, num_domains=args.num_domains)
+    if args.source == 'released_big_moe':
+        return released_big_moe_to_mmfas(weights)
+    if args.source == 'released_mmda':
+        anchors = load_checkpoint(args.anchors)['embeddings'] if args.anchors else None
+        return released_mmda_to_mmfas(weights, anchors=anchors)
+    return convert_vit(weights, args.source)
+
+
+def _to_release(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights in the names of a release."""
+    from mmfas.models.weights.big_moe import mmfas_to_released_big_moe
+    from mmfas.models.weights.mmda import mmfas_to_released_mmda
+    from mmfas.models.weights.mmdg import mmfas_to_released_mmdg
+
+    if args.source == 'released_mmda':
+        return mmfas_to_released_mmda(weights, with_clip=args.with_clip)
+    if args.source == 'released_mmdg':
+        return mmfas_to_released_mmdg(weights)
+    return mmfas_to_released_big_moe(weights)
+
+
+def _summary(given: Mapping[str, Any], converted: Mapping[str, Any]) -> str:
+    """Say which factor and anchors a converted file has, and what a config must say to take them."""
+    is_whole = any(name.startswith('adapter.') for name in given)
+    has_scale = is_whole or 'logit_scale' in given
+    origin = (
+        'as trained' if has_scale else 'where CLIP starts: the file has no logit_scale, a whole checkpoint has'
+    )
+    lines = [f'factor of the cosines: {float(converted["head.log_scale"].exp()):.2f}, {origin}']
+    anchors = converted.get('head.anchors.embeddings')
+    if anchors is None:
+        lines.append('anchors: none, a model keeps those it has')
+    elif is_whole and len(anchors) == 47:
+        lines.append('anchors: 24 spoof, 23 live; load with model.head.anchors.num_anchors="(24,23)"')
+    return '\n'.join(lines)
