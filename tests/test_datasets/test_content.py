@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmfas.cli.data import verify
+from mmfas.cli.data.verify import main as verify_main
 
 from .data_files import smooth_image
 from .image_writers import encoded, exif, with_exif
@@ -46,7 +46,7 @@ def write_list(name: str, writers: dict[str, Callable[[int], np.ndarray | bytes]
 def verify(capsys: pytest.CaptureFixture[str], lists: list[str], arguments: str = '') -> tuple[int, str]:
     """Run the command on lists of one split."""
     Path('config.py').write_text(CONFIG.format(arguments=arguments, lists=lists))
-    status = verify.main(['config.py', '--splits', 'train'])
+    status = verify_main(['config.py', '--splits', 'train'])
     return status, capsys.readouterr().out
 
 
@@ -263,5 +263,5 @@ def test_archives_are_looked_at_too(capsys: pytest.CaptureFixture[str]) -> None:
             "data_root='.'", "data_root='.', data_prefix=dict(npz='')"
         )
     )
-    assert verify.main(['config.py', '--splits', 'train']) == 1
+    assert verify_main(['config.py', '--splits', 'train']) == 1
     assert '2 of 2 depth pictures are black (0..0)' in capsys.readouterr().out

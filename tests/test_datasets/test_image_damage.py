@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmfas.cli.data import verify
+from mmfas.cli.data.verify import main as verify_main
 from mmfas.datasets import image_files
 from mmfas.datasets.image_files import decode_colour, decode_raw
 from mmfas.datasets.transforms import LoadMultiModalImages
@@ -181,7 +181,7 @@ def test_verification_and_training_refuse_the_same_files(
         Path(name).write_bytes(data)
     rows = [f'{name},{number % 2}' for number, name in enumerate(files)]
     Path('list.csv').write_text('\n'.join(['rgb,label', *rows]))
-    assert verify.main(['--lists', 'list.csv']) == 1
+    assert verify_main(['--lists', 'list.csv']) == 1
     report = capsys.readouterr().out
     assert 'image: 4\n' in report and '6 samples checked: 4 problem(s)' in report
     for number, name in enumerate(files):
