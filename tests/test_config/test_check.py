@@ -320,3 +320,16 @@ def test_shipped_configs_were_found() -> None:
     in_projects = [path for path in LEAVES if 'projects' in path.relative_to(REPO).parts]
     assert len(LEAVES) == len(list((REPO / 'configs').glob('[!_]*/**/*.py'))) + len(in_projects)
     assert len(in_projects) >= 1
+
+
+def test_data_that_cannot_be_sampled_in_balance_are_found(tmp_path: Path) -> None:
+    (tmp_path / 'own.csv').write_text('rgb,label\na.png,1\nb.png,0\n')
+    dataset = dict(type='MultiModalFaceDataset', ann_file='own.csv', data_root=str(tmp_path))
+    cfg = Config.fromfile(REPO / 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py').to_dict()
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        cfg[key]['dataset'] = {**dataset}
+    assert check_config(cfg) == []
+    (problem,) = check_config(cfg, check_data=True)
+    assert problem.startswith('train_dataloader: DomainClassBalancedSampler balances domains, but that of all 2')
+    cfg['train_dataloader']['dataset']['domain'] = 'own'
+    assert check_config(cfg, check_data=True) == []
