@@ -13,7 +13,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ('train', 'mmfas.cli.train', 'train a model from a config'),
     ('test', 'mmfas.cli.test', 'score test sets with a checkpoint; writes score files, report and plots'),
     ('benchmark', 'mmfas.cli.benchmark', 'run methods over protocols, splits and seeds; tables from records'),
-    ('check', 'mmfas.cli.check', 'find every mistake in a config without building anything'),
+    ('check', 'mmfas.cli.check', 'find every mistake in a config before anything runs'),
     ('list', 'mmfas.cli.list_parts', 'list the registered parts, one line each'),
     ('print_config', 'mmfas.cli.print_config', 'print a config with everything it inherits'),
     ('browse_dataset', 'mmfas.cli.browse_dataset', 'draw samples as they leave the pipeline'),
