@@ -1,4 +1,4 @@
-"""Find every mistake in a config without building anything."""
+"""Find every mistake in a config before anything runs."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
     'Run experiments': {
         'train': 'train a model from a config',
         'test': 'score test sets with a checkpoint; writes score files, report and plots',
-        'check': 'find every mistake in a config without building anything',
+        'check': 'find every mistake in a config before anything runs',
         'list': 'list the registered parts, one line each',
         'print_config': 'print a config with everything it inherits',
         'benchmark': 'run methods over protocols, splits and seeds; make tables of their records',

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from mmfas.engine.optim_wrappers import GradientModulationOptimWrapper
+from mmfas.apis.train import train
+from mmfas.engine.optim_wrappers import GradientModulationOptimWrapper, paramwise
 from mmfas.engine.optim_wrappers.paramwise import idle_patterns
 
 pytestmark = pytest.mark.engine
@@ -58,6 +61,22 @@ def test_a_pattern_in_the_shadow_of_longer_ones() -> None:
         'trunk': "every parameter with it in its name takes another pattern first, such as 'trunk.0'"
     }
     assert idle_patterns(None, Net()) == idle_patterns(dict(norm_decay_mult=0.0), Net()) == {}
+
+
+def test_training_warns_of_them_at_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    runner = SimpleNamespace(model=Net(), train=lambda: None)
+    monkeypatch.setattr('mmfas.apis.train.Runner.from_cfg', lambda cfg: runner)
+    monkeypatch.setattr(paramwise, 'print_log', lambda message, **kwargs: told.append(message))
+    custom = dict(trnk=dict(lr_mult=0.1), head=dict(lr_mult=0.1))
+    wrapper = dict(type='OptimWrapper', paramwise_cfg=dict(custom_keys=custom))
+    assert train(Config(dict(optim_wrapper=wrapper))) is runner
+    assert told == [
+        'optim_wrapper.paramwise_cfg.custom_keys.trnk sets nothing: no parameter has it in its name, '
+        'did you mean trunk?'
+    ]
+    train(Config(dict(optim_wrapper=dict(wrapper, constructor='Other'))))  # whose patterns are its own
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,10 @@ class TinyFAS(BaseModel):
         terms = LossTerms(main=dict(fused=nn.functional.cross_entropy(joint, target)), per_modality=per)
         return terms if mode == 'loss_terms' else terms.to_losses()
 
+    def modality_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Each stream belongs to its modality."""
+        return {m: list(self.streams[m].parameters()) for m in MODALITIES}
+
     def train_step(self, data: dict[str, Any], optim_wrapper: Any) -> dict[str, Tensor]:
         from mmfas.models.fas.train_step import fas_train_step
 
