@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,23 @@ def test_foreign_folders_and_names_are_refused(tmp_path: Path) -> None:
         render_dataset(tmp_path / 'new', TINY, splits=('dev',))
     with pytest.raises(ValueError, match='domains are there twice: C C; name each once'):
         render_dataset(tmp_path / 'new', TINY, domains=('C', 'C'))
+
+
+@pytest.mark.parametrize('name', ['manifest.json.partial', '.manifest.json.00000000-1-0123abcd.part', '.lock'])
+def test_a_run_killed_before_its_first_manifest_is_begun_again(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b'{')
+    os.utime(tmp_path / name, (0, 0))
+    assert render_dataset(tmp_path, TINY, domains=('W',), splits=('val',)).num_rendered == 1
+    assert not (tmp_path / name).exists()
+    assert (tmp_path / 'manifest.json').is_file()
+
+
+def test_leftovers_among_other_files_stay(tmp_path: Path) -> None:
+    for name in ('thesis.txt', 'thesis.txt.partial'):
+        (tmp_path / name).write_text('dear')
+    with pytest.raises(ValueError, match='is not empty and has no manifest.json'):
+        render_dataset(tmp_path, TINY)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['thesis.txt', 'thesis.txt.partial']
 
 
 @pytest.mark.parametrize('text', ['{', '[]', '{"chunks": {"C-val-0000": {"size": 1}}}'])

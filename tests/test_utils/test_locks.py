@@ -7,30 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
 import pytest
+from other_process import another_process_in
 
 from mmfas.utils import locks
 from mmfas.utils.locks import BusyError, lock_folder
-
-
-@contextmanager
-def another_process_in(folder: Path, name: str = '.lock') -> Iterator[subprocess.Popen]:
-    """Let another process hold the lock of a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = f'lock = filelock.FileLock({str(folder / name)!r}); lock.acquire()'
-    code = f'import filelock; {lock}; print("has it", flush=True); input()'
-    with subprocess.Popen(
-        [sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == 'has it\n'
-        yield process
-        process.kill()
 
 
 @pytest.fixture
