@@ -1,4 +1,4 @@
-"""Settings of the whole suite: quiet matplotlib, few threads, GPU tests skipped where there is none."""
+"""Settings of all tests, of projects too: quiet matplotlib, few threads, what a plain run leaves out or skips."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
+from optional_markers import is_left_out
 
 
 def pytest_configure() -> None:
@@ -18,14 +19,31 @@ def pytest_configure() -> None:
     torch.set_num_threads(min(2, os.cpu_count() or 1))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip GPU tests on machines without a GPU."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what nobody asked for, and skip GPU tests on machines without a GPU."""
+    leave_out_optional(config, items)
     if torch.cuda.is_available():
         return
     skip = pytest.mark.skip(reason='no CUDA device')
     for item in items:
         if 'gpu' in item.keywords:
             item.add_marker(skip)
+
+
+def leave_out_optional(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests of records, fuzzing and tutorials; a user's `-m` still works, as there is none of ours."""
+    base, expression = config.invocation_params.dir, config.option.markexpr
+    arguments = [str(base / argument) for argument in config.args]
+    left_out = [
+        item
+        for item in items
+        if is_left_out(
+            {marker.name for marker in item.iter_markers()}, item.path, arguments=arguments, expression=expression
+        )
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True)
