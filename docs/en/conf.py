@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
+#: Version of SynthFAS that the report of the benchmark is of.
+REPORTED_RENDERER = '1.0.0'
 sys.path.insert(0, str(REPO))
 
 from mmfas import __version__  # noqa: E402
@@ -66,6 +68,20 @@ def escape_plain_text(app, what, name, obj, options, lines):
         lines[number] = '`'.join(parts)
 
 
+def write_benchmark_report(app, exception):
+    """Put the benchmark's report beside the pages, as one page and as JSON: both are made, not versioned."""
+    if exception is not None or app.builder.format != 'html':
+        return
+    from mmfas.benchmark.records import read_records
+    from mmfas.benchmark.report import write_report
+    from mmfas.benchmark.tables import choose
+
+    packs = REPO / 'benchmarks'
+    chosen = choose(read_records(packs), data={'renderer_version': REPORTED_RENDERER})
+    write_report(chosen, (1, 2, 3), packs, Path(app.outdir, 'reports', 'synthfas_small'))
+
+
 def setup(app):
-    """Connect the handler ahead of napoleon, whose own markup must not be escaped."""
+    """Connect the first handler ahead of napoleon, whose own markup must not be escaped."""
     app.connect('autodoc-process-docstring', escape_plain_text, priority=100)
+    app.connect('build-finished', write_benchmark_report)

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmfas.apis.model_index import configs_folder
 from mmfas.apis.training import skip_validation
 from mmfas.benchmark.methods import MethodError
-from mmfas.benchmark.plan import SPLITS, Cell, Training
+from mmfas.benchmark.plan import SPLITS, Cell, Training, missing_modalities
 from mmfas.synthfas.files.manifest import data_identity as synthfas_identity
 from mmfas.utils.folders import is_hidden
 
@@ -57,7 +57,7 @@ def _lists(cfg: Config, name: str) -> list[str]:
 
 
 def apply_split(cfg: Config, family: str, *, protocol: int, split: str) -> None:
-    """Put the lists of a split, and what it lets miss at test, in place of those of a config.
+    """Put the lists of a split, and the modalities missing at test, in place of those of a config.
 
     Everything else of the data part stays the method's: its augmentation, sizes, samplers.
 
@@ -70,16 +70,21 @@ def apply_split(cfg: Config, family: str, *, protocol: int, split: str) -> None:
     Raises:
         MethodError: If the family has no such split.
     """
-    file = configs_folder() / '_base_' / 'datasets' / f'{family}_p{protocol}_{split}.py'
+    # Protocol 2 has the lists of Protocol 1; what it adds is in the name of its split.
+    lists, _, missing = split.partition('_')
+    file = configs_folder() / '_base_' / 'datasets' / f'{family}_p{1 if protocol == 2 else protocol}_{lists}.py'
     if not file.is_file():
         raise MethodError(f"there is no '{file.name}' in configs/_base_/datasets: add it to run this split")
     base = Config.fromfile(file)
     for name in _SPLITS_OF_DATA:
         cfg[f'{name}_dataloader'].dataset.ann_file = _lists(base, name)
+    if not missing:
+        return
+    # Last but packing: what a method does to its images must not depend on what is missing.
+    step = dict(type='FixedMissing', missing=missing_modalities(missing))
     for name in ('val', 'test'):
-        dataset, steps = cfg[f'{name}_dataloader'].dataset, base[f'{name}_dataloader'].dataset.pipeline
-        missing = [step for step in steps if step['type'] == 'FixedMissing']
-        dataset.pipeline = [*dataset.pipeline[:-1], *missing, dataset.pipeline[-1]]
+        dataset = cfg[f'{name}_dataloader'].dataset
+        dataset.pipeline = [*dataset.pipeline[:-1], step, dataset.pipeline[-1]]
 
 
 def use_data_root(cfg: Config, data_root: str | None) -> str:
@@ -164,7 +169,7 @@ def data_identity(family: str, data_root: str) -> dict[str, Any]:
         data_root: Folder of the data.
 
     Returns:
-        For SynthFAS: renderer version, size, seed and dials; for real sets: a hash of every list there is.
+        For SynthFAS: renderer version, size, seed and perturbations; for real sets: a hash of every list there is.
 
     Raises:
         FileNotFoundError: If the data are not there; the message says how to get them.
@@ -216,8 +221,10 @@ def missing_lists(cfg: Config, cells: Sequence[Cell], family: str) -> list[str]:
     root = cfg.train_dataloader.dataset.data_root
     missing = set()
     for protocol, split in dict.fromkeys((cell.protocol, cell.split) for cell in cells):
-        each = copy.deepcopy(cfg)
-        apply_split(each, family, protocol=protocol, split=split)
+        of_split = copy.deepcopy(cfg)
+        apply_split(of_split, family, protocol=protocol, split=split)
         for name in _SPLITS_OF_DATA:
-            missing |= {path for path in (Path(root, file) for file in _lists(each, name)) if not path.is_file()}
+            missing |= {
+                path for path in (Path(root, file) for file in _lists(of_split, name)) if not path.is_file()
+            }
     return sorted(map(str, missing))

@@ -7,12 +7,12 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmfas.benchmark.plan import SPLITS, title_of
-from mmfas.benchmark.records import Record, load_scores
-from mmfas.benchmark.tables import TITLES, Chosen, Table, build_tables
+from mmfas.benchmark.record import Record
+from mmfas.benchmark.records import Folders, load_scores
+from mmfas.benchmark.tables import TITLES, RecordSelection, Table, build_tables
 from mmfas.evaluation import ScoreTable, Threshold
 from mmfas.evaluation.tables import NOT_RUN
 from mmfas.visualization.method_plots import plot_pai_comparison
@@ -41,14 +41,19 @@ img{max-width:100%;height:auto}summary{cursor:pointer;font-weight:600;padding:.3
 
 
 def html_report(
-    chosen: Chosen, protocols: Sequence[int], records: str | Path, *, facts: Sequence[str], notes: Sequence[str]
+    chosen: RecordSelection,
+    protocols: Sequence[int],
+    records: Folders,
+    *,
+    facts: Sequence[str],
+    notes: Sequence[str],
 ) -> str:
     """Return the report as HTML.
 
     Args:
         chosen: Records and methods.
         protocols: Protocols to show.
-        records: Folder of the records, for their score files.
+        records: Folders of the records, for their scores.
         facts: Where the numbers come from, one sentence each.
         notes: How to read them, one sentence each.
 
@@ -56,9 +61,9 @@ def html_report(
         The page; it asks for nothing from elsewhere.
 
     Raises:
-        RecordError: If a score file is missing or has changed.
+        RecordError: If scores are missing or have changed.
     """
-    parts = [_list(facts), _list(notes)]
+    parts = [_list(facts), _list([*notes, *_without_scores(chosen, protocols)])]
     for protocol in sorted(set(protocols)):
         overview, details = build_tables(chosen, [protocol])
         parts += [f'<h2>{escape(TITLES[protocol])}</h2>', _table(overview)]
@@ -103,10 +108,22 @@ def _cell(column: str, text: str) -> str:
     return f'<td{_class(column)}>{shown.replace(" / ", " /<br>") if "±" in text else shown}</td>'
 
 
-def _figures(chosen: Chosen, protocol: int, records: str | Path) -> Iterator[str]:
+def _without_scores(chosen: RecordSelection, protocols: Sequence[int]) -> list[str]:
+    """Say of how many cells there can be no curves."""
+    lost = [record for record in chosen.records if record.protocol in protocols and not record.has_scores]
+    if not lost:
+        return []
+    return [
+        f'The scores of {len(lost)} cells were not kept when they were packed, as a later version of their data '
+        'superseded them: there are no curves of them here.'
+    ]
+
+
+def _figures(chosen: RecordSelection, protocol: int, records: Folders) -> Iterator[str]:
     """Yield ROC, DET and error bars of every split that has scores, of each method's first seed."""
     for split in SPLITS[protocol]:
-        shown = _first_seeds(chosen, protocol, split)
+        first = _first_seeds(chosen, protocol, split)
+        shown = {name: record for name, record in first.items() if record.has_scores}
         if not shown:
             continue
         tables: dict[str, ScoreTable] = {name: load_scores(records, record) for name, record in shown.items()}
@@ -121,7 +138,7 @@ def _figures(chosen: Chosen, protocol: int, records: str | Path) -> Iterator[str
         yield '</div></details>'
 
 
-def _first_seeds(chosen: Chosen, protocol: int, split: str) -> dict[str, Record]:
+def _first_seeds(chosen: RecordSelection, protocol: int, split: str) -> dict[str, Record]:
     """Return each method's record of its lowest seed, by the name for tables."""
     groups = ((name, chosen.group(method, protocol, (split,))) for method, name in chosen.row_names.items())
     return {name: next(iter(group.values()))[0] for name, group in groups if group}

@@ -29,14 +29,13 @@ from mmfas.benchmark.configs import (
 from mmfas.benchmark.methods import Method, config_hash
 from mmfas.benchmark.paper import score_as_papers
 from mmfas.benchmark.plan import Cell, Training
-from mmfas.benchmark.records import Identity, Record, finished, full_disk_named, write_record, write_scores
+from mmfas.benchmark.recomputing import NUM_BOOTSTRAP
+from mmfas.benchmark.record import Identity, Record, full_disk_named, write_record, write_scores
+from mmfas.benchmark.records import finished
 from mmfas.utils.files import remove_leftovers, write_atomically
 from mmfas.utils.locks import lock_folder
 from mmfas.utils.runs import commit
 from mmfas.version import __version__
-
-#: Replicates of the bootstrap intervals in a record.
-NUM_BOOTSTRAP = 200
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,13 @@ class Settings:
     """How a benchmark is run.
 
     Args:
-        records: Folder of the records.
+        records: Folder that new records are written to.
         work_dir: Folder below which every training has one of its own.
         data_root: Folder of the data; None takes that of each config.
         select: `'last'` scores the last epoch, `'dev'` the one with the lowest HTER on the dev lists.
         paper: Protocols whose cells are also scored as papers do: every epoch on the target.
         num_workers: Loader workers of every process; None takes those of each config.
+        more_records: Folders whose records count as finished too, packed or not.
     """
 
     records: str
@@ -58,6 +58,12 @@ class Settings:
     select: str = 'last'
     paper: tuple[int, ...] = ()
     num_workers: int | None = 0
+    more_records: tuple[str, ...] = ()
+
+    @property
+    def all_records(self) -> tuple[str, ...]:
+        """All folders of records."""
+        return (self.records, *self.more_records)
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,13 @@ class Job:
         method: The method.
         training: The training.
         settings: How the benchmark is run.
-        followers: Jobs that score the checkpoints of the same training, see `Method.trained_as`.
+        dependents: Jobs that score the checkpoints of the same training, see `Method.trained_as`.
     """
 
     method: Method
     training: Training
     settings: Settings
-    followers: tuple[Job, ...] = ()
+    dependents: tuple[Job, ...] = ()
 
     @property
     def name(self) -> str:
@@ -98,7 +104,7 @@ class Job:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """Cells without a record, those of the followers left out."""
+        """Cells without a record, those of the dependents left out."""
         return unfinished(self.training, self.identity, self.settings)
 
 
@@ -106,7 +112,7 @@ def share_trainings(jobs: Sequence[Job]) -> list[Job]:
     """Join jobs that score the checkpoints of the same training, so that one process does them one after another.
 
     Args:
-        jobs: Jobs without followers.
+        jobs: Jobs without dependents.
 
     Returns:
         One job per training, in the order of their first ones.
@@ -114,7 +120,7 @@ def share_trainings(jobs: Sequence[Job]) -> list[Job]:
     groups: dict[Path, list[Job]] = {}
     for job in jobs:
         groups.setdefault(job.folder, []).append(job)
-    return [replace(first, followers=tuple(rest)) for first, *rest in groups.values()]
+    return [replace(first, dependents=tuple(rest)) for first, *rest in groups.values()]
 
 
 def identity_of(method: Method, settings: Settings) -> Identity:
@@ -148,12 +154,12 @@ def unfinished(training: Training, identity: Identity, settings: Settings) -> tu
     return tuple(
         cell
         for cell in training.cells
-        if finished(settings.records, identity, cell, with_paper=cell.protocol in settings.paper) is None
+        if finished(settings.all_records, identity, cell, with_paper=cell.protocol in settings.paper) is None
     )
 
 
 def do_job(job: Job) -> list[Record]:
-    """Train unless that is done, then score and record every cell that has no record yet; followers come last.
+    """Train unless that is done, then score and record every cell that has no record yet; dependents come last.
 
     Args:
         job: The job.
@@ -165,15 +171,15 @@ def do_job(job: Job) -> list[Record]:
         BusyError: If another process does the same training.
         RecordError: If the disk is full or a record is broken.
     """
-    jobs = [each for each in (job, *job.followers) if each.cells]
+    jobs = [member for member in (job, *job.dependents) if member.cells]
     if not jobs:
         return []
-    with_paper = any(cell.protocol in each.settings.paper for each in jobs for cell in each.cells)
+    with_paper = any(cell.protocol in member.settings.paper for member in jobs for cell in member.cells)
     with full_disk_named(job.folder), lock_folder(job.folder, 'leave its cells to it', below=True):
-        for each in jobs:
-            remove_leftovers(Path(each.settings.records, each.method.name))
+        for member in jobs:
+            remove_leftovers(Path(member.settings.records, member.method.name))
         train_s = _train(job, with_paper=with_paper)
-        made = [record for each in jobs for record in _score_cells(each, train_s)]
+        made = [record for member in jobs for record in _score_cells(member, train_s)]
         if with_paper:
             _tidy(job, num_epochs(job.trained.load()))
     return made
@@ -192,25 +198,25 @@ def _train(job: Job, *, with_paper: bool) -> float:
     cfg, family = _load(job.trained, job.settings)
     identity = identity_of(job.trained, job.settings)
     folder, epochs = job.folder, num_epochs(cfg)
-    mark = _mark(identity)
-    diary = _read_diary(folder / 'benchmark.json')
-    if diary.get('mark') != mark or (with_paper and not _has_every_epoch(folder)):
+    fingerprint = _fingerprint(identity)
+    progress = _read_progress(folder / 'benchmark.json')
+    if _made_of(progress) != fingerprint or (with_paper and not _has_every_epoch(folder)):
         # Of another config or data, or with epochs thrown away that are needed now: begin anew.
         _clear(folder)
-        diary = {'mark': mark, 'seconds': 0.0, 'started': time.time()}
+        progress = {'fingerprint': fingerprint, 'seconds': 0.0, 'started': time.time()}
     last = find_latest(folder)
     if last is not None and last.name == f'epoch_{epochs}.pth':
-        return float(diary['seconds']) + max(0.0, last.stat().st_mtime - diary['started'])
+        return float(progress['seconds']) + max(0.0, last.stat().st_mtime - progress['started'])
     # What an earlier process did counts up to its last checkpoint: the rest is done again.
-    before = float(diary['seconds'])
-    before += 0.0 if last is None else max(0.0, last.stat().st_mtime - diary['started'])
-    diary = {'mark': mark, 'seconds': before, 'started': time.time()}
-    write_atomically(folder / 'benchmark.json', json.dumps(diary))
+    before = float(progress['seconds'])
+    before += 0.0 if last is None else max(0.0, last.stat().st_mtime - progress['started'])
+    progress = {'fingerprint': fingerprint, 'seconds': before, 'started': time.time()}
+    write_atomically(folder / 'benchmark.json', json.dumps(progress))
     apply_split(cfg, family, protocol=job.training.protocol, split=job.training.split)
     cfg = training_config(cfg, job.training, str(folder), select=job.settings.select, keep_all=with_paper)
     resume_from(cfg, 'auto')
     train(cfg)
-    return before + time.time() - diary['started']
+    return before + time.time() - progress['started']
 
 
 def is_trained(job: Job) -> bool:
@@ -222,15 +228,22 @@ def is_trained(job: Job) -> bool:
     last = find_latest(job.folder)
     if last is None or last.name != f'epoch_{num_epochs(job.method.load())}.pth':
         return False
-    return _read_diary(job.folder / 'benchmark.json').get('mark') == _mark(identity_of(job.method, job.settings))
+    progress = _read_progress(job.folder / 'benchmark.json')
+    return _made_of(progress) == _fingerprint(identity_of(job.method, job.settings))
 
 
-def _mark(identity: Identity) -> str:
-    """Return what a folder of checkpoints is marked with."""
+def _fingerprint(identity: Identity) -> str:
+    """Return what tells the checkpoints of one config, data and choice of epoch from those of another."""
     return json.dumps([identity.config_hash, identity.data, identity.select])
 
 
-def _read_diary(path: Path) -> dict[str, Any]:
+def _made_of(progress: dict[str, Any]) -> str | None:
+    """Return the fingerprint of what a training was started with; earlier files call it a mark."""
+    found = progress.get('fingerprint', progress.get('mark'))
+    return found if isinstance(found, str) else None
+
+
+def _read_progress(path: Path) -> dict[str, Any]:
     """Return what an earlier process wrote about a training; nothing if it did not, or not readably."""
     try:
         return dict(json.loads(path.read_text(encoding='utf-8')))

@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import mean
 
 from mmfas.benchmark.plan import SPLITS
-from mmfas.benchmark.records import RecordError
-from mmfas.benchmark.tables import Chosen, columns_of, values
+from mmfas.benchmark.record import RecordError
+from mmfas.benchmark.tables import RecordSelection, columns_of, values
 from mmfas.evaluation.tables import NOT_RUN
 from mmfas.utils.files import write_atomically
 
@@ -19,7 +19,7 @@ HEADER = f'| method | {" | ".join(column.title for _, column in _COLUMNS)} | see
 _TABLE = re.compile(re.escape(HEADER) + r'\n(\|[ -]+)+\|\n((?:\| `[^\n]*\|\n)+)')
 
 
-def refresh_page(text: str, chosen: Chosen) -> str:
+def refresh_page(text: str, chosen: RecordSelection) -> str:
     """Rewrite the rows of every table of results on a page.
 
     A row is kept for each method that stands in the first column, written as in the report and in backticks; its
@@ -49,7 +49,7 @@ def refresh_page(text: str, chosen: Chosen) -> str:
     return _TABLE.sub(rewrite, text)
 
 
-def refresh_pages(paths: Sequence[str | Path], chosen: Chosen) -> None:
+def refresh_pages(paths: Sequence[str | Path], chosen: RecordSelection) -> None:
     """Rewrite the results in files; see `refresh_page`.
 
     Args:
@@ -69,7 +69,7 @@ def refresh_pages(paths: Sequence[str | Path], chosen: Chosen) -> None:
         write_atomically(path, fresh)
 
 
-def _row(chosen: Chosen, names: dict[str, str], short: str) -> list[str]:
+def _row(chosen: RecordSelection, names: dict[str, str], short: str) -> list[str]:
     if short not in names:
         raise RecordError(f'no record of `{short}`; there are some of {", ".join(sorted(names))}')
     method = names[short]

@@ -27,7 +27,7 @@ _WITHOUT_EFFECT = frozenset(
 
 
 class MethodError(ValueError):
-    """A method that cannot be found or cannot be run over splits; the message says how to mend it."""
+    """A method that cannot be found or cannot be run over splits; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _trained_as(config: Path, options: dict[str, Any]) -> Method | None:
     if found is None or 'Trained As' in found:
         raise MethodError(
             f"'{metafile}': {config.stem} is trained as '{name}', which must be a model of this file that is "
-            'trained itself; mend the name or remove the line'
+            'trained itself; correct the name or remove the line'
         )
     path = config.with_name(Path(found['Config']).name)
     return Method(name, found['In Collection'], found['Config'], str(path), options)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 #: What is missing in the dev and test sets of Protocol 2.
 MISSING = ('no-depth', 'no-ir', 'no-depth-ir')
 _LEAVE_ONE_OUT = ('cps2w', 'cpw2s', 'csw2p', 'psw2c')
-#: Protocol -> names of its splits, as in `configs/_base_/datasets/*_p<protocol>_<split>.py`.
+#: Protocol -> names of its splits. Those of 1 and 3 are as in `configs/_base_/datasets/*_p<protocol>_<split>.py`,
+#: those of 2 have what is missing behind the name of a split of 1.
 SPLITS: dict[int, tuple[str, ...]] = {
     1: _LEAVE_ONE_OUT,
     2: tuple(f'{split}_{missing}' for missing in MISSING for split in _LEAVE_ONE_OUT),
@@ -132,11 +133,20 @@ def title_of(split: str) -> str:
     return f'{arrow}, {missing_title(missing)}' if missing else arrow
 
 
+def missing_modalities(missing: str) -> tuple[str, ...]:
+    """Return the modalities that are missing, from what a split of Protocol 2 says after its lists.
+
+    >>> missing_modalities('no-depth-ir')
+    ('depth', 'ir')
+    """
+    return tuple(missing.split('-')[1:])
+
+
 def missing_title(missing: str) -> str:
     """Return what is missing as it is written in tables.
 
     >>> missing_title('no-ir')
     'I missing'
     """
-    letters = [name[0].upper() for name in missing.split('-')[1:]]
+    letters = [name[0].upper() for name in missing_modalities(missing)]
     return f'{" and ".join(letters)} missing'

@@ -57,14 +57,14 @@ def run_jobs(jobs: Sequence[Job], places: Sequence[str], *, report: Callable[[st
         while waiting or running:
             while waiting and free:
                 running.append(_start(context, waiting.pop(0), free.pop(0), len(places)))
-            wait([each.process.sentinel for each in running], timeout=HEARTBEAT_S)
-            ended = [each for each in running if not each.process.is_alive()]
-            for each in ended:
-                running.remove(each)
-                free.append(each.place)
-                line, failed = _outcome(each)
+            wait([item.process.sentinel for item in running], timeout=HEARTBEAT_S)
+            ended = [item for item in running if not item.process.is_alive()]
+            for item in ended:
+                running.remove(item)
+                free.append(item.place)
+                line, failed = _outcome(item)
                 failures += [line] if failed else []
-                clock.end(each)
+                clock.end(item)
                 report(f'{clock.stand(running)} {line}')
             if running and not ended:
                 report(f'{clock.stand(running)} {clock.under_way(running)}')
@@ -189,9 +189,9 @@ class _Clock:
         self._total = len(jobs)
         self._ended = 0
         self._epochs = {job.method.name: num_epochs(job.method.load()) for job in jobs}
-        self._had = {job.name: self._share(job) for job in jobs}
+        self._had = {job.name: self._fraction(job) for job in jobs}
 
-    def _share(self, job: Job) -> float:
+    def _fraction(self, job: Job) -> float:
         """Return how much of a training is there, by its last checkpoint."""
         last = find_latest(job.folder)
         number = 0 if last is None else int(last.stem.rpartition('_')[2])
@@ -203,8 +203,7 @@ class _Clock:
 
     def stand(self, running: Sequence[_Running]) -> str:
         """Return how many are done, and how long the rest will take."""
-        shares = [self._share(each.job) for each in running]
-        done = self._ended + sum(shares)
+        done = self._ended + sum(self._fraction(item.job) for item in running)
         fresh = done - sum(self._had.values())
         count = f'[{self._ended}/{self._total}]'
         if fresh <= 0.02 or self._ended == self._total:
@@ -214,11 +213,10 @@ class _Clock:
 
     def under_way(self, running: Sequence[_Running]) -> str:
         """Name the running jobs and their epochs."""
-        shares = ((each.job, self._share(each.job) / 0.95) for each in running)
-        return ', '.join(
-            f'{job.name} epoch {round(share * self._epochs[job.method.name])}/{self._epochs[job.method.name]}'
-            for job, share in shares
+        epochs = (
+            (item.job.name, self._epochs[item.job.method.name], self._fraction(item.job)) for item in running
         )
+        return ', '.join(f'{name} epoch {round(done / 0.95 * number)}/{number}' for name, number, done in epochs)
 
 
 def _duration(seconds: float) -> str:

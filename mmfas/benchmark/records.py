@@ -1,261 +1,174 @@
-"""Records: a JSON file and two packed score files per finished cell, found by what was run on which data."""
+"""All records below some folders, one file per cell or packed, read as one."""
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from mmfas.benchmark.packs import (
+    holds_scores,
+    is_packed,
+    pack_path,
+    pack_paths,
+    read_pack,
+    read_packed_scores,
+    scores_path,
+    strip_scores,
+)
 from mmfas.benchmark.plan import Cell
+from mmfas.benchmark.record import Identity, Record, RecordError, read_record, write_record, write_scores
 from mmfas.evaluation import ScoreTable
 from mmfas.utils.checkpoint import sha256_of
-from mmfas.utils.files import write_atomically
 from mmfas.utils.folders import is_hidden
 
-_FORMAT = 1
-#: What tables and reports read of a record, by field.
-_READ = {
-    'data': ('name',),
-    'versions': ('torch',),
-    'seconds': ('train', 'score'),
-    'report': ('hter', 'auc', 'acer_max', 'threshold'),
-    'scores': ('dev', 'test'),
-}
+#: With what reads and writes a single record, so that users need one module.
+__all__ = [
+    'Folders',
+    'Found',
+    'Identity',
+    'Record',
+    'RecordError',
+    'conflict_message',
+    'find_records',
+    'finished',
+    'folder_list',
+    'folder_of_scores',
+    'load_scores',
+    'merge_records',
+    'read_record',
+    'read_records',
+    'write_record',
+    'write_scores',
+]
 
-
-class RecordError(ValueError):
-    """A record that cannot be read or written, or does not belong beside others; the message names the file."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What must be the same for two records to stand in one row of a table.
-
-    Args:
-        method: Name of the method.
-        config_hash: See `mmfas.benchmark.methods.config_hash`.
-        data: See `mmfas.benchmark.configs.data_identity`.
-        select: `'last'` or `'dev'`: which epoch was scored.
-    """
-
-    method: str
-    config_hash: str
-    data: dict[str, Any]
-    select: str
-
-    @property
-    def key(self) -> str:
-        """Eight hexadecimal digits that stand for all but the method, as part of file names."""
-        content = [self.config_hash, self.data, self.select]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-
-    def path(self, folder: str | Path, cell: Cell) -> Path:
-        """Return where the record of a cell lies.
-
-        Args:
-            folder: Folder of all records.
-            cell: The cell.
-        """
-        return Path(folder, self.method, f'{cell.name}_{self.key}.json')
+#: One folder of records or several.
+Folders = str | Path | Sequence[str | Path]
+#: What may differ between a record and the same one made again to add the scoring of the papers.
+_OF_A_RUN = ('commit', 'dirty', 'versions', 'device', 'seconds', 'paper')
+_MOST_NAMED = 3
+_SCORE_REMEDY = 'restore it, or delete the record beside it and run the benchmark again'
 
 
 @dataclass(frozen=True)
-class Record:
-    """One finished cell.
+class Found:
+    """A record and where it was found.
 
     Args:
-        method: Name of the method.
-        collection: Its collection in the metafile, such as `'MMDG'`.
-        config: Config file as the metafile names it.
-        options: Values that replaced those of the config.
-        config_hash: Hash of what the config says, with the options.
-        protocol: 1, 2 or 3.
-        split: Name of the split.
-        seed: Seed of the training.
-        select: `'last'` or `'dev'`.
-        epoch: Epoch that was scored, counted from 1.
-        max_epochs: Epochs of the training.
-        data: Which data: name and, of SynthFAS, renderer version, size, seed and dials.
-        commit: Commit of the code.
-        dirty: Whether the code had changes beside the commit.
-        versions: Versions of mmfas and torch.
-        device: What it ran on.
-        seconds: Wall time of `train` (of all cells of the training together) and `score`.
-        report: Numbers at the dev threshold; see `mmfas.evaluation.FASReport.to_dict`.
-        paper: Target-EER HTER and AUC of the epoch that is best on the target, an oracle; None if not made.
-        scores: File name and SHA-256, of `dev` and `test`.
+        record: The record.
+        path: Its file, or that of its pack.
     """
 
-    method: str
-    collection: str
-    config: str
-    options: dict[str, Any]
-    config_hash: str
-    protocol: int
-    split: str
-    seed: int
-    select: str
-    epoch: int
-    max_epochs: int
-    data: dict[str, Any]
-    commit: str
-    dirty: bool
-    versions: dict[str, str]
-    device: str
-    seconds: dict[str, float]
-    report: dict[str, Any]
-    paper: dict[str, Any] | None
-    scores: dict[str, dict[str, str]]
-
-    @property
-    def identity(self) -> Identity:
-        """What the record is a record of, beside its cell."""
-        return Identity(self.method, self.config_hash, self.data, self.select)
-
-    @property
-    def cell(self) -> Cell:
-        """The cell."""
-        return Cell(self.method, self.protocol, self.split, self.seed)
+    record: Record
+    path: Path
 
 
-def write_record(folder: str | Path, record: Record) -> Path:
-    """Write a record; it is there completely or not at all.
+def folder_list(folders: Folders) -> list[Path]:
+    """Return folders as a list.
 
     Args:
-        folder: Folder of all records.
-        record: The record, whose score files are there already.
-
-    Returns:
-        The file.
-
-    Raises:
-        RecordError: If the disk is full.
+        folders: One or several.
     """
-    path = record.identity.path(folder, record.cell)
-    content = json.dumps({'format': _FORMAT, **asdict(record)}, indent=1, allow_nan=False) + '\n'
-    with full_disk_named(path):
-        write_atomically(path, content)
-    return path
+    return [Path(folders)] if isinstance(folders, (str, Path)) else [Path(folder) for folder in folders]
 
 
-def write_scores(folder: str | Path, identity: Identity, cell: Cell, **tables: ScoreTable) -> dict[str, Any]:
-    """Write the score files of a cell.
+def find_records(folders: Folders) -> Iterator[Found]:
+    """Find every record below folders; hidden files and folders are left out.
 
     Args:
-        folder: Folder of all records.
-        identity: What was run.
-        cell: The cell.
-        **tables: Scores by name, `dev` and `test`.
+        folders: One folder of records or several. Those that do not exist hold none.
 
-    Returns:
-        What `Record.scores` holds.
-
-    Raises:
-        RecordError: If the disk is full.
-    """
-    written = {}
-    for name, table in tables.items():
-        path = identity.path(folder, cell).with_suffix(f'.{name}.csv.gz')
-        with full_disk_named(path):
-            table.to_csv(path)
-        written[name] = {'file': path.name, 'sha256': sha256_of(path)}
-    return written
-
-
-@contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
-    """Turn the error of a full disk into one that says what to do.
-
-    Args:
-        path: File that is being written.
-
-    Raises:
-        RecordError: If there is no space left.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise RecordError(
-            f"no space left to write '{path}': free some and give the same command again; what is finished stays"
-        ) from error
-
-
-def read_record(path: str | Path) -> Record:
-    """Read one record.
-
-    Args:
-        path: Its JSON file.
-
-    Returns:
-        The record.
-
-    Raises:
-        RecordError: If the file is no record, or its name does not fit its content.
-    """
-    mend = 'delete it and run the benchmark again, or restore it from version control'
-    try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
-        if content.pop('format') != _FORMAT:
-            raise RecordError(f"record '{path}' has another format than {_FORMAT}; {mend}")
-        record = Record(**content)
-        _require_what_is_read(record)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, RecordError):
-            raise
-        raise RecordError(f"'{path}' is a broken record ({_short(error)}); {mend}") from error
-    proper = record.identity.path('', record.cell).name
-    if Path(path).name != proper:
-        raise RecordError(f"record '{path}' does not hold what its name says: it would be '{proper}'; {mend}")
-    return record
-
-
-def _require_what_is_read(record: Record) -> None:
-    needed = [(name, getattr(record, name), keys) for name, keys in _READ.items()]
-    needed += [(f'scores.{name}', entry, ('file', 'sha256')) for name, entry in record.scores.items()]
-    if record.paper is not None:
-        needed.append(('paper', record.paper, ('hter', 'auc')))
-    for name, value, keys in needed:
-        missing = [key for key in keys if key not in value]
-        if missing:
-            raise ValueError(f'{", ".join(missing)} missing in its {name}')
-
-
-def _short(error: Exception) -> str:
-    text = str(error).replace('Record.__init__() ', '')
-    return text if len(text) < 160 else f'{text[:157]}...'
-
-
-def read_records(folder: str | Path) -> list[Record]:
-    """Read all records below a folder.
-
-    Args:
-        folder: Folder of all records.
-
-    Returns:
-        The records, sorted by file.
+    Yields:
+        The records; a cell may be there more than once.
 
     Raises:
         RecordError: If one of them is broken.
     """
-    found = sorted(Path(folder).glob('*/*.json'))
-    return [read_record(path) for path in found if not (is_hidden(path.name) or is_hidden(path.parent.name))]
+    for folder in folder_list(folders):
+        for path in pack_paths(folder):
+            yield from (Found(record, path) for record in read_pack(path))
+        for path in sorted(folder.glob('*/*.json')):
+            if not (is_hidden(path.name) or is_hidden(path.parent.name)):
+                yield Found(read_record(path), path)
 
 
-def finished(folder: str | Path, identity: Identity, cell: Cell, *, with_paper: bool) -> Record | None:
+def merge_records(found: Iterable[Found]) -> tuple[list[Record], list[str]]:
+    """Keep one record of every cell.
+
+    A cell may be there several times: packed and as a file of its own, or copied between machines. Equal records
+    are one, and of two that differ by the scoring of the papers alone the one that has it is taken.
+
+    Args:
+        found: Records.
+
+    Returns:
+        One record per cell, sorted by method and file name; and one sentence per cell with records that differ.
+    """
+    kept: dict[tuple[str, str], Found] = {}
+    conflicts = []
+    for other in found:
+        key = other.record.method, other.record.file_name
+        first = kept.setdefault(key, other)
+        better = _better(first.record, other.record)
+        if better is None:
+            cell = f'{key[0]} {first.record.cell.name}'
+            conflicts.append(f"{cell}: '{first.path}' and '{other.path}' have different records of it")
+        else:
+            kept[key] = replace(first, record=better)
+    return [kept[key].record for key in sorted(kept)], conflicts
+
+
+def _better(one: Record, other: Record) -> Record | None:
+    """Return which of two records of a cell says more; None if they contradict each other."""
+    bare, other_bare = strip_scores(one), strip_scores(other)
+    if bare == other_bare:
+        return other if other.has_scores and not one.has_scores else one
+    unlike = {name: getattr(other_bare, name) for name in _OF_A_RUN}
+    if replace(bare, **unlike) != other_bare or (one.paper is None) == (other.paper is None):
+        return None
+    more, less = (one, other) if other.paper is None else (other, one)
+    return more if more.has_scores else replace(more, scores=less.scores)
+
+
+def read_records(folders: Folders) -> list[Record]:
+    """Read all records below folders.
+
+    Args:
+        folders: One folder of records or several.
+
+    Returns:
+        One record per cell, sorted by method and file name.
+
+    Raises:
+        RecordError: If one of them is broken, or two of one cell differ.
+    """
+    records, conflicts = merge_records(find_records(folders))
+    if conflicts:
+        raise RecordError(conflict_message(conflicts))
+    return records
+
+
+def conflict_message(conflicts: Sequence[str]) -> str:
+    """Say which records contradict each other, and what to do.
+
+    Args:
+        conflicts: See `merge_records`.
+    """
+    more = f'; and {len(conflicts) - _MOST_NAMED} more' if len(conflicts) > _MOST_NAMED else ''
+    return (
+        f'{len(conflicts)} cells have two records that differ: {"; ".join(conflicts[:_MOST_NAMED])}{more}. Delete '
+        'the one that should not count: its file, or its line in the pack'
+    )
+
+
+def finished(folders: Folders, identity: Identity, cell: Cell, *, with_paper: bool) -> Record | None:
     """Return the record of a cell that needs no more work.
 
     Args:
-        folder: Folder of all records.
+        folders: One folder of records or several.
         identity: What is to be run.
         cell: The cell.
-        with_paper: Whether the paper's scoring must be in it.
+        with_paper: Whether the scoring of the papers must be in it.
 
     Returns:
         The record; None if there is none or it lacks what is asked for.
@@ -263,18 +176,23 @@ def finished(folder: str | Path, identity: Identity, cell: Cell, *, with_paper: 
     Raises:
         RecordError: If there is one, but broken.
     """
-    path = identity.path(folder, cell)
-    if not path.is_file():
-        return None
-    record = read_record(path)
-    return None if with_paper and record.paper is None else record
+    name = identity.path('', cell).name
+    for folder in folder_list(folders):
+        path, pack = identity.path(folder, cell), pack_path(folder, identity.method)
+        found = [read_record(path)] if path.is_file() else []
+        if pack.is_file():
+            found += [record for record in read_pack(pack) if record.file_name == name]
+        for record in found:
+            if not with_paper or record.paper is not None:
+                return record
+    return None
 
 
-def load_scores(folder: str | Path, record: Record, name: str = 'test') -> ScoreTable:
-    """Read the scores of a record.
+def load_scores(folders: Folders, record: Record, name: str = 'test') -> ScoreTable:
+    """Read the scores of a record, from its own file or a pack.
 
     Args:
-        folder: Folder of all records.
+        folders: One folder of records or several.
         record: The record.
         name: `'test'` or `'dev'`.
 
@@ -282,13 +200,37 @@ def load_scores(folder: str | Path, record: Record, name: str = 'test') -> Score
         The scores.
 
     Raises:
-        RecordError: If the file is missing or not the one that was recorded.
+        RecordError: If they were not kept, or are missing or not those that were recorded.
     """
     entry = record.scores[name]
-    path = Path(folder, record.method, entry['file'])
-    if not path.is_file() or sha256_of(path) != entry['sha256']:
-        state = 'is missing' if not path.is_file() else 'is not the file that was recorded'
+    places = folder_list(folders)
+    for path in (Path(folder, record.method, entry['file']) for folder in places):
+        if path.is_file():
+            if sha256_of(path) != entry['sha256']:
+                raise RecordError(f"score file '{path}' is not the file that was recorded; {_SCORE_REMEDY}")
+            return ScoreTable.from_csv(path, allow_duplicates=True)
+    if is_packed(record, (name,)):
+        folder = folder_of_scores(places, record, name)
+        try:
+            return read_packed_scores(folder, record, name).table()
+        except ValueError as error:
+            if isinstance(error, RecordError):
+                raise
+            raise RecordError(f"'{scores_path(folder, record.method)}', {record.cell.name}: {error}") from error
+    if not record.has_scores:
         raise RecordError(
-            f"score file '{path}' {state}; restore it, or delete the record beside it and run the benchmark again"
+            f'the {name} scores of {record.method} {record.cell.name} were not kept when it was packed'
         )
-    return ScoreTable.from_csv(path, allow_duplicates=True)
+    path = Path(places[0], record.method, entry['file'])
+    raise RecordError(f"score file '{path}' is missing; {_SCORE_REMEDY}")
+
+
+def folder_of_scores(folders: Sequence[Path], record: Record, name: str) -> Path:
+    """Return the folder whose pack has the scores of a record; the first if none has.
+
+    Args:
+        folders: Folders of records.
+        record: The record, read from a pack.
+        name: `'test'` or `'dev'`.
+    """
+    return next((folder for folder in folders if holds_scores(folder, record, name)), folders[0])

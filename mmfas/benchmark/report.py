@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mmfas.apis.model_index import read_model_index
-from mmfas.benchmark.records import Record, full_disk_named
-from mmfas.benchmark.tables import Chosen, Table, build_tables, data_text
+from mmfas.benchmark.record import Record, full_disk_named
+from mmfas.benchmark.records import Folders
+from mmfas.benchmark.tables import RecordSelection, Table, build_tables, data_text
 from mmfas.utils.files import write_atomically
 
 _SCORINGS = (
@@ -29,7 +30,7 @@ _OTHER_DATA = (
 )
 
 
-def origin(chosen: Chosen, protocols: Sequence[int]) -> dict[str, str]:
+def origin(chosen: RecordSelection, protocols: Sequence[int]) -> dict[str, str]:
     """Say where the numbers come from.
 
     Args:
@@ -67,7 +68,7 @@ def _seconds_of_trainings(records: Sequence[Record]) -> dict[tuple[str, ...], fl
     return seconds
 
 
-def notes_of(chosen: Chosen) -> list[str]:
+def notes_of(chosen: RecordSelection) -> list[str]:
     """Return what a reader must know of the columns, one sentence each.
 
     Args:
@@ -77,7 +78,7 @@ def notes_of(chosen: Chosen) -> list[str]:
     return [*_SCORINGS, *([_OTHER_DATA] if is_synthetic else [])]
 
 
-def markdown_report(chosen: Chosen, protocols: Sequence[int]) -> str:
+def markdown_report(chosen: RecordSelection, protocols: Sequence[int]) -> str:
     """Return the report as Markdown.
 
     Args:
@@ -94,7 +95,7 @@ def markdown_report(chosen: Chosen, protocols: Sequence[int]) -> str:
     return '\n'.join(lines)
 
 
-def json_report(chosen: Chosen, protocols: Sequence[int]) -> dict[str, Any]:
+def json_report(chosen: RecordSelection, protocols: Sequence[int]) -> dict[str, Any]:
     """Return the report as plain values: its tables as text and the numbers of every record.
 
     Args:
@@ -120,13 +121,15 @@ def json_report(chosen: Chosen, protocols: Sequence[int]) -> dict[str, Any]:
     return {'origin': origin(chosen, protocols), 'tables': tables, 'cells': cells, 'left_out': left_out}
 
 
-def write_report(chosen: Chosen, protocols: Sequence[int], records: str | Path, out_dir: str | Path) -> list[Path]:
+def write_report(
+    chosen: RecordSelection, protocols: Sequence[int], records: Folders, out_dir: str | Path
+) -> list[Path]:
     """Write the report.
 
     Args:
         chosen: Records and methods.
         protocols: Protocols to show.
-        records: Folder of the records, for the curves of their scores.
+        records: Folders of the records, for the curves of their scores.
         out_dir: Folder for `report.md`, `report.json` and `report.html`.
 
     Returns:
@@ -147,7 +150,7 @@ def write_report(chosen: Chosen, protocols: Sequence[int], records: str | Path, 
     return [Path(out_dir, name) for name in texts]
 
 
-def terminal_report(chosen: Chosen, protocols: Sequence[int]) -> str:
+def terminal_report(chosen: RecordSelection, protocols: Sequence[int]) -> str:
     """Return the tables for a terminal.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmfas.benchmark.methods import Method, config_hash, row_names, short_name
 from mmfas.benchmark.plan import MISSING, SPLITS, missing_title, title_of
-from mmfas.benchmark.records import Record, RecordError
+from mmfas.benchmark.record import Record, RecordError
 from mmfas.evaluation.published import Published, read_published
 from mmfas.evaluation.tables import NOT_RUN, Row, markdown_table, percent_cell, text_table
 
@@ -48,7 +48,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class RecordSelection:
     """Records that may stand in one table: of one data set and one way to choose the epoch, one config per method.
 
     Args:
@@ -85,7 +85,7 @@ class Chosen:
                 by_seed.setdefault(record.seed, []).append(record)
         return {seed: found for seed, found in sorted(by_seed.items()) if len(found) == len(splits)}
 
-    def of_complete_seeds(self) -> Chosen:
+    def of_complete_seeds(self) -> RecordSelection:
         """Return only the records whose method and seed have every split of their protocol."""
         seeds = {(name, p): self.group(name, p, splits) for name in self.methods for p, splits in SPLITS.items()}
         records = tuple(r for r in self.records if r.seed in seeds[r.method, r.protocol])
@@ -98,7 +98,7 @@ def choose(
     methods: Sequence[Method] = (),
     data: Mapping[str, Any] | None = None,
     select: str = 'last',
-) -> Chosen:
+) -> RecordSelection:
     """Choose the records of one table, and never mix what differs.
 
     Args:
@@ -139,14 +139,14 @@ def choose(
         hashes = sorted({record.config_hash for record in rest if record.method == name})
         if len(hashes) > 1:
             files = [next(r for r in rest if r.method == name and r.config_hash == h).cell.name for h in hashes]
-            told = ', '.join(f'{h} (such as {file})' for h, file in zip(hashes, files, strict=True))
+            listed = ', '.join(f'{h} (such as {file})' for h, file in zip(hashes, files, strict=True))
             raise RecordError(
-                f'{name} has records of {len(hashes)} configs, which no table may mix: {told}. Name the method on '
-                'the command line: its config as it is now decides; or delete the records of the other config'
+                f'{name} has records of {len(hashes)} configs, which no table may mix: {listed}. Name the method '
+                'on the command line: its config as it is now decides; or delete the records of the other config'
             )
     given = {method.name: method.collection for method in methods}
     found_here = dict(sorted((record.method, record.collection) for record in rest))
-    return Chosen(tuple(rest), given or found_here, tuple(left_out))
+    return RecordSelection(tuple(rest), given or found_here, tuple(left_out))
 
 
 def data_text(data: Mapping[str, Any]) -> str:
@@ -154,7 +154,7 @@ def data_text(data: Mapping[str, Any]) -> str:
     return ' '.join(f'{key}={value}' for key, value in data.items() if value not in (None, {}, ''))
 
 
-def build_tables(chosen: Chosen, protocols: Sequence[int]) -> list[Table]:
+def build_tables(chosen: RecordSelection, protocols: Sequence[int]) -> list[Table]:
     """Make all tables of a report.
 
     Args:
@@ -201,7 +201,7 @@ def columns_of(protocol: int) -> list[Column]:
     return [*groups, Column('mean', SPLITS[protocol], 'mean')]
 
 
-def published_cell(chosen: Chosen, method: str, protocol: int, column: Column) -> str:
+def published_cell(chosen: RecordSelection, method: str, protocol: int, column: Column) -> str:
     """Return what the paper of a method prints, `HTER / AUC` of real sets; `'-'` where it prints nothing.
 
     Args:
@@ -216,7 +216,9 @@ def published_cell(chosen: Chosen, method: str, protocol: int, column: Column) -
     return str(row.exact_mean if column.published == 'mean' else row.cells[column.published])
 
 
-def values(chosen: Chosen, method: str, protocol: int, splits: Sequence[str], measure: str) -> list[float]:
+def values(
+    chosen: RecordSelection, method: str, protocol: int, splits: Sequence[str], measure: str
+) -> list[float]:
     """Return one number per seed: the mean over splits.
 
     Args:
@@ -260,7 +262,7 @@ def _is_as_published(name: str) -> bool:
     return variant in ([], ['released'])
 
 
-def _overview(chosen: Chosen, protocol: int) -> Table:
+def _overview(chosen: RecordSelection, protocol: int) -> Table:
     """One row per method: HTER / AUC of every split, the paper's scoring in a column of its own."""
     columns, complete = columns_of(protocol), chosen.of_complete_seeds()
     begun = {record.method for record in chosen.records if record.protocol == protocol}
@@ -281,13 +283,13 @@ def _overview(chosen: Chosen, protocol: int) -> Table:
     return Table(f'{TITLES[protocol]}: HTER % / AUC %.{more}', header, tuple(rows), note)
 
 
-def _pair(chosen: Chosen, method: str, protocol: int, splits: Sequence[str], scoring: str = '') -> str:
+def _pair(chosen: RecordSelection, method: str, protocol: int, splits: Sequence[str], scoring: str = '') -> str:
     """Return `HTER / AUC` of a group of splits."""
     pair = [values(chosen, method, protocol, splits, f'{scoring}{name}') for name in ('hter', 'auc')]
     return ' / '.join(map(percent_cell, pair)) if pair[0] else NOT_RUN
 
 
-def _details(chosen: Chosen, protocol: int) -> Table:
+def _details(chosen: RecordSelection, protocol: int) -> Table:
     """One row per split and method, every number in a column of its own."""
     measures = ('hter', 'auc', 'acer_max', 'paper_hter', 'paper_auc')
     columns = columns_of(protocol)

@@ -1,4 +1,8 @@
-"""Run methods over the protocols (run); make tables and a report from the records of finished runs (report)."""
+"""Run methods over the protocols (run); make tables and a report from the records of finished runs (report).
+
+Records of any number of machines are merged into few files (pack), their scores written back as score files
+(unpack), and their numbers computed again from the scores (verify).
+"""
 
 from __future__ import annotations
 
@@ -18,16 +22,24 @@ if TYPE_CHECKING:
     from mmfas.benchmark.methods import Method
     from mmfas.benchmark.plan import Cell
 
-RECORDS = 'docs/en/benchmarks/runs'
+#: Where runs write their records, and where packed ones are looked for.
+RECORDS, PACKS = 'work_dirs/benchmark/records', 'benchmarks'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    commands = parser.add_subparsers(dest='command', required=True, metavar='{run,report}')
+    commands = parser.add_subparsers(dest='command', required=True, metavar='{run,report,pack,unpack,verify}')
     run = commands.add_parser('run', help='train and score what has no record yet, then print the tables')
     report = commands.add_parser('report', help='make tables and a report from records')
-    for each in (run, report):
-        _add_common(each)
+    pack = commands.add_parser('pack', help='merge records into one file of lines and one of scores per method')
+    unpack = commands.add_parser('unpack', help='write packed scores as score files, for `mmfas scores eval`')
+    verify = commands.add_parser('verify', help='compute the numbers of records again from their scores')
+    for below in (run, report, pack, unpack, verify):
+        _add_records(below)
+    for below in (run, report):
+        _add_common(below)
+    pack.add_argument('--out', default=PACKS, help=f'folder of the packs, merged with those there ({PACKS})')
+    unpack.add_argument('--out', required=True, help='folder for the score files')
     run.add_argument('--seeds', type=int, nargs='+', default=[0], help='seeds (default: 0)')
     run.add_argument(
         '--splits',
@@ -54,13 +66,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report.add_argument('--renderer', help='only records on SynthFAS of this version, such as 1.0.0')
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    """Declare what both sub-commands take."""
-    from mmfas.cli.options import ConfigOptions
-
+def _add_records(parser: argparse.ArgumentParser) -> None:
+    """Declare what all sub-commands take."""
     parser.add_argument(
         'methods', nargs='*', metavar='METHOD', help='config file, or name of a model in a metafile'
     )
+    parser.add_argument(
+        '--records',
+        action='append',
+        metavar='FOLDER',
+        help='folder of records, packed or not; may be given several times, `run` writes into the first '
+        f'(default: {RECORDS}, and {PACKS} where it exists)',
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """Declare what runs and reports take."""
+    from mmfas.cli.options import ConfigOptions
+
     parser.add_argument(
         '--protocols',
         type=int,
@@ -70,7 +93,6 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help='1: leave one domain out, 2: the same with modalities missing, 3: two domains to two (default: all)',
     )
     parser.add_argument('--data-root', help="folder of the data (default: the config's; report: what records say)")
-    parser.add_argument('--records', default=RECORDS, help=f'folder of the records (default: {RECORDS})')
     parser.add_argument('--select', choices=('last', 'dev'), default='last', help='epoch that is scored')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values')
 
@@ -79,18 +101,22 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run or report.
 
-    Returns 0; 1 if a training failed or a file is missing or broken; 2 if arguments or configs are wrong.
+    Returns 0; 1 if a training failed, a file is missing or broken, records contradict each other or numbers are
+    not those of their scores; 2 if arguments or configs are wrong.
     """
     from mmfas.benchmark.methods import MethodError, find_method
 
     try:
-        methods = [find_method(text, args.cfg_options) for text in args.methods]
+        methods = [find_method(text, getattr(args, 'cfg_options', None)) for text in args.methods]
     except MethodError as error:
         return report_error(error, 2)
     methods = _by_name(methods)
-    for method in methods:
-        read_config(method.path, args.cfg_options)
-    return _run(args, methods) if args.command == 'run' else _report(args, methods)
+    args.records = args.records or [RECORDS, *([PACKS] if Path(PACKS).is_dir() else [])]
+    if args.command in ('run', 'report'):
+        for method in methods:
+            read_config(method.path, args.cfg_options)
+    commands = {'run': _run, 'report': _report, 'pack': _pack, 'unpack': _unpack, 'verify': _verify}
+    return commands[args.command](args, methods)
 
 
 def _by_name(methods: list[Method]) -> list[Method]:
@@ -111,7 +137,7 @@ def _select_cells(args: argparse.Namespace, methods: list[Method]) -> list[Cell]
 
     cells = cells_of([method.name for method in methods], args.protocols, args.seeds)
     protocols = ' '.join(map(str, sorted(set(args.protocols))))
-    idle = [str(each) for each in args.paper_scoring or () if each not in args.protocols]
+    idle = [str(number) for number in args.paper_scoring or () if number not in args.protocols]
     if idle:
         raise ConfigError(
             f'--paper-scoring {" ".join(idle)} is not in --protocols {protocols}; add it there or leave it out'
@@ -146,7 +172,13 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
         num_workers = 0
     paper = tuple(args.protocols) if args.paper_scoring == [] else tuple(args.paper_scoring or ())
     settings = Settings(
-        args.records, args.work_dir, args.data_root, select=args.select, paper=paper, num_workers=num_workers
+        args.records[0],
+        args.work_dir,
+        args.data_root,
+        select=args.select,
+        paper=paper,
+        num_workers=num_workers,
+        more_records=tuple(args.records[1:]),
     )
     by_name = {method.name: method for method in methods}
     identities = {method.name: identity_of(method, settings) for method in methods}
@@ -164,7 +196,7 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
         return 0
     failures = run_jobs(jobs, places, report=lambda line: print(line, flush=True))
     print('\n'.join(failures), file=sys.stderr, end='\n' if failures else '')
-    for data in {json.dumps(each.data): each.data for each in identities.values()}.values():
+    for data in {json.dumps(identity.data): identity.data for identity in identities.values()}.values():
         _report(args, [method for method in methods if identities[method.name].data == data], data)
     return 1 if failures else 0
 
@@ -178,9 +210,9 @@ def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> 
     family, root = family_of(cfg), use_data_root(cfg, data_root)
     missing = missing_lists(cfg, cells, family)
     if missing:
-        mend = render_command(root) if family == 'synthfas' else f'mmfas data verify {method.path}'
+        remedy = render_command(root) if family == 'synthfas' else f'mmfas data verify {method.path}'
         raise FileNotFoundError(
-            f'{len(missing)} lists are missing, first {", ".join(missing[:3])}; `{mend}` mends or explains it'
+            f'{len(missing)} lists are missing, first {", ".join(missing[:3])}; `{remedy}` makes or explains them'
         )
 
 
@@ -200,10 +232,10 @@ def _report(args: argparse.Namespace, methods: list[Method], data: Mapping[str, 
     records = read_records(args.records)
     chosen = choose(records, methods=methods, data=data, select=args.select)
     if not records and not methods:
-        raise FileNotFoundError(f"'{args.records}' holds no record; `mmfas benchmark run METHOD` makes them")
+        raise _no_record(args)
     if not chosen.methods:
         raise FileNotFoundError(
-            f"'{args.records}' holds {len(records)} records, none with --select {args.select}"
+            f'{_places(args)} {len(records)} records, none with --select {args.select}'
             f'{" on this data" if data else ""}: {"; ".join(chosen.left_out[:3])}'
         )
     print(terminal_report(chosen, args.protocols))
@@ -215,3 +247,61 @@ def _report(args: argparse.Namespace, methods: list[Method], data: Mapping[str, 
 
         refresh_pages(args.pages, chosen)
     return 0
+
+
+def _places(args: argparse.Namespace) -> str:
+    """Name the folders of records as the subject of a sentence."""
+    return f'{" and ".join(repr(folder) for folder in args.records)} hold{"s" if len(args.records) == 1 else ""}'
+
+
+def _no_record(args: argparse.Namespace) -> FileNotFoundError:
+    """Return the error for folders without records."""
+    return FileNotFoundError(f'{_places(args)} no record; `mmfas benchmark run METHOD` makes them')
+
+
+def _pack(args: argparse.Namespace, methods: list[Method]) -> int:
+    """Merge records into packs, or name those that contradict each other."""
+    from mmfas.benchmark.packing import pack_records
+    from mmfas.benchmark.packs import pack_path
+    from mmfas.benchmark.records import RecordError, conflict_message
+
+    packed, conflicts = pack_records(args.records, args.out, [method.name for method in methods])
+    if conflicts:
+        print('\n'.join(conflicts))
+        raise RecordError(conflict_message(conflicts))
+    if not packed:
+        raise _no_record(args)
+    for pack in packed:
+        scores = f'scores of {pack.num_scored} kept' if pack.num_scored else 'no scores kept'
+        state = '' if pack.changed else ', as it was'
+        print(f'{pack_path(args.out, pack.method)}: {pack.num_cells} cells, {scores}{state}')
+    return 0
+
+
+def _unpack(args: argparse.Namespace, methods: list[Method]) -> int:
+    """Write scores as score files."""
+    from mmfas.benchmark.packing import unpack_scores
+
+    written = unpack_scores(args.records, args.out, [method.name for method in methods])
+    if not written:
+        raise FileNotFoundError(f'{_places(args)} no scores of these methods; superseded ones are not kept')
+    print(f'{len(written)} score files in {args.out}')
+    return 0
+
+
+def _verify(args: argparse.Namespace, methods: list[Method]) -> int:
+    """Compute numbers again and name every difference."""
+    from mmfas.benchmark.records import read_records
+    from mmfas.benchmark.verifying import verdict_table, verify_record
+
+    names = {method.name for method in methods}
+    records = [record for record in read_records(args.records) if not names or record.method in names]
+    if not records:
+        raise _no_record(args)
+    verdicts = [verify_record(args.records, record) for record in records]
+    wrong = [verdict for verdict in verdicts if verdict.problems]
+    for verdict in wrong:
+        for problem in verdict.problems:
+            print(f'{verdict.record.method} {verdict.record.cell.name}: {problem}')
+    print(verdict_table(verdicts))
+    return 1 if wrong else 0

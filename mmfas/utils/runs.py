@@ -6,11 +6,16 @@ import json
 import multiprocessing
 import subprocess
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from mmfas.utils.files import write_atomically
 from mmfas.utils.jobs import end_with_parent
+
+#: File that holds many records of a study, one per line.
+PACK = 'records.jsonl'
+_REMEDY = 'restore it, or delete it and run the study again'
 
 
 def commit() -> str:
@@ -21,17 +26,70 @@ def commit() -> str:
 
 
 def read_record(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the record in a file if it is of the very same run, config and data."""
-    if not path.is_file():
-        return None
-    record = json.loads(path.read_text(encoding='utf-8'))
+    """Return the record of a file, or of its line in the pack beside it, if run, config and data are the same."""
+    record = load_records(path.parent, path.name).get(path.name)
     same = json.loads(json.dumps(identity))
-    return record if all(record.get(key) == value for key, value in same.items()) else None
+    return record if record and all(record.get(key) == value for key, value in same.items()) else None
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write a record so that a stopped study never leaves half of one."""
     write_atomically(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
+
+
+def load_records(folder: str | Path, pattern: str = '*.json') -> dict[str, dict[str, Any]]:
+    """Read the records of a study: files of their own, and lines of the pack beside them.
+
+    Args:
+        folder: Folder of the records; one that does not exist holds none.
+        pattern: What their file names must match.
+
+    Returns:
+        Records by file name, sorted. A file of its own is newer than a line of the same name.
+
+    Raises:
+        ValueError: If a file or line is not a record; it is named.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    pack = Path(folder, PACK)
+    lines = pack.read_text(encoding='utf-8').splitlines() if pack.is_file() else []
+    for number, line in enumerate(lines, 1):
+        content = _parse(line, f"'{pack}', line {number}")
+        if not isinstance(content.get('file'), str) or not isinstance(content.get('record'), dict):
+            raise ValueError(f"'{pack}', line {number}: expected a file name and a record; restore the file")
+        found[content['file']] = content['record']
+    for path in Path(folder).glob('*.json'):
+        if fnmatchcase(path.name, pattern):
+            found[path.name] = _parse(path.read_text(encoding='utf-8'), f"'{path}'")
+    return {name: found[name] for name in sorted(found) if fnmatchcase(name, pattern)}
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    """Read one mapping, or say where there is none."""
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f'{where} is not JSON ({error}); {_REMEDY}') from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{where} is not a record; {_REMEDY}')
+    return content
+
+
+def pack_records(folder: str | Path) -> int:
+    """Move the records of a study into one file of lines beside them.
+
+    Args:
+        folder: Folder of the records.
+
+    Returns:
+        Number of records in the pack.
+    """
+    records = load_records(folder)
+    lines = [json.dumps({'file': name, 'record': record}, allow_nan=False) for name, record in records.items()]
+    write_atomically(('\n'.join(lines) + '\n').encode(), Path(folder, PACK))
+    for path in Path(folder).glob('*.json'):
+        path.unlink()
+    return len(records)
 
 
 def in_processes(function: Callable[..., Any], arguments: list[tuple[Any, ...]], jobs: int) -> Iterable[Any]:
@@ -45,7 +103,7 @@ def in_processes(function: Callable[..., Any], arguments: list[tuple[Any, ...]],
     Yields:
         Results, in any order.
     """
-    calls = [(function, each) for each in arguments]
+    calls = [(function, values) for values in arguments]
     if jobs <= 1 or len(calls) <= 1:
         yield from map(_call, calls)
         return

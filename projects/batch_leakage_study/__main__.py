@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from mmfas.benchmark.plan import SPLITS
 from mmfas.cli.errors import reports_user_errors
@@ -28,8 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='work_dirs/benchmark',
         help='trainings, laid out as by `mmfas benchmark run`: those that are there are not repeated',
     )
-    parser.add_argument('--records', default='docs/en/studies/batch_leakage', help='folder of the records')
+    parser.add_argument('--records', default='projects/batch_leakage_study/records', help='folder of the records')
     parser.add_argument('--table', action='store_true', help='only print the table of the records')
+    parser.add_argument('--pack', action='store_true', help='only move the records into one file')
 
 
 @reports_user_errors(on_stop='the same command continues where it stopped')
@@ -45,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from mmfas.benchmark.methods import find_method
     from mmfas.evaluation.tables import markdown_table
+    from mmfas.utils.runs import PACK, pack_records
     from projects.batch_leakage_study.study import (
         LeakageSettings,
         default_methods,
@@ -53,6 +56,9 @@ def main(argv: list[str] | None = None) -> int:
         study_batch_leakage,
     )
 
+    if args.pack:
+        print(f'{pack_records(args.records)} records in {Path(args.records, PACK)}')
+        return 0
     if args.table:
         records = read_leakage_records(args.records)
     else:

@@ -30,7 +30,7 @@ from mmfas.benchmark.methods import Method, config_hash, find_method
 from mmfas.benchmark.plan import Cell, Training
 from mmfas.benchmark.pool import run_jobs
 from mmfas.evaluation.tables import mean_interval
-from mmfas.utils.runs import commit, in_processes, read_record, write_record
+from mmfas.utils.runs import commit, in_processes, load_records, read_record, write_record
 from mmfas.version import __version__
 
 
@@ -158,7 +158,7 @@ def read_leakage_records(folder: str | Path) -> list[dict[str, Any]]:
         FileNotFoundError: If there is none.
         ValueError: If those of a method are of different configs or settings: their mean would be meaningless.
     """
-    records = [json.loads(file.read_text(encoding='utf-8')) for file in sorted(Path(folder).glob('*.json'))]
+    records = [*load_records(folder).values()]
     if not records:
         raise FileNotFoundError(f"'{folder}' holds no records of the study of batch leakage")
     for method in _by_method(records).values():

@@ -18,13 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         'study',
-        choices=('hardness', 'perturbations', 'probe', 'table'),
-        help='what to run, or print from records',
+        choices=('hardness', 'perturbations', 'probe', 'table', 'pack'),
+        help='what to run, print the tables of the records, or move records into one file',
     )
     parser.add_argument('--data-root', default='data/synthfas_small', help='rendered benchmark')
     parser.add_argument('--config', default=BASELINE, help='config of the baseline')
     parser.add_argument('--work-dir', default='work_dirs/synthfas_study', help='checkpoints and logs of the runs')
-    parser.add_argument('--records', default='docs/en/benchmarks/synthfas', help='folder of the records')
+    parser.add_argument('--records', default='projects/synthfas_study/records', help='folder of the records')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds (default: 0 1 2)')
     parser.add_argument('--only', nargs='+', metavar='PART', help='run only what has one of these in its name')
     parser.add_argument('--jobs', type=int, default=2, help='processes, one thread each (default: 2)')
@@ -44,8 +44,12 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
     from mmfas.synthfas.files.manifest import render_command
+    from mmfas.utils.runs import PACK, pack_records
     from projects.synthfas_study import hardness, perturbations, tables
 
+    if args.study == 'pack':
+        print(f'{pack_records(args.records)} records in {Path(args.records, PACK)}')
+        return 0
     if args.study != 'table' and not Path(args.data_root, 'manifest.json').is_file():
         raise FileNotFoundError(
             f"'{args.data_root}' holds no SynthFAS; render it: {render_command(args.data_root)}"

@@ -14,6 +14,7 @@ from mmfas.synthfas import SPLITS
 from mmfas.synthfas.files.layout import list_name
 from mmfas.synthfas.files.manifest import render_command
 from mmfas.synthfas.files.statistics import join_statistics, linear_probe_auc, read_statistics
+from mmfas.utils.runs import load_records
 from projects.synthfas_study.hardness import DOMAINS
 from projects.synthfas_study.perturbations import STRENGTHS
 
@@ -21,11 +22,6 @@ from projects.synthfas_study.perturbations import STRENGTHS
 MIN_RANK_CORRELATION = 0.8
 #: Seeds from which on an interval says something.
 MIN_SEEDS = 3
-
-
-def read_records(folder: str | Path, pattern: str) -> list[dict[str, Any]]:
-    """Read the records of a folder whose file names match a pattern, sorted by name."""
-    return [json.loads(file.read_text(encoding='utf-8')) for file in sorted(Path(folder).glob(pattern))]
 
 
 def _of_one_setting(records: list[dict[str, Any]], folder: str | Path) -> list[dict[str, Any]]:
@@ -53,7 +49,8 @@ def hardness_table(folder: str | Path, measure: str = 'auc') -> str:
     Raises:
         ValueError: If the records are not all of one config and one data set.
     """
-    found = _of_one_setting([r for r in read_records(folder, '*_s*.json') if 'reports' in r], folder)
+    records = load_records(folder, '*_s*.json').values()
+    found = _of_one_setting([record for record in records if 'reports' in record], folder)
     rows = []
     for title, is_wanted in _row_filters():
         chosen = [r for r in found if is_wanted(r['run'])]
@@ -106,7 +103,7 @@ def perturbation_table(folder: str | Path) -> str:
     Raises:
         ValueError: If the records are not all of one config, one data set and one version of the perturbations.
     """
-    records = _of_one_setting(read_records(folder, 'dial-*.json'), folder)
+    records = _of_one_setting([*load_records(folder, 'dial-*.json').values()], folder)
     rows = []
     for name in sorted({record['dial'] for record in records}):
         steps = {r['step']: [mean(a.values()) for a in r['auc'].values()] for r in records if r['dial'] == name}

@@ -10,8 +10,11 @@ import numpy as np
 from mmfas.benchmark.plan import Cell
 from mmfas.benchmark.records import Identity, Record, write_record, write_scores
 from mmfas.evaluation import ScoreTable, evaluate_scores
+from mmfas.synthfas import RENDERER_VERSION
 
 SMALL = {'name': 'synthfas', 'renderer_version': '1.0.0', 'size': 'small', 'seed': 0, 'stress': {}}
+#: Data whose scores are kept when they are packed.
+CURRENT = {**SMALL, 'renderer_version': RENDERER_VERSION}
 
 
 def scores(name: str, seed: int) -> ScoreTable:
@@ -32,12 +35,14 @@ def add_record(
     config_hash: str = 'abc',
     data: dict[str, Any] | None = None,
     paper: dict[str, Any] | None = None,
+    test_scores: ScoreTable | None = None,
+    num_bootstrap: int = 0,
     **changes: Any,
 ) -> Record:
     """Write the record of a cell with its score files."""
     identity = Identity(cell.method, config_hash, data or SMALL, changes.get('select', 'last'))
     number = cell.seed + 10 * len(cell.split)
-    dev, test = scores('dev', number), scores('test', number + 1)
+    dev, test = scores('dev', number), test_scores or scores('test', number + 1)
     fields = dict(
         method=cell.method,
         collection='Baselines',
@@ -56,7 +61,7 @@ def add_record(
         versions={'mmfas': '0.1.0', 'torch': '2.15'},
         device='CPU',
         seconds={'train': 100.0, 'score': 2.0},
-        report=evaluate_scores(test, dev=dev, num_bootstrap=0).to_dict(),
+        report=evaluate_scores(test, dev=dev, num_bootstrap=num_bootstrap).to_dict(),
         paper=paper,
         scores=write_scores(folder, identity, cell, dev=dev, test=test),
     )

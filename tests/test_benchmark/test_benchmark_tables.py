@@ -11,7 +11,7 @@ import pytest
 from benchmark_records import SMALL, add_record, with_numbers
 
 from mmfas.benchmark.html_page import _first_seeds
-from mmfas.benchmark.markdown_tables import HEADER, refresh_page
+from mmfas.benchmark.markdown_tables import HEADER, refresh_page, refresh_pages
 from mmfas.benchmark.methods import config_hash, find_method
 from mmfas.benchmark.plan import SPLITS, Cell
 from mmfas.benchmark.records import RecordError, read_records
@@ -167,11 +167,11 @@ def test_report_is_written_and_its_page_asks_for_nothing(
     assert re.findall(r'(?:src|href)="(?!data:)|url\(|@import|<script|https?:', page) == []
     report = content['cells'][0]['ours']
     pair = f'{100 * report["hter"]["value"]:.2f} / {100 * report["auc"]["value"]:.2f}'
-    assert all(pair in each for each in (page, text, printed))
+    assert all(pair in shown for shown in (page, text, printed))
     assert content['tables'][0]['rows'][0][1] == pair
-    for each in (page, text, printed):
-        assert f'{CONCAT} p1_cpw2s_s0: of another config, old' in each
-        assert 'not run' in each
+    for shown in (page, text, printed):
+        assert f'{CONCAT} p1_cpw2s_s0: of another config, old' in shown
+        assert 'not run' in shown
     assert 'no number is comparable with its neighbour' in text
     next((records / CONCAT).glob('p1_cps2w_*.test.csv.gz')).unlink()
     assert main(arguments) == 1
@@ -190,7 +190,7 @@ def test_the_command_says_which_records_there_are_instead(
     (synthfas / 'manifest.json').write_text(json.dumps({**header, 'seed': 1, 'chunks': {}}))
     (real / 'C-train.txt').write_text('a b c 1')
     first = f'{CONCAT} p1_cps2w_s0: '
-    for options, told in (
+    for options, message in (
         (
             ['--select', 'dev'],
             f'4 records, none with --select dev: {first}of another choice of epoch, --select last',
@@ -204,8 +204,8 @@ def test_the_command_says_which_records_there_are_instead(
     ):
         assert main(['report', '--records', str(records), *options]) == 1
         said = capsys.readouterr().err
-        assert told in said
-        assert said.count(CONCAT) == (0 if 'lists' in told else 3)
+        assert message in said
+        assert said.count(CONCAT) == (0 if 'lists' in message else 3)
 
 
 def test_a_shared_training_and_hidden_protocols_are_not_counted(tmp_path: Path) -> None:
@@ -219,6 +219,33 @@ def test_a_shared_training_and_hidden_protocols_are_not_counted(tmp_path: Path) 
     assert origin(chosen, [1])['records'].startswith('2 cells of 1 trainings, 1.00 h')
     assert origin(chosen, [1, 2, 3])['records'].startswith('5 cells of 2 trainings, 3.00 h')
     assert origin(chosen, [1])['commits (+ with changes)'] == '1234567'
+
+
+def test_rows_are_rewritten_and_all_else_stays(tmp_path: Path) -> None:
+    for number, split in enumerate((*SPLITS[1], *SPLITS[2]), 1):
+        report = with_numbers(0.01 * number, 0.9)
+        add_record(tmp_path / 'runs', Cell(CONCAT, 1 if number <= 4 else 2, split, 0), report=report)
+    chosen = choose(read_records(tmp_path / 'runs'))
+    page = tmp_path / 'page.md'
+    rule = '| --- ' * (HEADER.count('|') - 1) + '|'
+    page.write_text(f'before\n\n{HEADER}\n{rule}\n| `concat_mini-vit` | old | 1 |\n\nafter\n')
+    refresh_pages([page], chosen)
+    before, header, rule_again, row, after = (line for line in page.read_text().splitlines() if line)
+    assert (before, header, rule_again, after) == ('before', HEADER, rule, 'after')
+    cells = [cell.strip() for cell in row.strip('|').split('|')]
+    assert cells[0] == '`concat_mini-vit`' and len(cells) == HEADER.count('|') - 1
+    # 1 to 4 % of the splits of Protocol 1, whose mean is 2.5; 5 to 8 with depth missing
+    assert cells[1] == '1.0 / 90.0' and cells[5] == '2.5 / 90.0' and cells[6] == '6.5 / 90.0' and cells[-1] == '1'
+    page.write_text(page.read_text().replace('concat', 'concord'))
+    with pytest.raises(
+        RecordError, match=r"page.md': no record of `concord_mini-vit`; there are some of concat_mini"
+    ):
+        refresh_pages([page], chosen)
+    page.write_text('nothing here\n')
+    with pytest.raises(
+        RecordError, match=r"page.md': there is no table of results; start one by the line \| method"
+    ):
+        refresh_pages([page], chosen)
 
 
 def test_pages_count_the_seeds_of_both_protocols(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from statistics import mean
 
@@ -15,15 +16,19 @@ ROOT = Path(__file__).parents[2]
 NAME = '{}_mini-vit_1xb32-12e_synthfas-cps2w'
 #: What the pages tell of; records of other versions may lie beside.
 RENDERER = '1.0.0'
-RECORDS = {
-    (r.method, r.protocol, r.split, r.seed): r
-    for r in read_records(ROOT / 'docs/en/benchmarks/runs')
-    if r.data['renderer_version'] == RENDERER
-}
 SEEDS = (0, 1, 2)
 DOMAINS = SPLITS[1]
 NO_S = tuple(split for split in DOMAINS if split != 'cpw2s')
 NO_DEPTH = tuple(split for split in SPLITS[2] if split.endswith('_no-depth'))
+
+pytestmark = pytest.mark.records
+
+
+@cache
+def recorded() -> dict[tuple[str, int, str, int], Record]:
+    """Records by method, protocol, split and seed."""
+    records = read_records(ROOT / 'benchmarks')
+    return {(r.method, r.protocol, r.split, r.seed): r for r in records if r.data['renderer_version'] == RENDERER}
 
 
 def percent(record: Record, measure: str) -> float:
@@ -32,7 +37,8 @@ def percent(record: Record, measure: str) -> float:
 
 def means(method: str, measure: str, protocol: int, splits: tuple[str, ...]) -> list[float]:
     """Mean over splits of every seed."""
-    return [mean(percent(RECORDS[method, protocol, split, seed], measure) for split in splits) for seed in SEEDS]
+    records = recorded()
+    return [mean(percent(records[method, protocol, split, seed], measure) for split in splits) for seed in SEEDS]
 
 
 def paired(other: str, measure: str, protocol: int, splits: tuple[str, ...], variant: str = '') -> str:
@@ -90,13 +96,13 @@ def test_what_the_code_of_big_moe_changes() -> None:
     name = NAME.format('big-moe')
     for measure in ('hter', 'auc'):
         changes = [
-            abs(percent(record, measure) - percent(RECORDS[(f'{name}_no-code', *key[1:])], measure))
-            for key, record in RECORDS.items()
+            abs(percent(record, measure) - percent(recorded()[(f'{name}_no-code', *key[1:])], measure))
+            for key, record in recorded().items()
             if key[0] == name and key[1] == 2
         ]
         assert len(changes) == 36
         most, average = f'{max(changes):.2f}', f'{mean(changes):.2f}'
-        told = dict(
+        sentences = dict(
             hter=f'HTER by {most} points at most and {average} on average', auc=f'AUC by {most} and {average}'
         )
-        assert told[measure] in page
+        assert sentences[measure] in page

@@ -25,3 +25,6 @@ def test_docs_build_without_warnings(language: str, tmp_path: Path) -> None:
     )
     assert built.returncode == 0, built.stderr[-4000:]
     assert (tmp_path / 'html' / 'index.html').is_file()
+    if language == 'en':  # made by the build, not under version control
+        report = tmp_path / 'html' / 'reports' / 'synthfas_small'
+        assert {path.name for path in report.iterdir()} == {'report.html', 'report.json', 'report.md'}

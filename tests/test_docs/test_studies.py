@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from mmfas.evaluation.tables import markdown_table
 from projects.batch_leakage_study.study import leakage_table, read_leakage_records
 
-STUDIES = Path(__file__).parents[2] / 'docs' / 'en' / 'studies'
+ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.records
 def test_the_table_of_batch_leakage_is_made_from_its_records() -> None:
-    records = read_leakage_records(STUDIES / 'batch_leakage')
-    page = (STUDIES / 'mmda_batch_leakage.md').read_text(encoding='utf-8')
+    records = read_leakage_records(ROOT / 'projects/batch_leakage_study/records')
+    page = (ROOT / 'docs/en/studies/mmda_batch_leakage.md').read_text(encoding='utf-8')
     assert markdown_table(*leakage_table(records)) in page
     commits = {record['commit'] for record in records}
     assert all(f'`{commit}`' in page for commit in commits) and not any(commit.endswith('+') for commit in commits)

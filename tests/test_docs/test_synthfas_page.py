@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from statistics import mean
 
@@ -13,11 +12,12 @@ from mmfas.structures import MODALITIES
 from mmfas.synthfas import DOMAINS, PERTURBATIONS, SIZES, SPLITS, Setting, render_dataset
 from mmfas.synthfas.files.statistics import join_statistics, linear_probe_auc, read_statistics
 from mmfas.synthfas.materials import MATERIALS, SKIN_TABLE
+from mmfas.utils.runs import load_records
 from projects.synthfas_study.tables import hardness_table, perturbation_table
 
-DOCS = Path(__file__).parents[2] / 'docs' / 'en'
-PAGE = (DOCS / 'synthfas.md').read_text(encoding='utf-8')
-RECORDS = DOCS / 'benchmarks' / 'synthfas'
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / 'docs/en/synthfas.md').read_text(encoding='utf-8')
+RECORDS = ROOT / 'projects/synthfas_study/records'
 SEEDS = (0, 1, 2)
 #: Test domain -> how the run is called that leaves it out.
 LEFT_OUT = dict(C='psw2c', P='csw2p', S='cpw2s', W='cps2w')
@@ -80,9 +80,9 @@ def test_perturbations() -> None:
 
 def left_out(domain: str, kind: str = '') -> list[float]:
     """AUC in percent on a domain that was left out, one for each seed."""
-    names = [f'lodo-{LEFT_OUT[domain]}{kind}_s{seed}.json' for seed in SEEDS]
-    records = [json.loads((RECORDS / name).read_text(encoding='utf-8')) for name in names]
-    return [100 * record['reports'][domain]['auc']['value'] for record in records]
+    records = load_records(RECORDS)
+    found = [records[f'lodo-{LEFT_OUT[domain]}{kind}_s{seed}.json'] for seed in SEEDS]
+    return [100 * record['reports'][domain]['auc']['value'] for record in found]
 
 
 def paired(domain: str, modality: str) -> list[float]:
@@ -90,6 +90,7 @@ def paired(domain: str, modality: str) -> list[float]:
     return [a - b for a, b in zip(left_out(domain), left_out(domain, f'_{modality}'), strict=True)]
 
 
+@pytest.mark.records
 @pytest.mark.parametrize('folder', [RECORDS, RECORDS / 'dials_version_1'], ids=lambda path: path.name)
 def test_tables_are_made_of_the_records(folder: Path) -> None:
     tables = [perturbation_table(folder)]
@@ -100,8 +101,9 @@ def test_tables_are_made_of_the_records(folder: Path) -> None:
     assert not [line for line in rows if line not in PAGE.splitlines()]
 
 
+@pytest.mark.records
 def test_hardness_is_as_asked() -> None:
-    within = [json.loads((RECORDS / f'in-domain_s{seed}.json').read_text(encoding='utf-8')) for seed in SEEDS]
+    within = [load_records(RECORDS)[f'in-domain_s{seed}.json'] for seed in SEEDS]
     for record in within:
         assert record['data']['renderer_version'] == '1.1.0'
         assert mean(report['auc']['value'] for report in record['reports'].values()) > 0.974
@@ -115,6 +117,7 @@ def test_hardness_is_as_asked() -> None:
         assert abs(centre - 50) < half
 
 
+@pytest.mark.records
 def test_paired_margins() -> None:
     text = row('the same, with a 95 % interval')[1]
     certain = {}

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from mmfas.apis.train import train
+from mmfas.apis.training import train
 from mmfas.engine.optim_wrappers import GradientModulationOptimWrapper, paramwise
 from mmfas.engine.optim_wrappers.paramwise import idle_patterns
 
@@ -66,7 +66,7 @@ def test_a_pattern_in_the_shadow_of_longer_ones() -> None:
 def test_training_warns_of_them_at_build(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     runner = SimpleNamespace(model=Net(), train=lambda: None)
-    monkeypatch.setattr('mmfas.apis.train.Runner.from_cfg', lambda cfg: runner)
+    monkeypatch.setattr('mmfas.apis.training.Runner.from_cfg', lambda cfg: runner)
     monkeypatch.setattr(paramwise, 'print_log', lambda message, **kwargs: told.append(message))
     custom = dict(trnk=dict(lr_mult=0.1), head=dict(lr_mult=0.1))
     wrapper = dict(type='OptimWrapper', paramwise_cfg=dict(custom_keys=custom))

@@ -9,7 +9,8 @@ import pytest
 from engine_process import CONFIG, run_ranks
 from other_process import another_process_in
 
-from mmfas.cli import convert_casia_surf, crop_faces, render_synthfas, test, train
+from mmfas.cli import test, train
+from mmfas.cli.data import convert, crop, render
 from mmfas.utils import locks
 
 pytestmark = pytest.mark.engine
@@ -25,7 +26,7 @@ def score_in(folder: Path) -> int:
 
 
 def render_in(folder: Path) -> int:
-    return render_synthfas.main([str(folder), '--size', 'tiny', '--domains', 'W', '--splits', 'val'])
+    return render.main([str(folder), '--size', 'tiny', '--domains', 'W', '--splits', 'val'])
 
 
 def convert_in(folder: Path) -> int:
@@ -36,14 +37,14 @@ def convert_in(folder: Path) -> int:
     lists.mkdir()
     write_cpsw_lists(lists)
     write_surf(folder.parent / 'raw')
-    return convert_casia_surf.main([str(folder.parent / 'raw'), str(folder), '--lists', str(lists)])
+    return convert.main(['casia_surf', str(folder.parent / 'raw'), str(folder), '--lists', str(lists)])
 
 
 def crop_in(folder: Path) -> int:
     from test_datasets.test_face_crop_runs import write_footage
 
     source = write_footage(folder.parent / 'in')
-    return crop_faces.main([str(source), str(folder), '--detector', DETECTOR, '--num-processes', '1'])
+    return crop.main([str(source), str(folder), '--detector', DETECTOR, '--num-processes', '1'])
 
 
 @pytest.mark.parametrize(

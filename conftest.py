@@ -1,0 +1,74 @@
+"""Settings of all tests, of projects too: quiet matplotlib, few threads, what a plain run leaves out or skips."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+os.environ.setdefault('MPLBACKEND', 'Agg')
+
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+from optional_markers import is_left_out
+
+
+def pytest_configure() -> None:
+    """Use the cores that two-core machines have; more threads than that only slow them down."""
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what nobody asked for, and skip GPU tests on machines without a GPU."""
+    leave_out_optional(config, items)
+    if torch.cuda.is_available():
+        return
+    skip = pytest.mark.skip(reason='no CUDA device')
+    for item in items:
+        if 'gpu' in item.keywords:
+            item.add_marker(skip)
+
+
+def leave_out_optional(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests of records, fuzzing and tutorials; a user's `-m` still works, as there is none of ours."""
+    base, expression = config.invocation_params.dir, config.option.markexpr
+    arguments = [str(base / argument) for argument in config.args]
+    left_out = [
+        item
+        for item in items
+        if is_left_out(
+            {marker.name for marker in item.iter_markers()}, item.path, arguments=arguments, expression=expression
+        )
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Give every test the same start of torch's generator, whatever ran before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _scope() -> Iterator[None]:
+    """Forget the default scope that a Runner of this test has set: it is global and decides what is found."""
+    before = DefaultScope._instance_dict.copy()
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
+
+
+@pytest.fixture
+def small_and_quiet() -> Iterator[None]:
+    """One thread and a quiet log for tiny models: the work of a second thread costs more than it saves."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('WARNING')
+    yield
+    logger.setLevel(level)
+    torch.set_num_threads(threads)

@@ -1,0 +1,131 @@
+"""Pack the records of any number of machines into few files, and write their scores back as score files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mmfas.benchmark.packs import PackedScores, is_packed, read_packed_scores, write_pack
+from mmfas.benchmark.recomputing import FLOAT32_STEP, differences, recompute
+from mmfas.benchmark.record import Record, full_disk_named
+from mmfas.benchmark.records import (
+    Folders,
+    find_records,
+    folder_list,
+    folder_of_scores,
+    load_scores,
+    merge_records,
+    read_records,
+)
+from mmfas.evaluation import ScoreTable
+from mmfas.synthfas import RENDERER_VERSION
+
+_NAMES = ('dev', 'test')
+
+
+@dataclass(frozen=True)
+class PackedMethod:
+    """What the pack of a method holds.
+
+    Args:
+        method: The method.
+        num_cells: Its cells.
+        num_scored: Cells whose scores are kept.
+        changed: Whether a file changed.
+    """
+
+    method: str
+    num_cells: int
+    num_scored: int
+    changed: bool
+
+
+def pack_records(
+    folders: Folders, out_dir: str | Path, methods: Collection[str] = ()
+) -> tuple[list[PackedMethod], list[str]]:
+    """Merge records, and the packs that are there already, into one pack per method.
+
+    Nothing is written where two records of a cell differ. Scores of a superseded version of SynthFAS are not kept:
+    their hashes are, and nobody compares new methods with them.
+
+    Args:
+        folders: Folders of records.
+        out_dir: Folder of the packs.
+        methods: Methods to pack; all if empty.
+
+    Returns:
+        What was packed, by method; and one sentence per cell with records that differ.
+
+    Raises:
+        RecordError: If a record is broken, its scores are missing, or the disk is full.
+    """
+    places = [Path(out_dir), *folder_list(folders)]
+    found = (item for item in find_records(places) if not methods or item.record.method in methods)
+    records, conflicts = merge_records(found)
+    if conflicts:
+        return [], conflicts
+    packed = []
+    for method in sorted({record.method for record in records}):
+        own = [record for record in records if record.method == method]
+        cells = [(record, _scores(places, record)) for record in own]
+        changed = write_pack(out_dir, method, cells)
+        packed.append(PackedMethod(method, len(own), sum(bool(scores) for _, scores in cells), changed))
+    return packed, []
+
+
+def is_superseded(record: Record) -> bool:
+    """Tell whether a record is of a version of SynthFAS that is not the default any more.
+
+    Args:
+        record: The record.
+    """
+    return record.data['name'] == 'synthfas' and record.data.get('renderer_version') != RENDERER_VERSION
+
+
+def _scores(places: Sequence[Path], record: Record) -> dict[str, PackedScores]:
+    """Return the scores of a record as they are packed; none if they are not kept."""
+    if is_superseded(record) or not record.has_scores:
+        return {}
+    if is_packed(record):
+        return {name: read_packed_scores(folder_of_scores(places, record, name), record, name) for name in _NAMES}
+    tables = {name: load_scores(places, record, name) for name in _NAMES}
+    dtype = np.float32 if _float32_is_enough(record, tables) else np.float64
+    return {name: PackedScores.of_table(table, dtype) for name, table in tables.items()}
+
+
+def _float32_is_enough(record: Record, tables: Mapping[str, ScoreTable]) -> bool:
+    """Tell whether rounded scores give the same numbers, thresholds aside, which are scores themselves."""
+    rounded = {name: replace(table, score=table.score.astype(np.float32)) for name, table in tables.items()}
+    try:
+        whole, half = (recompute(record, of['dev'], of['test']) for of in (tables, rounded))
+    except ValueError:  # what is wrong with them is for `verify` to say
+        return False
+    return not any(differences(whole, half, score_step=FLOAT32_STEP))
+
+
+def unpack_scores(folders: Folders, out_dir: str | Path, methods: Collection[str] = ()) -> list[Path]:
+    """Write the scores of records as score files, which `mmfas scores eval` reads.
+
+    Args:
+        folders: Folders of records.
+        out_dir: Folder for the files, in one folder per method.
+        methods: Methods to unpack; all if empty.
+
+    Returns:
+        The files.
+
+    Raises:
+        RecordError: If a record is broken, its scores are missing, or the disk is full.
+    """
+    written = []
+    for record in read_records(folders):
+        if record.has_scores and (not methods or record.method in methods):
+            for name in _NAMES:
+                path = Path(out_dir, record.method, record.scores[name]['file'])
+                with full_disk_named(path):
+                    load_scores(folders, record, name).to_csv(path)
+                written.append(path)
+    return written
