@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 
 from mmfas.cli.errors import reports_user_errors
@@ -25,17 +24,13 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
 
-    import torch
-
     from mmfas.models.weights.vit import convert_vit
-    from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
+    from mmfas.utils.checkpoint import load_weights, write_checkpoint
 
-    content = io.BytesIO()
     converted = convert_vit(load_weights(args.file), args.source)
-    torch.save({'state_dict': converted}, content)
-    write_atomically(content.getvalue(), args.out)
+    sha256 = write_checkpoint({'state_dict': converted}, args.out)
     print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
-    print(f'sha256 {sha256_of(args.out)}')
+    print(f'sha256 {sha256}')
     return 0
 
 

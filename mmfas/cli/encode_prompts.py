@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 
 from mmfas.cli.errors import reports_user_errors
@@ -28,21 +27,17 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
 
-    import torch
-
     from mmfas.apis.prompts import encode_prompts
     from mmfas.models.heads import MMDA_PROMPTS, read_prompts
-    from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
+    from mmfas.utils.checkpoint import load_weights, write_checkpoint
 
     anchors = encode_prompts(
         load_weights(args.weights), read_prompts(args.prompts or MMDA_PROMPTS), arch=args.arch
     )
-    content = io.BytesIO()
-    torch.save(anchors, content)
-    write_atomically(content.getvalue(), args.out)
+    sha256 = write_checkpoint(anchors, args.out)
     rows, width = anchors['embeddings'].shape
     print(f'{args.out}: {rows} anchors (spoof, live: {anchors["num_anchors"]}) of width {width}')
-    print(f'sha256 {sha256_of(args.out)}')
+    print(f'sha256 {sha256}')
     return 0
 
 

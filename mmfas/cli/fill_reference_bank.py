@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 
 from mmfas.cli.errors import report_problems, reports_user_errors
@@ -27,21 +26,17 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
 
-    import torch
-
     from mmfas.apis.reference_bank import BANK, fill_reference_bank
     from mmfas.config.check import check_config
-    from mmfas.utils.checkpoint import sha256_of, write_atomically
+    from mmfas.utils.checkpoint import write_checkpoint
 
     cfg = read_config(args.config, args.cfg_options)
     problems = check_config(cfg)
     if problems:
         return report_problems(args.config, problems)
     filled = fill_reference_bank(cfg, args.checkpoint)
-    content = io.BytesIO()
-    torch.save(filled, content)
-    write_atomically(content.getvalue(), args.out)
-    print(f'{args.out}: a bank of {len(filled["state_dict"][BANK])} samples, sha256 {sha256_of(args.out)}')
+    sha256 = write_checkpoint(filled, args.out)
+    print(f'{args.out}: a bank of {len(filled["state_dict"][BANK])} samples, sha256 {sha256}')
     print('test it with --cfg-options model.neck.reference=bank')
     return 0
 

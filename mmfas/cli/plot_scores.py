@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mmfas plot_scores', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
+    from mmfas.evaluation import ScoreRules
     from mmfas.visualization import save_score_plots
 
     try:
@@ -39,9 +40,7 @@ def main(argv: list[str] | None = None) -> int:
             tables,
             args.out,
             dev=dev,
-            criterion=args.criterion,
-            level=args.level,
-            how=args.how,
+            rules=ScoreRules(criterion=args.criterion, level=args.level, frame_reduction=args.how),
         )
     except (FileNotFoundError, ValueError) as error:
         from mmfas.cli.errors import report_error

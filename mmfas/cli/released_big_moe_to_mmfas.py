@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 
 from mmfas.cli.errors import reports_user_errors
@@ -23,18 +22,14 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
 
-    import torch
-
     from mmfas.models.weights.big_moe import mmfas_to_released_big_moe, released_big_moe_to_mmfas
-    from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
+    from mmfas.utils.checkpoint import load_weights, write_checkpoint
 
     weights = load_weights(args.file)
     converted = mmfas_to_released_big_moe(weights) if args.reverse else released_big_moe_to_mmfas(weights)
-    content = io.BytesIO()
-    torch.save(converted if args.reverse else {'state_dict': converted}, content)
-    write_atomically(content.getvalue(), args.out)
+    sha256 = write_checkpoint(converted if args.reverse else {'state_dict': converted}, args.out)
     print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
-    print(f'sha256 {sha256_of(args.out)}')
+    print(f'sha256 {sha256}')
     return 0
 
 

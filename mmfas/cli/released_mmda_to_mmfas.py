@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 
 from mmfas.cli.errors import reports_user_errors
@@ -26,10 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.reverse and args.anchors:
         parser.error('--anchors has no place in the release; leave it out with --reverse')
 
-    import torch
-
     from mmfas.models.weights.mmda import mmfas_to_released_mmda, released_mmda_to_mmfas
-    from mmfas.utils.checkpoint import load_checkpoint, load_weights, sha256_of, write_atomically
+    from mmfas.utils.checkpoint import load_checkpoint, load_weights, write_checkpoint
 
     weights = load_weights(args.file)
     if args.reverse:
@@ -37,11 +34,9 @@ def main(argv: list[str] | None = None) -> int:
     else:
         anchors = load_checkpoint(args.anchors)['embeddings'] if args.anchors else None
         converted = released_mmda_to_mmfas(weights, anchors=anchors)
-    content = io.BytesIO()
-    torch.save(converted if args.reverse else {'state_dict': converted}, content)
-    write_atomically(content.getvalue(), args.out)
+    sha256 = write_checkpoint(converted if args.reverse else {'state_dict': converted}, args.out)
     print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
-    print(f'sha256 {sha256_of(args.out)}')
+    print(f'sha256 {sha256}')
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 
 from mmfas.cli.errors import reports_user_errors
@@ -26,21 +25,17 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
 
-    import torch
-
     from mmfas.models.weights.mmdg import mmfas_to_released_mmdg, released_mmdg_to_mmfas
-    from mmfas.utils.checkpoint import load_weights, sha256_of, write_atomically
+    from mmfas.utils.checkpoint import load_weights, write_checkpoint
 
     weights = load_weights(args.file)
     if args.reverse:
         converted = mmfas_to_released_mmdg(weights)
     else:
         converted = released_mmdg_to_mmfas(weights, num_domains=args.num_domains)
-    content = io.BytesIO()
-    torch.save(converted if args.reverse else {'state_dict': converted}, content)
-    write_atomically(content.getvalue(), args.out)
+    sha256 = write_checkpoint(converted if args.reverse else {'state_dict': converted}, args.out)
     print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
-    print(f'sha256 {sha256_of(args.out)}')
+    print(f'sha256 {sha256}')
     return 0
 
 

@@ -42,8 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
-    from mmfas.apis.testing import TestRules, test
+    from mmfas.apis.testing import test
     from mmfas.config.check import check_config
+    from mmfas.evaluation import ScoreRules
     from mmfas.utils.distributed import finish_distributed
 
     cfg = read_config(args.config)
@@ -53,11 +54,11 @@ def main(argv: list[str] | None = None) -> int:
     if problems:
         return report_problems(args.config, problems)
     work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
-    rules = TestRules.from_config(
+    rules = ScoreRules.from_config(
         cfg,
         criterion=args.criterion,
         level=args.level,
-        how=args.how,
+        frame_reduction=args.how,
         num_bootstrap=args.bootstrap,
         allow_duplicates=args.allow_duplicates,
     )

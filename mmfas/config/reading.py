@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 #: Variables that a config file only uses while it is read, and where their values end up.
-_HELPERS = {
+_VARIABLE_PLACES = {
     'data_root': 'train_dataloader.dataset.data_root (and val_, test_)',
     'meta_file': 'train_dataloader.dataset.meta_file (and val_, test_)',
     'dataset_type': 'train_dataloader.dataset.type (and val_, test_)',
@@ -64,7 +64,7 @@ def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> Config:
         ConfigError: If an option does not fit the config.
     """
     for key in options or ():
-        place = _HELPERS.get(key.partition('.')[0])
+        place = _VARIABLE_PLACES.get(key.partition('.')[0])
         if place is not None:
             raise ConfigError(
                 f'--cfg-options {key}: the file was read before, so this changes nothing; set {place}'

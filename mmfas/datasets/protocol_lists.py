@@ -18,7 +18,7 @@ from mmfas.datasets.face_dataset import MultiModalFaceDataset
 
 __all__ = [
     'CLEAN_LISTS',
-    'DOMAINS',
+    'PUBLISHED_DOMAINS',
     'PROTOCOL_SPLITS',
     'PUBLISHED_LISTS',
     'ListCounts',
@@ -29,7 +29,7 @@ __all__ = [
     'verify_protocols',
 ]
 
-DOMAINS = 'CPSW'
+PUBLISHED_DOMAINS = 'CPSW'
 _SPLITS = ('train', 'val', 'test')
 #: Sources and targets of Protocols 1 and 3 (Protocol 2 has those of 1).
 PROTOCOL_SPLITS = ('CPS-W', 'CPW-S', 'CSW-P', 'PSW-C', 'CW-PS', 'PS-CW')
@@ -186,7 +186,7 @@ def verify_protocols(
     folder: str,
     *,
     data_root: str | None = None,
-    domains: str = DOMAINS,
+    domains: str = PUBLISHED_DOMAINS,
     clean: bool = False,
 ) -> list[ListReport]:
     """Check the published lists.
@@ -203,9 +203,9 @@ def verify_protocols(
     Raises:
         ValueError: If a domain is unknown.
     """
-    unknown = set(domains) - set(DOMAINS)
+    unknown = set(domains) - set(PUBLISHED_DOMAINS)
     if unknown or not domains:
-        raise ValueError(f'domains must be letters out of {DOMAINS}, but got {domains!r}')
+        raise ValueError(f'domains must be letters out of {PUBLISHED_DOMAINS}, but got {domains!r}')
     reports: dict[str, ListReport] = {}
     for domain in domains:
         later: list[dict[str, Any]] = []

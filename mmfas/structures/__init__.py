@@ -1,6 +1,6 @@
 """Records that travel between the rooms: samples, fusion context, fused features, loss terms."""
 
-from mmfas.structures.data_sample import FASDataSample, domain_code, domains_of, targets_of
+from mmfas.structures.data_sample import FASDataSample, domain_code, domain_codes_of, targets_of
 from mmfas.structures.fusion import FusedFeatures, FusionContext
 from mmfas.structures.loss_terms import LossTerms
 from mmfas.structures.modality import LIVE, MODALITIES, SPOOF, check_modalities
@@ -15,6 +15,6 @@ __all__ = [
     'LossTerms',
     'check_modalities',
     'domain_code',
-    'domains_of',
+    'domain_codes_of',
     'targets_of',
 ]

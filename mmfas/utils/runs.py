@@ -19,7 +19,7 @@ def commit() -> str:
     return done.stdout.strip() or 'unknown'
 
 
-def read_record(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+def read_run_record(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     """Return the record in a file if it is of the very same run, config and data."""
     if not path.is_file():
         return None
@@ -28,7 +28,7 @@ def read_record(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     return record if all(record.get(key) == value for key, value in same.items()) else None
 
 
-def write_record(path: Path, record: dict[str, Any]) -> None:
+def write_run_record(path: Path, record: dict[str, Any]) -> None:
     """Write a record so that a stopped study never leaves half of one."""
     write_atomically((json.dumps(record, indent=1, allow_nan=False) + '\n').encode(), path)
 

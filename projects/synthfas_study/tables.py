@@ -23,7 +23,7 @@ MIN_RANK_CORRELATION = 0.8
 MIN_SEEDS = 3
 
 
-def read_records(folder: str | Path, pattern: str) -> list[dict[str, Any]]:
+def read_study_records(folder: str | Path, pattern: str) -> list[dict[str, Any]]:
     """Read the records of a folder whose file names match a pattern, sorted by name."""
     return [json.loads(file.read_text(encoding='utf-8')) for file in sorted(Path(folder).glob(pattern))]
 
@@ -53,7 +53,7 @@ def hardness_table(folder: str | Path, measure: str = 'auc') -> str:
     Raises:
         ValueError: If the records are not all of one config and one data set.
     """
-    found = _of_one_setting([r for r in read_records(folder, '*_s*.json') if 'reports' in r], folder)
+    found = _of_one_setting([r for r in read_study_records(folder, '*_s*.json') if 'reports' in r], folder)
     rows = []
     for title, is_wanted in _row_filters():
         chosen = [r for r in found if is_wanted(r['run'])]
@@ -105,7 +105,7 @@ def dial_table(folder: str | Path) -> str:
     Raises:
         ValueError: If the records are not all of one config, one data set and one version of the dials.
     """
-    records = _of_one_setting(read_records(folder, 'dial-*.json'), folder)
+    records = _of_one_setting(read_study_records(folder, 'dial-*.json'), folder)
     rows = []
     for dial in sorted({record['dial'] for record in records}):
         steps = {r['step']: [mean(a.values()) for a in r['auc'].values()] for r in records if r['dial'] == dial}

@@ -62,6 +62,9 @@ class TinyFaces(Dataset):
         sample.present = torch.tensor([True, True, index not in self.absent_ir])
         return dict(inputs=inputs, data_samples=sample)
 
+    def group_keys(self) -> list[tuple[str, int]]:
+        return [('W', 1 if self.only_live else (index + self.offset) % 2) for index in range(self.length)]
+
     @staticmethod
     def _meta(number: int, label: int) -> dict[str, str]:
         pai = 'live' if label else PAIS[1 + number // 2 % 2]

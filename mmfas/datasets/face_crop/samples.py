@@ -11,7 +11,7 @@ from typing import Any
 from mmfas.datasets.annotations import read_annotations
 from mmfas.structures import MODALITIES
 
-__all__ = ['CropTask', 'read_records', 'tasks_of']
+__all__ = ['CropTask', 'read_crop_samples', 'tasks_of']
 
 _SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
@@ -59,7 +59,7 @@ def _read_folder(folder: Path, label: int | None) -> list[dict[str, Any]]:
     ]
 
 
-def read_records(
+def read_crop_samples(
     source: str | Path, *, data_root: str | Path | None = None, label: int | None = None
 ) -> tuple[list[dict[str, Any]], str]:
     """Read what is to be cropped.
@@ -106,7 +106,7 @@ def tasks_of(records: Sequence[Mapping[str, Any]], root: str, out: str | Path) -
     """Return the task of every record; records of the same pictures have equal ones.
 
     Args:
-        records: As `read_records` returns them.
+        records: As `read_crop_samples` returns them.
         root: Folder that their paths are relative to.
         out: Folder of the results.
 

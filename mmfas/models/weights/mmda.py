@@ -6,12 +6,13 @@ The adaptor is all that comes after CLIP: MD2A, U-DSA, classifier. Legend: C wid
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from mmfas.models.weights.names import check_names, count_names
 
 #: What our model has and the adaptor has not: anchors, a bank of references and, in CLIP, the scale of cosines.
 _OWN = ('head.anchors.embeddings', 'head.log_scale', 'neck.bank')
@@ -104,11 +105,11 @@ def released_mmda_to_mmfas(
     Raises:
         ValueError: If names are missing or left over.
     """
-    num_levels = _count(state_dict, r'u_align\.refine\.(\d+)\.ln1\.weight')
+    num_levels = count_names(state_dict, r'u_align\.refine\.(\d+)\.ln1\.weight')
     entries = list(_entries(num_levels))
     thresholds = {f'{router}.{name}' for router in _routers(num_levels) for name in _THRESHOLDS}
     wanted = {name for entry in entries for name in entry.theirs} | thresholds
-    _check_names(state_dict, wanted, 'the adaptor of released MMDA')
+    check_names(state_dict, wanted, 'the adaptor of released MMDA')
     ours = {}
     for entry in entries:
         parts = [state_dict[name] for name in entry.theirs]
@@ -131,9 +132,9 @@ def mmfas_to_released_mmda(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor
     """
     clip = ('trunk.', 'head.anchors.tower.')
     given = {name: value for name, value in state_dict.items() if not name.startswith(clip)}
-    num_levels = _count(given, r'head\.u_dsa\.adapt\.(\d+)\.norm1\.weight')
+    num_levels = count_names(given, r'head\.u_dsa\.adapt\.(\d+)\.norm1\.weight')
     entries = list(_entries(num_levels))
-    _check_names(given, {entry.ours for entry in entries}, 'MMDA of mmfas', ignored=_OWN)
+    check_names(given, {entry.ours for entry in entries}, 'MMDA of mmfas', ignored=_OWN)
     theirs = {}
     for entry in entries:
         value = given[entry.ours]
@@ -142,20 +143,3 @@ def mmfas_to_released_mmda(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor
         theirs.update({name: part.clone() for name, part in zip(entry.theirs, parts, strict=True)})
     values = theirs['classifier.proj.bias'].new_tensor(_THRESHOLD_VALUES)
     return theirs | {f'{router}.{name}': values.clone() for router in _routers(num_levels) for name in _THRESHOLDS}
-
-
-def _count(state_dict: Mapping[str, Tensor], pattern: str) -> int:
-    """Count the names that match."""
-    return sum(re.fullmatch(pattern, name) is not None for name in state_dict)
-
-
-def _check_names(
-    given: Mapping[str, Tensor], wanted: set[str], what: str, *, ignored: tuple[str, ...] = ()
-) -> None:
-    """Refuse a state dict with other names."""
-    missing, left = sorted(wanted - set(given)), sorted(set(given) - wanted - set(ignored))
-    if missing or left:
-        raise ValueError(
-            f'this is no state dict of {what}: {len(missing)} names are missing, such as {missing[:3]}, '
-            f'{len(left)} are left over, such as {left[:3]}; is the direction right?'
-        )
