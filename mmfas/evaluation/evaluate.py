@@ -34,7 +34,7 @@ from mmfas.evaluation.functional import (
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.evaluation.tables import markdown_table, text_table
-from mmfas.evaluation.warning_signs import ranking_notes, threshold_notes
+from mmfas.evaluation.warning_signs import are_alike, ranking_notes, threshold_notes
 
 __all__ = [
     'FASReport',
@@ -145,7 +145,7 @@ def choose_threshold(dev: ScoreTable, rules: ScoreRules) -> tuple[Threshold, lis
         raise ValueError(f'no threshold can be chosen on the dev scores: {error}') from error
     if rules.parsed.kind == 'fixed':
         return found, ranking_notes(table, 'dev')
-    if table.score.min() == table.score.max():
+    if are_alike(table):
         found = Threshold(found.value, f'{found.origin}, all alike')
     return found, [*threshold_notes(table, found, rules), *ranking_notes(table, 'dev')]
 

@@ -10,6 +10,8 @@ from mmfas.evaluation.score_table import ScoreTable
 
 #: Below this AUC a ranking is not bad but turned round.
 TURNED_AUC = 0.2
+#: Relative difference below which scores are one number, computed in batches of another size.
+_SAME = 1e-6
 #: Start of the one note that hints at nothing.
 CHOSEN_ON = 'The threshold was chosen on dev'
 
@@ -41,6 +43,16 @@ def ranking_notes(table: ScoreTable, name: str) -> list[str]:
     return notes
 
 
+def are_alike(table: ScoreTable) -> bool:
+    """Tell whether all scores are one number, up to what single precision leaves of it.
+
+    Args:
+        table: Scores of one split.
+    """
+    low, high = float(table.score.min()), float(table.score.max())
+    return high - low <= _SAME * max(abs(low), abs(high))
+
+
 def threshold_notes(dev: ScoreTable, threshold: Threshold, rules: ScoreRules) -> list[str]:
     """Note what a threshold rests on, and dev scores that cannot carry it.
 
@@ -54,7 +66,7 @@ def threshold_notes(dev: ScoreTable, threshold: Threshold, rules: ScoreRules) ->
     """
     unit = {'frame': 'scores'}.get(rules.level, f'{rules.level}s')
     notes = [f'{CHOSEN_ON} {unit}: {dev.num_live} live, {dev.num_spoof} attacks.']
-    if dev.score.min() == dev.score.max():
+    if are_alike(dev):
         notes.append(
             f'All {len(dev)} dev scores are {dev.score[0]:g}, so they fix no threshold: {threshold.value:g} is '
             'not a choice of the dev data, and no number at it means anything.'

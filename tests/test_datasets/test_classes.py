@@ -14,10 +14,10 @@ from mmfas.registry import DATASETS
 
 def faces(folder: Path, name: str, labels: str) -> Dataset:
     """Return a data set of a list with these labels."""
-    (folder / name).write_text(''.join(f'{name}/{i}.png {label}\n' for i, label in enumerate(labels)))
-    return DATASETS.build(
-        dict(type='MultiModalFaceDataset', ann_file=[str(folder / name)], modalities=('rgb',), pipeline=[])
+    (folder / name).write_text(
+        ''.join(f'rgb/{i}.png depth/{i}.png ir/{i}.png {label}\n' for i, label in enumerate(labels))
     )
+    return DATASETS.build(dict(type='MultiModalFaceDataset', ann_file=[str(folder / name)], pipeline=[]))
 
 
 def test_one_class_is_refused_with_its_lists(tmp_path: Path) -> None:

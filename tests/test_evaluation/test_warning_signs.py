@@ -61,6 +61,8 @@ def test_scores_that_are_all_alike_fix_no_threshold(dev: ScoreTable) -> None:
     assert 'All 200 dev scores are 0.25, so they fix no threshold: 0.25 is not a choice' in notes_of(constant)
     report = evaluate_scores(make_table(60, 1), dev=constant, criterion='min-hter')
     assert report.operating.threshold.origin == 'dev-min-hter, all alike'
+    nearly = rescored(dev, lambda s: 0.25 + 1e-8 * s)
+    assert 'All 200 dev scores are 0.25, so they fix no threshold' in notes_of(nearly)
     # Frames differ, but every video has the same mean.
     rows = [{**row, 'score': 0.5 + 0.1 * (i % 5 - 2)} for i, row in enumerate(dev.to_records())]
     rounded = [{**row, 'score': round(row['score'], 1)} for row in rows]
