@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mmfas.models.fas import MultiModalFAS
 
 __all__ = ['ModelEntry', 'configs_folder', 'get_model', 'list_models', 'model_entry', 'read_model_index']
+#: What to give as weights to keep the random values; a file of this name is `'./random'`.
+RANDOM = 'random'
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -148,8 +151,9 @@ def get_model(
 
     Args:
         model: Name in the index, config file, or config.
-        weights: Checkpoint file; all of its weights must fit. Nothing is ever downloaded. None keeps the random
-            values of the constructors; `init_weights()` of the model then loads what its config starts from.
+        weights: Checkpoint file; all of its weights must fit. Nothing is ever downloaded. `'random'` keeps the
+            random values of the constructors (`init_weights()` of the model then loads what its config starts
+            from); None does so with a warning.
         device: Where the model goes, such as `'cuda:0'`; None leaves it on the CPU.
         cfg_options: Values that replace those of the config, by dotted key.
 
@@ -177,7 +181,13 @@ def get_model(
         cfg = Config.fromfile(model if is_file else model_entry(str(model)).config)
     cfg.merge_from_dict(dict(cfg_options or {}))
     built = build_model(cfg)
-    if weights is not None:
+    if weights is None:
+        warnings.warn(
+            f'the model of {cfg.filename or "this config"} has random weights, so its scores mean nothing; give '
+            "get_model a checkpoint as `weights`, or weights='random' if that is meant",
+            stacklevel=2,
+        )
+    elif weights != RANDOM:
         load_into(built, weights)
     built.cfg = cfg
     return built if device is None else built.to(device)

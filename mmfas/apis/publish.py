@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from mmfas.utils.checkpoint import CheckpointError, check_weights, load_checkpoint, plain
+from mmfas.utils.checkpoint import (
+    CheckpointError,
+    check_finite,
+    check_weights,
+    find_meta,
+    load_checkpoint,
+    pack_checkpoint,
+    plain,
+)
 from mmfas.utils.files import write_atomically
 
 #: What of a checkpoint's `meta` says how the weights came about; the rest (paths, times) stays at home.
@@ -41,31 +46,17 @@ def publish(source: str | Path, target: str | Path, *, weights: str = 'ema') -> 
     if 'state_dict' not in checkpoint:
         raise CheckpointError(f"'{source}' has no `state_dict`; it has {', '.join(map(str, checkpoint))}")
     check_weights(checkpoint['state_dict'], source)
-    meta = checkpoint.get('meta', {})
-    if not isinstance(meta, Mapping):
-        raise CheckpointError(
-            f"'{source}': `meta` must be a dictionary, but is a {type(meta).__name__}; mend it or leave it out"
-        )
+    meta = find_meta(checkpoint, source)
     state_dict = _raw_weights(checkpoint, source) if weights == 'raw' else checkpoint['state_dict']
-    _check_finite(state_dict, source)
-    content = dict(meta=plain({key: meta[key] for key in META_KEYS if key in meta}), state_dict=state_dict)
-    stream = io.BytesIO()
-    torch.save(content, stream)
-    digest = hashlib.sha256(stream.getvalue()).hexdigest()
+    check_finite(state_dict, source, 'publish an earlier checkpoint of the run')
+    packed = pack_checkpoint(
+        dict(meta=plain({key: meta[key] for key in META_KEYS if key in meta}), state_dict=state_dict)
+    )
+    digest = hashlib.sha256(packed).hexdigest()
     stem = Path(target).with_suffix('') if Path(target).suffix == '.pth' else Path(target)
     path = stem.with_name(f'{stem.name}-{digest[:8]}.pth')
-    write_atomically(path, stream.getvalue())
+    write_atomically(path, packed)
     return path
-
-
-def _check_finite(weights: Mapping[str, Tensor], source: str | Path) -> None:
-    """Refuse weights that give no scores."""
-    broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise CheckpointError(
-            f"'{source}' holds NaN or infinite values in {len(broken)} of {len(weights)} tensors: "
-            f'{", ".join(broken[:5])}; publish an earlier checkpoint of the run'
-        )
 
 
 def _raw_weights(checkpoint: dict[str, Any], source: str | Path) -> dict[str, Tensor]:

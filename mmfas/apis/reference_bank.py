@@ -12,7 +12,8 @@ from mmengine.dataset import pseudo_collate
 from mmfas.apis.building import build_model
 from mmfas.apis.scoring import ScoreError, load_samples, prepare_scoring
 from mmfas.models import MD2ANeck
-from mmfas.utils.checkpoint import CheckpointError, load_checkpoint, load_weights, misfits
+from mmfas.utils.checkpoint import CheckpointError, find_meta, find_weights, load_checkpoint
+from mmfas.utils.state_dicts import compare_state_dicts
 
 #: Name of the bank in the weights of a model.
 BANK = 'neck.bank'
@@ -45,10 +46,12 @@ def fill_reference_bank(cfg: Config, checkpoint: str, *, batch_size: int = 16) -
     model = build_model(cfg)
     if not isinstance(model.neck, MD2ANeck):
         raise ScoreError(f'{type(model.neck).__name__} has no references; a bank is for MD2ANeck')
-    weights = {name: value for name, value in load_weights(checkpoint).items() if name != BANK}
-    told = misfits(model, {**weights, BANK: model.neck.bank} if model.neck.reference == 'bank' else weights)
-    if told:
-        raise CheckpointError(f"'{checkpoint}' does not fit the model of this config; {told}")
+    content = load_checkpoint(checkpoint)
+    weights = {name: value for name, value in find_weights(content, checkpoint).items() if name != BANK}
+    own = model.state_dict()
+    misfit = compare_state_dicts(weights, {name: value for name, value in own.items() if name != BANK})
+    if misfit:
+        raise CheckpointError(f"'{checkpoint}' does not fit the model of this config; {misfit}")
     model.load_state_dict(weights, strict=False)
     samples = _samples(cfg, model.neck.bank_size)
     readouts = []
@@ -59,8 +62,7 @@ def fill_reference_bank(cfg: Config, checkpoint: str, *, batch_size: int = 16) -
         per_modality = model.extract_feat(inputs).per_modality
         assert per_modality is not None  # MD2ANeck always has them
         readouts.append(per_modality.transpose(0, 1))
-    meta = load_checkpoint(checkpoint).get('meta', {})
-    return dict(meta=meta, state_dict={**weights, BANK: torch.cat(readouts)})
+    return dict(meta=dict(find_meta(content, checkpoint)), state_dict={**weights, BANK: torch.cat(readouts)})
 
 
 def _samples(cfg: Config, num_samples: int) -> list[Any]:

@@ -17,12 +17,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmfas.evaluation import ScoreTable
+from mmfas.evaluation.score_records import score_record
 from mmfas.registry import MODELS, register_all_modules
-from mmfas.utils.checkpoint import load_into
+from mmfas.utils.checkpoint import Origin, load_into
 from mmfas.utils.compat import unscope_functions
 from mmfas.utils.distributed import start_distributed
-
-_TEXT_KEYS = ('domain', 'subject', 'video', 'pai')
 
 
 class ScoreError(ValueError):
@@ -56,12 +55,35 @@ def load_model(cfg: Config, checkpoint: str | None) -> BaseModel:
         FileNotFoundError: If there is no such file.
         CheckpointError: If the file is refused or does not fit.
     """
+    if checkpoint is not None:
+        return load_trained_model(cfg, checkpoint)[0]
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    return _made_ready(model)
+
+
+def load_trained_model(cfg: Config, checkpoint: str) -> tuple[BaseModel, Origin]:
+    """Build the model of a config for scoring and say where its weights come from; the file is read once.
+
+    Args:
+        cfg: Config with `model`.
+        checkpoint: File with the weights, all of which must fit.
+
+    Returns:
+        The model in evaluation mode on the device of this process, and the origin of its weights.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If the file is refused or does not fit.
+    """
     # Pretrained files of the parts need not be there: the checkpoint has everything.
     model = MODELS.build(cfg.model)
-    if checkpoint is None:
-        model.init_weights()
-    else:
-        load_into(model, checkpoint)
+    origin = load_into(model, checkpoint)
+    return _made_ready(model), origin
+
+
+def _made_ready(model: BaseModel) -> BaseModel:
+    """Put a model into evaluation mode on the device of this process."""
     model = revert_sync_batchnorm(model).to(get_device())
     model.eval()
     return model
@@ -116,12 +138,9 @@ def score_batches(model: BaseModel, batches: Iterable[Any]) -> list[dict[str, An
     Returns:
         One record per sample: `sample_id`, `label`, `score` and what is known of domain, subject, video, PAI.
     """
-    records = []
+    records: list[dict[str, Any]] = []
     for batch in batches:
-        for sample in model.test_step(batch):
-            record = {key: sample.get(key) for key in _TEXT_KEYS if sample.get(key) is not None}
-            record.update(sample_id=sample.get('sample_id'), label=sample.gt_label, score=float(sample.pred_score))
-            records.append(record)
+        records += [score_record(sample) for sample in model.test_step(batch)]
     return records
 
 

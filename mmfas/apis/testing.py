@@ -13,52 +13,18 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from torch.utils.data import DataLoader
 
-from mmfas.apis.scoring import ScoreError, build_loader, load_model, prepare_scoring, score_loader
+from mmfas.apis.scoring import ScoreError, build_loader, load_trained_model, prepare_scoring, score_loader
+from mmfas.datasets.classes import require_both_classes
 from mmfas.datasets.verification import shared_files
-from mmfas.evaluation import FASReport, ScoreTable, dev_threshold, evaluate_scores, parse_criterion, summarise
-from mmfas.utils.checkpoint import load_checkpoint, sha256_of
+from mmfas.evaluation import FASReport, ScoreRules, ScoreTable, dev_threshold, evaluate_scores, summarise
+from mmfas.utils.checkpoint import Origin
 from mmfas.utils.files import write_atomically
 from mmfas.utils.locks import lock_folder_of_ranks
 from mmfas.version import __version__
 
 
 @dataclass(frozen=True)
-class TestRules:
-    """How scores become numbers.
-
-    Args:
-        criterion: How the dev scores fix the threshold, such as `'eer'` (see `mmfas.evaluation`).
-        level: `'frame'`, `'video'` or `'subject'`.
-        how: `'mean'`, `'median'` or `'max'` of a video's frames.
-        num_bootstrap: Replicates of the bootstrap intervals, 0 for none.
-        allow_duplicates: Accept a sample id more than once, as some published lists repeat frames.
-    """
-
-    __test__ = False  # its name makes pytest look into it
-
-    criterion: str = 'eer'
-    level: str = 'frame'
-    how: str = 'mean'
-    num_bootstrap: int = 1000
-    allow_duplicates: bool = False
-
-    @classmethod
-    def from_config(cls, cfg: Config, **changes: Any) -> TestRules:
-        """Take the rules of the validation metric, changed where a value is given.
-
-        Args:
-            cfg: Config whose `val_evaluator` may be a `FASMetric`.
-            **changes: Values by field name; None keeps that of the config.
-        """
-        metrics = cfg.get('val_evaluator') or []
-        metrics = [metrics] if isinstance(metrics, dict) else metrics
-        found = next((dict(m) for m in metrics if str(m.get('type')).endswith('FASMetric')), {})
-        rules = {name: found[name] for name in ('criterion', 'level', 'how') if name in found}
-        return cls(**{**rules, **{name: value for name, value in changes.items() if value is not None}})
-
-
-@dataclass(frozen=True)
-class TestResult:
+class ScoringResult:
     """What a test run found.
 
     Args:
@@ -67,8 +33,6 @@ class TestResult:
         dev: Scores that fixed the threshold; None without a dev split.
         files: Every file that was written, by what it is.
     """
-
-    __test__ = False
 
     reports: tuple[FASReport, ...]
     tables: dict[str, ScoreTable]
@@ -80,7 +44,7 @@ class TestResult:
         return summarise(self.reports)
 
 
-def test_loaders(cfg: Config) -> Iterator[tuple[str, dict[str, Any]]]:
+def named_test_loaders(cfg: Config) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name every test set of a config.
 
     Args:
@@ -95,18 +59,15 @@ def test_loaders(cfg: Config) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f'test-{name}', loader
 
 
-test_loaders.__test__ = False  # type: ignore[attr-defined]
-
-
 def test(
     cfg: Config,
     checkpoint: str,
     out_dir: str | Path,
     *,
     dev_scores: str | None = None,
-    rules: TestRules | None = None,
+    rules: ScoreRules | None = None,
     plots: bool = True,
-) -> TestResult | None:
+) -> ScoringResult | None:
     """Score the dev split and every test set, and write what can be said of them.
 
     The dev scores come from `val_dataloader` and fix the threshold, which is then applied to every test set.
@@ -131,10 +92,10 @@ def test(
         FileNotFoundError: If a file does not exist.
         CheckpointError: If the checkpoint is damaged, refused or does not fit.
     """
-    loaders = dict(test_loaders(cfg))
+    loaders = dict(named_test_loaders(cfg))
     if not loaders:
         raise ScoreError('the config has no test set: give it test_dataloader=dict(...)')
-    rules = rules or TestRules.from_config(cfg)
+    rules = rules or ScoreRules.from_config(cfg)
     dev, out_dir = _read_dev(dev_scores, rules), _check_folder(out_dir)
     prepare_scoring(cfg)
     with lock_folder_of_ranks(out_dir, 'give another --out'):
@@ -151,15 +112,20 @@ def _test(
     loaders: dict[str, dict[str, Any]],
     dev: ScoreTable | None,
     *,
-    rules: TestRules,
+    rules: ScoreRules,
     plots: bool,
-) -> TestResult | None:
+) -> ScoringResult | None:
     """Score, and write everything."""
-    model = load_model(cfg, checkpoint)
+    model, origin = load_trained_model(cfg, checkpoint)
     if dev is None and cfg.get('val_dataloader'):
         loaders = {'dev': cfg.val_dataloader, **loaders}
     built = {name: build_loader(loader) for name, loader in loaders.items()}
     _refuse_shared_files(built)
+    if 'dev' in built and rules.parsed.kind != 'fixed':
+        try:
+            require_both_classes(built['dev'].dataset, 'val_dataloader')
+        except ValueError as error:
+            raise ScoreError(str(error)) from error
     tables, files = {}, {} if dev is None else _write_scores(out_dir, 'dev', dev)
     for name in loaders:
         # Taken out, so that the workers of a loader end with it.
@@ -171,21 +137,21 @@ def _test(
         return None
     dev = tables.pop('dev', dev)
     reports = _judge(tables, dev, rules)
-    files.update(_write_report(out_dir, reports, _origin(cfg, checkpoint)))
+    files.update(_write_report(out_dir, reports, _origin(cfg, origin)))
     if plots:
         files.update(_draw(out_dir, reports, tables, dev, rules))
-    return TestResult(reports, tables, dev, files)
+    return ScoringResult(reports, tables, dev, files)
 
 
-def _read_dev(path: str | None, rules: TestRules) -> ScoreTable | None:
-    """Find what is wrong with the rules and a given score file before anything is scored."""
+def _read_dev(path: str | None, rules: ScoreRules) -> ScoreTable | None:
+    """Find what is wrong with a given score file before anything is scored."""
+    if path is None:
+        return None
     try:
-        rule = parse_criterion(rules.criterion)
-        dev = None if path is None else ScoreTable.from_csv(path, allow_duplicates=rules.allow_duplicates)
-        if dev is not None and rule.kind != 'fixed':
-            dev_threshold(dev, criterion=rules.criterion, level=rules.level, how=rules.how)
+        dev = ScoreTable.from_csv(path, allow_duplicates=rules.allow_duplicates)
+        dev_threshold(dev, rules)
     except ValueError as error:
-        raise ScoreError(str(error)) from error
+        raise ScoreError(f"'{path}': {error}") from error
     return dev
 
 
@@ -197,26 +163,22 @@ def _check_folder(path: str | Path) -> Path:
     return folder
 
 
-def _judge(tables: dict[str, ScoreTable], dev: ScoreTable | None, rules: TestRules) -> tuple[FASReport, ...]:
+def _judge(tables: dict[str, ScoreTable], dev: ScoreTable | None, rules: ScoreRules) -> tuple[FASReport, ...]:
     """Make one report per test set."""
-    options: dict[str, Any] = dict(
-        criterion=rules.criterion, level=rules.level, how=rules.how, num_bootstrap=rules.num_bootstrap
-    )
     try:
-        return tuple(evaluate_scores(table, dev=dev, name=name, **options) for name, table in tables.items())
+        return tuple(evaluate_scores(table, dev=dev, rules=rules, name=name) for name, table in tables.items())
     except ValueError as error:
         raise ScoreError(str(error)) from error
 
 
-def _origin(cfg: Config, checkpoint: str) -> dict[str, Any]:
+def _origin(cfg: Config, weights: Origin) -> dict[str, Any]:
     """Say where the numbers come from."""
-    meta = load_checkpoint(checkpoint).get('meta', {})
     return dict(
         config=cfg.filename,
-        checkpoint=str(checkpoint),
-        sha256=sha256_of(checkpoint),
-        epoch=meta.get('epoch'),
-        seed=meta.get('seed'),
+        checkpoint=weights.path,
+        sha256=weights.sha256,
+        epoch=weights.meta.get('epoch'),
+        seed=weights.meta.get('seed'),
         mmfas_version=__version__,
     )
 
@@ -257,7 +219,7 @@ def _draw(
     reports: tuple[FASReport, ...],
     tables: dict[str, ScoreTable],
     dev: ScoreTable | None,
-    rules: TestRules,
+    rules: ScoreRules,
 ) -> dict[str, Path]:
     """Draw every figure that the scores define; matplotlib is imported here, as it takes its time."""
     from mmfas.visualization import save_score_plots
@@ -265,12 +227,4 @@ def _draw(
     point = reports[0].operating
     fixed = point.threshold if point is not None and dev is None else None
     print_log('Drawing ROC, DET, histogram and error bars', logger='current')
-    return save_score_plots(
-        tables,
-        out_dir,
-        dev=dev,
-        threshold=fixed,
-        criterion=rules.criterion,
-        level=rules.level,
-        how=rules.how,
-    )
+    return save_score_plots(tables, out_dir, dev=dev, threshold=fixed, rules=rules)

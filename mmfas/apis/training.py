@@ -8,10 +8,12 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmfas.datasets.classes import require_both_classes
 from mmfas.engine.optim_wrappers.paramwise import warn_of_idle_patterns
 from mmfas.registry import register_all_modules
 from mmfas.utils.compat import unscope_functions
@@ -25,6 +27,18 @@ AMP_WRAPPERS = {
     'GradientModulationOptimWrapper': 'AmpGradientModulationOptimWrapper',
     'AmpGradientModulationOptimWrapper': 'AmpGradientModulationOptimWrapper',
 }
+
+
+class _DevSplitHook(Hook):
+    """Looks at the dev split before the first step, for its metrics would fail after the first epoch only."""
+
+    def before_run(self, runner: Runner) -> None:
+        """Refuse a dev split of one class where a metric needs both."""
+        loop = runner.val_loop
+        if loop is None:
+            return
+        if any(getattr(metric, 'needs_both_classes', False) for metric in loop.evaluator.metrics):
+            require_both_classes(loop.dataloader.dataset, 'val_dataloader')
 
 
 def train(cfg: Config) -> Runner:
@@ -41,6 +55,7 @@ def train(cfg: Config) -> Runner:
         BusyError: If another training works in the same work dir.
         FloatingPointError: If a loss or weight is no longer finite.
         CheckpointError: If a file to load or resume from is damaged, refused or does not fit.
+        ValueError: If the dev split, on which a threshold is to be chosen, has one class only.
     """
     register_all_modules()
     cfg = cfg.copy()
@@ -51,6 +66,7 @@ def train(cfg: Config) -> Runner:
             cfg[key] = unscope_functions(cfg[key])
     with lock_folder_of_ranks(cfg.work_dir, 'give this one another --work-dir'):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner.register_hook(_DevSplitHook(), 'VERY_HIGH')
         _require_batches(runner)
         wrapper = cfg.get('optim_wrapper') or {}
         if 'constructor' not in wrapper:  # another one may read patterns otherwise

@@ -16,7 +16,7 @@ from mmfas.apis.model_index import configs_folder
 from mmfas.apis.training import skip_validation
 from mmfas.benchmark.methods import MethodError
 from mmfas.benchmark.plan import SPLITS, Cell, Training, missing_modalities
-from mmfas.synthfas.files.manifest import data_identity as synthfas_identity
+from mmfas.synthfas.files.manifest import manifest_identity
 from mmfas.utils.folders import is_hidden
 
 _SPLITS_OF_DATA = ('train', 'val', 'test')
@@ -179,7 +179,7 @@ def data_identity(family: str, data_root: str) -> dict[str, Any]:
             raise FileNotFoundError(
                 f"'{data_root}' holds no SynthFAS; render it: mmfas data render {data_root} --size small"
             )
-        return {'name': family, **synthfas_identity(data_root)}
+        return {'name': family, **manifest_identity(data_root)}
     paths = (path for path in sorted(Path(data_root).glob('*-*.txt')) if not is_hidden(path.name))
     lists = {path.name: _digest(path) for path in paths}
     if not lists:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from mmfas.apis.testing import TestRules, test
+from mmfas.apis.testing import test
 from mmfas.apis.training import find_latest, resume_from, train
 from mmfas.benchmark.configs import (
     apply_split,
@@ -32,6 +32,7 @@ from mmfas.benchmark.plan import Cell, Training
 from mmfas.benchmark.recomputing import NUM_BOOTSTRAP
 from mmfas.benchmark.record import Identity, Record, full_disk_named, write_record, write_scores
 from mmfas.benchmark.records import finished
+from mmfas.evaluation import ScoreRules
 from mmfas.utils.files import remove_leftovers, write_atomically
 from mmfas.utils.locks import lock_folder
 from mmfas.utils.runs import commit
@@ -293,7 +294,7 @@ def _score(job: Job, cell: Cell, cfg: Config, identity: Identity, train_s: float
     checkpoint, epoch = _checkpoint(job, epochs)
     # The published lists of the real sets repeat frames.
     repeats = identity.data['name'] != 'synthfas'
-    rules = TestRules.from_config(cfg, num_bootstrap=NUM_BOOTSTRAP, allow_duplicates=repeats)
+    rules = ScoreRules.from_config(cfg, num_bootstrap=NUM_BOOTSTRAP, allow_duplicates=repeats)
     # methods that share a training share its folder
     out = job.folder / (cell.name if job.method.trained_as is None else f'{job.method.name}_{cell.name}')
     result = test(cfg, str(checkpoint), out, rules=rules, plots=False)

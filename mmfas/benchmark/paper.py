@@ -41,7 +41,8 @@ def score_as_papers(
         if file.is_file():
             table = ScoreTable.from_csv(file, allow_duplicates=allow_duplicates)
         else:
-            load_into(model, checkpoint)
+            if number > 1:  # the first is in it already
+                load_into(model, checkpoint)
             scored = score_loader(model, loader, allow_duplicates=allow_duplicates)
             assert scored is not None  # one process
             table = scored

@@ -38,8 +38,9 @@ def main(args: argparse.Namespace) -> int:
     """Test; returns 0, 1 if it failed for a reason the message names, 2 if the config is wrong."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
-    from mmfas.apis.testing import TestRules, test
+    from mmfas.apis.testing import test
     from mmfas.config.check import check_config
+    from mmfas.evaluation import ScoreRules
     from mmfas.utils.distributed import finish_distributed
 
     cfg = read_config(args.config)
@@ -49,11 +50,11 @@ def main(args: argparse.Namespace) -> int:
     if problems:
         return report_problems(args.config, problems)
     work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
-    rules = TestRules.from_config(
+    rules = ScoreRules.from_config(
         cfg,
         criterion=args.criterion,
         level=args.level,
-        how=args.how,
+        frame_reduction=args.how,
         num_bootstrap=args.bootstrap,
         allow_duplicates=args.allow_duplicates,
     )

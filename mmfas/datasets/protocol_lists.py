@@ -18,7 +18,7 @@ from mmfas.utils.file_identity import FileIdentity
 
 __all__ = [
     'CLEAN_LISTS',
-    'DOMAINS',
+    'PUBLISHED_DOMAINS',
     'PROTOCOL_SPLITS',
     'PUBLISHED_LISTS',
     'ListCounts',
@@ -29,7 +29,7 @@ __all__ = [
     'verify_protocols',
 ]
 
-DOMAINS = 'CPSW'
+PUBLISHED_DOMAINS = 'CPSW'
 _SPLITS = ('train', 'val', 'test')
 #: Sources and targets of Protocols 1 and 3 (Protocol 2 has those of 1).
 PROTOCOL_SPLITS = ('CPS-W', 'CPW-S', 'CSW-P', 'PSW-C', 'CW-PS', 'PS-CW')
@@ -192,7 +192,7 @@ def verify_protocols(
     folder: str,
     *,
     data_root: str | None = None,
-    domains: str = DOMAINS,
+    domains: str = PUBLISHED_DOMAINS,
     clean: bool = False,
     by_content: bool = False,
 ) -> list[ListReport]:
@@ -213,9 +213,9 @@ def verify_protocols(
     """
     if by_content and data_root is None:
         raise ValueError('by_content reads the files of the lists: give data_root (--data-root), their folder')
-    unknown = set(domains) - set(DOMAINS)
+    unknown = set(domains) - set(PUBLISHED_DOMAINS)
     if unknown or not domains:
-        raise ValueError(f'domains must be letters out of {DOMAINS}, but got {domains!r}')
+        raise ValueError(f'domains must be letters out of {PUBLISHED_DOMAINS}, but got {domains!r}')
     reports: dict[str, ListReport] = {}
     for domain in domains:
         identity = FileIdentity(by_content=by_content)

@@ -29,6 +29,7 @@ from mmfas.evaluation.functional import (
     wilson_interval,
 )
 from mmfas.evaluation.published import Published, PublishedRow, read_published
+from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = [
     'Published',
     'PublishedRow',
     'Rate',
+    'ScoreRules',
     'ScoreTable',
     'Threshold',
     'acer',

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from mmfas.evaluation.fas_report import (
+    ClassCounts,
     Estimate,
     FASReport,
     OperatingPoint,
@@ -27,18 +30,25 @@ from mmfas.evaluation.functional import (
     bpcer_at_apcer,
     eer,
     hter,
-    parse_criterion,
     select_threshold,
     tpr_at_fpr,
 )
+from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.evaluation.tables import markdown_table, text_table
+from mmfas.evaluation.warning_signs import are_alike, ranking_notes, threshold_notes
 from mmfas.utils.file_identity import FileIdentity
 
-__all__ = ['FASReport', 'dev_threshold', 'evaluate_scores', 'resolve_threshold', 'summarise']
+__all__ = [
+    'FASReport',
+    'ScoreRules',
+    'choose_threshold',
+    'dev_threshold',
+    'evaluate_scores',
+    'resolve_threshold',
+    'summarise',
+]
 
-LEVELS = ('frame', 'video', 'subject')
-CLUSTERS = ('auto', 'sample', 'video', 'subject')
 FPR_TARGETS = (1e-2, 1e-3, 1e-4)
 APCER_TARGETS = (0.1, 0.05, 0.01)
 #: Below this many samples a rate of one instrument says little, and the report says so.
@@ -55,13 +65,9 @@ def evaluate_scores(
     *,
     dev: ScoreTable | None = None,
     threshold: Threshold | float | None = None,
-    criterion: str = 'eer',
-    level: str = 'frame',
-    how: str = 'mean',
+    rules: ScoreRules | None = None,
     name: str = 'test',
-    cluster: str = 'auto',
-    num_bootstrap: int = 1000,
-    seed: int = 0,
+    **changes: Any,
 ) -> FASReport:
     """Judge the scores of one test set.
 
@@ -70,15 +76,9 @@ def evaluate_scores(
         dev: Scores that fix the threshold, of other samples than `test`. Without them (and without `threshold`)
             only numbers that need no threshold and oracle values are reported.
         threshold: A threshold fixed beforehand, instead of `dev`.
-        criterion: How `dev` fixes it: `'eer'`, `'min-hter'`, `'bpcer@apcer=0.01'`, `'apcer@bpcer=0.01'`; or
-            `'fixed=0.5'`, which needs no dev scores.
-        level: `'frame'`, or `'video'` / `'subject'` to reduce frames first, dev and test alike.
-        how: `'mean'`, `'median'` or `'max'` of a video's frames.
+        rules: How scores become numbers; the defaults of `ScoreRules` if None.
         name: Name of the test set in tables.
-        cluster: What the bootstrap draws: `'sample'`, `'video'`, `'subject'`, or `'auto'`: videos where every
-            sample names one and some have several frames.
-        num_bootstrap: Number of bootstrap replicates of HTER and AUC; 0 for no intervals.
-        seed: Seed of the bootstrap.
+        **changes: Fields of the rules that differ, such as `criterion='min-hter'` or `level='video'`.
 
     Returns:
         The report.
@@ -86,58 +86,71 @@ def evaluate_scores(
     Raises:
         ValueError: If dev and test share samples, options contradict each other, or dev lacks a class.
     """
-    if level not in LEVELS:
-        raise ValueError(f"level must be one of {', '.join(LEVELS)}, got '{level}'")
-    if num_bootstrap < 0:
-        raise ValueError(f'num_bootstrap must be 0 (no intervals) or more, got {num_bootstrap}')
-    fixed, notes = resolve_threshold(test, dev=dev, threshold=threshold, criterion=criterion, level=level, how=how)
-    table = test if level == 'frame' else test.aggregate(level, how=how)
-    groups, unit = _clusters(table, level, cluster)
+    rules = (rules or ScoreRules()).changed(**changes)
+    fixed, notes = resolve_threshold(test, dev=dev, threshold=threshold, rules=rules)
+    table = rules.reduce(test)
+    groups, unit = _clusters(table, rules)
     point = None if fixed is None else _operating_point(table, fixed)
     area = auc(table.score, table.is_live) if _has_both(table) else None
-    intervals = _bootstrap(table, fixed, groups, num_bootstrap, seed)
+    intervals = _bootstrap(table, fixed, groups, rules.num_bootstrap, rules.seed)
     if point is not None and point.hter is not None:
-        point = OperatingPoint(
-            point.threshold, Estimate(point.hter.value, intervals[0]), point.bpcer, point.apcer, point.acer
-        )
+        point = replace(point, hter=Estimate(point.hter.value, intervals[0]))
     oracle = _oracle_points(table) if _has_both(table) else None
+    notes += [*ranking_notes(table, 'test'), *_one_sided(table, fixed)]
     return FASReport(
         name=name,
-        level=level,
-        how=how,
+        level=rules.level,
+        frame_reduction=rules.frame_reduction,
         num_live=table.num_live,
         num_spoof=table.num_spoof,
         interval_unit=unit,
         operating=point,
         auc=None if area is None else Estimate(area, intervals[1]),
         oracle=oracle,
-        notes=(*notes, *_one_sided(table, fixed), *_notes(table, oracle, unit, num_bootstrap, intervals)),
+        notes=(*notes, *_notes(table, oracle, unit, rules.num_bootstrap, intervals)),
+        dev=None if dev is None else _count(rules.reduce(dev)),
     )
 
 
-def dev_threshold(
-    dev: ScoreTable, *, criterion: str = 'eer', level: str = 'frame', how: str = 'mean'
-) -> Threshold:
+def dev_threshold(dev: ScoreTable, rules: ScoreRules | None = None) -> Threshold:
     """Choose the threshold on dev scores, reduced as the test scores will be.
 
     Args:
         dev: Dev scores with both classes.
-        criterion: See `evaluate_scores`.
-        level: `'frame'`, `'video'` or `'subject'`.
-        how: `'mean'`, `'median'` or `'max'`.
+        rules: How; the defaults of `ScoreRules` if None.
 
     Returns:
         The threshold, with an origin such as `'dev-eer'`.
 
     Raises:
-        ValueError: If the dev scores lack a class or the criterion is unknown.
+        ValueError: If the dev scores lack a class.
     """
-    table = dev if level == 'frame' else dev.aggregate(level, how=how)
-    parse_criterion(criterion)
+    return choose_threshold(dev, rules or ScoreRules())[0]
+
+
+def choose_threshold(dev: ScoreTable, rules: ScoreRules) -> tuple[Threshold, list[str]]:
+    """Choose the threshold on dev scores, and say what a reader must know of the choice.
+
+    Args:
+        dev: Dev scores with both classes.
+        rules: How.
+
+    Returns:
+        The threshold, and notes on counts and on dev scores that cannot carry it.
+
+    Raises:
+        ValueError: If the dev scores lack a class.
+    """
+    table = rules.reduce(dev)
     try:
-        return select_threshold(table.score, table.is_live, table.pai, criterion=criterion)
+        found = select_threshold(table.score, table.is_live, table.pai, criterion=rules.criterion)
     except ValueError as error:
         raise ValueError(f'no threshold can be chosen on the dev scores: {error}') from error
+    if rules.parsed.kind == 'fixed':
+        return found, ranking_notes(table, 'dev')
+    if are_alike(table):
+        found = Threshold(found.value, f'{found.origin}, all alike')
+    return found, [*threshold_notes(table, found, rules), *ranking_notes(table, 'dev')]
 
 
 def resolve_threshold(
@@ -145,19 +158,15 @@ def resolve_threshold(
     *,
     dev: ScoreTable | None = None,
     threshold: Threshold | float | None = None,
-    criterion: str = 'eer',
-    level: str = 'frame',
-    how: str = 'mean',
+    rules: ScoreRules | None = None,
 ) -> tuple[Threshold | None, list[str]]:
-    """Return the threshold that may be applied to test scores; options as in `evaluate_scores`.
+    """Return the threshold that may be applied to test scores.
 
     Args:
         test: Scores it will be applied to, not reduced yet.
         dev: Scores of other samples that fix it.
         threshold: A threshold fixed beforehand.
-        criterion: How `dev` fixes it.
-        level: `'frame'`, `'video'` or `'subject'`.
-        how: `'mean'`, `'median'` or `'max'`.
+        rules: How `dev` fixes it; the defaults of `ScoreRules` if None.
 
     Returns:
         The threshold, None if nothing fixes one, and notes for the reader.
@@ -165,19 +174,23 @@ def resolve_threshold(
     Raises:
         ValueError: If dev and test share samples, options contradict each other, or dev lacks a class.
     """
+    rules = rules or ScoreRules()
     if threshold is not None:
         if dev is not None:
             raise ValueError('give either dev scores or a threshold, not both: one of them would be ignored')
         return (threshold if isinstance(threshold, Threshold) else Threshold(float(threshold), 'fixed')), []
-    rule = parse_criterion(criterion)
+    rule = rules.parsed
     notes = [] if dev is None else _check_disjoint(test, dev)
     if rule.kind == 'fixed':
         assert rule.value is not None
-        unused = [] if dev is None else ['The dev scores are not used: the threshold is fixed.']
-        return Threshold(rule.value, 'fixed'), [*notes, *unused]
+        if dev is not None:
+            notes += ['The dev scores are not used: the threshold is fixed.']
+            notes += ranking_notes(rules.reduce(dev), 'dev')
+        return Threshold(rule.value, 'fixed'), notes
     if dev is None:
         return None, [_NO_THRESHOLD]
-    return dev_threshold(dev, criterion=criterion, level=level, how=how), notes
+    chosen, more = choose_threshold(dev, rules)
+    return chosen, [*notes, *more]
 
 
 def summarise(reports: Sequence[FASReport], *, markdown: bool = False) -> str:
@@ -232,15 +245,13 @@ def _plain(sample_id: str, identity: FileIdentity) -> Hashable:
     return posixpath.normpath(sample_id.replace('\\', '/'))
 
 
-def _clusters(table: ScoreTable, level: str, cluster: str) -> tuple[np.ndarray | None, str]:
+def _count(table: ScoreTable) -> ClassCounts:
+    return ClassCounts(table.num_live, table.num_spoof)
+
+
+def _clusters(table: ScoreTable, rules: ScoreRules) -> tuple[np.ndarray | None, str]:
     """Return the bootstrap cluster of every score (None: each its own), and what a cluster is."""
-    if cluster not in CLUSTERS:
-        raise ValueError(f"cluster must be one of {', '.join(CLUSTERS)}, got '{cluster}'")
-    if cluster in LEVELS and LEVELS.index(cluster) < LEVELS.index(level):
-        raise ValueError(
-            f"cluster '{cluster}' is finer than level '{level}', where a {cluster} has no score of its own; give "
-            f'--cluster {level} or auto, or --level {cluster} (cluster= and level= in Python)'
-        )
+    level, cluster = rules.level, rules.cluster
     if cluster == 'auto':
         # Where every frame is a video of its own, nothing is known of videos: the interval is one over samples.
         is_named = level == 'frame' and bool(np.all(table.video != ''))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mmfas.evaluation.functional import (
@@ -19,7 +19,7 @@ from mmfas.evaluation.functional import (
 )
 from mmfas.evaluation.tables import Row, markdown_table, percent, percent_interval, text_table
 
-HEADER = ('metric', 'value %', '95 % interval', 'counts')
+REPORT_COLUMNS = ('metric', 'value %', '95 % interval', 'counts')
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,26 @@ class OraclePoints:
 
 
 @dataclass(frozen=True)
+class ClassCounts:
+    """How many scores of each class there are.
+
+    Args:
+        num_live: Number of live scores.
+        num_spoof: Number of attack scores.
+    """
+
+    num_live: int
+    num_spoof: int
+
+
+@dataclass(frozen=True)
 class FASReport:
     """All numbers of one test set.
 
     Args:
         name: What the test set is called in tables.
         level: `'frame'`, `'video'` or `'subject'`: what one score stands for.
-        how: How frames were reduced, if they were.
+        frame_reduction: How frames were reduced, if they were: `'mean'`, `'median'` or `'max'`.
         num_live: Number of live scores.
         num_spoof: Number of attack scores.
         interval_unit: What the bootstrap draws: `'sample'`, `'video'` or `'subject'`.
@@ -98,11 +111,12 @@ class FASReport:
         auc: Area under the ROC curve; None where a class is absent.
         oracle: Points chosen on the test scores; None where a class is absent.
         notes: Sentences a reader needs beside the numbers.
+        dev: Counts of the dev scores; None without dev scores.
     """
 
     name: str
     level: str
-    how: str
+    frame_reduction: str
     num_live: int
     num_spoof: int
     interval_unit: str
@@ -110,6 +124,7 @@ class FASReport:
     auc: Estimate | None
     oracle: OraclePoints | None
     notes: tuple[str, ...] = ()
+    dev: ClassCounts | None = None
 
     @property
     def absent(self) -> str:
@@ -124,9 +139,10 @@ class FASReport:
         return {
             'name': self.name,
             'level': self.level,
-            'how': None if self.level == 'frame' else self.how,
+            'how': None if self.level == 'frame' else self.frame_reduction,
             'num_live': self.num_live,
             'num_spoof': self.num_spoof,
+            'dev': self.dev and asdict(self.dev),
             'interval_unit': self.interval_unit,
             'threshold': operating and {'value': operating.threshold.value, 'origin': operating.threshold.origin},
             'hter': operating and _estimate_dict(operating.hter),
@@ -144,7 +160,7 @@ class FASReport:
         }
 
     def rows(self) -> list[Row]:
-        """Return the rows of the report's table, columns as in `HEADER`."""
+        """Return the rows of the report's table, columns as in `REPORT_COLUMNS`."""
         operating = self._operating_rows()
         if self.operating is not None and self.operating.threshold.is_oracle:
             operating = [(f'{label} (oracle)', *cells) for label, *cells in operating]
@@ -188,18 +204,18 @@ class FASReport:
 
     def title(self) -> str:
         """Return one line: name, level, counts and threshold."""
-        level = self.level if self.level == 'frame' else f'{self.level} level, {self.how} of frames'
+        level = self.level if self.level == 'frame' else f'{self.level} level, {self.frame_reduction} of frames'
         threshold = self.operating.threshold if self.operating else 'none'
         return f'{self.name} ({level}): {self.num_live} live, {self.num_spoof} attacks; threshold {threshold}'
 
     def table(self) -> str:
         """Return the report as text for a terminal."""
-        lines = [self.title(), text_table(HEADER, self.rows())]
+        lines = [self.title(), text_table(REPORT_COLUMNS, self.rows())]
         return '\n'.join([*lines, *(f'* {note}' for note in self.notes)])
 
     def markdown(self) -> str:
         """Return the report as a Markdown section."""
-        lines = [f'**{self.title()}**', '', markdown_table(HEADER, self.rows())]
+        lines = [f'**{self.title()}**', '', markdown_table(REPORT_COLUMNS, self.rows())]
         return '\n'.join([*lines, '', *(f'* {note}' for note in self.notes)]).rstrip() + '\n'
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterable, Mapping
 from math import isfinite
@@ -12,12 +13,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TextIO
 
+from mmfas.evaluation.functional.checks import read_number
 from mmfas.utils.files import write_atomically
 
-COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai', 'label', 'score')
+TEXT_COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai')
+#: Control characters but tab and line breaks.
+_HIDDEN = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
+COLUMNS = (*TEXT_COLUMNS, 'label', 'score')
 
 
-def read_records(path: str | PathLike[str], *, allow_duplicates: bool = False) -> list[dict[str, Any]]:
+def read_score_rows(path: str | PathLike[str], *, allow_duplicates: bool = False) -> list[dict[str, Any]]:
     """Read the rows of a score file and check every value.
 
     Args:
@@ -56,6 +61,11 @@ def _read_rows(path: str | PathLike[str], *, allow_duplicates: bool) -> list[dic
                 f'{path}, line 1: column {missing[0]} is missing; expected {",".join(COLUMNS)}, '
                 f'got {",".join(reader.fieldnames or ()) or "an empty file"}'
             )
+        repeated = [name for name in COLUMNS if (reader.fieldnames or []).count(name) > 1]
+        if repeated:
+            raise ValueError(
+                f'{path}, line 1: column {repeated[0]} is there more than once; keep the one that is meant'
+            )
         records: list[dict[str, Any]] = []
         first_line: dict[tuple[str, str], int] = {}
         for row in reader:
@@ -78,6 +88,21 @@ def _open_text(path: str | PathLike[str]) -> TextIO:
     return open(path, encoding='utf-8-sig', newline='')
 
 
+def check_text(text: str, where: str) -> None:
+    """Refuse text with characters that nobody sees and that other programs drop.
+
+    Args:
+        text: Cell of a score file.
+        where: File, line and column, for the message.
+
+    Raises:
+        ValueError: If there is a control character other than tab and line break.
+    """
+    hidden = _HIDDEN.search(text)
+    if hidden:
+        raise ValueError(f'{where}: {text!r} holds the control character {hidden[0]!r}; leave it out')
+
+
 def _parse(row: Mapping[str | None, Any], where: str) -> dict[str, Any]:
     """Return the typed record of one CSV row."""
     record = {name: row[name] for name in COLUMNS}
@@ -90,16 +115,15 @@ def _parse(row: Mapping[str | None, Any], where: str) -> dict[str, Any]:
         raise ValueError(f'{where}, column sample_id: expected a name, got an empty cell')
     if record['label'] not in ('0', '1'):
         raise ValueError(f"{where}, column label: expected 0 (spoof) or 1 (live), got '{record['label']}'")
-    try:
-        score = float(record['score'])
-    except ValueError:
-        score = float('nan')
+    for name in TEXT_COLUMNS:
+        check_text(record[name], f'{where}, column {name}')
+    score = read_number(record['score'])
     if not isfinite(score):
         raise ValueError(f"{where}, column score: expected a finite number, got '{record['score']}'")
     return {**record, 'label': int(record['label']), 'score': score}
 
 
-def write_records(path: str | PathLike[str], records: Iterable[Mapping[str, Any]]) -> None:
+def write_score_rows(path: str | PathLike[str], records: Iterable[Mapping[str, Any]]) -> None:
     """Write a score file; an older file of this name is replaced only once the new one is complete.
 
     Args:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mmfas.evaluation.functional.aggregation import aggregate_scores
 from mmfas.evaluation.functional.checks import BoolArray, FloatArray
-from mmfas.evaluation.score_files import COLUMNS, read_records, write_records
+from mmfas.evaluation.score_files import COLUMNS, TEXT_COLUMNS, check_text, read_score_rows, write_score_rows
 
 TextArray = NDArray[np.str_]
 
@@ -147,6 +147,10 @@ class ScoreTable:
         }
         columns['pai'] = [_pai_name(row.get('pai'), row['label']) for row in rows]
         columns['sample_id'] = [str(row['sample_id']) for row in rows]
+        for name in TEXT_COLUMNS:
+            for text, sample_id in zip(columns[name], columns['sample_id']):
+                # numpy drops a NUL at the end, and two samples become one
+                check_text(text, f'sample {sample_id!r}, {name}')
         columns['label'] = [int(row['label']) for row in rows]
         columns['score'] = [float(row['score']) for row in rows]
         return cls(**columns, allow_duplicates=allow_duplicates)
@@ -167,7 +171,7 @@ class ScoreTable:
             FileNotFoundError: If there is no such file.
             ValueError: If it is empty, lacks a column or holds a wrong value; names file, line and column.
         """
-        records = read_records(path, allow_duplicates=allow_duplicates)
+        records = read_score_rows(path, allow_duplicates=allow_duplicates)
         try:
             return cls.from_records(records, allow_duplicates=allow_duplicates)
         except ValueError as error:
@@ -179,7 +183,7 @@ class ScoreTable:
         Args:
             path: Where to write; missing folders are made.
         """
-        write_records(path, self.to_records())
+        write_score_rows(path, self.to_records())
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one dict of plain Python values per sample, the inverse of `from_records`."""
@@ -267,12 +271,12 @@ class ScoreTable:
             )
         return np.char.add(np.char.add(self.domain, '/'), names)
 
-    def aggregate(self, level: str, *, how: str = 'mean') -> ScoreTable:
+    def aggregate(self, level: str, *, frame_reduction: str = 'mean') -> ScoreTable:
         """Reduce frames to one score per video, or per subject and attack instrument.
 
         Args:
             level: `'video'`, or `'subject'`: a person's live samples and each kind of attack on him or her.
-            how: `'mean'`, `'median'` or `'max'`.
+            frame_reduction: `'mean'`, `'median'` or `'max'`.
 
         Returns:
             A table with one row per group in order of first appearance, named by the group.
@@ -283,7 +287,7 @@ class ScoreTable:
         groups = self.group_ids(level)
         if level == 'subject':
             groups = np.char.add(np.char.add(groups, '/'), self.pai)
-        score, first = aggregate_scores(self.score, groups, how=how)
+        score, first = aggregate_scores(self.score, groups, frame_reduction=frame_reduction)
         group_first = {str(groups[row]): row for row in first.tolist()}
         origin = np.array([group_first[str(name)] for name in groups])
         for name in ('label', 'pai', 'subject'):

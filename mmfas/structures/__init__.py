@@ -1,6 +1,6 @@
 """What travels between the packages: samples, fusion context, fused features, losses, the repeat protocol."""
 
-from mmfas.structures.data_sample import FASDataSample, domain_code, domains_of, targets_of
+from mmfas.structures.data_sample import FASDataSample, domain_code, domain_codes_of, targets_of
 from mmfas.structures.fusion import FusedFeatures, FusionContext
 from mmfas.structures.loss_terms import LossTerms
 from mmfas.structures.modality import LIVE, MODALITIES, SPOOF, check_modalities
@@ -19,7 +19,7 @@ __all__ = [
     'ModalityOffer',
     'check_modalities',
     'domain_code',
-    'domains_of',
+    'domain_codes_of',
     'expect_repeats',
     'targets_of',
 ]

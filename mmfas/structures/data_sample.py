@@ -88,7 +88,7 @@ def targets_of(data_samples: Sequence[FASDataSample], device: torch.device) -> T
     return torch.tensor([sample.gt_label for sample in data_samples], device=device)
 
 
-def domains_of(data_samples: Sequence[FASDataSample], device: torch.device) -> Tensor | None:
+def domain_codes_of(data_samples: Sequence[FASDataSample], device: torch.device) -> Tensor | None:
     """Collect the domain codes (B,) of the samples, or None if one has no domain."""
     names = [sample.get('domain') for sample in data_samples]
     if any(name is None for name in names):

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mmfas.utils.files import atomic_file
 from mmfas.utils.loading import load_from_file, load_from_url, refuse_scheme
 
 ONEDL_COMMAND = "pip install 'mmfas[onedl]'"
@@ -145,10 +144,9 @@ def stream_checkpoints(module: ModuleType) -> None:
         if backend_args != {'backend': ATOMIC_BACKEND}:
             known(checkpoint, filename, file_client_args=file_client_args, backend_args=backend_args)
             return
-        import torch
+        from mmfas.utils.checkpoint import write_checkpoint
 
-        with atomic_file(filename) as stream:
-            torch.save(checkpoint, stream)
+        write_checkpoint(checkpoint, filename)
 
     module.save_checkpoint = save_checkpoint
 

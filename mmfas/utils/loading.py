@@ -21,10 +21,14 @@ def load_from_file(filename: str, map_location: Any = None) -> dict[str, Any]:
 
     Returns:
         The checkpoint, with its message hub as the engine expects it.
+
+    Raises:
+        CheckpointError: If the file is refused, or its weights are such that no model can be filled with them.
     """
-    from mmfas.utils.checkpoint import load_checkpoint
+    from mmfas.utils.checkpoint import find_weights, load_checkpoint
 
     checkpoint = load_checkpoint(filename, map_location=map_location)
+    find_weights(checkpoint, filename)
     if 'message_hub' in checkpoint:
         checkpoint['message_hub'] = engine_message_hub(checkpoint['message_hub'])
     return checkpoint

@@ -25,14 +25,14 @@ def commit() -> str:
     return done.stdout.strip() or 'unknown'
 
 
-def read_record(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+def read_run_record(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     """Return the record of a file, or of its line in the pack beside it, if run, config and data are the same."""
     record = load_records(path.parent, path.name).get(path.name)
     same = json.loads(json.dumps(identity))
     return record if record and all(record.get(key) == value for key, value in same.items()) else None
 
 
-def write_record(path: Path, record: dict[str, Any]) -> None:
+def write_run_record(path: Path, record: dict[str, Any]) -> None:
     """Write a record so that a stopped study never leaves half of one."""
     write_atomically(path, json.dumps(record, indent=1, allow_nan=False) + '\n')
 
@@ -86,7 +86,7 @@ def pack_records(folder: str | Path) -> int:
     """
     records = load_records(folder)
     lines = [json.dumps({'file': name, 'record': record}, allow_nan=False) for name, record in records.items()]
-    write_atomically(('\n'.join(lines) + '\n').encode(), Path(folder, PACK))
+    write_atomically(Path(folder, PACK), '\n'.join(lines) + '\n')
     for path in Path(folder).glob('*.json'):
         path.unlink()
     return len(records)

@@ -24,6 +24,7 @@ from mmfas.evaluation.functional import (
     roc_curve,
     select_threshold,
 )
+from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.visualization.style import (
     LIVE_COLOUR,
@@ -236,9 +237,7 @@ def save_score_plots(
     *,
     dev: ScoreTable | None = None,
     threshold: Threshold | float | None = None,
-    criterion: str = 'eer',
-    level: str = 'frame',
-    how: str = 'mean',
+    rules: ScoreRules | None = None,
 ) -> dict[str, Path]:
     """Draw and write every figure that these scores define.
 
@@ -249,9 +248,7 @@ def save_score_plots(
         out_dir: Folder for the PNG files; made if missing.
         dev: Dev scores.
         threshold: Threshold fixed beforehand.
-        criterion: How dev scores fix the threshold.
-        level: `'frame'`, `'video'` or `'subject'`.
-        how: `'mean'`, `'median'` or `'max'`.
+        rules: How dev scores fix the threshold, and frames are reduced; the defaults of `ScoreRules` if None.
 
     Returns:
         Written files by kind: `roc`, `det`, and per test set `histogram` and `pai_bars` (`histogram_<name>` where
@@ -262,15 +259,12 @@ def save_score_plots(
     """
     if not tables:
         raise ValueError('save_score_plots needs at least one score table, got none')
+    rules = rules or ScoreRules()
     for table in tables.values():
-        # The same value for every test set; computed for each, which checks that none has samples in common with
-        # dev.
-        common, _ = resolve_threshold(
-            table, dev=dev, threshold=threshold, criterion=criterion, level=level, how=how
-        )
-    if level != 'frame':
-        tables = {name: table.aggregate(level, how=how) for name, table in tables.items()}
-        dev = None if dev is None else dev.aggregate(level, how=how)
+        # The same value for every test set; asked for each, so that each is checked to share no sample with dev.
+        common, _ = resolve_threshold(table, dev=dev, threshold=threshold, rules=rules)
+    tables = {name: rules.reduce(table) for name, table in tables.items()}
+    dev = None if dev is None else rules.reduce(dev)
     complete = {name: table for name, table in tables.items() if table.num_live and table.num_spoof}
     thresholds = {name: common or _oracle_threshold(table) for name, table in complete.items()}
     figures: dict[str, Figure] = {}

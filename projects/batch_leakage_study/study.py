@@ -30,7 +30,7 @@ from mmfas.benchmark.methods import Method, config_hash, find_method
 from mmfas.benchmark.plan import Cell, Training
 from mmfas.benchmark.pool import run_jobs
 from mmfas.evaluation.tables import mean_interval
-from mmfas.utils.runs import commit, in_processes, load_records, read_record, write_record
+from mmfas.utils.runs import commit, in_processes, load_records, read_run_record, write_run_record
 from mmfas.version import __version__
 
 
@@ -116,7 +116,7 @@ def _file(job: Job, settings: LeakageSettings) -> Path:
 
 def _found(job: Job, settings: LeakageSettings) -> dict[str, Any] | None:
     """Return the record of a job, if there is one with enough repetitions."""
-    record = read_record(_file(job, settings), _identity(job, settings))
+    record = read_run_record(_file(job, settings), _identity(job, settings))
     return record if record is not None and record['num_repeats'] >= settings.num_repeats else None
 
 
@@ -141,7 +141,7 @@ def _measure(job: Job, settings: LeakageSettings) -> str:
         versions={'mmfas': __version__, 'torch': torch.__version__},
         results=[result.to_dict() for result in results],
     )
-    write_record(_file(job, settings), record)
+    write_run_record(_file(job, settings), record)
     return job.name
 
 

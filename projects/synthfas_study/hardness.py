@@ -17,9 +17,9 @@ from typing import Any
 from mmengine.config import Config
 
 from mmfas.structures import MODALITIES
-from mmfas.synthfas.files.manifest import data_identity
+from mmfas.synthfas.files.manifest import manifest_identity
 from mmfas.utils.files import write_atomically
-from mmfas.utils.runs import commit, in_processes, read_record, write_record
+from mmfas.utils.runs import commit, in_processes, read_run_record, write_run_record
 
 DOMAINS = ('C', 'P', 'S', 'W')
 
@@ -129,16 +129,17 @@ def run_one(base_file: str, run: StudyRun, data_root: str, work_dir: str, record
     Returns:
         The record: the run, config hash, commit, renderer version, seconds, and one report per target.
     """
-    from mmfas.apis.testing import TestRules, test
+    from mmfas.apis.testing import test
+    from mmfas.evaluation import ScoreRules
 
-    identity = dict(run=asdict(run), config=config_hash(base_file), data=data_identity(data_root))
-    done = read_record(Path(records, run.file_name), identity)
+    identity = dict(run=asdict(run), config=config_text_hash(base_file), data=manifest_identity(data_root))
+    done = read_run_record(Path(records, run.file_name), identity)
     if done is not None:
         return done
     start = time.perf_counter()
     checkpoint, scoring = train_run(base_file, run, data_root, work_dir)
     train_s = time.perf_counter() - start
-    rules = replace(TestRules.from_config(scoring), num_bootstrap=200)
+    rules = ScoreRules.from_config(scoring, num_bootstrap=200)
     result = test(scoring, str(checkpoint), checkpoint.parent / 'test', rules=rules, plots=False)
     if result is None:
         raise RuntimeError('only the main process has a result; run the study in one process')
@@ -149,7 +150,7 @@ def run_one(base_file: str, run: StudyRun, data_root: str, work_dir: str, record
         'total_s': round(time.perf_counter() - start, 1),
         'reports': {r.name.removeprefix('test-'): r.to_dict() for r in result.reports},
     }
-    write_record(Path(records, run.file_name), record)
+    write_run_record(Path(records, run.file_name), record)
     return record
 
 
@@ -175,7 +176,7 @@ def train_run(base_file: str, run: StudyRun, data_root: str, work_dir: str) -> t
     folder = run_folder(run, work_dir)
     cfg, scoring = configure(Config.fromfile(base_file), run, data_root, str(folder))
     # A checkpoint counts for this very config and data only: the mark beside it says which it was made with.
-    mark = json.dumps(dict(config=config_hash(base_file), data=data_identity(data_root), run=asdict(run)))
+    mark = json.dumps(dict(config=config_text_hash(base_file), data=manifest_identity(data_root), run=asdict(run)))
     checkpoint, made_with = folder / f'epoch_{cfg.train_cfg.max_epochs}.pth', folder / 'made_with.json'
     fits = made_with.is_file() and made_with.read_text(encoding='utf-8') == mark
     if not (fits and checkpoint.is_file()):
@@ -186,7 +187,7 @@ def train_run(base_file: str, run: StudyRun, data_root: str, work_dir: str) -> t
     return checkpoint, scoring
 
 
-def config_hash(base_file: str) -> str:
+def config_text_hash(base_file: str) -> str:
     """Return a hash of what a config says, whatever file it came from."""
     return hashlib.sha256(Config.fromfile(base_file).pretty_text.encode()).hexdigest()[:12]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 
-from mmfas.synthfas.files.manifest import data_identity
-from mmfas.utils.runs import commit, in_processes, read_record, write_record
-from projects.synthfas_study.hardness import DOMAINS, StudyRun, config_hash, configure, run_folder, train_run
+from mmfas.synthfas.files.manifest import manifest_identity
+from mmfas.utils.runs import commit, in_processes, read_run_record, write_run_record
+from projects.synthfas_study.hardness import DOMAINS, StudyRun, config_text_hash, configure, run_folder, train_run
 
 if TYPE_CHECKING:
     from mmfas.synthfas import Setting
@@ -110,16 +110,16 @@ def run_sweep(base_file: str, sweep: SweepStep, data_root: str, work_dir: str, r
         step=sweep.strength,
         seeds=sweep.seeds,
         dials_version=PERTURBATIONS_VERSION,
-        config=config_hash(base_file),
-        data=data_identity(data_root),
+        config=config_text_hash(base_file),
+        data=manifest_identity(data_root),
     )
-    done = read_record(file, identity)
+    done = read_run_record(file, identity)
     if done is not None:
         return done
     perturbed = render_perturbed(sweep, data_root)
     auc = {str(seed): _score(base_file, seed, perturbed, work_dir) for seed in sweep.seeds}
     record = {**identity, 'commit': commit(), 'auc': auc}
-    write_record(file, record)
+    write_run_record(file, record)
     return record
 
 
@@ -148,7 +148,7 @@ def _perturbed(sweep: SweepStep, data_root: str) -> tuple[Path, Setting]:
     """Return folder and setting of the perturbed data; see `render_perturbed`."""
     from mmfas.synthfas import Setting, parse_stress
 
-    base = data_identity(data_root)
+    base = manifest_identity(data_root)
     if base['stress']:
         raise ValueError(
             f'{data_root} holds data with the perturbations {base["stress"]}, but a sweep starts from clean data; '

@@ -20,7 +20,7 @@ from modulation_oracles import regrad_tensor
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmfas.structures import MODALITIES, FusedFeatures, domains_of, targets_of
+from mmfas.structures import MODALITIES, FusedFeatures, domain_codes_of, targets_of
 
 Judge = Callable[[Tensor], Tensor]
 
@@ -110,7 +110,7 @@ def naive_step(
     """Compute the gradients of a ReGrad step of a batch of which every modality has a sample: name -> gradient."""
     present = inputs['present']
     features = features_of(model, inputs, judge)
-    domain = domains_of(samples, present.device)
+    domain = domain_codes_of(samples, present.device)
     terms = model.head.loss_terms(features, targets_of(samples, present.device), present, domain=domain)
     means = [total / count.clamp(min=1) for total, count in terms.per_modality.values()]
     rows: dict[str, list[Tensor]] = {}

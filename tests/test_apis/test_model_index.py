@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_unknown_names_get_the_nearest() -> None:
 
 @pytest.mark.engine
 def test_model_by_name_file_and_config_are_the_same(tmp_path: Path) -> None:
-    by_name = get_model(CONCAT)
+    by_name = get_model(CONCAT, 'random')
     assert isinstance(by_name, MultiModalFAS) and not by_name.training
     torch.save({'state_dict': by_name.state_dict()}, tmp_path / 'weights.pth')
     cfg = Config.fromfile(INDEX[CONCAT].config)
@@ -97,13 +98,26 @@ def test_model_by_name_file_and_config_are_the_same(tmp_path: Path) -> None:
 @pytest.mark.engine
 def test_options_change_a_copy_and_misfits_are_refused(tmp_path: Path) -> None:
     cfg = Config.fromfile(INDEX[CONCAT].config)
-    model = get_model(cfg, cfg_options={'model.data_preprocessor.fill': 'zero'})
+    model = get_model(cfg, 'random', cfg_options={'model.data_preprocessor.fill': 'zero'})
     assert model.cfg.model.data_preprocessor.fill == 'zero' != cfg.model.data_preprocessor.get('fill')
     torch.save(model.state_dict(), tmp_path / 'concat.pth')
     with pytest.raises(CheckpointError, match=r'concat\.pth.* does not fit'):
         get_model('cross-attention_mini-vit_1xb32-12e_synthfas-cps2w', tmp_path / 'concat.pth')
     with pytest.raises(FileNotFoundError):
         get_model(cfg, tmp_path / 'none.pth')
+
+
+@pytest.mark.engine
+def test_random_weights_are_asked_for_or_warned_about(tmp_path: Path) -> None:
+    cfg = Config.fromfile(INDEX[CONCAT].config)
+    with pytest.warns(UserWarning, match=f"{CONCAT}.py has random weights, .* or weights='random'"):
+        get_model(cfg)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        model = get_model(cfg, 'random')
+        torch.save(model.state_dict(), tmp_path / 'random')
+        again = get_model(cfg, str(tmp_path / 'random'))
+    assert torch.equal(*(m.head.classifier.weight for m in (model, again)))
 
 
 def write_index(folder: Path, model: dict) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from mmfas.datasets.conversion.frame_folders import walk_recordings
 from mmfas.datasets.conversion.padisi import _find_archives
 from mmfas.datasets.conversion.wmca import _find_files
-from mmfas.datasets.face_crop.samples import read_records, tasks_of
+from mmfas.datasets.face_crop.samples import read_crop_samples, tasks_of
 from mmfas.utils.folders import is_hidden, visible_entries, visible_files, walk_visible
 
 HIDDEN = ('.ipynb_checkpoints', '.thumbnails', '.Trash-1000', '__MACOSX', '@eaDir', '$RECYCLE.BIN', 'lost+found')
@@ -41,7 +41,7 @@ def test_folder_of_pictures(tmp_path: Path, hidden: str, depth: str) -> None:
     root = tmp_path / '.cache' / 'photos'  # hidden above the folder that was named
     for place in (f'{depth}e.png', f'{hidden}/e.png', f'{depth}{hidden}/deeper/f.png', '.DS_Store', 'Thumbs.db'):
         touch(root / 'rgb' / place)
-    records, _ = read_records(root, label=1)
+    records, _ = read_crop_samples(root, label=1)
     assert [record['img_paths'] for record in records] == [{'rgb': f'rgb/{depth}e.png'}]
     assert [path.name for path in visible_entries(root)] == ['rgb']
 
@@ -88,7 +88,7 @@ def test_one_picture_twice_in_a_folder_is_refused(tmp_path: Path) -> None:
     touch(tmp_path / 'rgb' / 'e.png')
     (tmp_path / 'rgb' / 'f.png').symlink_to('e.png')
     with pytest.raises(ValueError, match=r"rgb/e\.png' and '.*rgb/f\.png' are one file; remove one"):
-        read_records(tmp_path, label=1)
+        read_crop_samples(tmp_path, label=1)
 
 
 def test_lists_may_spell_a_picture_in_several_ways(tmp_path: Path) -> None:

@@ -45,6 +45,28 @@ def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     assert "none.pth' does not exist" in text
 
 
+def test_one_flipped_bit_of_the_optimizer_is_not_resumed(tmp_path: Path) -> None:
+    work_dir, _ = train(tmp_path, 'run', '--cfg-options', 'train_cfg.max_epochs=1')
+    path = work_dir / 'epoch_1.pth'
+    content = bytearray(path.read_bytes())
+    momentum = torch.load(path, weights_only=True)['optimizer']['state'][0]['exp_avg']
+    content[content.find(momentum.numpy().tobytes()) + 2] ^= 16
+    path.write_bytes(content)
+    changed = torch.load(path, weights_only=True)['optimizer']['state'][0]['exp_avg']
+    assert (changed != momentum).sum() == 1  # torch itself takes it without a word
+    _, text = train(tmp_path, 'run', '--resume', expect=1)
+    assert "epoch_1.pth' (" in text and 'not the one whose SHA-256 was written into it' in text
+    assert 'Traceback' not in text and 'Epoch(train)' not in text.partition('resume')[2]
+
+
+def test_dev_split_of_one_class_stops_before_the_first_step(tmp_path: Path) -> None:
+    changes = 'val_dataloader = dict(dataset=dict(only_live=True))'
+    work_dir, text = train(tmp_path, 'run', changes=changes, expect=1)
+    assert 'val_dataloader: all 12 samples of TinyFaces are live faces, so no threshold can be chosen' in text
+    assert 'Traceback' not in text and 'Epoch(train)' not in text
+    assert not list(work_dir.glob('*.pth'))
+
+
 def test_checkpoint_of_another_model_is_not_resumed(tmp_path: Path) -> None:
     work_dir, _ = train(tmp_path, 'run', '--cfg-options', 'train_cfg.max_epochs=1')
     content = torch.load(work_dir / 'epoch_1.pth', weights_only=True)

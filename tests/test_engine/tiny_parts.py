@@ -49,7 +49,8 @@ class TinyFaces(Dataset):
     def group_keys(self) -> list[tuple[str, int]]:
         """Return (domain, class) of every sample: three domains of unequal size."""
         return [
-            ('CSSWWW'[number // 2 % 6], number % 2) for number in range(self.offset, self.offset + self.length)
+            ('CSSWWW'[number // 2 % 6], 1 if self.only_live else number % 2)
+            for number in range(self.offset, self.offset + self.length)
         ]
 
     def __getitem__(self, index: int) -> dict[str, Any]:

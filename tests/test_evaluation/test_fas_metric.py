@@ -15,7 +15,7 @@ import torch
 from mmengine.evaluator import Evaluator
 
 import mmfas
-from mmfas.evaluation import FASMetric, ScoreTable, evaluate_scores, functional
+from mmfas.evaluation import FASMetric, ScoreRules, ScoreTable, evaluate_scores, functional
 from mmfas.registry import METRICS
 from mmfas.structures import FASDataSample
 
@@ -76,7 +76,9 @@ def test_scores_may_be_tensors_and_offline_equals_online(tmp_path: Path) -> None
     metric = FASMetric(out_file=str(tmp_path / 'dev.csv'), level='video', how='max')
     metric.process(None, dicts)
     online = metric.evaluate(len(dicts))
-    offline = FASMetric.calculate_dev(ScoreTable.from_csv(tmp_path / 'dev.csv'), level='video', how='max')
+    offline = FASMetric.calculate_dev(
+        ScoreTable.from_csv(tmp_path / 'dev.csv'), ScoreRules(level='video', frame_reduction='max')
+    )
     assert online == {f'dev/{name}': value for name, value in offline.items()}
 
 

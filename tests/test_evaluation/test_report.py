@@ -55,7 +55,9 @@ def test_dev_threshold_makes_hter_differ_from_the_oracle(dev: ScoreTable, test: 
 def test_video_level_reduces_dev_and_test_alike(dev: ScoreTable, test: ScoreTable) -> None:
     by_level = evaluate_scores(test, dev=dev, level='video', how='median', num_bootstrap=0)
     by_hand = evaluate_scores(
-        test.aggregate('video', how='median'), dev=dev.aggregate('video', how='median'), num_bootstrap=0
+        test.aggregate('video', frame_reduction='median'),
+        dev=dev.aggregate('video', frame_reduction='median'),
+        num_bootstrap=0,
     )
     values, expected = by_level.to_dict(), by_hand.to_dict()
     for key in ('threshold', 'hter', 'bpcer', 'apcer', 'acer_max', 'auc', 'oracle', 'num_live'):

@@ -73,6 +73,13 @@ def test_columns_may_come_in_any_order_with_more_beside_and_a_byte_order_mark(tm
         ([], 'line 1: column sample_id is missing; .* got an empty file'),
         ([HEADER], 'has a header but no samples'),
         ([HEADER, ROW, 'b.png,W,s1,v1,live,1,nan'], "line 3, column score: expected a finite number, got 'nan'"),
+        ([HEADER, 'b.png,W,s1,v1,live,1,1_000'], "line 2, column score: expected a finite number, got '1_000'"),
+        ([HEADER, 'b.png,W,s1,v1,live,1,٠.٥'], "line 2, column score: expected a finite number, got '٠.٥'"),
+        ([HEADER, 'b.png,W,s1,v1,live,1,1e999'], "line 2, column score: expected a finite number, got '1e999'"),
+        ([f'{HEADER},score', f'{ROW},0.7'], 'line 1: column score is there more than once'),
+        ([f'{HEADER},label', f'{ROW},0'], 'line 1: column label is there more than once'),
+        ([HEADER, ROW, 'b\0.png,W,s1,v1,live,1,0.5'], r"line 3, column sample_id: 'b\\x00.png' holds the control"),
+        ([HEADER, 'b.png,W\x07,s1,v1,live,1,0.5'], 'line 2, column domain: .* holds the control character'),
         ([HEADER, 'b.png,W,s1,v1,live,1,high'], "line 2, column score: expected a finite number, got 'high'"),
         (
             [HEADER, 'b.png,W,s1,v1,live,2,0.5'],
@@ -102,6 +109,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     [
         ({'score': float('nan')}, r"sample 'x': score must be finite, got nan \(1 of 1"),
         ({'label': 3}, "sample 'x': label must be 0"),
+        ({'sample_id': 'x\0'}, 'sample_id: .* holds the control character'),
         ({'pai': 'live'}, "sample 'x': pai must be 'live' for label 1"),
     ],
 )
@@ -169,11 +177,11 @@ def test_aggregation_equals_its_loop_in_any_order(level: str, how: str) -> None:
     groups: dict[tuple[str, str], list[float]] = {}
     for row in table.to_records():
         groups.setdefault((f'W/{row[level]}', row['pai'] if level == 'subject' else ''), []).append(row['score'])
-    reduced = table.aggregate(level, how=how)
+    reduced = table.aggregate(level, frame_reduction=how)
     expected = [float(getattr(np, how)(np.sort(scores))) for scores in groups.values()]
     assert reduced.score.tolist() == expected
     assert reduced.sample_id.tolist() == [f'{name}/{pai}' if pai else name for name, pai in groups]
-    shuffled = table.take(np.random.default_rng(0).permutation(len(table))).aggregate(level, how=how)
+    shuffled = table.take(np.random.default_rng(0).permutation(len(table))).aggregate(level, frame_reduction=how)
     assert dict(zip(shuffled.sample_id, shuffled.score)) == dict(zip(reduced.sample_id, reduced.score))
 
 
@@ -186,8 +194,8 @@ def test_aggregation_refuses_unknown_levels_missing_ids_and_mixed_videos() -> No
     table = make_table(20, 0)
     with pytest.raises(ValueError, match="level 'video' or 'subject', got 'clip'"):
         table.aggregate('clip')
-    with pytest.raises(ValueError, match="how must be one of mean, median, max, got 'min'"):
-        table.aggregate('video', how='min')
+    with pytest.raises(ValueError, match="frame_reduction must be one of mean, median, max, got 'min'"):
+        table.aggregate('video', frame_reduction='min')
     rows = table.to_records()
     with pytest.raises(ValueError, match=r"sample 'W/00003.png' has no video id.*\(1 of 20 samples\)"):
         ScoreTable.from_records(

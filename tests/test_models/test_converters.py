@@ -154,7 +154,7 @@ def test_clip_image_towers(source: str, rewrite: Any) -> None:
     tower = ReferenceTower(clip=True).eval()
     state = convert_vit(rewrite(tower), source)
     assert_equal_features(trunk_with(state, vit=CLIP, proj_dims=12), tower)
-    with pytest.raises(ValueError, match='left over: projection.weight'):
+    with pytest.raises(ValueError, match='1 unexpected: projection.weight'):
         trunk_with(state, vit=CLIP)
 
 

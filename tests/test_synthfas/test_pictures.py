@@ -12,7 +12,7 @@ import pytest
 from mmfas.synthfas import DOMAINS, PERTURBATIONS, Setting, Stress, plan_split, render_dataset, render_video
 from mmfas.synthfas.attacks.masks import build_mannequin
 from mmfas.synthfas.attacks.media import INKS, Sheet, ink_reflectance
-from mmfas.synthfas.files.contact_sheet import contact_sheet, draw_contact_sheet
+from mmfas.synthfas.files.contact_sheet import contact_sheet, write_contact_sheet
 from mmfas.synthfas.files.statistics import (
     FolderStatistics,
     linear_probe_auc,
@@ -182,7 +182,7 @@ def test_perturbations_are_monotone() -> None:
 def test_contact_sheet_shows_every_instrument(tmp_path: Path) -> None:
     sheet = contact_sheet(TINY, domains=('S',), captions=False)
     assert sheet.shape == (2 * 96, 3 * 96, 3)  # S has live and print
-    draw_contact_sheet(tmp_path / 'sheet.png', TINY, domains=('S',))
+    write_contact_sheet(tmp_path / 'sheet.png', TINY, domains=('S',))
     assert (tmp_path / 'sheet.png').stat().st_size > 10_000
 
 

@@ -55,11 +55,11 @@ def _setting(args: argparse.Namespace) -> Setting:
 
 def _draw(args: argparse.Namespace) -> None:
     """Draw the pictures that were asked for."""
-    from mmfas.synthfas.files.contact_sheet import draw_contact_sheet
+    from mmfas.synthfas.files.contact_sheet import write_contact_sheet
     from mmfas.synthfas.files.statistics import plot_statistics
 
     if args.contact_sheet is not None:
-        draw_contact_sheet(args.contact_sheet, _setting(args), domains=tuple(args.domains))
+        write_contact_sheet(args.contact_sheet, _setting(args), domains=tuple(args.domains))
         print(f'contact sheet: {args.contact_sheet}')
     if args.statistics is not None:
         plot_statistics(args.statistics, args.out)

@@ -75,24 +75,19 @@ def main(args: argparse.Namespace) -> int:
     """Print the report of one or several score files; returns 0, or 2 for wrong input."""
     if args.seed < 0:
         raise UsageError(f'--seed must be 0 or more, got {args.seed}')
-    from mmfas.evaluation import evaluate_scores
+    from mmfas.evaluation import ScoreRules, evaluate_scores
 
     try:
         tables, dev = read_tables(args)
-        reports = [
-            evaluate_scores(
-                table,
-                dev=dev,
-                criterion=args.criterion,
-                level=args.level,
-                how=args.how,
-                name=name,
-                cluster=args.cluster,
-                num_bootstrap=args.bootstrap,
-                seed=args.seed,
-            )
-            for name, table in tables.items()
-        ]
+        rules = ScoreRules(
+            criterion=args.criterion,
+            level=args.level,
+            frame_reduction=args.how,
+            cluster=args.cluster,
+            num_bootstrap=args.bootstrap,
+            seed=args.seed,
+        )
+        reports = [evaluate_scores(table, dev=dev, rules=rules, name=name) for name, table in tables.items()]
     except (FileNotFoundError, ValueError) as error:
         return report_error(error, 2)
     _print(reports, markdown=args.markdown)
@@ -108,7 +103,8 @@ def _print(reports: list[FASReport], *, markdown: bool) -> None:
     if len(reports) == 1:
         print(reports[0].markdown() if markdown else reports[0].table())
         return
-    level = reports[0].level if reports[0].level == 'frame' else f'{reports[0].level} ({reports[0].how} of frames)'
+    first = reports[0]
+    level = first.level if first.level == 'frame' else f'{first.level} ({first.frame_reduction} of frames)'
     print(f'Rates in %, level: {level}\n')
     print(summarise(reports, markdown=markdown))
     if markdown:

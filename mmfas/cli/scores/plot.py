@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command(2)
 def main(args: argparse.Namespace) -> int:
     """Write the figures and print their paths; returns 0, or 2 for wrong input."""
+    from mmfas.evaluation import ScoreRules
     from mmfas.visualization import save_score_plots
 
     try:
@@ -26,9 +27,7 @@ def main(args: argparse.Namespace) -> int:
             tables,
             args.out,
             dev=dev,
-            criterion=args.criterion,
-            level=args.level,
-            how=args.how,
+            rules=ScoreRules(criterion=args.criterion, level=args.level, frame_reduction=args.how),
         )
     except (FileNotFoundError, ValueError) as error:
         return report_error(error, 2)

@@ -20,16 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command()
 def main(args: argparse.Namespace) -> int:
     """Fill; returns 0, 1 if it could not be done, 2 for a wrong config."""
-    import torch
 
     from mmfas.apis.reference_bank import BANK, fill_reference_bank
-    from mmfas.utils.checkpoint import sha256_of
-    from mmfas.utils.files import atomic_file
+    from mmfas.utils.checkpoint import write_checkpoint
 
     cfg = read_checked_config(args.config, args.cfg_options)
     filled = fill_reference_bank(cfg, args.checkpoint)
-    with atomic_file(args.out) as stream:
-        torch.save(filled, stream)
-    print(f'{args.out}: a bank of {len(filled["state_dict"][BANK])} samples, sha256 {sha256_of(args.out)}')
+    sha256 = write_checkpoint(filled, args.out)
+    print(f'{args.out}: a bank of {len(filled["state_dict"][BANK])} samples, sha256 {sha256}')
     print('test it with --cfg-options model.neck.reference=bank')
     return 0

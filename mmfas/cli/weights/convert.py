@@ -61,20 +61,16 @@ def main(args: argparse.Namespace) -> int:
     if args.source == 'released_mmda' and args.with_clip and not args.reverse:
         raise UsageError('--with-clip says what --reverse writes; what a file holds is seen from its names')
 
-    import torch
-
-    from mmfas.utils.checkpoint import load_weights, sha256_of
-    from mmfas.utils.files import atomic_file
+    from mmfas.utils.checkpoint import load_weights, write_checkpoint
 
     weights = load_weights(args.file)
     is_reverse = args.source in METHODS and args.reverse
     converted = _to_release(args, weights) if is_reverse else _to_mmfas(args, weights)
     if args.source == 'released_mmda' and not is_reverse:
         print(_summary(weights, converted))
-    with atomic_file(args.out) as stream:
-        torch.save(converted if is_reverse else {'state_dict': converted}, stream)
+    sha256 = write_checkpoint(converted if is_reverse else {'state_dict': converted}, args.out)
     print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
-    print(f'sha256 {sha256_of(args.out)}')
+    print(f'sha256 {sha256}')
     return 0
 
 

@@ -22,19 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command()
 def main(args: argparse.Namespace) -> int:
     """Encode; returns 0, or 1 if a file cannot be used or open_clip is missing."""
-    import torch
-
     from mmfas.apis.prompts import encode_prompts
     from mmfas.models.heads import MMDA_PROMPTS, read_prompts
-    from mmfas.utils.checkpoint import load_weights, sha256_of
-    from mmfas.utils.files import atomic_file
+    from mmfas.utils.checkpoint import load_weights, write_checkpoint
 
     anchors = encode_prompts(
         load_weights(args.weights), read_prompts(args.prompts or MMDA_PROMPTS), arch=args.arch
     )
-    with atomic_file(args.out) as stream:
-        torch.save(anchors, stream)
+    sha256 = write_checkpoint(anchors, args.out)
     rows, width = anchors['embeddings'].shape
     print(f'{args.out}: {rows} anchors (spoof, live: {anchors["num_anchors"]}) of width {width}')
-    print(f'sha256 {sha256_of(args.out)}')
+    print(f'sha256 {sha256}')
     return 0

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mmfas.datasets.building import SPLITS
+
 __all__ = ['SPLITS', 'Needed', 'Recording', 'Target', 'read_needed']
 
-SPLITS = ('train', 'val', 'test')
 _LISTS_FROM = 'the lists come from github.com/OMGGGGG/mmdg; put them there or name their folder'
 
 

@@ -17,7 +17,7 @@ from mmfas.datasets.detectors.base import BaseFaceDetector, build_detector
 from mmfas.datasets.face_crop.geometry import CropSpec, crop_sample
 from mmfas.datasets.face_crop.outcome import JOURNAL_NAME, Outcome, is_done, stamp_of
 from mmfas.datasets.face_crop.report import CropReport, write_results
-from mmfas.datasets.face_crop.samples import CropTask, read_records, tasks_of
+from mmfas.datasets.face_crop.samples import CropTask, read_crop_samples, tasks_of
 from mmfas.datasets.image_files import decode_colour, decode_raw, read_image_bytes
 from mmfas.datasets.journal import Journal
 from mmfas.structures import check_modalities
@@ -124,7 +124,7 @@ def crop_dataset(
     """Crop the faces of an annotation file or folder, or finish what an earlier run began.
 
     Args:
-        source: Annotation file or folder, see `read_records`.
+        source: Annotation file or folder, see `read_crop_samples`.
         out: Folder for crops, the new annotation file and the report.
         detector: Config of a face detector; or, with one process, a detector.
         spec: Geometry and policies.
@@ -146,7 +146,7 @@ def crop_dataset(
     check_modalities([detect_on])
     if num_processes > 1 and isinstance(detector, BaseFaceDetector):
         raise ValueError('with several processes the detector must be a config, from which each builds its own')
-    records, root = read_records(source, data_root=data_root, label=label)
+    records, root = read_crop_samples(source, data_root=data_root, label=label)
     tasks = tasks_of(records, root, out)
     settings = json.loads(json.dumps(_settings(detector, spec, detect_on)))
     unique = {task.name: task for task in tasks}

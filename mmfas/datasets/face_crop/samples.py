@@ -13,7 +13,7 @@ from mmfas.structures import MODALITIES
 from mmfas.utils.file_identity import FileIdentity
 from mmfas.utils.folders import visible_files
 
-__all__ = ['CropTask', 'read_records', 'tasks_of']
+__all__ = ['CropTask', 'read_crop_samples', 'tasks_of']
 
 _SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
@@ -72,7 +72,7 @@ def _refuse_one_file_twice(files: Sequence[Path]) -> None:
             raise ValueError(f"'{earlier}' and '{file}' are one file; remove one, or name the pictures in a list")
 
 
-def read_records(
+def read_crop_samples(
     source: str | Path, *, data_root: str | Path | None = None, label: int | None = None
 ) -> tuple[list[dict[str, Any]], str]:
     """Read what is to be cropped.
@@ -128,7 +128,7 @@ def tasks_of(records: Sequence[Mapping[str, Any]], root: str, out: str | Path) -
     """Return the task of every record; records of the same pictures have equal ones.
 
     Args:
-        records: As `read_records` returns them.
+        records: As `read_crop_samples` returns them.
         root: Folder that their paths are relative to.
         out: Folder of the results.
 

@@ -28,11 +28,11 @@ __all__ = [
     'ResizeModalities',
 ]
 
-Size = tuple[int, int]
+PixelSize = tuple[int, int]
 Warp = Callable[[np.ndarray], np.ndarray]
 
 
-def _as_size(value: int | tuple[int, int]) -> Size:
+def _as_size(value: int | tuple[int, int]) -> PixelSize:
     """Return (width, height) from one number or a pair."""
     width, height = (value, value) if isinstance(value, int) else value
     if width <= 0 or height <= 0:
@@ -267,7 +267,7 @@ class RandomFlipModalities(_SharedGeometry):
         return lambda image: cv2.flip(image, 1)
 
 
-def _free_space(crop_size: Size, height: int, width: int) -> Size:
+def _free_space(crop_size: PixelSize, height: int, width: int) -> PixelSize:
     """Return how many pixels a box can move right and down."""
     free_x, free_y = width - crop_size[0], height - crop_size[1]
     if free_x < 0 or free_y < 0:

@@ -6,7 +6,6 @@ import bisect
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
@@ -16,38 +15,24 @@ from torch import Tensor
 
 from mmfas.config.resuming import overridden_settings
 from mmfas.registry import HOOKS
-from mmfas.utils.checkpoint import CheckpointError, misfits, plain
+from mmfas.utils.checkpoint import CheckpointError, plain
 from mmfas.utils.compat import ATOMIC_BACKEND
 from mmfas.utils.files import remove_leftovers, write_atomically
 from mmfas.utils.message_hub import plain_message_hub
+from mmfas.utils.seals import seal
+from mmfas.utils.state_dicts import compare_state_dicts, find_nonfinite
 from mmfas.version import __version__
 
 
 class AtomicLocalBackend(LocalBackend):
-    """Local files that are there completely or not at all."""
+    """Local checkpoint files that are there completely or not at all, and show any later damage."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write `obj` to a temporary file and move it to `filepath`."""
-        write_atomically(filepath, obj)
+        """Write the archive `obj` with a seal to a temporary file and move it to `filepath`."""
+        write_atomically(filepath, seal(obj))
 
 
 register_backend(ATOMIC_BACKEND, AtomicLocalBackend, force=True)
-
-
-def find_nonfinite(state_dict: dict[str, torch.Tensor]) -> list[str]:
-    """Name the tensors of a state dict that hold NaN or infinity.
-
-    Args:
-        state_dict: Name -> tensor of any shape.
-
-    Returns:
-        Names, in the order of the state dict.
-    """
-    floats = {name: value for name, value in state_dict.items() if value.is_floating_point()}
-    if not floats:
-        return []
-    fine = torch.stack([torch.isfinite(value).all() for value in floats.values()]).tolist()
-    return [name for name, is_fine in zip(floats, fine, strict=True) if not is_fine]
 
 
 @HOOKS.register_module(name=['SafeCheckpointHook', 'CheckpointHook'])
@@ -57,7 +42,7 @@ class SafeCheckpointHook(CheckpointHook):
     Differs from mmengine's hook in this:
 
     * a file is written completely or not at all, the pointer `last_checkpoint` too, and an old checkpoint is
-      removed only after the new one is written;
+      removed only after the new one is written; it carries the SHA-256 of its content, verified on every load;
     * an epoch that is validated is saved once, after its validation, so that early stopping, the best score and
       schedulers that follow a metric continue exactly where they were;
     * the message hub is saved as plain numbers, so that the file loads with the restricted unpickler;
@@ -179,20 +164,22 @@ class SafeCheckpointHook(CheckpointHook):
         weights = {
             name.removeprefix('module.'): value for name, value in weights.items() if isinstance(value, Tensor)
         }
-        problem = misfits(model, weights)
-        if not problem:
+        misfit = compare_state_dicts(weights, model.state_dict())
+        if not misfit:
             return
         if runner._resume:
             raise CheckpointError(
-                f"cannot resume: '{runner._load_from}' does not fit the model of this config; {problem}. Resume "
+                f"cannot resume: '{runner._load_from}' does not fit the model of this config; {misfit}. Resume "
                 'with the config it was trained with, or give another --work-dir'
             )
         own = model.state_dict()
         if not any(name in own and own[name].shape == value.shape for name, value in weights.items()):
             raise CheckpointError(
-                f"load_from: nothing of '{runner._load_from}' fits the model of this config; {problem}"
+                f"load_from: nothing of '{runner._load_from}' fits the model of this config; {misfit}"
             )
-        runner.logger.warning(f"load_from: '{runner._load_from}' fits only in part; {problem}")
+        if misfit.recast:
+            raise CheckpointError(f"load_from: '{runner._load_from}' holds numbers of another type; {misfit}")
+        runner.logger.warning(f"load_from: '{runner._load_from}' fits only in part; {misfit}")
 
     def _is_due(self, runner: Runner, epoch: int) -> bool:
         """Tell whether the checkpoint of a finished epoch (counted from 1) is to be saved."""

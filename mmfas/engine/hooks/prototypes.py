@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 
 from mmfas.engine.hooks.sample_seed import base_seed
 from mmfas.registry import HOOKS
-from mmfas.structures import domains_of, targets_of
+from mmfas.structures import domain_codes_of, targets_of
 
 
 @HOOKS.register_module()
@@ -78,7 +78,7 @@ class PrototypeRefreshHook(Hook):
         for batch in self._batches(runner, number):
             data = model.data_preprocessor(batch, False)
             inputs, samples = data['inputs'], data['data_samples']
-            domain = domains_of(samples, sums.device)
+            domain = domain_codes_of(samples, sums.device)
             features = model.extract_feat(inputs)
             new = head.class_sums(features, targets_of(samples, sums.device), inputs['present'], domain=domain)
             sums, counts = sums + new[0], counts + new[1]

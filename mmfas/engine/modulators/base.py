@@ -51,7 +51,7 @@ class ModalityGradients:
     @cached_property
     def segment_products(self) -> Tensor:
         """Inner products of the rows in each segment, shape (S, M, M), double precision."""
-        return self.segments.inner_products(self.rows)
+        return self.segments.products_of(self.rows)
 
 
 class BaseModulator(ABC):

@@ -59,7 +59,7 @@ class Segments:
         """Sum entries (Q,) over each segment: (S,)."""
         return torch.segment_reduce(entries, 'sum', lengths=self.lengths, unsafe=True)
 
-    def inner_products(self, rows: Tensor) -> Tensor:
+    def products_of(self, rows: Tensor) -> Tensor:
         """Multiply the rows with each other in each segment.
 
         Args:

@@ -15,7 +15,7 @@ AGGREGATES = tuple(_REDUCTIONS)
 
 
 def aggregate_scores(
-    scores: ArrayLike, groups: ArrayLike, *, how: str = 'mean'
+    scores: ArrayLike, groups: ArrayLike, *, frame_reduction: str = 'mean'
 ) -> tuple[FloatArray, NDArray[np.intp]]:
     """Reduce the scores of each group to one.
 
@@ -24,28 +24,28 @@ def aggregate_scores(
     Args:
         scores: Liveness, shape (N,).
         groups: Group of each sample, any sortable type, shape (N,).
-        how: `'mean'`, `'median'` or `'max'` (the most live-looking frame).
+        frame_reduction: `'mean'`, `'median'` or `'max'` (the most live-looking frame).
 
     Returns:
         One score per group (G,) and the position of its first sample (G,), groups in order of first appearance.
 
     Raises:
-        ValueError: If `how` is unknown or the shapes differ.
+        ValueError: If `frame_reduction` is unknown or the shapes differ.
 
     Example:
         >>> values, first = aggregate_scores([0.25, 1.0, 0.75], ['v2', 'v1', 'v2'])
         >>> values.tolist(), first.tolist()
         ([0.5, 1.0], [0, 1])
     """
-    if how not in AGGREGATES:
-        raise ValueError(f"how must be one of {', '.join(AGGREGATES)}, got '{how}'")
+    if frame_reduction not in AGGREGATES:
+        raise ValueError(f"frame_reduction must be one of {', '.join(AGGREGATES)}, got '{frame_reduction}'")
     values, names = np.asarray(scores, dtype=np.float64), np.asarray(groups)
     if values.ndim != 1 or names.shape != values.shape:
         raise ValueError(f'expected scores and groups of one shape (N,), got {values.shape} and {names.shape}')
     _, first, index = np.unique(names, return_index=True, return_inverse=True)
     order = np.lexsort((values, index.reshape(-1)))
     ends = np.cumsum(np.bincount(index.reshape(-1)))
-    reduce = _REDUCTIONS[how]
+    reduce = _REDUCTIONS[frame_reduction]
     reduced = np.array([reduce(part) for part in np.split(values[order], ends[:-1])])
     appearance = np.argsort(first)
     return reduced[appearance], first[appearance]

@@ -14,13 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from mmfas.evaluation.functional.checks import (
     BoolArray,
     FloatArray,
+    IntArray,
     check_scores,
     check_threshold,
     require_classes,
 )
 from mmfas.evaluation.functional.intervals import Interval, check_confidence
-
-IntArray = NDArray[np.int64]
 
 # Replicates handled at once: bounds the memory of the (R, N) weights to 0.5 MB per thousand samples.
 _CHUNK = 64

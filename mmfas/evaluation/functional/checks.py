@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import isnan
+import re
+from math import isnan, nan
 from typing import SupportsFloat
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
 
 
 def check_scores(scores: ArrayLike, is_live: ArrayLike) -> tuple[FloatArray, BoolArray]:
@@ -85,6 +87,23 @@ def require_classes(is_live: BoolArray, *, live: bool = True, spoof: bool = True
             f'this rate is undefined without {" and ".join(missing)} samples: '
             f'got {num_live} live and {num_spoof} spoof'
         )
+
+
+def read_number(text: str) -> float:
+    """Read a decimal number as programs write it.
+
+    Python's `float` also takes `1_000` and digits of other scripts, which in a file of numbers are mistakes.
+
+    Args:
+        text: Such as `'0.5'`, `'-2'`, `'1e-3'`.
+
+    Returns:
+        The number; NaN if it is none.
+
+    >>> read_number('1e-3'), read_number('1_000')
+    (0.001, nan)
+    """
+    return float(text) if re.fullmatch(r'\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*', text) else nan
 
 
 def check_fraction(value: float, name: str) -> float:

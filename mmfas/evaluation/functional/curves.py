@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from mmfas.evaluation.functional.checks import FloatArray, check_scores, require_classes
-
-IntArray = NDArray[np.int64]
+from mmfas.evaluation.functional.checks import FloatArray, IntArray, check_scores, require_classes
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from math import isfinite
 
 from numpy.typing import ArrayLike
 
+from mmfas.evaluation.functional.checks import read_number
 from mmfas.evaluation.functional.operating_points import apcer_at_bpcer, bpcer_at_apcer, eer, min_hter
 
 CRITERIA = ('eer', 'min-hter', 'bpcer@apcer=RATE', 'apcer@bpcer=RATE', 'fixed=VALUE')
@@ -77,15 +78,12 @@ def parse_criterion(text: str) -> Criterion:
     kind, sep, number = text.strip().partition('=')
     if kind in ('eer', 'min-hter') and not sep:
         return Criterion(kind)
-    try:
-        value = float(number)
-    except ValueError:
-        value = float('nan')
-    is_rate = kind in ('bpcer@apcer', 'apcer@bpcer') and 0 <= value <= 1
+    value = read_number(number)
+    is_rate = kind in ('bpcer@apcer', 'apcer@bpcer') and 0 <= value < 1
     if is_rate or (kind == 'fixed' and isfinite(value)):
         return Criterion(kind, value)
     raise ValueError(
-        f"unknown threshold criterion '{text}'; valid are {', '.join(CRITERIA)}, with RATE in [0, 1], "
+        f"unknown threshold criterion '{text}'; valid are {', '.join(CRITERIA)}, with RATE in [0, 1), "
         "for example 'bpcer@apcer=0.01'"
     )
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 
-from mmfas.evaluation.evaluate import FASReport, dev_threshold, evaluate_scores
-from mmfas.evaluation.functional import Threshold, parse_criterion
+from mmfas.evaluation.evaluate import FASReport, choose_threshold, dev_threshold, evaluate_scores
+from mmfas.evaluation.functional import Threshold
+from mmfas.evaluation.score_records import score_record
+from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
+from mmfas.evaluation.warning_signs import CHOSEN_ON, ranking_notes
 from mmfas.registry import METRICS
 
 #: What a report says at its threshold, in the order of its table.
 _RATES = ('threshold', 'hter', 'bpcer', 'apcer_max', 'acer_max', 'acer_pooled', 'auc')
-_TEXT_KEYS = ('domain', 'subject', 'video', 'pai')
 
 
 @METRICS.register_module()
@@ -32,14 +36,14 @@ class FASMetric(BaseMetric):
         threshold: Test only: a threshold fixed beforehand.
         dev_scores: Test only: score file of the dev split.
         level: `'frame'`, `'video'` or `'subject'`.
-        how: `'mean'`, `'median'` or `'max'` of a video's frames.
+        how: `'mean'`, `'median'` or `'max'`: the `frame_reduction` of `ScoreRules`.
         out_file: Where the main process writes the score file; None to write none.
         collect_device: `'cpu'` or `'gpu'`, the way results travel between processes.
         prefix: Prefix of the metric names.
         collect_dir: Folder through which processes exchange results on `'cpu'`.
 
     Raises:
-        ValueError: If the split or criterion is unknown, or the options contradict each other.
+        ValueError: If an option is unknown, or two contradict each other.
     """
 
     def __init__(
@@ -62,15 +66,19 @@ class FASMetric(BaseMetric):
             raise ValueError("threshold and dev_scores belong to split='test': the dev split chooses its own")
         if threshold is not None and dev_scores is not None:
             raise ValueError('give either threshold or dev_scores, not both: one of them would be ignored')
-        parse_criterion(criterion)
+        self.rules = ScoreRules(criterion, level, how)
         super().__init__(collect_device=collect_device, prefix=prefix or split, collect_dir=collect_dir)
         self.split = split
-        self.criterion = criterion
         self.threshold = threshold
         self.dev_scores = dev_scores
-        self.level = level
-        self.how = how
         self.out_file = out_file
+        self._dev: ScoreTable | None = None
+        self._logged: set[str] = set()
+
+    @property
+    def needs_both_classes(self) -> bool:
+        """Whether the scores must be of both classes, as only such fix a threshold."""
+        return self.split == 'dev'
 
     @classmethod
     def names_given_by(cls, cfg: Mapping[str, Any]) -> tuple[str, ...]:
@@ -99,22 +107,22 @@ class FASMetric(BaseMetric):
 
         Args:
             data_batch: The batch; not read.
-            data_samples: Dicts of `FASDataSample`s with `pred_score`, `gt_label` and `sample_id`, and where known
-                `domain`, `subject`, `video` and `pai`.
+            data_samples: Dicts of `FASDataSample`s, see `score_record`.
 
         Raises:
             KeyError: If a sample has no prediction, label or id.
-            ValueError: If a score is not finite; the message names the sample.
+            ValueError: If a score is not finite (the message names the sample), or `dev_scores` lack a class.
         """
+        if self.dev_scores is not None and self._dev is None:
+            # Before the first sample is kept: a file without a class must not be found out after the last one.
+            self._dev = ScoreTable.from_csv(self.dev_scores)
+            dev_threshold(self._dev, self.rules)
         for sample in data_samples:
-            missing = [key for key in ('sample_id', 'gt_label', 'pred_score') if key not in sample]
-            if missing:
-                raise KeyError(f'FASMetric needs {missing} in every data sample; it has {sorted(sample)}')
-            score = float(sample['pred_score'])
-            if not isfinite(score):
-                raise ValueError(f"score of sample '{sample['sample_id']}' is {score}: the model diverged on it")
-            record = {key: sample[key] for key in _TEXT_KEYS if key in sample}
-            record.update(sample_id=sample['sample_id'], label=int(sample['gt_label']), score=score)
+            record = score_record(sample)
+            if not isfinite(record['score']):
+                raise ValueError(
+                    f"score of sample '{record['sample_id']}' is {record['score']}: the model diverged on it"
+                )
             self.results.append(record)
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
@@ -130,27 +138,28 @@ class FASMetric(BaseMetric):
         if self.out_file is not None:
             table.to_csv(self.out_file)
         if self.split == 'dev':
-            return self.calculate_dev(table, criterion=self.criterion, level=self.level, how=self.how)
-        return self.calculate_test(
-            table,
-            dev=ScoreTable.from_csv(self.dev_scores) if self.dev_scores is not None else None,
-            threshold=self.threshold,
-            criterion=self.criterion,
-            level=self.level,
-            how=self.how,
-        )
+            metrics, notes = _dev_metrics(table, self.rules)
+        else:
+            metrics, notes = _test_metrics(table, self._dev, self.threshold, self.rules)
+        self._log(notes)
+        return metrics
+
+    def _log(self, notes: Sequence[str]) -> None:
+        """Log what a reader must know: the counts once, as they stay; what hints at a mistake every time."""
+        for note in notes:
+            is_count = note.startswith(CHOSEN_ON)
+            if not (is_count and note in self._logged):
+                level = logging.INFO if is_count else logging.WARNING
+                print_log(f'{self.prefix}: {note}', logger='current', level=level)
+            self._logged.add(note)
 
     @staticmethod
-    def calculate_dev(
-        table: ScoreTable, *, criterion: str = 'eer', level: str = 'frame', how: str = 'mean'
-    ) -> dict[str, float]:
+    def calculate_dev(table: ScoreTable, rules: ScoreRules | None = None) -> dict[str, float]:
         """Return the metrics of a dev split at the threshold chosen on it.
 
         Args:
             table: Dev scores with both classes.
-            criterion: See `mmfas.evaluation.parse_criterion`.
-            level: `'frame'`, `'video'` or `'subject'`.
-            how: `'mean'`, `'median'` or `'max'`.
+            rules: How scores become numbers; the defaults of `ScoreRules` if None.
 
         Returns:
             `threshold`, `hter`, `bpcer`, `apcer_max`, `acer_max`, `acer_pooled`, `auc` and `eer`.
@@ -158,11 +167,7 @@ class FASMetric(BaseMetric):
         Raises:
             ValueError: If a class is absent.
         """
-        threshold = dev_threshold(table, criterion=criterion, level=level, how=how)
-        report = evaluate_scores(table, threshold=threshold, level=level, how=how, num_bootstrap=0)
-        metrics = _flatten(report)
-        metrics['eer'] = metrics.pop('eer_oracle')
-        return {name: value for name, value in metrics.items() if not name.endswith('_oracle')}
+        return _dev_metrics(table, rules or ScoreRules())[0]
 
     @staticmethod
     def calculate_test(
@@ -170,9 +175,7 @@ class FASMetric(BaseMetric):
         *,
         dev: ScoreTable | None = None,
         threshold: Threshold | float | None = None,
-        criterion: str = 'eer',
-        level: str = 'frame',
-        how: str = 'mean',
+        rules: ScoreRules | None = None,
     ) -> dict[str, float]:
         """Return the metrics of a test split at a threshold from outside.
 
@@ -180,9 +183,7 @@ class FASMetric(BaseMetric):
             table: Test scores.
             dev: Dev scores, of other samples.
             threshold: A threshold fixed beforehand, instead of `dev`.
-            criterion: How `dev` fixes the threshold.
-            level: `'frame'`, `'video'` or `'subject'`.
-            how: `'mean'`, `'median'` or `'max'`.
+            rules: How scores become numbers; the defaults of `ScoreRules` if None.
 
         Returns:
             What is defined of `threshold`, `hter`, `bpcer`, `apcer_max`, `acer_max`, `acer_pooled`, `auc`,
@@ -192,17 +193,32 @@ class FASMetric(BaseMetric):
         Raises:
             ValueError: If dev and test share samples, or dev lacks a class.
         """
-        report = evaluate_scores(
-            table, dev=dev, threshold=threshold, criterion=criterion, level=level, how=how, num_bootstrap=0
-        )
-        metrics = _flatten(report)
-        if report.operating is not None and report.operating.apcer is not None:
-            metrics.update({f'apcer_{pai}': rate.value for pai, rate in report.operating.apcer.per_pai.items()})
-        if report.operating is None or not report.operating.threshold.is_oracle:
-            return metrics
-        return {
-            name if name == 'auc' else f'{name.removesuffix("_oracle")}_oracle': v for name, v in metrics.items()
-        }
+        return _test_metrics(table, dev, threshold, rules or ScoreRules())[0]
+
+
+def _dev_metrics(table: ScoreTable, rules: ScoreRules) -> tuple[dict[str, float], list[str]]:
+    """Return the metrics of a dev split, and what its reader must know."""
+    threshold, notes = choose_threshold(table, rules)
+    metrics = _flatten(evaluate_scores(table, threshold=threshold, rules=rules, num_bootstrap=0))
+    metrics['eer'] = metrics.pop('eer_oracle')
+    return {name: value for name, value in metrics.items() if not name.endswith('_oracle')}, notes
+
+
+def _test_metrics(
+    table: ScoreTable, dev: ScoreTable | None, threshold: Threshold | float | None, rules: ScoreRules
+) -> tuple[dict[str, float], list[str]]:
+    """Return the metrics of a test split, and what its reader must know."""
+    report = evaluate_scores(table, dev=dev, threshold=threshold, rules=rules, num_bootstrap=0)
+    notes = ranking_notes(rules.reduce(table), 'test')
+    if dev is not None:
+        notes = [*choose_threshold(dev, rules)[1], *notes]
+    metrics = _flatten(report)
+    if report.operating is not None and report.operating.apcer is not None:
+        metrics.update({f'apcer_{pai}': rate.value for pai, rate in report.operating.apcer.per_pai.items()})
+    if report.operating is None or not report.operating.threshold.is_oracle:
+        return metrics, notes
+    names = {name: name if name == 'auc' else f'{name.removesuffix("_oracle")}_oracle' for name in metrics}
+    return {names[name]: value for name, value in metrics.items()}, notes
 
 
 def _flatten(report: FASReport) -> dict[str, float]:

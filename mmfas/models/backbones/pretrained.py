@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mmfas.models.backbones.stream_embedding import StreamEmbedding, resize_positions
+from mmfas.utils.state_dicts import compare_state_dicts
 
 #: mmpretrain's name of an embedding -> ours.
 EMBEDDING_NAMES = {
@@ -70,18 +71,11 @@ def check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], owner: 
     """Compare names and shapes.
 
     Raises:
-        ValueError: If tensors are missing, left over or of another shape; each is named.
+        ValueError: If tensors are missing, left over, of another shape or type; up to 20 of a kind are named.
     """
-    problems = [f'missing: {name}' for name in wanted if name not in state]
-    problems += [f'left over: {name}' for name in state if name not in wanted]
-    problems += [
-        f'{name}: file {tuple(state[name].shape)}, model {tuple(value.shape)}'
-        for name, value in wanted.items()
-        if name in state and state[name].shape != value.shape
-    ]
-    if problems:
-        shown = '\n  '.join(problems[:20])
-        raise ValueError(f'the weights do not fit {owner} ({len(problems)} problems):\n  {shown}')
+    misfit = compare_state_dicts(state, wanted)
+    if misfit:
+        raise ValueError(f'the weights do not fit {owner}: {misfit.summary(limit=20)}')
 
 
 def _our_name(name: str) -> str:

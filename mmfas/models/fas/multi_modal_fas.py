@@ -29,7 +29,7 @@ from mmfas.structures import (
     LossTerms,
     ModalityOffer,
     check_modalities,
-    domains_of,
+    domain_codes_of,
     targets_of,
 )
 
@@ -128,7 +128,7 @@ class MultiModalFAS(BaseModel):
         """Compute the losses of a batch, kept apart; auxiliary losses of the neck are `aux_<name>`."""
         _, present = stack_inputs(inputs, self.modalities)
         self._refuse_empty_training(present, data_samples)
-        domain = domains_of(data_samples, present.device)
+        domain = domain_codes_of(data_samples, present.device)
         features = self.extract_feat(inputs, domain)
         terms = self.head.loss_terms(features, targets_of(data_samples, present.device), present, domain=domain)
         aux = {f'aux_{name}': value for name, value in features.aux_losses.items()}

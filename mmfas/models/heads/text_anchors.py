@@ -90,7 +90,7 @@ class TextAnchors(BaseModule):
                 both.
         """
         super().init_weights()
-        from mmfas.utils.checkpoint import load_checkpoint, load_weights
+        from mmfas.utils.checkpoint import check_finite, check_weights, load_checkpoint, load_weights
 
         if self.tower is not None and self.pretrained is not None:
             self.tower.load_clip(load_weights(self.pretrained))
@@ -103,6 +103,9 @@ class TextAnchors(BaseModule):
                 f"'{self.file}' holds {sorted(given)[:5]}, but anchors are `embeddings` and `num_anchors`; "
                 'make the file with `mmfas weights prompts`'
             )
+        anchors = {'embeddings': given['embeddings']}
+        check_weights(anchors, self.file)
+        check_finite(anchors, self.file, 'make it again with `mmfas encode_prompts`')
         found = (given['embeddings'].shape[1], tuple(given['num_anchors']))
         wanted = (self.embeddings.shape[1], self.num_anchors)
         if found != wanted:

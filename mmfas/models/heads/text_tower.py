@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mmfas.utils.state_dicts import compare_state_dicts
+
 #: OpenAI's CLIP ViT-B/16 in the names of open_clip.
 CLIP_ARCH = 'ViT-B-16-quickgelu'
 #: What OpenAI's files hold beside the weights of the towers; those of the image tower begin with `visual.`.
@@ -63,17 +65,11 @@ class TextTower(nn.Module):
             for name, value in weights.items()
             if not name.startswith('visual.') and name not in _NO_TEXT_WEIGHTS
         }
-        own = self.encoder.state_dict()
-        missing, left = sorted(set(own) - set(given)), sorted(set(given) - set(own))
-        other = [
-            f'{n} {tuple(given[n].shape)}' for n in own.keys() & given.keys() if own[n].shape != given[n].shape
-        ]
-        if missing or left or other:
+        misfit = compare_state_dicts(given, self.encoder.state_dict())
+        if misfit:
             raise ValueError(
-                f'the weights are not those of the text tower of {self.arch}: {len(missing)} names are missing, '
-                f'such as {missing[:3]}, {len(left)} are left over, such as {left[:3]}, {len(other)} have another '
-                f'shape, such as {other[:3]}; take the state dict of the whole CLIP in the names of OpenAI, or '
-                'another arch'
+                f'the weights are not those of the text tower of {self.arch}: {misfit}; take the state dict of '
+                'the whole CLIP in the names of OpenAI, or another arch'
             )
         self.encoder.load_state_dict(given)
 

@@ -7,7 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-MODES = ('closed_form', 'sampled')
+SAMPLING_MODES = ('closed_form', 'sampled')
+
+
 SPREADS = ('std', 'variance')
 
 
@@ -54,9 +56,9 @@ class TokenConfidence(nn.Module):
         mean_first: bool = False,
     ) -> None:
         super().__init__()
-        if mode not in MODES or spread not in SPREADS:
+        if mode not in SAMPLING_MODES or spread not in SPREADS:
             raise ValueError(
-                f'mode must be one of {MODES} and spread of {SPREADS}, but got {mode!r} and {spread!r}'
+                f'mode must be one of {SAMPLING_MODES} and spread of {SPREADS}, but got {mode!r} and {spread!r}'
             )
         if rate < 0 or not 0 < dropout < 1 or num_samples < 2:
             raise ValueError(

@@ -17,11 +17,13 @@ from torch import Tensor
 from mmfas.models.backbones.pretrained import EMBEDDING_NAMES
 from mmfas.models.heads.text_anchors import read_prompts
 from mmfas.models.heads.text_tower import TextTower
+from mmfas.models.weights.names import check_names, count_names
 from mmfas.models.weights.vit import convert_vit
 from mmfas.structures import LIVE
 
 #: Where a checkpoint of the released trainer keeps CLIP and the adaptor.
 _CLIP, _ADAPTOR = 'model.', 'adapter.'
+
 #: What our model has and the adaptor has not: anchors, a bank of references and, in CLIP, the scale of cosines.
 _OWN = ('head.anchors.embeddings', 'head.log_scale', 'neck.bank')
 #: Buffers of every released router: thresholds that the release sets to these values and never changes.
@@ -203,7 +205,7 @@ def _encode_prompts(clip: Mapping[str, Tensor]) -> Tensor:
         vocab_size=clip['token_embedding.weight'].shape[0],
         width=width,
         heads=max(width // 64, 1),  # as CLIP has it at every size
-        layers=_count(clip, r'transformer\.resblocks\.(\d+)\.ln_1\.weight'),
+        layers=count_names(clip, r'transformer\.resblocks\.(\d+)\.ln_1\.weight'),
     )
     tower = TextTower([text for own in released_prompts().values() for text in own], arch=sizes)
     tower.load_clip(clip)
@@ -212,11 +214,11 @@ def _encode_prompts(clip: Mapping[str, Tensor]) -> Tensor:
 
 def _from_adaptor(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert the adaptor to neck and head, without scale and anchors."""
-    num_levels = _count(state_dict, r'u_align\.refine\.(\d+)\.ln1\.weight')
+    num_levels = count_names(state_dict, r'u_align\.refine\.(\d+)\.ln1\.weight')
     entries = list(_entries(num_levels))
     thresholds = {f'{router}.{name}' for router in _routers(num_levels) for name in _THRESHOLDS}
     wanted = {name for entry in entries for name in entry.theirs} | thresholds
-    _check_names(state_dict, wanted, 'the adaptor of released MMDA')
+    check_names(state_dict, wanted, 'the adaptor of released MMDA')
     ours = {}
     for entry in entries:
         parts = [state_dict[name] for name in entry.theirs]
@@ -241,9 +243,9 @@ def mmfas_to_released_mmda(state_dict: Mapping[str, Tensor], *, with_clip: bool 
     """
     clip = ('trunk.', 'head.anchors.tower.')
     given = {name: value for name, value in state_dict.items() if not name.startswith(clip)}
-    num_levels = _count(given, r'head\.u_dsa\.adapt\.(\d+)\.norm1\.weight')
+    num_levels = count_names(given, r'head\.u_dsa\.adapt\.(\d+)\.norm1\.weight')
     entries = list(_entries(num_levels))
-    _check_names(given, {entry.ours for entry in entries}, 'MMDA of mmfas', ignored=_OWN)
+    check_names(given, {entry.ours for entry in entries}, 'MMDA of mmfas', ignored=_OWN)
     theirs = {}
     for entry in entries:
         value = given[entry.ours]
@@ -285,20 +287,3 @@ def _image_tower(name: str, value: Tensor) -> tuple[str, Tensor]:
         f'trunk.{name} {tuple(value.shape)} has no place in CLIP: the release has its image tower, one for all '
         'modalities; leave the trunk out and convert the adaptor alone'
     )
-
-
-def _count(state_dict: Mapping[str, Tensor], pattern: str) -> int:
-    """Count the names that match."""
-    return sum(re.fullmatch(pattern, name) is not None for name in state_dict)
-
-
-def _check_names(
-    given: Mapping[str, Tensor], wanted: set[str], what: str, *, ignored: tuple[str, ...] = ()
-) -> None:
-    """Refuse a state dict with other names."""
-    missing, left = sorted(wanted - set(given)), sorted(set(given) - wanted - set(ignored))
-    if missing or left:
-        raise ValueError(
-            f'this is not a state dict of {what}: {len(missing)} names are missing, such as {missing[:3]}, '
-            f'{len(left)} are left over, such as {left[:3]}; is the direction right?'
-        )

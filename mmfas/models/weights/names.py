@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from mmfas.utils.state_dicts import compare_state_dicts
+
 #: Our name of a layer in a transformer block -> the name that the releases took from torchvision.
 BLOCK_NAMES = {
     'ln1.': 'ln_1.',
@@ -37,9 +39,8 @@ def check_names(
     Raises:
         ValueError: If names are missing or left over; a few are listed.
     """
-    missing, left = sorted(wanted - set(given)), sorted(set(given) - wanted - set(ignored))
-    if missing or left:
+    misfit = compare_state_dicts(given, sorted(wanted), ignored=ignored)
+    if misfit:
         raise ValueError(
-            f'this is not a state dict of {what}: {len(missing)} names are missing, such as {missing[:3]}, '
-            f'{len(left)} are left over, such as {left[:3]}; is it the whole model, and is the direction right?'
+            f'this is not a state dict of {what}: {misfit}; is it the whole model, and is the direction right?'
         )

@@ -38,7 +38,7 @@ _TIMM_BLOCK = r'blocks\.(\d+)\.'
 _OPENAI_BLOCK = r'transformer\.resblocks\.(\d+)\.'
 _HF_BLOCK = r'vision_model\.encoder\.layers\.(\d+)\.'
 
-RULES: dict[str, NameRules] = {
+SOURCE_RULES: dict[str, NameRules] = {
     'torchvision': NameRules(
         renames=(
             ('class_token', 'cls_token'),
@@ -127,14 +127,14 @@ def convert_vit(state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tens
     >>> convert_vit({'class_token': torch.zeros(1, 1, 4), 'heads.head.bias': torch.zeros(2)}, 'torchvision').keys()
     dict_keys(['cls_token'])
     """
-    if source not in RULES:
-        raise ValueError(f'source must be one of {tuple(RULES)}, but got {source!r}')
+    if source not in SOURCE_RULES:
+        raise ValueError(f'source must be one of {tuple(SOURCE_RULES)}, but got {source!r}')
     converted, unknown = {}, []
     for name, value in state_dict.items():
-        ours = _rename(name, RULES[source].renames)
+        ours = _rename(name, SOURCE_RULES[source].renames)
         if ours is not None:
             converted[ours] = value.float()
-        elif not re.fullmatch(RULES[source].ignored, name):
+        elif not re.fullmatch(SOURCE_RULES[source].ignored, name):
             unknown.append(name)
     if unknown or 'cls_token' not in converted:
         raise ValueError(

@@ -12,7 +12,7 @@ from mmfas.synthfas.plan.plan import Setting, VideoPlan, plan_split
 from mmfas.synthfas.render import Frame, render_video
 from mmfas.utils.files import write_atomically
 
-__all__ = ['SHOWN', 'contact_sheet', 'draw_contact_sheet']
+__all__ = ['SHOWN', 'contact_sheet', 'write_contact_sheet']
 
 #: Rows of a sheet, from bona fide to mannequin.
 SHOWN: tuple[str, ...] = (
@@ -96,7 +96,7 @@ def contact_sheet(
     return framed
 
 
-def draw_contact_sheet(
+def write_contact_sheet(
     path: str | Path, setting: Setting, *, domains: tuple[str, ...] = tuple(DOMAINS), num_examples: int = 1
 ) -> None:
     """Draw a contact sheet into a PNG file; arguments as for `contact_sheet`.

@@ -78,7 +78,7 @@ def load_manifest(root: Path, setting: Setting) -> Manifest:
     return Manifest(setting, chunks)
 
 
-def data_identity(data_root: str) -> dict[str, Any]:
+def manifest_identity(data_root: str) -> dict[str, Any]:
     """Say which benchmark lies in a folder: renderer version, size, seed and perturbations of its manifest."""
     manifest = json.loads(Path(data_root, 'manifest.json').read_text(encoding='utf-8'))
     return {key: manifest.get(key) for key in ('renderer_version', 'size', 'seed', 'stress')}
@@ -88,7 +88,7 @@ def render_command(data_root: str | Path) -> str:
     """Return the command that renders what a folder holds, or is to hold where it has no manifest."""
     if not Path(data_root, 'manifest.json').is_file():
         return f'mmfas data render {data_root}'
-    made = data_identity(str(data_root))
+    made = manifest_identity(str(data_root))
     stress = ''.join(f' {name}={value}' for name, value in (made['stress'] or {}).items())
     options = f'--size {made["size"]} --seed {made["seed"]} --renderer {made["renderer_version"]}'
     return f'mmfas data render {data_root} {options}{" --stress" + stress if stress else ""}'

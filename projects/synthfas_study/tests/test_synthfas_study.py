@@ -12,10 +12,10 @@ from mmengine.config import Config
 
 from mmfas.evaluation.tables import mean_interval
 from mmfas.synthfas import RENDERER_VERSIONS, Setting, render_dataset
-from mmfas.synthfas.files.manifest import data_identity
-from mmfas.utils.runs import read_record, write_record
+from mmfas.synthfas.files.manifest import manifest_identity
+from mmfas.utils.runs import read_run_record, write_run_record
 from projects.synthfas_study.__main__ import main
-from projects.synthfas_study.hardness import DOMAINS, StudyRun, config_hash, configure, hardness_runs
+from projects.synthfas_study.hardness import DOMAINS, StudyRun, config_text_hash, configure, hardness_runs
 from projects.synthfas_study.perturbations import STRENGTHS, SweepStep, render_perturbed, run_sweeps, sweep_steps
 from projects.synthfas_study.tables import hardness_table, perturbation_table
 
@@ -48,30 +48,30 @@ def test_config_of_a_run_names_its_lists_and_modalities() -> None:
 
 def test_record_counts_for_the_same_run_config_and_data_only(tmp_path: Path) -> None:
     identity = dict(run=asdict(StudyRun('in-domain', DOMAINS, DOMAINS)), config='abc', data=dict(seed=0))
-    write_record(tmp_path / 'r.json', {**identity, 'reports': {}})
-    assert read_record(tmp_path / 'r.json', identity) == json.loads((tmp_path / 'r.json').read_text())
-    assert read_record(tmp_path / 'r.json', {**identity, 'config': 'other'}) is None
-    assert read_record(tmp_path / 'r.json', {**identity, 'data': dict(seed=1)}) is None
-    assert read_record(tmp_path / 'r.json', {**identity, 'run': {**identity['run'], 'seed': 1}}) is None
-    assert read_record(tmp_path / 'missing.json', identity) is None
+    write_run_record(tmp_path / 'r.json', {**identity, 'reports': {}})
+    assert read_run_record(tmp_path / 'r.json', identity) == json.loads((tmp_path / 'r.json').read_text())
+    assert read_run_record(tmp_path / 'r.json', {**identity, 'config': 'other'}) is None
+    assert read_run_record(tmp_path / 'r.json', {**identity, 'data': dict(seed=1)}) is None
+    assert read_run_record(tmp_path / 'r.json', {**identity, 'run': {**identity['run'], 'seed': 1}}) is None
+    assert read_run_record(tmp_path / 'missing.json', identity) is None
 
 
 def test_record_of_another_renderer_size_seed_or_perturbation_does_not_count(tmp_path: Path) -> None:
     header = dict(renderer_version='1.0.0', size='small', seed=0, stress={})
     (tmp_path / 'manifest.json').write_text(json.dumps({**header, 'chunks': {}}))
-    identity = dict(data=data_identity(str(tmp_path)))
-    write_record(tmp_path / 'r.json', identity)
-    assert read_record(tmp_path / 'r.json', identity) is not None
+    identity = dict(data=manifest_identity(str(tmp_path)))
+    write_run_record(tmp_path / 'r.json', identity)
+    assert read_run_record(tmp_path / 'r.json', identity) is not None
     for change in (dict(renderer_version='0.9.0'), dict(size='full'), dict(seed=1), dict(stress={'blur': 0.5})):
         (tmp_path / 'manifest.json').write_text(json.dumps({**header, **change, 'chunks': {}}))
-        assert read_record(tmp_path / 'r.json', dict(data=data_identity(str(tmp_path)))) is None, change
+        assert read_run_record(tmp_path / 'r.json', dict(data=manifest_identity(str(tmp_path)))) is None, change
 
 
 def test_config_hash_is_of_what_a_config_says(tmp_path: Path) -> None:
     (tmp_path / 'a.py').write_text('lr = 0.1\n')
     (tmp_path / 'b.py').write_text("_base_ = './a.py'\n")
     (tmp_path / 'c.py').write_text("_base_ = './a.py'\nlr = 0.2\n")
-    one, same, other = (config_hash(str(tmp_path / f'{name}.py')) for name in 'abc')
+    one, same, other = (config_text_hash(str(tmp_path / f'{name}.py')) for name in 'abc')
     assert one == same != other
 
 
@@ -79,7 +79,7 @@ def test_hardness_table_means_over_seeds_and_says_what_was_not_run(tmp_path: Pat
     for seed, area in enumerate((0.9, 0.8)):
         run = StudyRun('in-domain', DOMAINS, DOMAINS, seed=seed)
         reports = {d: {'auc': {'value': area}} for d in DOMAINS}
-        write_record(tmp_path / run.file_name, {'run': asdict(run), 'reports': reports})
+        write_run_record(tmp_path / run.file_name, {'run': asdict(run), 'reports': reports})
     rows = hardness_table(tmp_path).splitlines()
     centre, half = mean_interval([0.9, 0.8])
     assert centre == pytest.approx(0.85)
@@ -92,7 +92,7 @@ def test_table_tells_a_working_perturbation_from_an_insensitive_one(tmp_path: Pa
     for step in STRENGTHS:
         for name, area in (('blur', 0.95 - 0.3 * step), ('dark_rgb', 0.9)):
             auc = {str(s): dict.fromkeys(DOMAINS, area + 0.001 * s) for s in range(3)}
-            write_record(tmp_path / f'dial-{name}-{step:.2f}.json', dict(dial=name, step=step, auc=auc))
+            write_run_record(tmp_path / f'dial-{name}-{step:.2f}.json', dict(dial=name, step=step, auc=auc))
     rows = {row.split('|')[1].strip(): row for row in perturbation_table(tmp_path).splitlines()[2:]}
     assert 'works' in rows['blur']
     assert '1.00' in rows['blur']
@@ -114,7 +114,7 @@ def test_table_tells_a_working_perturbation_from_an_insensitive_one(tmp_path: Pa
 def test_verdict_of_a_perturbation(tmp_path: Path, areas: tuple[float, ...], spread: float, verdict: str) -> None:
     for step, area in zip(STRENGTHS, areas):
         auc = {str(seed): dict.fromkeys(DOMAINS, area + spread * (seed - 1)) for seed in range(3)}
-        write_record(tmp_path / f'dial-blur-{step:.2f}.json', dict(dial='blur', step=step, auc=auc))
+        write_run_record(tmp_path / f'dial-blur-{step:.2f}.json', dict(dial='blur', step=step, auc=auc))
     cells = [cell.strip() for cell in perturbation_table(tmp_path).splitlines()[2].split('|')]
     assert cells[-2] == verdict
 
@@ -122,7 +122,7 @@ def test_verdict_of_a_perturbation(tmp_path: Path, areas: tuple[float, ...], spr
 def test_a_perturbation_takes_three_seeds(tmp_path: Path) -> None:
     for step in STRENGTHS:
         auc = {str(seed): dict.fromkeys(DOMAINS, 0.95 - 0.1 * step) for seed in range(2 if step == 0.5 else 3)}
-        write_record(tmp_path / f'dial-blur-{step:.2f}.json', dict(dial='blur', step=step, auc=auc))
+        write_run_record(tmp_path / f'dial-blur-{step:.2f}.json', dict(dial='blur', step=step, auc=auc))
     assert 'fewer than 3 seeds' in perturbation_table(tmp_path)
 
 
@@ -131,13 +131,13 @@ def test_records_of_different_settings_are_not_mixed(tmp_path: Path, other: dict
     setting = dict(config='a', data=dict(seed=0), dials_version=2)
     for step, change in ((0.0, {}), (0.25, other)):
         record = dict(setting, **change, dial='blur', step=step, auc={'0': dict.fromkeys(DOMAINS, 0.9)})
-        write_record(tmp_path / f'dial-blur-{step:.2f}.json', record)
+        write_run_record(tmp_path / f'dial-blur-{step:.2f}.json', record)
     with pytest.raises(ValueError, match='records of 2 different settings, which no table may mix'):
         perturbation_table(tmp_path)
     for name, change in (('lodo-a', {}), ('lodo-b', other)):
         run = StudyRun(name, ('C',), ('W',))
         record = dict(setting, **change, run=asdict(run), reports={'W': {'auc': {'value': 0.9}}})
-        write_record(tmp_path / run.file_name, record)
+        write_run_record(tmp_path / run.file_name, record)
     with pytest.raises(ValueError, match='records of 2 different settings'):
         hardness_table(tmp_path)
 
@@ -173,7 +173,7 @@ def test_mean_of_a_row_takes_only_seeds_with_all_domains(tmp_path: Path) -> None
         for target in targets:
             run = StudyRun(f'lodo-rest2{target.lower()}', ('C',), (target,), seed=seed)
             reports = {target: {'auc': {'value': 0.9 - 0.1 * seed}}}
-            write_record(tmp_path / run.file_name, {'run': asdict(run), 'reports': reports})
+            write_run_record(tmp_path / run.file_name, {'run': asdict(run), 'reports': reports})
     row = next(row for row in hardness_table(tmp_path).splitlines() if row.startswith('| the other three |'))
     cells = [cell.strip() for cell in row.split('|')[2:-1]]
     assert cells[0].startswith('85.00 ± ')

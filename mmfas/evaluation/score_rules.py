@@ -1,0 +1,121 @@
+"""How scores become numbers, in one record that every step from the score file to the figure is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from mmfas.evaluation.functional.aggregation import AGGREGATES
+from mmfas.evaluation.functional.thresholds import Criterion, parse_criterion
+
+if TYPE_CHECKING:
+    from mmfas.evaluation.score_table import ScoreTable
+
+LEVELS = ('frame', 'video', 'subject')
+CLUSTERS = ('auto', 'sample', 'video', 'subject')
+#: Names that configs and older scripts use for fields of the record.
+_OLD_NAMES = {'how': 'frame_reduction'}
+
+
+@dataclass(frozen=True)
+class ScoreRules:
+    """How scores become numbers.
+
+    Args:
+        criterion: How dev scores fix the threshold: `'eer'`, `'min-hter'`, `'bpcer@apcer=0.01'`,
+            `'apcer@bpcer=0.01'`; or `'fixed=0.5'`, which needs no dev scores.
+        level: `'frame'`, or `'video'` / `'subject'` to reduce frames first, dev and test alike.
+        frame_reduction: `'mean'`, `'median'` or `'max'` of the frames that are reduced to one score.
+        cluster: What the bootstrap draws: `'sample'`, `'video'`, `'subject'`, or `'auto'`: videos where every
+            sample names one and some have several frames.
+        num_bootstrap: Number of bootstrap replicates of HTER and AUC; 0 for no intervals.
+        seed: Seed of the bootstrap, >= 0.
+        allow_duplicates: Accept a sample id more than once, as some published lists repeat frames.
+
+    Raises:
+        ValueError: If a value is unknown, or the bootstrap would draw less than what has a score.
+
+    >>> ScoreRules('bpcer@apcer=0.01', level='video').parsed
+    Criterion(kind='bpcer@apcer', value=0.01)
+    """
+
+    criterion: str = 'eer'
+    level: str = 'frame'
+    frame_reduction: str = 'mean'
+    cluster: str = 'auto'
+    num_bootstrap: int = 1000
+    seed: int = 0
+    allow_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        parse_criterion(self.criterion)
+        for name, known in (('level', LEVELS), ('frame_reduction', AGGREGATES), ('cluster', CLUSTERS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got '{getattr(self, name)}'")
+        if self.num_bootstrap < 0:
+            raise ValueError(f'num_bootstrap must be 0 (no intervals) or more, got {self.num_bootstrap}')
+        if self.seed < 0:
+            raise ValueError(f'seed must be 0 or more, got {self.seed}')
+        if self.cluster in LEVELS and LEVELS.index(self.cluster) < LEVELS.index(self.level):
+            raise ValueError(
+                f"cluster '{self.cluster}' is finer than level '{self.level}', where a {self.cluster} has no "
+                f'score of its own; give --cluster {self.level} or auto, or --level {self.cluster} (cluster= '
+                'and level= in Python)'
+            )
+
+    @property
+    def parsed(self) -> Criterion:
+        """The criterion, read."""
+        return parse_criterion(self.criterion)
+
+    @classmethod
+    def from_config(cls, cfg: Mapping[str, Any], **changes: Any) -> ScoreRules:
+        """Take the rules of the validation metric, changed where a value is given.
+
+        Args:
+            cfg: Config whose `val_evaluator` may be a `FASMetric`.
+            **changes: Values by field name; None keeps that of the config.
+
+        Returns:
+            The rules.
+        """
+        metrics = cfg.get('val_evaluator') or []
+        metrics = [metrics] if isinstance(metrics, Mapping) else metrics
+        found = next((dict(m) for m in metrics if str(m.get('type')).endswith('FASMetric')), {})
+        given = {name: found[name] for name in ('criterion', 'level', 'how') if name in found}
+        return (
+            cls().changed(**given).changed(**{name: value for name, value in changes.items() if value is not None})
+        )
+
+    def changed(self, **changes: Any) -> ScoreRules:
+        """Return a record with other values.
+
+        Args:
+            **changes: Values by field name; `how` is an older name of `frame_reduction`.
+
+        Raises:
+            TypeError: If there is no such field.
+        """
+        values = {_OLD_NAMES.get(name, name): value for name, value in changes.items()}
+        known = [field.name for field in fields(self)]
+        unknown = [name for name in values if name not in known]
+        if unknown:
+            raise TypeError(f"score rules have no '{unknown[0]}'; they have {', '.join(known)}")
+        return replace(self, **values)
+
+    def reduce(self, table: ScoreTable) -> ScoreTable:
+        """Reduce the scores of frames to those of the level.
+
+        Args:
+            table: One score per frame.
+
+        Returns:
+            One score per frame, video or subject.
+
+        Raises:
+            ValueError: As `ScoreTable.aggregate`.
+        """
+        if self.level == 'frame':
+            return table
+        return table.aggregate(self.level, frame_reduction=self.frame_reduction)
