@@ -232,7 +232,7 @@ def write_checkpoint(content: Mapping[str, Any], path: str | os.PathLike[str]) -
     """
     with atomic_file(path) as file:
         stream = SealingStream(file)
-        torch.save(content, stream)
+        torch.save(content, stream)  # type: ignore[arg-type]  # `write` and `flush` are all it calls
         return stream.finish()
 
 

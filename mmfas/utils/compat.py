@@ -148,7 +148,7 @@ def stream_checkpoints(module: ModuleType) -> None:
 
         write_checkpoint(checkpoint, filename)
 
-    module.save_checkpoint = save_checkpoint
+    module.save_checkpoint = save_checkpoint  # type: ignore[attr-defined]  # a module takes any attribute
 
 
 def _mend_checkpoints(module: ModuleType) -> None:
