@@ -12,7 +12,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from mmfas.registry import MODELS
+from mmfas.registry import MODELS, SCOPE
 from mmfas.structures import MODALITIES, check_modalities
 
 __all__ = ['FASDataPreprocessor']
@@ -149,3 +149,19 @@ def _describe_sizes(batches: list[Any], modalities: Sequence[str], samples: Sequ
             found.setdefault((image.shape[-1], image.shape[-2]), []).append(f'{modality} of {name}')
     listing = '; '.join(f'{w}x{h}: {", ".join(names[:3])}' for (w, h), names in found.items())
     return f'the images of a batch must be of one size, but are {listing}; add ResizeModalities to the pipeline'
+
+
+def build_preprocessor(cfg: Any, modalities: tuple[str, ...]) -> Any:
+    """Build the data preprocessor of a model.
+
+    Args:
+        cfg: Config, the preprocessor itself, or None for a `FASDataPreprocessor`.
+        modalities: Modalities of the model, where the config names none.
+    """
+    cfg = {} if cfg is None else cfg
+    if not isinstance(cfg, Mapping):
+        return cfg
+    cfg = {'type': 'FASDataPreprocessor', **cfg}
+    if cfg['type'] == 'FASDataPreprocessor':
+        cfg = {'modalities': modalities, **cfg}
+    return MODELS.build({'_scope_': SCOPE, **cfg})

@@ -15,12 +15,14 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from mmfas.models.backbones.base import BaseTrunk
+from mmfas.models.data_preprocessor import build_preprocessor
 from mmfas.models.fas.batch import refuse_empty, stack_inputs
+from mmfas.models.fas.offer import offer_of
 from mmfas.models.fas.train_step import fas_train_step
 from mmfas.models.heads.base import BaseFASHead, liveness
 from mmfas.models.necks.base import BaseFusionNeck
 from mmfas.models.specs import OwnedParameter
-from mmfas.registry import BACKBONES, FUSION_NECKS, HEADS, MODELS, SCOPE
+from mmfas.registry import BACKBONES, FUSION_NECKS, HEADS, MODELS
 from mmfas.structures import (
     MODALITIES,
     FASDataSample,
@@ -63,7 +65,7 @@ class MultiModalFAS(BaseModel):
         init_cfg: Any = None,
     ) -> None:
         modalities = check_modalities(modalities)
-        super().__init__(_build_preprocessor(data_preprocessor, modalities), init_cfg)
+        super().__init__(build_preprocessor(data_preprocessor, modalities), init_cfg)
         self.modalities = modalities
         self.trunk: BaseTrunk = BACKBONES.build(trunk, modalities=self.modalities)
         self.neck: BaseFusionNeck = FUSION_NECKS.build(neck, spec=self.trunk.spec)
@@ -181,20 +183,7 @@ class MultiModalFAS(BaseModel):
 
     def modality_offer(self) -> ModalityOffer:
         """Say what a rule that treats the gradients of the modalities apart finds in this model."""
-        names = {id(p): name for name, p in self.named_parameters() if p.requires_grad}
-        owned = {part: _owned_names(part, names) for part in (self.trunk, self.neck, self.head)}
-        before_head = (*owned[self.trunk], *owned[self.neck])
-        remedy = self.head.modality_loss_remedy
-        return ModalityOffer(
-            losses=self.head.modality_losses,
-            trained=tuple(names.values()),
-            owned=(*before_head, *owned[self.head]),
-            contested={None: None, True: before_head, False: ()}[self.neck.mixes_modalities],
-            has_confidence=self.neck.gives_confidence,
-            head=type(self.head).__name__,
-            neck=type(self.neck).__name__,
-            **({'remedy': remedy} if remedy else {}),
-        )
+        return offer_of(self, trunk=self.trunk, neck=self.neck, head=self.head)
 
     def _refuse_empty_training(self, present: Tensor, data_samples: Sequence[FASDataSample]) -> None:
         """Refuse empty samples; on an accelerator without waiting for it."""
@@ -202,21 +191,3 @@ class MultiModalFAS(BaseModel):
             refuse_empty((~present.any(1)).tolist(), data_samples, self.modalities)
         else:
             torch._assert_async(present.any(1).all(), f'a sample has none of the modalities {self.modalities}')
-
-
-def _owned_names(part: BaseTrunk | BaseFusionNeck | BaseFASHead, names: Mapping[int, str]) -> tuple[str, ...]:
-    """List the trained parameters of which `part` says that a modality owns something, each once."""
-    entries = [entry for owned in part.modality_parameters().values() for entry in owned]
-    parameters = [entry[0] if isinstance(entry, tuple) else entry for entry in entries]
-    return tuple(dict.fromkeys(names[id(p)] for p in parameters if id(p) in names))
-
-
-def _build_preprocessor(cfg: Any, modalities: tuple[str, ...]) -> Any:
-    """Build the data preprocessor from a config, for the modalities of the model."""
-    cfg = {} if cfg is None else cfg
-    if not isinstance(cfg, Mapping):
-        return cfg
-    cfg = {'type': 'FASDataPreprocessor', **cfg}
-    if cfg['type'] == 'FASDataPreprocessor':
-        cfg = {'modalities': modalities, **cfg}
-    return MODELS.build({'_scope_': SCOPE, **cfg})
