@@ -150,7 +150,7 @@ def stream_checkpoints(module: ModuleType) -> None:
         with atomic_file(filename) as stream:
             torch.save(checkpoint, stream)
 
-    module.save_checkpoint = save_checkpoint
+    module.save_checkpoint = save_checkpoint  # type: ignore[attr-defined]
 
 
 def _mend_checkpoints(module: ModuleType) -> None:
