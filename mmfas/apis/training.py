@@ -18,6 +18,7 @@ from mmfas.engine.optim_wrappers.paramwise import warn_of_idle_patterns
 from mmfas.registry import register_all_modules
 from mmfas.utils.compat import unscope_functions
 from mmfas.utils.distributed import start_distributed
+from mmfas.utils.files import full_disk_named
 from mmfas.utils.locks import lock_folder_of_ranks
 
 #: Optimizer wrapper -> the one that does the same in mixed precision.
@@ -64,7 +65,8 @@ def train(cfg: Config) -> Runner:
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if isinstance(cfg.get(key), Mapping):
             cfg[key] = unscope_functions(cfg[key])
-    with lock_folder_of_ranks(cfg.work_dir, 'give this one another --work-dir'):
+    # The engine writes logs and a copy of the config there itself.
+    with lock_folder_of_ranks(cfg.work_dir, 'give this one another --work-dir'), full_disk_named(cfg.work_dir):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         runner.register_hook(_DevSplitHook(), 'VERY_HIGH')
         _require_batches(runner)

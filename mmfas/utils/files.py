@@ -25,6 +25,8 @@ _TEMPORARY = re.compile(r'\..+\.([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}\.part', 
 _EARLIER = re.compile(r'\..+\.[a-z0-9_]{8}\.part|.+\.(?:csv|jpg|json|jsonl|npz|png|txt)\.partial', re.DOTALL)
 #: A temporary file of another machine that has not grown for so long has no writer any more.
 _QUIET_S = 60.0
+#: What writing to a disk may fail with, whatever the file.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 #: Bytes of a name that a temporary name repeats; most file systems allow 255 in all.
 _MOST_BYTES = 180
 #: Temporary files that this very process is writing.
@@ -106,6 +108,24 @@ def name_file(error: OSError, path: str | os.PathLike[str]) -> OSError:
     "[Errno 28] No space left on device: 'a.pth'"
     """
     return OSError(error.errno, error.strerror, os.fspath(path))
+
+
+@contextmanager
+def full_disk_named(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the folder in errors of a full or failing disk that name no file, as those of other libraries do.
+
+    Args:
+        folder: Folder that is written into.
+
+    Raises:
+        OSError: What was raised, with the folder as its `filename`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS or error.filename is not None:
+            raise
+        raise name_file(error, folder) from error
 
 
 def is_leftover(name: str) -> bool:

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from mmfas.utils import files
-from mmfas.utils.files import atomic_file, is_leftover, remove_leftovers, write_atomically
+from mmfas.utils.files import atomic_file, full_disk_named, is_leftover, remove_leftovers, write_atomically
 
 LARGE = {'weight': torch.zeros(100_000)}
 
@@ -143,6 +143,15 @@ def test_a_disk_that_fails_late_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         write_atomically(tmp_path / 'a.csv', b'x')
     assert (caught.value.errno, caught.value.filename) == (errno.EDQUOT, str(tmp_path / 'a.csv'))
     assert names(tmp_path) == []
+
+
+def test_errors_of_other_libraries_get_the_folder(tmp_path: Path, little_room: None) -> None:
+    with pytest.raises(OSError, match=f"'{tmp_path}'") as caught, full_disk_named(tmp_path):
+        (tmp_path / 'log.json').write_bytes(bytes(400_000))
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(tmp_path))
+    with pytest.raises(OSError) as caught, full_disk_named(tmp_path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    assert caught.value.filename is None
 
 
 def test_an_error_about_another_file_keeps_its_name(tmp_path: Path) -> None:
