@@ -105,7 +105,7 @@ class TextAnchors(BaseModule):
             )
         anchors = {'embeddings': given['embeddings']}
         check_weights(anchors, self.file)
-        check_finite(anchors, self.file, 'make it again with `mmfas encode_prompts`')
+        check_finite(anchors, self.file, 'make it again with `mmfas weights prompts`')
         found = (given['embeddings'].shape[1], tuple(given['num_anchors']))
         wanted = (self.embeddings.shape[1], self.num_anchors)
         if found != wanted:
