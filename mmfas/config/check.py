@@ -4,97 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import Registry
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
 from mmfas import registry as parts
+from mmfas.config.fitting import fit_problems
 from mmfas.config.idle_rules import idle_rule_problems
 from mmfas.config.inheritance import ConfigFile, lost_imports, read_config_file, unread_names
 from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
+from mmfas.config.kinds import oversized_numbers, plain_key_problems, top_level_kinds
+from mmfas.config.lookup import find_part, scope_of, shown
 from mmfas.config.monitored import monitor_problems
 from mmfas.config.needed_hooks import missing_hooks
 from mmfas.config.optim_values import optim_wrapper_problems
+from mmfas.config.schedules import schedule_problems
 from mmfas.config.signatures import binding_problems, near_match
+from mmfas.config.slots import SLOTS, Slot
 from mmfas.config.value_ranges import range_problems
 from mmfas.config.value_types import value_problems
-from mmfas.registry import TypedView, load_plugins, resolve
+from mmfas.registry import TypedView, load_plugins
 from mmfas.utils.folders import visible_entries
-
-
-@dataclass(frozen=True)
-class Slot:
-    """What belongs at one place of a config.
-
-    Args:
-        registry: Where the `type` is looked up; None where the part is always `default`.
-        default: Type used where the config gives none.
-        injected: Arguments that the builder adds, so that a config need not give them; parts of mmfas name more in
-            their class attribute `injected`.
-        consumed: Keys that the builder takes out, so that the part's signature need not have them.
-        is_complete: Whether a missing argument is an error; False where a foreign builder may add some.
-        is_leaf: Whether dictionaries below are plain settings without parts.
-    """
-
-    registry: Registry | TypedView | None
-    default: str | Callable[..., Any] | None = None
-    injected: tuple[str, ...] = ()
-    consumed: tuple[str, ...] = ()
-    is_complete: bool = True
-    is_leaf: bool = False
-
-
-#: Place in the config (list positions left out, `*` matches any depth) -> what belongs there; first match holds.
-SLOTS: tuple[tuple[str, Slot], ...] = (
-    ('*.clip_grad', Slot(None, is_leaf=True)),
-    ('*.paramwise_cfg', Slot(None, is_leaf=True)),
-    ('*init_cfg', Slot(parts.WEIGHT_INITIALIZERS, is_leaf=True)),
-    ('model', Slot(parts.MODELS)),
-    ('model.trunk', Slot(parts.BACKBONES)),
-    ('model.neck', Slot(parts.FUSION_NECKS)),
-    ('model.head', Slot(parts.HEADS)),
-    ('model.head.*loss*', Slot(parts.LOSSES)),
-    ('*data_preprocessor', Slot(parts.MODELS)),
-    (
-        '*_dataloader',
-        Slot(None, default=DataLoader, consumed=('num_batch_per_epoch', 'disable_subprocess_warning')),
-    ),
-    ('*_dataloader.*dataset', Slot(parts.DATASETS)),
-    ('*_dataloader.*datasets', Slot(parts.DATASETS)),
-    ('*_dataloader.sampler', Slot(parts.DATA_SAMPLERS, injected=('dataset', 'seed'))),
-    ('*_dataloader.batch_sampler', Slot(parts.DATA_SAMPLERS, injected=('sampler', 'batch_size'))),
-    ('*_dataloader.collate_fn', Slot(parts.FUNCTIONS, injected=('data_batch', 'batch'))),
-    ('*_dataloader.worker_init_fn', Slot(parts.FUNCTIONS, injected=('worker_id',), is_complete=False)),
-    ('*.pipeline', Slot(parts.TRANSFORMS)),
-    ('*_evaluator.metrics', Slot(parts.METRICS)),
-    ('*_evaluator', Slot(parts.METRICS)),
-    (
-        'optim_wrapper',
-        Slot(parts.OPTIM_WRAPPERS, default='OptimWrapper', consumed=('constructor', 'paramwise_cfg')),
-    ),
-    ('optim_wrapper.optimizer', Slot(parts.OPTIMIZERS, injected=('params',))),
-    ('optim_wrapper.*modulator', Slot(parts.GRADIENT_MODULATORS)),
-    (
-        'param_scheduler',
-        Slot(parts.PARAM_SCHEDULERS, injected=('optimizer',), consumed=('convert_to_iter_based', 'epoch_length')),
-    ),
-    ('default_hooks.*', Slot(parts.HOOKS)),
-    ('custom_hooks', Slot(parts.HOOKS)),
-    ('visualizer', Slot(parts.VISUALIZERS, injected=('name', 'save_dir'))),
-    ('visualizer.vis_backends', Slot(parts.VISBACKENDS, injected=('save_dir',))),
-    ('model_wrapper_cfg', Slot(parts.MODEL_WRAPPERS, default='MMDistributedDataParallel', injected=('module',))),
-    ('train_cfg', Slot(parts.LOOPS, default='EpochBasedTrainLoop', injected=('runner', 'dataloader'))),
-    ('val_cfg', Slot(parts.LOOPS, default='ValLoop', injected=('runner', 'dataloader', 'evaluator'))),
-    ('test_cfg', Slot(parts.LOOPS, default='TestLoop', injected=('runner', 'dataloader', 'evaluator'))),
-    ('log_processor', Slot(parts.LOG_PROCESSORS, default='LogProcessor')),
-    ('randomness', Slot(None, default=Runner.set_randomness, injected=('self',))),
-)
 
 _HOOK_KEYS = (
     'runtime_info',
@@ -133,39 +66,15 @@ def _slot(path: str, value: Mapping[str, Any], inherited: Slot | None) -> Slot |
     return slot
 
 
-def _kind_of(name: str, wanted: Registry | TypedView) -> str | None:
-    """Return the kind of part that `name` is in another registry, or None if no registry has it."""
-    for kind, other in parts.PART_REGISTRIES.items():
-        if other is wanted or other is parts.MODELS:
-            continue
-        if isinstance(other, Registry):
-            other.import_from_location()
-        if name in other.module_dict:
-            return kind
-    return None
-
-
 def _find(slot: Slot, type_name: Any, scope: str) -> tuple[Any, str | None]:
     """Resolve a type.
 
     Returns:
         The class or function (None if there is none), and what is wrong (None if nothing is).
     """
-    registry = slot.registry
-    if registry is None:
-        return type_name if callable(type_name) else None, None
-    try:
-        if isinstance(registry, TypedView):
-            return registry.get(type_name), None
-        with registry.switch_scope_and_registry(scope) as scoped:
-            return resolve(scoped, type_name), None
-    except KeyError as error:
-        kind = _kind_of(type_name, registry)
-        if kind is not None:
-            return None, f'{type_name} is a {kind}, not a {registry.name}'
-        return None, str(error.args[0])
-    except (TypeError, ImportError) as error:
-        return None, str(error)
+    if slot.registry is not None:
+        return find_part(slot.registry, type_name, scope)
+    return type_name if callable(type_name) else None, None
 
 
 def _below(part: Any, slot: Slot) -> Slot | None:
@@ -195,19 +104,22 @@ def _not_a_part(path: str, value: Any, scope: str) -> str | None:
     if is_part:
         return f'{path}: must be a dict, got {value!r}; write dict(type={value!r})'
     needs_type = slot.registry is not None and slot.default is None
-    return f'{path}: must be a dict{" with a type" if needs_type else ""}, got {value!r}'
+    return f'{path}: must be a dict{" with a type" if needs_type else ""}, got {shown(value)}'
 
 
 def _check_part(path: str, value: Mapping[str, Any], slot: Slot, scope: str) -> Iterator[str]:
     """Yield the problems of one part and of everything inside it."""
     type_name = value.get('type', slot.default)
-    given = {k: v for k, v in value.items() if k not in ('type', '_scope_')}
+    given = {k: v for k, v in value.items() if isinstance(k, str) and k not in ('type', '_scope_')}
+    yield from (f'{path}: {shown(k)} is no name of an argument' for k in value if not isinstance(k, str))
+    if not isinstance(value.get('_scope_', ''), str):
+        yield f'{path}._scope_: must be a name, got {shown(value["_scope_"])}'
     if type_name is None:
         if slot.registry is not None:
             yield f'{path}.type: missing, a {slot.registry.name} needs it'
         part = None
     else:
-        part, problem = _find(slot, type_name, value.get('_scope_', scope))
+        part, problem = _find(slot, type_name, scope_of(value, scope))
         if problem is not None:
             yield f'{path}.type: {problem}'
     if part is not None:
@@ -259,8 +171,9 @@ def _top_level(cfg: Mapping[str, Any], file: ConfigFile | None) -> Iterator[str]
         for key in group:
             if given and key not in given:
                 yield f'{key}: missing, it goes together with {", ".join(given)}'
-    for key in cfg.get('default_hooks') or ():
-        near = None if key in _HOOK_KEYS else near_match(key, _HOOK_KEYS, cutoff=0.8)
+    hooks = cfg.get('default_hooks')
+    for key in hooks if isinstance(hooks, Mapping) else ():
+        near = None if key in _HOOK_KEYS else near_match(str(key), _HOOK_KEYS, cutoff=0.8)
         if near is not None:
             yield f'default_hooks.{key}: unexpected, did you mean {near}?'
 
@@ -305,9 +218,9 @@ def _constructor(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
             yield f'optim_wrapper.constructor: {problem}'
 
 
-def _extra_test_loaders(loaders: Mapping[str, Any], scope: str) -> Iterator[str]:
+def _extra_test_loaders(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
     """Yield the problems of the named loaders beside `test_dataloader`."""
-    for name, loader in loaders.items():
+    for name, loader in (tree.get('extra_test_dataloaders') or {}).items():
         for problem in (*_check('test_dataloader', loader, None, scope), *_loaders({'test_dataloader': loader})):
             yield problem.replace('test_dataloader', f'extra_test_dataloaders.{name}')
 
@@ -335,6 +248,47 @@ def _data_roots(path: str, value: Any) -> Iterator[str]:
         yield from _data_roots(f'{path}.{key}', inner)
 
 
+def _in_range(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
+    """Yield the values that are of the right kind but out of their range."""
+    for key in tree:
+        if key in TOP_LEVEL_KEYS:
+            yield from oversized_numbers(key, tree[key])
+            yield from range_problems(key, tree[key])
+
+
+def _of_runner(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
+    """Yield the values at the top whose kind is not what Runner declares."""
+    wrong = value_problems(Runner, tree, path='')
+    yield from (told for key, told in wrong.items() if _not_a_part(key, tree[key], scope) is None)
+
+
+#: What is looked at -> the rule for it: a whole config whose top is of the right kinds, default scope -> problems.
+_RULES: dict[str, Callable[[Mapping[str, Any], str], Iterable[str]]] = {
+    'extra_test_dataloaders': _extra_test_loaders,
+    'kinds of values': _of_runner,
+    'plain dictionaries': lambda tree, scope: plain_key_problems(tree),
+    'ranges': _in_range,
+    'param_scheduler': lambda tree, scope: schedule_problems(tree.get('param_scheduler')),
+    'optim_wrapper': lambda tree, scope: optim_wrapper_problems(tree.get('optim_wrapper'), scope),
+    'optim_wrapper.constructor': _constructor,
+    'watched metrics': monitor_problems,
+    'hooks': missing_hooks,
+    'loaders': lambda tree, scope: _loaders(tree),
+}
+
+
+def _guarded(what: str, rule: Callable[..., Iterable[str]], *args: Any) -> list[str]:
+    """Collect the problems that a rule finds; one that fails is a problem too, and hides no other."""
+    found: list[str] = []
+    try:
+        found.extend(rule(*args))
+    except RecursionError:
+        found.append(f'{what}: nested too deeply, or holds itself')
+    except Exception as error:  # a config may hold any object
+        found.append(f'{what}: cannot be checked: {type(error).__name__}: {error}')
+    return found
+
+
 def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -> list[str]:
     """Find everything in a config that cannot be built or would do nothing, without running anything.
 
@@ -342,8 +296,8 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     their values are held against its annotations where those are simple; counts, rates and modalities must also
     be in their range. Metrics that hooks and schedulers watch
     must be among those that the evaluator gives, and hooks that a part of the model needs must be there. Where all
-    that is right and a rule is to modulate gradients, the model is built (on the meta device, if it can be) to see
-    whether there is anything to modulate; nothing else is. A problem reads like
+    that is right, the model is built without memory, to see whether trunk, neck and head fit and whether a rule that
+    modulates gradients has anything to modulate. A problem reads like
     `model.neck.dims: unexpected, did you mean dim?`.
 
     Args:
@@ -360,25 +314,25 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     load_plugins()
     # Plain dictionaries: the lazy ones of a config would import on access, outside of our error handling.
     tree = cfg.to_dict() if isinstance(cfg, Config) else dict(cfg)
-    scope = tree.get('default_scope') or parts.SCOPE
+    wrong_kinds = top_level_kinds(tree)
+    sound = {key: value for key, value in tree.items() if key not in wrong_kinds}
+    scope = sound.get('default_scope') or parts.SCOPE
     filename = cfg.filename if isinstance(cfg, Config) else None
     file = read_config_file(filename) if filename and os.path.isfile(filename) else None
-    known = TOP_LEVEL_KEYS
-    problems = list(_top_level(tree, file))
-    problems += _extra_test_loaders(tree.get('extra_test_dataloaders') or {}, scope)
+    problems = _guarded(
+        'names at the top', _top_level, {k: v for k, v in tree.items() if isinstance(k, str)}, file
+    )
     for key in tree:
-        if key in known and key != 'extra_test_dataloaders':
-            problems += _check(key, tree[key], None, scope)
-    wrong = value_problems(Runner, tree, path='')
-    problems += [told for key, told in wrong.items() if _not_a_part(key, tree[key], scope) is None]
-    problems += [line for key in tree if key in known for line in range_problems(key, tree[key])]
-    problems += optim_wrapper_problems(tree.get('optim_wrapper'), scope)
-    problems += _constructor(tree, scope)
-    problems += monitor_problems(tree, scope)
-    problems += missing_hooks(tree, scope)
-    problems += _loaders(tree)
-    if not problems:
-        problems += idle_rule_problems(tree, scope)
+        if key in TOP_LEVEL_KEYS and key != 'extra_test_dataloaders':
+            problems += _guarded(key, _check, key, tree[key], None, scope)
+    told = {line.partition(':')[0] for line in problems}
+    problems += [line for key, line in wrong_kinds.items() if key not in told]
+    for what, rule in _RULES.items():
+        problems += _guarded(what, rule, sound, scope)
     if check_data:
-        problems += [line for key in known & set(tree) for line in _data_roots(key, tree[key])]
-    return _explain_lost_imports(problems, file)
+        problems += [line for key in TOP_LEVEL_KEYS & set(tree) for line in _data_roots(key, tree[key])]
+    if not problems:
+        problems += _guarded('model', fit_problems, sound, scope)
+    if not problems:
+        problems += _guarded('optim_wrapper.modulator', idle_rule_problems, sound, scope)
+    return _explain_lost_imports(list(dict.fromkeys(problems)), file)

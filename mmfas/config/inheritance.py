@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
+from mmfas.config.files import bases_of, read_text
 from mmfas.config.keys import OLD_NAMES, PLACES, TOP_LEVEL_KEYS
 from mmfas.config.signatures import near_match
 
@@ -62,12 +61,9 @@ def read_config_file(path: str | Path) -> ConfigFile | None:
     file = Path(path)
     if file.suffix != '.py':
         return None
-    text = file.read_text(encoding='utf-8-sig')
+    text = read_text(file)
     tree = ast.parse(text)
-    bases = []
-    for base in Config._get_base_files(str(file)):
-        found = read_config_file(Config._get_cfg_path(base, str(file))[0])
-        bases += [found] if found is not None else []
+    bases = [found for base in bases_of(file, text) if (found := read_config_file(base)) is not None]
     read = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store)]
     of_bases = {
         node.attr

@@ -58,6 +58,7 @@ PLACES = {
     'dataset_type': 'train_dataloader.dataset.type (and val_, test_)',
     'train_pipeline': 'train_dataloader.dataset.pipeline',
     'val_pipeline': 'val_dataloader.dataset.pipeline',
+    'pipeline': 'train_dataloader.dataset.pipeline (and val_, test_)',
     'test_pipeline': 'val_dataloader.dataset.pipeline and test_dataloader.dataset.pipeline',
     'modalities': 'model.modalities and train_dataloader.dataset.modalities (and val_, test_)',
     'batch_size': 'train_dataloader.batch_size',

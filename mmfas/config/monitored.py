@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from mmfas.config.lookup import find_part, scope_of
 from mmfas.config.signatures import near_match
-from mmfas.registry import METRICS, resolve
+from mmfas.registry import METRICS
 
 #: Keys under which parts name a metric of the validation.
 _WATCHING = ('save_best', 'monitor')
@@ -38,11 +39,7 @@ def _metric_names(evaluator: Any, scope: str) -> list[str] | None:
 
 def _names_given_by(cfg: Mapping[str, Any], scope: str) -> list[str] | None:
     """List what one metric gives; None if it does not say."""
-    try:
-        with METRICS.switch_scope_and_registry(cfg.get('_scope_', scope)) as scoped:
-            metric = resolve(scoped, cfg.get('type'))
-    except (KeyError, ImportError):
-        return None  # reported where the type is checked
+    metric, _ = find_part(METRICS, cfg.get('type'), scope_of(cfg, scope))  # problems: where the type is checked
     describe = getattr(metric, 'names_given_by', None)
     return None if describe is None else list(describe(cfg))
 

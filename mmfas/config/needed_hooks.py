@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmfas.registry import MODELS, resolve
+from mmfas.config.lookup import find_part, scope_of
+from mmfas.registry import MODELS
 
 
 def _needs(cfg: Mapping[str, Any], scope: str) -> tuple[str, ...]:
     """Return the names of the hooks that a part asks for in its class attribute `needs_hooks`."""
-    try:
-        with MODELS.switch_scope_and_registry(cfg.get('_scope_', scope)) as scoped:
-            return getattr(resolve(scoped, cfg.get('type')), 'needs_hooks', ())
-    except (KeyError, ImportError):
-        return ()  # reported where the type is checked
+    part, _ = find_part(MODELS, cfg.get('type'), scope_of(cfg, scope))  # problems: where the type is checked
+    return getattr(part, 'needs_hooks', ())
 
 
 def missing_hooks(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:

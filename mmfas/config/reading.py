@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmfas.config.files import FileFault, check_files, unset_variables
 from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
 
 if TYPE_CHECKING:
@@ -35,9 +36,15 @@ def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
     if not Path(path).is_file():
         raise ConfigError(f"config '{path}' does not exist or is not a file; check the path")
     try:
+        check_files(path)
         cfg = Config.fromfile(path)
-    except Exception as error:  # a config is a program: it can fail in any way
+        unset = next(unset_variables(cfg.to_dict()), None)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a config is a program: it can fail in any way, and end the process
         raise ConfigError(f"config '{path}' cannot be read: {_reason(error)}") from error
+    if unset is not None:
+        raise ConfigError(f"config '{path}': {unset}")
     return merge_options(cfg, options)
 
 
@@ -63,14 +70,20 @@ def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> Config:
             raise ConfigError(f'--cfg-options {key}: nothing reads {name} once the file was read; {remedy}')
     try:
         cfg.merge_from_dict(dict(options or {}))
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         told = ' '.join(f'{key}={value}' for key, value in (options or {}).items())
         raise ConfigError(f'--cfg-options {told}: does not fit the config: {_reason(error)}') from error
     return cfg
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Say in one line why a config cannot be read."""
+    if isinstance(error, FileFault):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return f'it ends the process (sys.exit({error.code!r})); take that out of the config'
+    if isinstance(error, RecursionError):
+        return 'its values are nested too deeply, or hold themselves'
     if isinstance(error, ImportError):
         # mmengine adds all of sys.path; the missing module is named by what it wraps.
         cause = next((e for e in (error.__cause__, error.__context__) if isinstance(e, ImportError)), error)
@@ -81,4 +94,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError) and error.filename:
         return f"it inherits or needs '{error.filename}', which does not exist"
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    return f'{type(error).__name__}: {text}'
+    # One line: errors of others may show whole files.
+    return f'{type(error).__name__}: {" ".join(str(text).split()):.400}'

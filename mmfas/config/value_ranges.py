@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from mmengine.runner.priority import Priority
+
+from mmfas.config.lookup import shown
 from mmfas.structures import check_modalities
 
 
@@ -72,6 +75,87 @@ def _modalities(value: Any) -> str | None:
     return None
 
 
+def _seed(value: Any) -> str | None:
+    """Say what a seed must be: numpy takes no other."""
+    is_seed = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32
+    return None if value is None or is_seed else 'must be an integer from 0 to 4294967295 (2**32 - 1)'
+
+
+def _dropout(value: Any) -> str | None:
+    """Say what a probability of dropping must be; with 1 nothing is left."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return 'must be in [0, 1)' if any(_is_number(p) and not 0 <= p < 1 for p in values) else None
+
+
+def _interval(value: Any) -> str | None:
+    """Say how often a hook may do something."""
+    return 'must be at least 1, or -1 for never' if _is_number(value) and not (value >= 1 or value == -1) else None
+
+
+def _better(value: Any) -> str | None:
+    """Say what the rule of a best value must be."""
+    names = value if isinstance(value, list | tuple) else [value]
+    is_rule = all(name in ('less', 'greater') for name in names if name is not None)
+    return None if is_rule else "must be 'less' or 'greater'"
+
+
+def _priority(value: Any) -> str | None:
+    """Say what the priority of a hook must be."""
+    if isinstance(value, Priority):
+        return None
+    is_name = isinstance(value, str) and value.upper() in Priority.__members__
+    is_level = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 100
+    return None if is_name or is_level else f'must be 0 to 100 or one of {", ".join(Priority.__members__)}'
+
+
+def _range(value: Any) -> str | None:
+    """Say what limits must be."""
+    is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
+    is_right = is_pair and all(map(math.isfinite, value)) and value[0] < value[1]
+    return None if value is None or is_right else 'must be two numbers (low, high) with low < high'
+
+
+def _patches(value: Any) -> str | None:
+    """Say what the sides of patches must leave of images."""
+    if not isinstance(value, Mapping):
+        return None
+    size, patch = value.get('img_size', 224), value.get('patch_size', 16)
+    sizes, patches = (side if isinstance(side, list | tuple) else (side, side) for side in (size, patch))
+    numbers = (*sizes, *patches)
+    if len(sizes) != 2 or len(patches) != 2 or not all(isinstance(n, int) and n >= 1 for n in numbers):
+        return None  # one of them is reported by itself
+    is_whole = all(side % step == 0 for side, step in zip(sizes, patches))
+    return None if is_whole else f'img_size {size} must be a multiple of patch_size {patch}'
+
+
+def _heads(value: Any) -> str | None:
+    """Say what the number of heads must be for a width."""
+    if not isinstance(value, Mapping):
+        return None
+    dims, heads = value.get('embed_dims'), value.get('num_heads')
+    if not all(isinstance(n, int) and n >= 1 for n in (dims, heads)) or dims % heads == 0:
+        return None
+    return f'embed_dims {dims} must be a multiple of num_heads {heads}'
+
+
+def _sides(value: Any) -> str | None:
+    """Say what the side of a patch or an image must be."""
+    sides = value if isinstance(value, list | tuple) else [value]
+    is_right = len(sides) <= 2 and all(_is_number(n) and n >= 1 and n == int(n) for n in sides if _is_finite(n))
+    return (
+        None if sides and is_right and all(map(_is_finite, sides)) else 'must be an integer of at least 1, or two'
+    )
+
+
+def _is_finite(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)
+
+
+#: Rules of a whole dictionary, which is shown by the keys that the message names.
+DICT_RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
+    ('model.trunk.vit', _patches),
+    ('model*.arch', _heads),
+)
 #: Place in the config (list positions left out, `*` matches any depth) -> rule: what is wrong, or None.
 RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('train_cfg.max_epochs', _at_least(1)),
@@ -97,6 +181,32 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('model.modalities', _modalities),
     ('*_dataloader*.dataset.modalities', _modalities),
     ('*_dataloader*.datasets.modalities', _modalities),
+    ('randomness.seed', _seed),
+    ('*_dataloader.sampler.seed', _seed),
+    ('env_cfg.mp_cfg.opencv_num_threads', _at_least(0)),
+    ('env_cfg.resource_limit', _at_least(1)),
+    ('env_cfg.dist_cfg.timeout', _at_least(1)),
+    ('auto_scale_lr.base_batch_size', _at_least(1)),
+    ('log_processor.window_size', _at_least(1)),
+    ('log_processor.num_digits', _at_least(0)),
+    ('default_hooks.checkpoint.interval', _interval),
+    ('default_hooks.checkpoint.max_keep_ckpts', _interval),
+    ('default_hooks.checkpoint.rule', _better),
+    ('default_hooks.*.interval', _interval),
+    ('custom_hooks.interval', _interval),
+    ('custom_hooks.rule', _better),
+    ('default_hooks.*.priority', _priority),
+    ('custom_hooks.priority', _priority),
+    ('model*.*drop_rate', _dropout),
+    ('model*.*drop_path_rate', _dropout),
+    ('model*.dropout', _dropout),
+    ('model.trunk.vit.img_size', _sides),
+    ('model.trunk.vit.patch_size', _sides),
+    ('model*.arch.embed_dims', _at_least(1)),
+    ('model*.arch.num_layers', _at_least(1)),
+    ('model*.arch.num_heads', _at_least(1)),
+    ('*depth_range_mm', _range),
+    ('*ir_range', _range),
 )
 
 
@@ -118,8 +228,12 @@ def range_problems(path: str, value: Any) -> Iterator[str]:
     plain = re.sub(r'\[\d+\]', '', path)
     wrong = next((told for pattern, rule in RULES if fnmatchcase(plain, pattern) and (told := rule(value))), None)
     if wrong is not None:
-        yield f'{path}: {wrong}, got {value!r:.80}'
-    elif isinstance(value, Mapping):
+        yield f'{path}: {wrong}, got {shown(value)}'
+        return
+    yield from (
+        f'{path}: {told}' for pattern, rule in DICT_RULES if fnmatchcase(plain, pattern) and (told := rule(value))
+    )
+    if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from range_problems(f'{path}.{key}', inner)
     elif isinstance(value, list | tuple):

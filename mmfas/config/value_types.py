@@ -11,6 +11,7 @@ from mmengine.optim import _ParamScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mmfas.config.lookup import shown
 from mmfas.config.signatures import Declaration, arguments_of
 
 #: What a config file can write down; objects of other types are never judged.
@@ -136,5 +137,5 @@ def value_problems(part: Callable[..., Any], given: Mapping[str, Any], *, path: 
         if not fits(value, hint):
             words = ' or '.join(dict.fromkeys(_describe(hint)))
             place = f'{path}.{key}' if path else key
-            problems[key] = f'{place}: must be {words}, got {value!r:.80}'
+            problems[key] = f'{place}: must be {words}, got {shown(value)}'
     return {key: problems[key] for key in given if key in problems}

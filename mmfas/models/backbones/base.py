@@ -17,6 +17,12 @@ from torch import Tensor, nn
 from mmfas.models.specs import Block, OwnedParameter, StreamSpec
 from mmfas.structures import MODALITIES, check_modalities
 
+#: What networks of other toolkits raise where they are given what they do not take.
+BUILD_ERRORS = (
+    AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError,
+    ZeroDivisionError,
+)  # fmt: skip
+
 
 class BaseTrunk(BaseModule):
     """A network shared by all modalities that hands control to the neck between its blocks.

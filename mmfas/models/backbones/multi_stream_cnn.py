@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmfas.models.backbones.base import BaseTrunk
+from mmfas.models.backbones.base import BUILD_ERRORS, BaseTrunk
 from mmfas.models.backbones.pretrained import check_fit, strip_prefix
 from mmfas.registry import BACKBONES, MODELS
 from mmfas.structures import MODALITIES
@@ -82,7 +82,10 @@ class MultiStreamCNN(BaseTrunk):
             if name in cnn:
                 raise ValueError(f'`cnn.{name}` is not used here: see `{instead}` of the trunk')
         self.pretrained = pretrained
-        self.cnn = MODELS.build(dict(cnn))
+        try:
+            self.cnn = MODELS.build(dict(cnn))
+        except BUILD_ERRORS as error:  # how networks of other toolkits refuse what a user wrote
+            raise ValueError(f'`cnn` cannot be built: {type(error).__name__}: {error}') from error
         self.embed_dims, self._is_split = _probe(self.cnn)
         self._has_batch_norm = any(isinstance(m, _BatchNorm) for m in self.cnn.modules())
         self.freeze(frozen)
@@ -175,7 +178,11 @@ def _probe(cnn: nn.Module) -> tuple[int, bool]:
     """Run one image: return the channels of the last map, and whether stem and stages reproduce it."""
     cnn.train(False)
     image = torch.linspace(-1, 1, 3 * PROBE_SIZE**2).view(1, 3, PROBE_SIZE, PROBE_SIZE)
-    expected = cnn(image)[-1]
+    try:
+        expected = cnn(image)[-1]
+    except (*BUILD_ERRORS, RuntimeError) as error:
+        reason = f'{type(error).__name__}: {error}'
+        raise ValueError(f'{type(cnn).__name__} cannot run a picture of {PROBE_SIZE} pixels: {reason}') from error
     if expected.dim() != 4:
         raise ValueError(
             f'{type(cnn).__name__} yields {tuple(expected.shape)}, not a feature map (B, C, h, w); '

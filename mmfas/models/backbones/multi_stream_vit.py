@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
-from mmfas.models.backbones.base import BaseTrunk
+from mmfas.models.backbones.base import BUILD_ERRORS, BaseTrunk
 from mmfas.models.backbones.pretrained import fit_vit_weights
 from mmfas.models.backbones.stream_embedding import EMBEDDINGS, StreamEmbedding
 from mmfas.models.backbones.vit_block import ViTBlock
@@ -18,6 +18,16 @@ from mmfas.registry import BACKBONES, MODELS
 from mmfas.structures import MODALITIES
 
 POOLINGS = {'cls': 'cls_token', 'mean': 'avg_featmap'}
+#: What the streams take from a vision transformer and from its layers.
+_VIT_PARTS = (
+    'patch_embed', 'cls_token', 'pos_embed', 'drop_after_pos', 'pre_norm', 'layers', 'interpolate_mode',
+    'img_size', 'embed_dims', 'final_norm',
+)  # fmt: skip
+_LAYER_PARTS = (
+    'ln1', 'ln2', 'ffn', 'attn.qkv', 'attn.num_heads', 'attn.proj', 'attn.proj_drop', 'attn.gamma1',
+    'attn.out_drop',
+)  # fmt: skip
+_REMEDY = 'use mmpretrain.VisionTransformer or a subclass of it, or MultiStreamCNN for a network of feature maps'
 #: Keys of a custom architecture.
 ARCH_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 
@@ -186,14 +196,36 @@ def _build_vit(vit: Mapping[str, Any], pooling: str) -> Any:
     cfg = {'type': 'mmpretrain.VisionTransformer', **vit, 'out_type': POOLINGS[pooling]}
     try:
         model = MODELS.build(cfg)
-    except AssertionError as error:  # how mmpretrain refuses what a user wrote
-        raise ValueError(f'`vit` cannot be built: {error}') from error
-    lacking = [name for name in ('ln1', 'attn', 'ln2', 'ffn') if not hasattr(model.layers[0], name)]
+    except (
+        BUILD_ERRORS
+    ) as error:  # how networks of other toolkits refuse what a user wrote, or arguments of this one
+        reason = f'{type(error).__name__}: {error}'.removeprefix('AssertionError: ')
+        raise ValueError(f'`vit` cannot be built: {reason}; {_REMEDY}') from error
+    lacking = list(_lacking(model))
     if lacking:
-        raise ValueError(
-            f'{cfg["type"]} has layers without {lacking}; use mmpretrain.VisionTransformer or a subclass'
-        )
+        raise ValueError(f'{cfg["type"]} has no {", ".join(lacking)}, which the streams need; {_REMEDY}')
+    if getattr(model, 'num_extra_tokens', 0) > 1:
+        raise ValueError(f'{cfg["type"]} has more than a class token before its patches; {_REMEDY}')
     return model
+
+
+def _lacking(vit: Any) -> Iterator[str]:
+    """Name what a network lacks that embedding, blocks and readout take from it."""
+    missing = [name for name in _VIT_PARTS if not hasattr(vit, name)]
+    yield from missing
+    if 'layers' in missing:
+        return
+    layers = list(vit.layers) if isinstance(vit.layers, nn.ModuleList | nn.Sequential) else []
+    if not layers:
+        yield 'encoder layers'
+    for name in _LAYER_PARTS if layers else ():
+        part: Any = layers[0]
+        for step in name.split('.'):
+            part = getattr(part, step, None)
+        if part is None:
+            yield f'layers.{name}'
+    if 'pos_embed' not in missing and vit.pos_embed is None:
+        yield 'absolute positions (pos_embed)'
 
 
 def _check_arch(arch: Any) -> None:

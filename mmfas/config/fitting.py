@@ -1,0 +1,155 @@
+"""Whether trunk, neck and head of a config fit: the model is built without memory, and no weights are read."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import socket
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import nn
+
+from mmfas.config.lookup import find_part, scope_of
+from mmfas.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, register_all_modules
+
+_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
+#: Keys of other toolkits' networks that make them read or download weights while they are built.
+_WEIGHT_KEYS = ('pretrained', 'checkpoint_path', 'load_from')
+
+
+class _Forbidden(Exception):
+    """A model wants weights while it is built; whether it fits cannot be said."""
+
+
+def _refuse(*args: Any, **kwargs: Any) -> Any:
+    raise _Forbidden
+
+
+@contextmanager
+def _without_weights() -> Iterator[None]:
+    """Let nothing that is built read weights or talk to the network."""
+    with (
+        mock.patch.object(torch, 'load', _refuse),
+        mock.patch.object(socket.socket, 'connect', _refuse),
+        mock.patch.object(torch.hub, 'download_url_to_file', _refuse),
+    ):
+        yield
+
+
+@contextmanager
+def _without_memory() -> Iterator[None]:
+    """Move every parameter to the meta device as soon as a module gets it.
+
+    Unlike `torch.device('meta')`, this leaves readable what a constructor computes with.
+    """
+    register = nn.Module.register_parameter
+
+    def on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        register(module, name, parameter)
+        if parameter is not None:
+            is_trained = parameter.requires_grad
+            module._parameters[name] = nn.Parameter(parameter.detach().to('meta'), requires_grad=is_trained)
+
+    with mock.patch.object(nn.Module, 'register_parameter', on_meta):
+        yield
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what constructors log to themselves, and leave the random generator as it was."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _without_foreign_weights(model: Any) -> Any:
+    """Copy the config of a model without the weights that networks of other toolkits would read."""
+    if isinstance(model, Mapping):
+        is_foreign = '.' in str(model.get('type', ''))
+        kept = {k: v for k, v in model.items() if not (is_foreign and k in _WEIGHT_KEYS)}
+        return {key: _without_foreign_weights(value) for key, value in kept.items()}
+    if isinstance(model, list | tuple):
+        return type(model)(_without_foreign_weights(item) for item in model)
+    return copy.deepcopy(model)
+
+
+def build_without_memory(model: Mapping[str, Any], scope: str) -> nn.Module | Exception:
+    """Build a model to look at it: its parameters are on the meta device where that goes, else in memory.
+
+    Nothing is downloaded and no weights are read.
+
+    Args:
+        model: Config of a model.
+        scope: Where types without a prefix are looked up.
+
+    Returns:
+        The model, or why it cannot be built. An error without memory is only believed if memory does not help.
+    """
+    register_all_modules()
+    cfg = {'_scope_': scope, **_without_foreign_weights(model)}
+    failure: Exception = _Forbidden()
+    with _quiet(), _without_weights():
+        try:
+            with _without_memory():
+                return MODELS.build(copy.deepcopy(cfg))
+        except _Forbidden as error:
+            return error
+        except Exception:  # what reads its own numbers while it is built cannot do without memory
+            pass
+        try:
+            return MODELS.build(cfg)
+        except Exception as error:  # a constructor may do anything
+            failure = error
+    return failure
+
+
+def _is_ours(error: Exception) -> bool:
+    """Tell whether code of mmfas raised an error: parts of others may need what is not here, such as a GPU."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and os.path.realpath(frames[-1].filename).startswith(_PACKAGE)
+
+
+def fit_problems(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
+    """Find a trunk, a neck or a head that does not fit the others.
+
+    Args:
+        cfg: A whole config as for Runner in which nothing else is wrong.
+        scope: Where types without a prefix are looked up.
+
+    Yields:
+        At most one line. Parts of other packages that cannot be built for reasons of their own are not judged.
+    """
+    model = cfg.get('model')
+    if not isinstance(model, Mapping):
+        return
+    built = build_without_memory(model, scope)
+    if isinstance(built, nn.Module):
+        yield from _layer_decay(cfg, built, scope)
+    elif not isinstance(built, _Forbidden | OSError) and _is_ours(built):
+        yield f'model: {" ".join(str(built.args[0] if built.args else built).split())}'
+
+
+def _layer_decay(cfg: Mapping[str, Any], model: nn.Module, scope: str) -> Iterator[str]:
+    """Yield that rates cannot fall from layer to layer: the model does not know the depth of its layers."""
+    wrapper = cfg.get('optim_wrapper')
+    name = wrapper.get('constructor') if isinstance(wrapper, Mapping) else None
+    if name is None or hasattr(model, 'get_layer_depth'):
+        return
+    constructor, _ = find_part(OPTIM_WRAPPER_CONSTRUCTORS, name, scope_of(wrapper, scope))
+    if getattr(constructor, '__name__', '').startswith('LearningRateDecay'):
+        yield (
+            f'optim_wrapper.constructor: {constructor.__name__} asks the model for the depth of its layers, and '
+            f'{type(model).__name__} has no get_layer_depth; take the constructor out, or give rates by '
+            "paramwise_cfg=dict(custom_keys={'trunk': dict(lr_mult=0.1)})"
+        )

@@ -1,0 +1,73 @@
+"""Finding what a `type` of a config names, whatever stands there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.registry import Registry
+
+from mmfas.registry import MODELS, PART_REGISTRIES, TypedView, resolve
+
+
+def shown(value: Any, length: int = 80) -> str:
+    """Write a value down for a message, cut to `length` characters.
+
+    >>> shown('x' * 100, 6), shown(10**5000)
+    ("'xxxxx", '<int>')
+    """
+    try:
+        return f'{value!r:.{length}}'
+    except Exception:  # a config may hold any object, and Python writes no integer of more than 4,300 digits
+        return f'<{type(value).__name__}>'
+
+
+def scope_of(cfg: Mapping[str, Any], default: str) -> str:
+    """Return the scope in which the type of a part is looked up; `default` where it gives none or no name."""
+    scope = cfg.get('_scope_')
+    return scope if isinstance(scope, str) else default
+
+
+def _kind_of(name: str, wanted: Registry | TypedView) -> str | None:
+    """Return the kind of part that `name` is in another registry, or None if no registry has it."""
+    for kind, other in PART_REGISTRIES.items():
+        if other is wanted or other is MODELS:
+            continue
+        if isinstance(other, Registry):
+            other.import_from_location()
+        if name in other.module_dict:
+            return kind
+    return None
+
+
+def find_part(registry: Registry | TypedView, type_name: Any, scope: str) -> tuple[Any, str | None]:
+    """Look a type up.
+
+    Args:
+        registry: Where it belongs.
+        type_name: Value of `type`.
+        scope: Scope of names without a prefix.
+
+    Returns:
+        The class or function (None if there is none), and what is wrong (None if nothing is).
+    """
+    if not (isinstance(type_name, str) or callable(type_name)):
+        return None, f'must be a name or a class, got {shown(type_name)}'
+    try:
+        if isinstance(registry, TypedView):
+            found = registry.get(type_name)
+        else:
+            with registry.switch_scope_and_registry(scope) as scoped:
+                found = resolve(scoped, type_name)
+    except KeyError as error:
+        kind = _kind_of(type_name, registry)
+        if kind is not None:
+            return None, f'{type_name} is a {kind}, not a {registry.name}'
+        return None, str(error.args[0])
+    except (TypeError, ImportError) as error:
+        return None, str(error)
+    except (Exception, SystemExit) as error:  # a dotted name imports a module, which can do anything
+        return None, f'{shown(type_name)} cannot be imported: {type(error).__name__}: {error}'
+    if not callable(found):
+        return None, f'{shown(type_name)} is neither a class nor a function'
+    return found, None
