@@ -15,6 +15,8 @@ from typing import Any
 from mmengine import registry as engine
 from mmengine.registry import Registry
 
+from mmfas.utils.errors import PackageError, UnknownKeyError, WrongTypeError
+
 SCOPE = 'mmfas'
 #: Modules whose import fills mmengine's root registries, which import nothing by themselves.
 ENGINE_HOMES = (
@@ -91,7 +93,7 @@ def resolve(registry: Registry, type_name: Any) -> Any:
     hint = f'did you mean {" or ".join(near)}?' if near else f'known: {", ".join(sorted(names)) or "nothing"}'
     if cause is not None:
         hint = f'importing it failed: {cause}'
-    raise KeyError(f"'{type_name}' is not in the {registry.name} registry; {hint}") from cause
+    raise UnknownKeyError(f"'{type_name}' is not in the {registry.name} registry; {hint}") from cause
 
 
 def _helpful(build_func: Callable[..., Any]) -> Callable[..., Any]:
@@ -163,10 +165,12 @@ class TypedView:
         name = getattr(cls, '__name__', repr(cls))
         right = [v for v in TypedView._views if isinstance(cls, type) and issubclass(cls, v.base)]
         if right:
-            raise TypeError(
+            raise WrongTypeError(
                 f'{name} is a {right[0].kind}, not a {self.kind}: it belongs under `{right[0].key}=` of the model'
             )
-        raise TypeError(f'{name} is not a {self.kind}: it must derive from {self._base_path.replace(":", ".")}')
+        raise WrongTypeError(
+            f'{name} is not a {self.kind}: it must derive from {self._base_path.replace(":", ".")}'
+        )
 
     def register_module(
         self, name: str | None = None, *, force: bool = False, module: type | None = None
@@ -224,7 +228,7 @@ class TypedView:
             self._check_kind(type(cfg))
             return cfg
         if 'type' not in cfg:
-            raise KeyError(f'the config of a {self.kind} needs a `type`, but got keys {sorted(cfg)}')
+            raise UnknownKeyError(f'the config of a {self.kind} needs a `type`, but got keys {sorted(cfg)}')
         self.get(cfg['type'])
         # The scope is set so that inner parts without a prefix are found here, whatever the default scope is.
         return self.node.build({'_scope_': SCOPE, **cfg}, default_args=default_args or None)
@@ -304,7 +308,7 @@ def load_plugins() -> list[str]:
         try:
             point.load()
         except Exception as error:
-            raise ImportError(
+            raise PackageError(
                 f"the plugin '{point.name}' ({point.value}) cannot be imported: {error}; mend or uninstall it"
             ) from error
         loaded.append(point.name)

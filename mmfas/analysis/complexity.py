@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmfas.structures import LIVE, SPOOF, FASDataSample
+from mmfas.utils.errors import WrongTypeError
 
 #: Rows and columns where neither the config nor the caller says, in pixels.
 DEFAULT_SIZE = (224, 224)
@@ -69,7 +70,7 @@ def example_inputs(
     """
     modalities = getattr(model, 'modalities', None)
     if modalities is None:
-        raise TypeError(
+        raise WrongTypeError(
             f'expected a model with `modalities`, such as MultiModalFAS, but got {type(model).__name__}'
         )
     device = next(model.parameters()).device

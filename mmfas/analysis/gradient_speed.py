@@ -14,6 +14,7 @@ from mmengine.optim import build_optim_wrapper
 from mmfas.analysis.complexity import example_inputs, example_samples, image_size_of
 from mmfas.engine.optim_wrappers import GradientModulationOptimWrapper
 from mmfas.structures import expect_repeats
+from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,14 +48,14 @@ def gradient_candidates(
     """
     wrapper = build_optim_wrapper(model, cfg.get('optim_wrapper', {'optimizer': {'type': 'SGD', 'lr': 0.0}}))
     if not hasattr(wrapper, 'write_gradients'):
-        raise ValueError(
+        raise InputError(
             f'optim_wrapper is a {type(wrapper).__name__}, which modulates nothing; to measure the gradients of a '
             'step, set optim_wrapper.type=GradientModulationOptimWrapper and optim_wrapper.modulator'
         )
     inputs = example_inputs(model, batch_size, size=image_size_of(model, image_size))
     samples = example_samples(batch_size)
     if not model.train()(inputs, samples, mode='loss_terms').per_modality:
-        raise ValueError(
+        raise InputError(
             f'{type(model.head).__name__} has no losses per modality to modulate; set '
             'model.head.modality_loss_weight'
         )

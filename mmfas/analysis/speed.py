@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mmfas.analysis.complexity import example_inputs, example_samples, image_size_of
+from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,7 +82,7 @@ def time_side_by_side(
         ValueError: If there is nothing to time.
     """
     if not candidates or num_rounds < 1:
-        raise ValueError(
+        raise InputError(
             f'expected candidates and at least one round, but got {list(candidates)} and {num_rounds}'
         )
     names = list(candidates)
@@ -174,7 +175,7 @@ def speed_candidates(
         ValueError: If the sequence is to be joint and the trunk has no tokens.
     """
     if is_joint and not model.trunk.has_tokens:
-        raise ValueError(
+        raise InputError(
             f'{type(model.trunk).__name__} yields feature maps, so there is no joint sequence to time; leave '
             '--joint out, or take MultiStreamViT'
         )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmfas.utils.errors import InputError, MissingFileError, UnknownKeyError
+
 #: What every row is placed and timed by.
 _CLOCK = ('step', 'epoch', 'iter', 'time', 'data_time')
 
@@ -60,7 +62,7 @@ class TrainingLog:
         source = Path(path)
         files = [source] if source.is_file() else sorted(source.glob('*/vis_data/scalars.json'))
         if not files:
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"'{source}' has no log: give a scalars.json or a work dir that holds <time>/vis_data/scalars.json"
             )
         merged: dict[tuple[bool, int], dict[str, Any]] = {}
@@ -98,10 +100,10 @@ class TrainingLog:
             if key in row
         ]
         if not points:
-            raise KeyError(f"'{key}' was not logged; logged were {', '.join(self.keys())}")
+            raise UnknownKeyError(f"'{key}' was not logged; logged were {', '.join(self.keys())}")
         wrong = next((value for _, value in points if not isinstance(value, int | float)), 0.0)
         if not isinstance(wrong, int | float):
-            raise ValueError(f"'{key}' of {self.name} cannot be drawn: it holds {wrong!r:.80}, not a number")
+            raise InputError(f"'{key}' of {self.name} cannot be drawn: it holds {wrong!r:.80}, not a number")
         return [x for x, _ in points], [y for _, y in points]
 
     def epoch_times(self) -> list[EpochTime]:
@@ -134,12 +136,12 @@ def _read_rows(file: Path) -> list[dict[str, Any]]:
     try:
         text = file.read_text(encoding='utf-8')
     except UnicodeDecodeError as error:
-        raise ValueError(f'{file} is not UTF-8 text ({error.reason}); is it a scalars.json?') from error
+        raise InputError(f'{file} is not UTF-8 text ({error.reason}); is it a scalars.json?') from error
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f'{file}:{number} is not JSON ({error.msg}); is it a scalars.json?') from error
+            raise InputError(f'{file}:{number} is not JSON ({error.msg}); is it a scalars.json?') from error
         _check_row(row, f'{file}:{number}')
         if 'step' in row:
             rows.append(row)
@@ -149,10 +151,10 @@ def _read_rows(file: Path) -> list[dict[str, Any]]:
 def _check_row(row: Any, place: str) -> None:
     """Refuse a row that is not an object, or has text where a number belongs."""
     if not isinstance(row, dict):
-        raise ValueError(f'{place} holds a {type(row).__name__}, not an object; is it a scalars.json?')
+        raise InputError(f'{place} holds a {type(row).__name__}, not an object; is it a scalars.json?')
     for key, value in row.items():
         # A metric may be a list, one number per class.
         if isinstance(value, str) or (key in _CLOCK and not isinstance(value, int | float)):
-            raise ValueError(
+            raise InputError(
                 f"{place}: '{key}' must be a number, but is {value!r:.80}; correct or remove the line"
             )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from mmfas.utils.errors import InputError, MissingFileError
+
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -55,7 +57,7 @@ def configs_folder() -> Path:
     for folder in (_PACKAGE.parent / 'configs', _PACKAGE / '.mim' / 'configs'):
         if (folder / '_base_' / 'datasets').is_dir():
             return folder
-    raise FileNotFoundError('mmfas was installed without its configs; install it from a wheel or a checkout')
+    raise MissingFileError('mmfas was installed without its configs; install it from a wheel or a checkout')
 
 
 def read_model_index(file: str | Path | None = None) -> dict[str, ModelEntry]:
@@ -89,7 +91,7 @@ def read_model_index(file: str | Path | None = None) -> dict[str, ModelEntry]:
                     model.get('Trained As', ''),
                 )
         except KeyError as error:
-            raise ValueError(f"'{metafile}': {error} is missing; compare it with the other metafiles") from error
+            raise InputError(f"'{metafile}': {error} is missing; compare it with the other metafiles") from error
     return entries
 
 
@@ -114,7 +116,7 @@ def list_models(pattern: str | None = None, *, collection: str | None = None) ->
     index = read_model_index()
     known = sorted({entry.collection for entry in index.values()})
     if collection is not None and collection not in known:
-        raise ValueError(f"there is no collection '{collection}'; known are {', '.join(known)}")
+        raise InputError(f"there is no collection '{collection}'; known are {', '.join(known)}")
     names = sorted(name for name, entry in index.items() if collection in (None, entry.collection))
     return names if pattern is None else [name for name in names if fnmatch.fnmatchcase(name, f'{pattern}*')]
 
@@ -137,7 +139,7 @@ def model_entry(name: str) -> ModelEntry:
     begins = [known for known in sorted(index) if known.startswith(name)]
     near = begins or difflib.get_close_matches(name, index, n=3, cutoff=0.5)
     hint = f'did you mean {" or ".join(near[:3])}?' if near else 'list_models() has all names'
-    raise ValueError(f"the model index has no '{name}'; {hint}")
+    raise InputError(f"the model index has no '{name}'; {hint}")
 
 
 def get_model(
@@ -175,7 +177,7 @@ def get_model(
     else:
         is_file = Path(model).suffix == '.py'
         if is_file and not Path(model).is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"config '{model}' does not exist; check the path, or give a name of list_models()"
             )
         cfg = Config.fromfile(model if is_file else model_entry(str(model)).config)

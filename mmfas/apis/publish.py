@@ -17,6 +17,7 @@ from mmfas.utils.checkpoint import (
     pack_checkpoint,
     plain,
 )
+from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 
 #: What of a checkpoint's `meta` says how the weights came about; the rest (paths, times) stays at home.
@@ -41,7 +42,7 @@ def publish(source: str | Path, target: str | Path, *, weights: str = 'ema') -> 
             is no dictionary.
     """
     if weights not in ('ema', 'raw'):
-        raise ValueError(f"weights must be 'ema' or 'raw', got {weights!r}")
+        raise InputError(f"weights must be 'ema' or 'raw', got {weights!r}")
     checkpoint = load_checkpoint(source)
     if 'state_dict' not in checkpoint:
         raise CheckpointError(f"'{source}' has no `state_dict`; it has {', '.join(map(str, checkpoint))}")

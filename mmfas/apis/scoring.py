@@ -22,9 +22,10 @@ from mmfas.registry import MODELS, register_all_modules
 from mmfas.utils.checkpoint import Origin, load_into
 from mmfas.utils.compat import unscope_functions
 from mmfas.utils.distributed import start_distributed
+from mmfas.utils.errors import InputError
 
 
-class ScoreError(ValueError):
+class ScoreError(InputError):
     """Scores or splits from which no honest number can be made; the message says why."""
 
 

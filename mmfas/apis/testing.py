@@ -18,6 +18,7 @@ from mmfas.datasets.classes import require_both_classes
 from mmfas.datasets.verification import shared_files
 from mmfas.evaluation import FASReport, ScoreRules, ScoreTable, dev_threshold, evaluate_scores, summarise
 from mmfas.utils.checkpoint import Origin
+from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 from mmfas.utils.locks import lock_folder_of_ranks
 from mmfas.version import __version__
@@ -159,7 +160,7 @@ def _check_folder(path: str | Path) -> Path:
     """Refuse a file in the place of the folder of the results before anything is scored."""
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"the results cannot go into '{folder}', which is a file; give --out a folder")
+        raise InputError(f"the results cannot go into '{folder}', which is a file; give --out a folder")
     return folder
 
 

@@ -18,6 +18,7 @@ from mmfas.engine.optim_wrappers.paramwise import warn_of_idle_patterns
 from mmfas.registry import register_all_modules
 from mmfas.utils.compat import unscope_functions
 from mmfas.utils.distributed import start_distributed
+from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.files import full_disk_named
 from mmfas.utils.locks import lock_folder_of_ranks
 
@@ -81,7 +82,7 @@ def _require_batches(runner: Runner) -> None:
     """Refuse a run without a step: it would end well, and its "best" weights would be those of the start."""
     loader = runner.train_loop.dataloader
     if len(loader) == 0:
-        raise ValueError(
+        raise InputError(
             f'the train loader gives no batch: {len(loader.dataset)} samples, batch size {loader.batch_size}'
             f'{", drop_last=True" if loader.drop_last else ""}; lower train_dataloader.batch_size or leave '
             'drop_last out'
@@ -116,7 +117,7 @@ def use_amp(cfg: Config) -> None:
     """
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if wrapper not in AMP_WRAPPERS:
-        raise ValueError(
+        raise InputError(
             f"--amp knows no mixed-precision twin of optim_wrapper.type='{wrapper}' (known: "
             f'{", ".join(AMP_WRAPPERS)}); name one that supports it in the config instead of --amp'
         )
@@ -152,7 +153,7 @@ def use_scaled_lr(cfg: Config) -> None:
         ValueError: If the config does not say for which batch size its rate is meant.
     """
     if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
-        raise ValueError(
+        raise InputError(
             '--auto-scale-lr needs to know the batch size that the learning rate is meant for: '
             'add auto_scale_lr=dict(base_batch_size=...) to the config'
         )
@@ -201,6 +202,6 @@ def resume_from(cfg: Config, source: str) -> None:
         print_log(f'--resume: no checkpoint in {cfg.work_dir}, so the run starts from the beginning', 'current')
         return
     if not path.is_file():
-        raise FileNotFoundError(f"--resume: checkpoint '{path}' does not exist or is not a file")
+        raise MissingFileError(f"--resume: checkpoint '{path}' does not exist or is not a file")
     cfg.resume = True
     cfg.load_from = str(path)

@@ -17,6 +17,7 @@ from mmfas.apis.training import skip_validation
 from mmfas.benchmark.methods import MethodError
 from mmfas.benchmark.plan import SPLITS, Cell, Training, missing_modalities
 from mmfas.synthfas.files.manifest import manifest_identity
+from mmfas.utils.errors import MissingFileError
 from mmfas.utils.folders import is_hidden
 
 _SPLITS_OF_DATA = ('train', 'val', 'test')
@@ -176,14 +177,14 @@ def data_identity(family: str, data_root: str) -> dict[str, Any]:
     """
     if family == 'synthfas':
         if not Path(data_root, _MANIFEST).is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"'{data_root}' holds no SynthFAS; render it: mmfas data render {data_root} --size small"
             )
         return {'name': family, **manifest_identity(data_root)}
     paths = (path for path in sorted(Path(data_root).glob('*-*.txt')) if not is_hidden(path.name))
     lists = {path.name: _digest(path) for path in paths}
     if not lists:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"'{data_root}' holds no protocol lists such as C-train.txt; configs/_base_/datasets/{family}_base.py "
             'says how it must be laid out, --data-root where it lies'
         )

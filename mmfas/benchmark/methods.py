@@ -15,6 +15,7 @@ import yaml
 from mmengine.config import Config
 
 from mmfas.apis.model_index import configs_folder, model_entry
+from mmfas.utils.errors import InputError
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: Keys of a config that say where and how a run is done, not what comes out; and variables of config files, whose
@@ -26,7 +27,7 @@ _WITHOUT_EFFECT = frozenset(
 )
 
 
-class MethodError(ValueError):
+class MethodError(InputError):
     """A method that cannot be found or cannot be run over splits; the message says what to do."""
 
 

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from mmfas.benchmark.record import Record, RecordError, full_disk_named, parse_record, record_content
 from mmfas.evaluation import ScoreTable
+from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 
 _COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai', 'label')
@@ -73,7 +74,7 @@ class PackedScores:
         """
         rows = list(csv.DictReader(io.StringIO(self.samples.decode(), newline='')))
         if len(rows) != self.values.size:
-            raise ValueError(f'{self.values.size} scores of {len(rows)} samples')
+            raise InputError(f'{self.values.size} scores of {len(rows)} samples')
         scored = ({**row, 'score': score} for row, score in zip(rows, self.values.tolist(), strict=True))
         return ScoreTable.from_records(scored, allow_duplicates=True)
 
@@ -209,7 +210,7 @@ def _read_array(file: zipfile.ZipFile, name: str) -> NDArray[Any]:
     """Read one array, of a size that can be one of ours."""
     info = file.getinfo(f'{name}.npy')
     if info.file_size > _MAX_ARRAY_BYTES:
-        raise ValueError(f'{name} would take {info.file_size >> 20} MiB, more than {_MAX_ARRAY_BYTES >> 20}')
+        raise InputError(f'{name} would take {info.file_size >> 20} MiB, more than {_MAX_ARRAY_BYTES >> 20}')
     return np.lib.format.read_array(io.BytesIO(file.read(info)), allow_pickle=False)
 
 

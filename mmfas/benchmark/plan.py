@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mmfas.utils.errors import InputError
+
 #: What is missing in the dev and test sets of Protocol 2.
 MISSING = ('no-depth', 'no-ir', 'no-depth-ir')
 _LEAVE_ONE_OUT = ('cps2w', 'cpw2s', 'csw2p', 'psw2c')
@@ -87,12 +89,12 @@ def cells_of(methods: Sequence[str], protocols: Sequence[int], seeds: Sequence[i
     """
     unknown = [protocol for protocol in protocols if protocol not in SPLITS]
     if unknown:
-        raise ValueError(
+        raise InputError(
             f'there is no protocol {unknown[0]}; known: 1 (leave one domain out), 2 (1 with modalities missing), '
             '3 (two domains to two)'
         )
     if any(seed < 0 for seed in seeds):
-        raise ValueError(f'seeds are 0 or more, got {min(seeds)}')
+        raise InputError(f'seeds are 0 or more, got {min(seeds)}')
     return [
         Cell(method, protocol, split, seed)
         for seed in dict.fromkeys(seeds)

@@ -15,13 +15,14 @@ from mmfas.benchmark.plan import Cell
 from mmfas.benchmark.validation import read_json, require_valid
 from mmfas.evaluation import ScoreTable
 from mmfas.utils.checkpoint import sha256_of
+from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 
 _FORMAT = 1
 _REMEDY = 'delete it and run the benchmark again, or restore it from version control'
 
 
-class RecordError(ValueError):
+class RecordError(InputError):
     """A record that cannot be read or written, or does not belong beside others; the message names the file."""
 
 
@@ -240,7 +241,7 @@ def parse_record(text: str, where: str) -> Record:
     try:
         content = read_json(text)
         if not isinstance(content, dict) or 'format' not in content:
-            raise ValueError('format missing')
+            raise InputError('format missing')
         if content.pop('format') != _FORMAT:
             raise RecordError(f'the record {where} has another format than {_FORMAT}; {_REMEDY}')
         require_valid(content)

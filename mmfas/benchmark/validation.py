@@ -9,6 +9,7 @@ from math import inf, isfinite
 from typing import Any
 
 from mmfas.benchmark.plan import SPLITS
+from mmfas.utils.errors import InputError
 
 #: Takes the key of a value, such as `report.hter.value`, and the value; raises ValueError if it breaks the rule.
 Rule = Callable[[str, Any], None]
@@ -17,7 +18,7 @@ Rule = Callable[[str, Any], None]
 def _require(holds: bool, key: str, expected: str, value: Any) -> None:
     if not holds:
         shown = json.dumps(value, default=str)
-        raise ValueError(f'{key} must be {expected}, got {shown if len(shown) < 60 else f"{shown[:57]}..."}')
+        raise InputError(f'{key} must be {expected}, got {shown if len(shown) < 60 else f"{shown[:57]}..."}')
 
 
 def _is_number(value: Any) -> bool:
@@ -126,7 +127,7 @@ def _mapping(
         problems = [f'{", ".join(missing)} missing{f" in its {key}" if key else ""}'] if missing else []
         problems += [f"'{at}{name}' is not a key of records" for name in unknown]
         if problems:
-            raise ValueError('; '.join(problems))
+            raise InputError('; '.join(problems))
         for name, item in value.items():
             found = known.get(name, rest)
             if found is not None:
@@ -241,14 +242,14 @@ def read_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_unique)
     except RecursionError as error:
-        raise ValueError('nested too deep') from error
+        raise InputError('nested too deep') from error
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key '{next(name for name in names if names.count(name) > 1)}' is there twice")
+        raise InputError(f"the key '{next(name for name in names if names.count(name) > 1)}' is there twice")
     return found
 
 

@@ -17,6 +17,7 @@ from mmfas.benchmark.plan import SPLITS
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_error, report_problems
 from mmfas.config.reading import ConfigError, read_config
+from mmfas.utils.errors import MissingFileError
 
 if TYPE_CHECKING:
     from mmfas.benchmark.methods import Method
@@ -211,7 +212,7 @@ def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> 
     missing = missing_lists(cfg, cells, family)
     if missing:
         remedy = render_command(root) if family == 'synthfas' else f'mmfas data verify {method.path}'
-        raise FileNotFoundError(
+        raise MissingFileError(
             f'{len(missing)} lists are missing, first {", ".join(missing[:3])}; `{remedy}` makes or explains them'
         )
 
@@ -234,7 +235,7 @@ def _report(args: argparse.Namespace, methods: list[Method], data: Mapping[str, 
     if not records and not methods:
         raise _no_record(args)
     if not chosen.methods:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f'{_places(args)} {len(records)} records, none with --select {args.select}'
             f'{" on this data" if data else ""}: {"; ".join(chosen.left_out[:3])}'
         )
@@ -256,7 +257,7 @@ def _places(args: argparse.Namespace) -> str:
 
 def _no_record(args: argparse.Namespace) -> FileNotFoundError:
     """Return the error for folders without records."""
-    return FileNotFoundError(f'{_places(args)} no record; `mmfas benchmark run METHOD` makes them')
+    return MissingFileError(f'{_places(args)} no record; `mmfas benchmark run METHOD` makes them')
 
 
 def _pack(args: argparse.Namespace, methods: list[Method]) -> int:
@@ -284,7 +285,7 @@ def _unpack(args: argparse.Namespace, methods: list[Method]) -> int:
 
     written = unpack_scores(args.records, args.out, [method.name for method in methods])
     if not written:
-        raise FileNotFoundError(f'{_places(args)} no scores of these methods; superseded ones are not kept')
+        raise MissingFileError(f'{_places(args)} no scores of these methods; superseded ones are not kept')
     print(f'{len(written)} score files in {args.out}')
     return 0
 

@@ -227,7 +227,7 @@ def refuse_repeats(paths: Sequence[str], what: str, root: str = '') -> None:
     for path in paths:
         place = identity.of(os.path.join(root, path))
         if place in seen:
-            raise ValueError(f"{what}: '{path}' is given twice; name it once")
+            raise InputError(f"{what}: '{path}' is given twice; name it once")
         seen.add(place)
 
 

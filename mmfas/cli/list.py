@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
+from mmfas.utils.errors import UnknownKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,7 @@ def find_kinds(wanted: str) -> list[str]:
     near = near_match(' '.join(sorted(words)), {*table, *(name for names in table.values() for name in names)})
     meant = next((kind for kind, names in table.items() if near == kind or near in names), None)
     hint = f'did you mean {meant}? ' if meant else ''
-    raise KeyError(f"there is no kind '{wanted}'; {hint}kinds: {', '.join(table)}")
+    raise UnknownKeyError(f"there is no kind '{wanted}'; {hint}kinds: {', '.join(table)}")
 
 
 def parts_by_kind() -> dict[str, dict[str, str]]:

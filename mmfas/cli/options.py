@@ -7,6 +7,8 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
+from mmfas.utils.errors import InputError
+
 
 class ConfigOptions(argparse.Action):
     """mmengine's `DictAction` with clear refusals, and with the spaces of a value kept (it takes them out).
@@ -38,7 +40,7 @@ class ConfigOptions(argparse.Action):
         try:
             return DictAction._parse_iterable(text)
         except AssertionError as error:
-            raise ValueError(f"brackets do not match in '{text}'") from error
+            raise InputError(f"brackets do not match in '{text}'") from error
 
     def __call__(
         self,

@@ -12,6 +12,7 @@ from mmfas.cli.command import command
 from mmfas.cli.errors import report_error, report_problems
 from mmfas.cli.options import ConfigOptions
 from mmfas.config.reading import merge_options, read_config
+from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -87,7 +88,7 @@ def _require_gpu() -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise ValueError('--amp needs a GPU, and there is none; leave it out to train in float32')
+        raise InputError('--amp needs a GPU, and there is none; leave it out to train in float32')
 
 
 @command(on_stop='--resume continues after the last saved epoch')

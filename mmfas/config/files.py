@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mmfas.utils.errors import InputError
+
 #: Bytes of the largest config file; dumped ones of large models have some hundred thousand.
 MAX_BYTES = 2_000_000
 #: Values that a YAML file may stand for once its aliases are written out.
@@ -21,7 +23,7 @@ SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 _UNSET = re.compile(r'\{\{\s*[\'"]?\s*\$(\w+)\s*[\'"]?\s*\}\}')
 
 
-class FileFault(ValueError):
+class FileFault(InputError):
     """What is wrong with one config file; the message is one sentence without its name."""
 
 

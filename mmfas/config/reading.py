@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmfas.config.files import FileFault, check_files, unset_variables
 from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
+from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 
-class ConfigError(ValueError):
+class ConfigError(InputError):
     """A config that cannot be read, or an option that does not fit it; the message says which and why."""
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from mmfas.datasets.protocols import parse_provenance
 from mmfas.structures import MODALITIES
+from mmfas.utils.errors import InputError, MissingFileError
 
 __all__ = ['META_COLUMNS', 'OWN_DATA_COLUMNS', 'PROVENANCE_KEYS', 'read_annotations', 'read_meta']
 
@@ -34,7 +35,7 @@ def _parse_label(text: Any, place: str) -> int:
     """Return the label 0 or 1 written at `place`."""
     value = str(text).strip()
     if value not in ('0', '1'):
-        raise ValueError(f'{place}: the label must be 0 or 1, but is {value!r}')
+        raise InputError(f'{place}: the label must be 0 or 1, but is {value!r}')
     return int(value)
 
 
@@ -46,7 +47,7 @@ def _parse_list_line(line: str, place: str) -> dict[str, Any]:
     elif len(words) == 2 and words[0].endswith('.npz'):
         paths = {'npz': words[0]}
     else:
-        raise ValueError(f'{place}: expected {_LIST_FORMAT}, but got {len(words)} words: {line.strip()[:200]!r}')
+        raise InputError(f'{place}: expected {_LIST_FORMAT}, but got {len(words)} words: {line.strip()[:200]!r}')
     sample_id = words[0]
     known = asdict(parse_provenance(sample_id))
     return {'sample_id': sample_id, 'img_paths': paths, 'label': _parse_label(words[-1], place), **known}
@@ -62,7 +63,7 @@ def _collect(rows: Iterable[tuple[Any, str]], parse: Callable[[Any, str], dict[s
             errors.append(str(error))
     if errors:
         hidden = f'\n... and {len(errors) - _MAX_ERRORS} more' if len(errors) > _MAX_ERRORS else ''
-        raise ValueError('\n'.join(errors[:_MAX_ERRORS]) + hidden)
+        raise InputError('\n'.join(errors[:_MAX_ERRORS]) + hidden)
     return records
 
 
@@ -72,9 +73,9 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: is no UTF-8 text ({error.reason}); save it as UTF-8') from error
+        raise InputError(f'{path}: is no UTF-8 text ({error.reason}); save it as UTF-8') from error
     except csv.Error as error:
-        raise ValueError(f'{path}: cannot be read as CSV: {error}') from error
+        raise InputError(f'{path}: cannot be read as CSV: {error}') from error
 
 
 def _list_lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -99,12 +100,12 @@ def _check_columns(names: Iterable[Any], allowed: tuple[str, ...], needed: tuple
             hint = f'did you mean {near[0]!r}?' if near else f'known are {", ".join(allowed)}'
             if ';' in name or '\t' in name:
                 hint = 'commas separate the columns'
-            raise ValueError(f'{place}: unknown column {name!r}; {hint}')
+            raise InputError(f'{place}: unknown column {name!r}; {hint}')
         if present.count(name) > 1:
-            raise ValueError(f'{place}: column {name!r} is there {present.count(name)} times; keep one')
+            raise InputError(f'{place}: column {name!r} is there {present.count(name)} times; keep one')
     missing = [name for name in needed if name not in present]
     if missing:
-        raise ValueError(f'{place}: column {missing[0]!r} is missing; got {", ".join(present) or "none"}')
+        raise InputError(f'{place}: column {missing[0]!r} is missing; got {", ".join(present) or "none"}')
 
 
 def _own_record(row: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -112,9 +113,9 @@ def _own_record(row: Mapping[str, Any], place: str) -> dict[str, Any]:
     text = {key: str(value).strip() for key, value in row.items() if value is not None}
     paths = {key: text[key] for key in (*MODALITIES, 'npz') if text.get(key)}
     if not paths:
-        raise ValueError(f'{place}: no image; at least one of {", ".join(MODALITIES)} or npz must be given')
+        raise InputError(f'{place}: no image; at least one of {", ".join(MODALITIES)} or npz must be given')
     if 'npz' in paths and len(paths) > 1:
-        raise ValueError(f'{place}: give either npz or image files, but got both: {sorted(paths)}')
+        raise InputError(f'{place}: give either npz or image files, but got both: {sorted(paths)}')
     record = {
         'sample_id': text.get('sample_id') or next(iter(paths.values())),
         'img_paths': paths,
@@ -132,7 +133,7 @@ def _csv_rows(path: Path, allowed: tuple[str, ...], needed: tuple[str, ...]) -> 
         for row in reader:
             place = f'{path}:{reader.line_num}'
             if None in row:
-                raise ValueError(f'{place}: more fields than the {len(reader.fieldnames or ())} columns of line 1')
+                raise InputError(f'{place}: more fields than the {len(reader.fieldnames or ())} columns of line 1')
             yield row, place
 
 
@@ -144,7 +145,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
 def _json_record(row: Any, place: str) -> dict[str, Any]:
     """Turn one object of a JSON file into a record."""
     if not isinstance(row, dict):
-        raise ValueError(f'{place}: expected an object, but got {type(row).__name__}')
+        raise InputError(f'{place}: expected an object, but got {type(row).__name__}')
     _check_columns(row, OWN_DATA_COLUMNS, ('label',), place)
     return _own_record(row, place)
 
@@ -154,10 +155,10 @@ def _read_json(path: Path) -> list[dict[str, Any]]:
     try:
         content = json.loads(path.read_text(encoding='utf-8-sig'))
     except json.JSONDecodeError as error:
-        raise ValueError(f'{path}:{error.lineno}: not valid JSON: {error.msg}') from error
+        raise InputError(f'{path}:{error.lineno}: not valid JSON: {error.msg}') from error
     rows = content.get('data_list') if isinstance(content, dict) else content
     if not isinstance(rows, list):
-        raise ValueError(f"{path}: expected a list of objects, or an object with 'data_list'")
+        raise InputError(f"{path}: expected a list of objects, or an object with 'data_list'")
     return _collect(((row, f'{path}:[{number}]') for number, row in enumerate(rows)), _json_record)
 
 
@@ -180,13 +181,13 @@ def read_annotations(path: str | Path) -> list[dict[str, Any]]:
     """
     path = Path(path)
     if path.suffix not in _READERS:
-        raise ValueError(f'{path}: an annotation file ends in {", ".join(_READERS)}, not in {path.suffix!r}')
+        raise InputError(f'{path}: an annotation file ends in {", ".join(_READERS)}, not in {path.suffix!r}')
     if not path.is_file():
-        raise FileNotFoundError(f'annotation file {path} does not exist; check data_root and ann_file')
+        raise MissingFileError(f'annotation file {path} does not exist; check data_root and ann_file')
     with _named(path):
         records = _READERS[path.suffix](path)
     if not records:
-        raise ValueError(f'{path}: holds no samples')
+        raise InputError(f'{path}: holds no samples')
     return records
 
 
@@ -206,7 +207,7 @@ def read_meta(path: str | Path) -> dict[str, dict[str, str]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f'side-car file {path} does not exist; check data_root and meta_file')
+        raise MissingFileError(f'side-car file {path} does not exist; check data_root and meta_file')
     meta: dict[str, dict[str, str]] = {}
     with _named(path):
         rows = list(_csv_rows(path, META_COLUMNS, ('sample_id',)))
@@ -214,5 +215,5 @@ def read_meta(path: str | Path) -> dict[str, dict[str, str]]:
         values = {key: row[key].strip() for key in ('label', *PROVENANCE_KEYS) if (row.get(key) or '').strip()}
         sample_id = row['sample_id'].strip()
         if meta.setdefault(sample_id, values) != values:
-            raise ValueError(f'{place}: contradicts an earlier row of sample {sample_id!r}')
+            raise InputError(f'{place}: contradicts an earlier row of sample {sample_id!r}')
     return meta

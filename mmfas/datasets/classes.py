@@ -6,6 +6,7 @@ from typing import Any
 
 from mmfas.datasets.samplers import group_keys_of
 from mmfas.structures import LIVE
+from mmfas.utils.errors import InputError
 
 __all__ = ['require_both_classes']
 
@@ -28,7 +29,7 @@ def require_both_classes(dataset: Any, place: str) -> None:
         return
     kind, other = ('live faces', 'attacks') if labels[0] == LIVE else ('attacks', 'live faces')
     files = ', '.join(f"'{file}'" for file in _lists_of(dataset)) or type(dataset).__name__
-    raise ValueError(
+    raise InputError(
         f'{place}: all {len(labels)} samples of {files} are {kind}, so no threshold can be chosen on them; add '
         f'lists with {other}, or check which label means live (live_label)'
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from itertools import combinations
 from typing import Any
 
+from mmfas.utils.errors import InputError
 from mmfas.utils.file_identity import FileIdentity
 
 __all__ = ['clean_records']
@@ -49,13 +50,13 @@ def clean_records(
     for record in records:
         earlier = first.setdefault(key_of(record), record)
         if earlier['label'] != record['label']:
-            raise ValueError(
+            raise InputError(
                 f'{record["source_line"]}: label {record["label"]}, but {earlier["source_line"]} says '
                 f'{earlier["label"]} of the same files; correct one of them'
             )
     kept = [record for key, record in first.items() if not stands_elsewhere(key)]
     if records and not kept:
-        raise ValueError(
+        raise InputError(
             f'{records[0]["source_line"]} and all that follow stand in the lists of `clean` too; nothing is left'
         )
     return kept

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from mmfas.structures import LIVE, MODALITIES
+from mmfas.utils.errors import InputError
 
 __all__ = ['draw_contact_sheet']
 
@@ -46,7 +47,7 @@ def draw_contact_sheet(samples: Sequence[dict[str, Any]], tile_size: int = 160) 
         ValueError: If there is no sample.
     """
     if not samples:
-        raise ValueError('a contact sheet needs at least one sample')
+        raise InputError('a contact sheet needs at least one sample')
     width = len(MODALITIES) * (tile_size + 2 * _MARGIN)
     rows = [np.hstack([_caption(m, tile_size + 2 * _MARGIN, _GREY) for m in MODALITIES])]
     for sample in samples:

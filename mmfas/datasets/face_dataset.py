@@ -16,6 +16,7 @@ from mmfas.datasets.protocols import PADISI_FOLDER, UNKNOWN
 from mmfas.datasets.randomness import EpochClock, needs_full_seeding, sample_randomness
 from mmfas.registry import DATASETS, SCOPE, TRANSFORMS
 from mmfas.structures import LIVE, MODALITIES, SPOOF, check_modalities
+from mmfas.utils.errors import InputError
 from mmfas.utils.file_identity import FileIdentity
 
 __all__ = ['MultiModalFaceDataset']
@@ -72,12 +73,12 @@ class MultiModalFaceDataset(BaseDataset):
         **kwargs: Any,
     ) -> None:
         if live_label not in (0, 1):
-            raise ValueError(f'live_label must be 0 or 1, but got {live_label!r}')
+            raise InputError(f'live_label must be 0 or 1, but got {live_label!r}')
         if not _as_list(ann_file):
-            raise ValueError('ann_file names no file; give one or more')
+            raise InputError('ann_file names no file; give one or more')
         unknown = set(data_prefix or {}) - set(_PREFIXES)
         if unknown:
-            raise ValueError(f'data_prefix knows the keys {sorted(_PREFIXES)}, but got {sorted(unknown)}')
+            raise InputError(f'data_prefix knows the keys {sorted(_PREFIXES)}, but got {sorted(unknown)}')
         self.meta_file = meta_file
         self.domain = domain
         self.domains = None if domains is None else tuple([domains] if isinstance(domains, str) else domains)
@@ -154,7 +155,7 @@ class MultiModalFaceDataset(BaseDataset):
         if label == LIVE and known['pai'] == UNKNOWN:
             known['pai'] = 'live'
         if (known['pai'] == 'live') != (label == LIVE) or meta.get('label', str(label)) != str(label):
-            raise ValueError(
+            raise InputError(
                 f'{_place(record)}: label {record["label"]} with live_label={self.live_label} means '
                 f'{"live" if label else "spoof"}, but the path or the side-car file says pai {known["pai"]!r}, '
                 f'label {meta.get("label", "-")}; is live_label right?'
@@ -175,7 +176,7 @@ class MultiModalFaceDataset(BaseDataset):
         """Join the prefixes and leave out modalities that are not wanted."""
         wanted = {key: path for key, path in paths.items() if key in ('npz', *self.modalities)}
         if not wanted:
-            raise ValueError(
+            raise InputError(
                 f'{place}: has {sorted(paths)} but none of modalities={self.modalities}; leave the sample out'
             )
         return self._located(wanted)
@@ -196,7 +197,7 @@ class MultiModalFaceDataset(BaseDataset):
         kept = [s for s in self.data_list if self.domains is None or s['domain'] in self.domains]
         if not kept:
             found = dict(Counter(s['domain'] for s in self.data_list))
-            raise ValueError(f'{self.ann_file}: no sample of domains {self.domains}; the files hold {found}')
+            raise InputError(f'{self.ann_file}: no sample of domains {self.domains}; the files hold {found}')
         return kept
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
@@ -228,7 +229,7 @@ class MultiModalFaceDataset(BaseDataset):
         with sample_randomness(clock.seed, clock.epoch, info['sample_idx'], only_numpy=only_numpy):
             data = self.pipeline(info)
         if data is None:
-            raise ValueError(f'{info["source_line"]}: the pipeline returned None for {info["sample_id"]}')
+            raise InputError(f'{info["source_line"]}: the pipeline returned None for {info["sample_id"]}')
         return data
 
     def group_keys(self) -> list[tuple[str, int]]:
@@ -257,7 +258,7 @@ def _clean_lists(clean: bool | str | Sequence[str] | Mapping[str, Any]) -> tuple
         return ([] if isinstance(clean, bool) else _as_list(clean)), False
     unknown = set(clean) - {'lists', 'by_content'}
     if unknown:
-        raise ValueError(f'clean knows the keys lists and by_content, but got {sorted(unknown)}')
+        raise InputError(f'clean knows the keys lists and by_content, but got {sorted(unknown)}')
     return _as_list(clean.get('lists')), bool(clean.get('by_content', False))
 
 
@@ -270,7 +271,7 @@ def _check_known(records: Sequence[Mapping[str, Any]], meta: Mapping[str, Any], 
     """Refuse samples that the side-car files do not know."""
     missing = [record for record in records if record['sample_id'] not in meta]
     if missing:
-        raise ValueError(
+        raise InputError(
             f'{len(missing)} of {len(records)} samples are not in the side-car file {", ".join(files)}, the first '
             f'is {missing[0]["sample_id"]!r} at {_place(missing[0])}; add a row for each, or leave meta_file out'
         )

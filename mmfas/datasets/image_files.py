@@ -30,6 +30,7 @@ import cv2
 import numpy as np
 
 from mmfas.datasets.image_formats import ImageHeader, check_whole, read_header
+from mmfas.utils.errors import InputError, MissingFileError
 
 __all__ = [
     'MAX_SAMPLE_MB',
@@ -54,7 +55,7 @@ _whole: set[int] = set()
 _MOST_REMEMBERED = 1_000_000
 
 
-class _TooLargeError(ValueError):
+class _TooLargeError(InputError):
     """A picture or an array would take more memory than it may."""
 
 
@@ -75,9 +76,9 @@ def read_image_bytes(path: str) -> bytes:
         with open(path, 'rb') as file:  # twice as fast as Path.read_bytes
             return file.read()
     except FileNotFoundError:
-        raise FileNotFoundError('the file does not exist') from None
+        raise MissingFileError('the file does not exist') from None
     except OSError as error:
-        raise ValueError(f'the file cannot be read: {error}') from error
+        raise InputError(f'the file cannot be read: {error}') from error
 
 
 def _check_size(num_bytes: int, shape: Sequence[int], max_mb: float) -> None:
@@ -93,13 +94,13 @@ def _check(data: bytes, max_mb: float) -> ImageHeader:
     """Refuse what cannot or should not be decoded."""
     header = read_header(data)
     if header.refusal:
-        raise ValueError(header.refusal)
+        raise InputError(header.refusal)
     if header.num_pictures > 1:
-        raise ValueError(
+        raise InputError(
             f'the file holds {header.num_pictures} pictures (animation or pages); save the one you mean as a file'
         )
     if header.width < 1 or header.height < 1:
-        raise ValueError(f'the picture is {header.width}x{header.height}, which is empty')
+        raise InputError(f'the picture is {header.width}x{header.height}, which is empty')
     _check_size(header.unpacked_bytes, (header.width, header.height, header.channels), max_mb)
     if (known := hash(data)) not in _whole:
         check_whole(data, header)
@@ -113,9 +114,9 @@ def _decode(data: bytes, flag: int) -> np.ndarray:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:
-        raise ValueError(f'the file cannot be decoded: {error}') from error
+        raise InputError(f'the file cannot be decoded: {error}') from error
     if image is None:
-        raise ValueError('the file cannot be decoded as an image')
+        raise InputError('the file cannot be decoded as an image')
     return image
 
 
@@ -140,7 +141,7 @@ def _hidden_alpha(data: bytes) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as picture:
             return np.asarray(picture.getchannel('A'))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError('the picture has an alpha channel that cannot be read; save it without one') from error
+        raise InputError('the picture has an alpha channel that cannot be read; save it without one') from error
 
 
 def _without_alpha(data: bytes, image: np.ndarray, header: ImageHeader) -> np.ndarray:
@@ -159,7 +160,7 @@ def _without_alpha(data: bytes, image: np.ndarray, header: ImageHeader) -> np.nd
     else:
         return image
     if not opaque:
-        raise ValueError(
+        raise InputError(
             'some pixels are transparent (an alpha channel that is not 255 everywhere, or a transparent colour); '
             'save the picture without alpha, on the background that you want'
         )
@@ -184,7 +185,7 @@ def decode_raw(data: bytes, *, max_mb: float = MAX_SAMPLE_MB) -> np.ndarray:
     image = _without_alpha(data, image, header)
     channels = 1 if image.ndim == 2 else image.shape[2]
     if image.dtype not in (np.uint8, np.uint16) or channels not in (1, 3):
-        raise ValueError(f'expected 8 or 16 bits and 1 or 3 channels, but got {image.dtype}, {channels}')
+        raise InputError(f'expected 8 or 16 bits and 1 or 3 channels, but got {image.dtype}, {channels}')
     return _turn(image, header.orientation)
 
 
@@ -261,19 +262,19 @@ def read_padisi(path: str, modalities: Sequence[str], *, max_mb: float = MAX_SAM
         with np.load(path, allow_pickle=False) as archive:
             array = archive['data']
     except FileNotFoundError:
-        raise FileNotFoundError('the file does not exist') from None
+        raise MissingFileError('the file does not exist') from None
     except _TooLargeError:
         raise
     except Exception as error:  # zipfile, zlib and numpy have no common error
-        raise ValueError(f"no array 'data' can be read: {error}") from error
+        raise InputError(f"no array 'data' can be read: {error}") from error
     cube = array[0] if array.ndim == 4 and len(array) == 1 else array
     if cube.ndim != 3 or len(cube) != _PADISI_NUM_CHANNELS or cube.dtype.kind != 'f':
-        raise ValueError(
+        raise InputError(
             f"'data' must be floating point of shape (1, {_PADISI_NUM_CHANNELS}, H, W), "
             f'but is {array.dtype} of {array.shape}'
         )
     cube = cube[:5]
     if not (cube.min() >= 0 and cube.max() <= 1):  # also catches NaN
-        raise ValueError(f"'data' must lie in [0, 1], but spans {cube.min()} to {cube.max()}")
+        raise InputError(f"'data' must lie in [0, 1], but spans {cube.min()} to {cube.max()}")
     levels = np.rint(cube * cube.dtype.type(255)).astype(np.uint8)
     return {m: np.ascontiguousarray(levels[list(_PADISI_CHANNELS[m])].transpose(1, 2, 0)) for m in modalities}

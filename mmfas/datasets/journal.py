@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Generic, TypeVar
 
+from mmfas.utils.errors import InputError, RunError
 from mmfas.utils.files import name_file, write_atomically
 
 __all__ = ['Journal']
@@ -61,14 +62,14 @@ class Journal(Generic[_Entry]):
             entries = {row['name']: self._decode(row) for row in rows}
             earlier = {key: header.get(key) for key in self._header}
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(
+            raise InputError(
                 f"'{self.path}' is broken ({error}); delete it, and the same command does all again"
             ) from error
         differing = [key for key, value in earlier.items() if value != self._header[key]]
         if differing:
             there = ', '.join(f'{key} = {earlier[key]!r}' for key in differing)
             here = ', '.join(repr(self._header[key]) for key in differing)
-            raise ValueError(
+            raise InputError(
                 f"'{self.path}' is of a {self._kind} with {there}, this one has {here}; "
                 'give another folder, or delete this file to do all again'
             )
@@ -98,7 +99,7 @@ class Journal(Generic[_Entry]):
             OSError: If it cannot be written; `filename` is the file.
         """
         if self._file is None:
-            raise RuntimeError('entries are added inside `with`')
+            raise RunError('entries are added inside `with`')
         self.entries[name] = entry
         try:
             self._file.write(f'{self._line(name)}\n'.encode())

@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from mmfas.datasets.face_dataset import MultiModalFaceDataset
+from mmfas.utils.errors import InputError
 from mmfas.utils.file_identity import FileIdentity
 
 __all__ = [
@@ -212,10 +213,10 @@ def verify_protocols(
         ValueError: If a domain is unknown, or files are to be read and `data_root` is not given.
     """
     if by_content and data_root is None:
-        raise ValueError('by_content reads the files of the lists: give data_root (--data-root), their folder')
+        raise InputError('by_content reads the files of the lists: give data_root (--data-root), their folder')
     unknown = set(domains) - set(PUBLISHED_DOMAINS)
     if unknown or not domains:
-        raise ValueError(f'domains must be letters out of {PUBLISHED_DOMAINS}, but got {domains!r}')
+        raise InputError(f'domains must be letters out of {PUBLISHED_DOMAINS}, but got {domains!r}')
     reports: dict[str, ListReport] = {}
     for domain in domains:
         identity = FileIdentity(by_content=by_content)

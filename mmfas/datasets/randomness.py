@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from mmfas.utils.dataset_epoch import set_dataset_epoch
+from mmfas.utils.errors import InputError
 
 __all__ = [
     'EpochClock',
@@ -70,7 +71,7 @@ class EpochClock:
             ValueError: If one of them is negative.
         """
         if epoch < 0 or (seed is not None and seed < 0):
-            raise ValueError(f'epoch and seed must not be negative, but got epoch={epoch}, seed={seed}')
+            raise InputError(f'epoch and seed must not be negative, but got epoch={epoch}, seed={seed}')
         self._view[0] = epoch
         if seed is not None:
             self._view[1] = seed

@@ -15,6 +15,7 @@ from torch.utils.data import Sampler
 from mmfas.datasets.protocols import UNKNOWN
 from mmfas.registry import DATA_SAMPLERS
 from mmfas.structures import LIVE
+from mmfas.utils.errors import InputError, WrongTypeError
 
 __all__ = ['DomainClassBalancedSampler', 'HasGroupKeys', 'group_keys_of', 'seats']
 
@@ -51,7 +52,7 @@ def group_keys_of(dataset: Any) -> list[tuple[str, int]]:
             return [keys[index] for index in dataset.indices]
         if hasattr(dataset, 'times'):
             return keys * dataset.times
-    raise TypeError(
+    raise WrongTypeError(
         f'{type(dataset).__name__} does not say the domain and class of its samples: give it a method '
         'group_keys() -> list[tuple[str, int]], or use a DefaultSampler'
     )
@@ -102,7 +103,7 @@ class DomainClassBalancedSampler(Sampler):
         num_samples = sum(len(members) for members in groups.values())
         self._num_rounds = -(-num_samples // len(groups))
         if self._length % self.world_size and not drop_uneven:
-            raise ValueError(_uneven(self._length, self.world_size))
+            raise InputError(_uneven(self._length, self.world_size))
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
@@ -189,19 +190,19 @@ def seats(is_live: np.ndarray, world_size: int) -> np.ndarray:
 def _check_groups(groups: Mapping[tuple[str, int], Sequence[int]]) -> None:
     """Refuse groups between which nothing can be balanced; warn where some domains are unknown."""
     if not groups:
-        raise ValueError('the data set is empty')
+        raise InputError('the data set is empty')
     num_samples = sum(map(len, groups.values()))
     labels = {label for _, label in groups}
     if len(labels) == 1:
         kind = 'live faces' if labels == {LIVE} else 'attacks'
-        raise ValueError(
+        raise InputError(
             f'DomainClassBalancedSampler needs live faces and attacks, but all {num_samples} samples are '
             f'{kind}: check the labels of ann_file (1 = live), or use a DefaultSampler to train on one class '
             'on purpose'
         )
     unknown = sum(len(members) for (domain, _), members in groups.items() if domain in _NO_DOMAIN)
     if unknown == num_samples:
-        raise ValueError(
+        raise InputError(
             f'DomainClassBalancedSampler balances domains, but that of all {num_samples} samples is unknown: '
             'fill the column domain of ann_file or meta_file; to balance the classes alone, name the data as one '
             "domain, such as dataset=dict(domain='own')"

@@ -37,6 +37,7 @@ from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.evaluation.tables import markdown_table, text_table
 from mmfas.evaluation.warning_signs import are_alike, ranking_notes, threshold_notes
+from mmfas.utils.errors import InputError
 from mmfas.utils.file_identity import FileIdentity
 
 __all__ = [
@@ -145,7 +146,7 @@ def choose_threshold(dev: ScoreTable, rules: ScoreRules) -> tuple[Threshold, lis
     try:
         found = select_threshold(table.score, table.is_live, table.pai, criterion=rules.criterion)
     except ValueError as error:
-        raise ValueError(f'no threshold can be chosen on the dev scores: {error}') from error
+        raise InputError(f'no threshold can be chosen on the dev scores: {error}') from error
     if rules.parsed.kind == 'fixed':
         return found, ranking_notes(table, 'dev')
     if are_alike(table):
@@ -177,7 +178,7 @@ def resolve_threshold(
     rules = rules or ScoreRules()
     if threshold is not None:
         if dev is not None:
-            raise ValueError('give either dev scores or a threshold, not both: one of them would be ignored')
+            raise InputError('give either dev scores or a threshold, not both: one of them would be ignored')
         return (threshold if isinstance(threshold, Threshold) else Threshold(float(threshold), 'fixed')), []
     rule = rules.parsed
     notes = [] if dev is None else _check_disjoint(test, dev)
@@ -207,7 +208,7 @@ def summarise(reports: Sequence[FASReport], *, markdown: bool = False) -> str:
         ValueError: If there are no reports.
     """
     if not reports:
-        raise ValueError('summarise needs at least one report, got none')
+        raise InputError('summarise needs at least one report, got none')
     header, rows = summary_rows(reports)
     return markdown_table(header, rows) if markdown else text_table(header, rows)
 
@@ -226,7 +227,7 @@ def _check_disjoint(test: ScoreTable, dev: ScoreTable) -> list[str]:
     shared = sorted(key for plain, key in in_test.items() if plain in in_dev)
     if shared:
         some = ', '.join(f"'{name}' of domain '{domain}'" for domain, name in shared[:3])
-        raise ValueError(
+        raise InputError(
             f'{len(shared)} samples are in both dev and test, among them {some}; a threshold chosen on test '
             'samples is an oracle. Give dev scores of other samples, or leave them out for oracle values'
         )

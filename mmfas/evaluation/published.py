@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from mmfas.utils.errors import InputError
+
 __all__ = [
     'PUBLISHED',
     'Published',
@@ -197,7 +199,7 @@ def read_published(file: str | Path = PUBLISHED) -> Published:
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = f'key {error} is missing' if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"'{file}': {reason}") from error
+        raise InputError(f"'{file}': {reason}") from error
 
 
 def _method(entry: dict[str, Any], columns: Mapping[int, Any], sources: Mapping[str, Any]) -> PublishedMethod:
@@ -211,7 +213,7 @@ def _method(entry: dict[str, Any], columns: Mapping[int, Any], sources: Mapping[
             try:
                 rows[protocol] = _row(entry[key], columns[protocol], sources, needs_mean=protocol != 2)
             except ValueError as error:
-                raise ValueError(f'{entry["name"]}, {key}: {error}') from error
+                raise InputError(f'{entry["name"]}, {key}: {error}') from error
     return PublishedMethod(**{key: value for key, value in entry.items() if key in plain}, rows=rows)
 
 
@@ -222,7 +224,7 @@ def _row(
     needed = {'source', 'cells', 'mean'} if needs_mean else {'source', 'cells'}
     _check_keys(entry, needed | ({'printed_means'} if needs_mean else set()), 'the row', needed)
     if list(entry['cells']) != list(columns):
-        raise ValueError(f'the columns are {list(columns)}, but the cells are {list(entry["cells"])}')
+        raise InputError(f'the columns are {list(columns)}, but the cells are {list(entry["cells"])}')
     row = PublishedRow(
         source=_source(entry, sources),
         cells={column: _pair(cell) for column, cell in entry['cells'].items()},
@@ -232,23 +234,23 @@ def _row(
         },
     )
     if row.mean is not None and not row.mean.agrees_with(row.exact_mean):
-        raise ValueError(f'the mean is written as {row.mean}, but the cells give {row.exact_mean}')
+        raise InputError(f'the mean is written as {row.mean}, but the cells give {row.exact_mean}')
     return row
 
 
 def _check_keys(entry: Any, known: set[str], what: str, needed: set[str] | None = None) -> None:
     """Refuse what is no table, and unknown or missing keys."""
     if not isinstance(entry, Mapping):
-        raise ValueError(f'{what} must be a table with the keys {sorted(known)}, but is {entry!r}')
+        raise InputError(f'{what} must be a table with the keys {sorted(known)}, but is {entry!r}')
     wrong = sorted(set(entry) - known), sorted((known if needed is None else needed) - set(entry))
     if any(wrong):
-        raise ValueError(f'{what} has unknown keys {wrong[0]} and lacks {wrong[1]}; known are {sorted(known)}')
+        raise InputError(f'{what} has unknown keys {wrong[0]} and lacks {wrong[1]}; known are {sorted(known)}')
 
 
 def _source(entry: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
     """Return the source of an entry."""
     if entry['source'] not in sources:
-        raise ValueError(f"there is no source '{entry['source']}'; add it to `sources`")
+        raise InputError(f"there is no source '{entry['source']}'; add it to `sources`")
     return str(entry['source'])
 
 
@@ -256,5 +258,5 @@ def _pair(value: Any) -> PublishedPair:
     """Turn `[hter, auc]` into a pair."""
     is_pair = isinstance(value, list) and len(value) == 2
     if not is_pair or not all(isinstance(v, int | float) and 0 <= v <= 100 for v in value):
-        raise ValueError(f'expected [HTER, AUC] in percent, but got {value!r}')
+        raise InputError(f'expected [HTER, AUC] in percent, but got {value!r}')
     return PublishedPair(*map(float, value))

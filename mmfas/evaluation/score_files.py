@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mmfas.evaluation.functional.checks import read_number
+from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.files import write_atomically
 
 TEXT_COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai')
@@ -38,15 +39,15 @@ def read_score_rows(path: str | PathLike[str], *, allow_duplicates: bool = False
         ValueError: If it is empty, lacks a column or holds a wrong value.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'score file {path} does not exist; a test run writes one')
+        raise MissingFileError(f'score file {path} does not exist; a test run writes one')
     try:
         records = _read_rows(path, allow_duplicates=allow_duplicates)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f'{path} is no complete gzip file ({error}); copy it again or write it anew') from error
+        raise InputError(f'{path} is no complete gzip file ({error}); copy it again or write it anew') from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f'{path} is no CSV file in UTF-8 ({error}); give a score file of a test run') from error
+        raise InputError(f'{path} is no CSV file in UTF-8 ({error}); give a score file of a test run') from error
     if not records:
-        raise ValueError(f'{path} has a header but no samples')
+        raise InputError(f'{path} has a header but no samples')
     return records
 
 
@@ -57,13 +58,13 @@ def _read_rows(path: str | PathLike[str], *, allow_duplicates: bool) -> list[dic
         reader = csv.DictReader(file)
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
-            raise ValueError(
+            raise InputError(
                 f'{path}, line 1: column {missing[0]} is missing; expected {",".join(COLUMNS)}, '
                 f'got {",".join(reader.fieldnames or ()) or "an empty file"}'
             )
         repeated = [name for name in COLUMNS if (reader.fieldnames or []).count(name) > 1]
         if repeated:
-            raise ValueError(
+            raise InputError(
                 f'{path}, line 1: column {repeated[0]} is there more than once; keep the one that is meant'
             )
         records: list[dict[str, Any]] = []
@@ -73,7 +74,7 @@ def _read_rows(path: str | PathLike[str], *, allow_duplicates: bool) -> list[dic
             records.append(_parse(row, where))
             key = (records[-1]['domain'], records[-1]['sample_id'])
             if not allow_duplicates and key in first_line:
-                raise ValueError(
+                raise InputError(
                     f"{where}, column sample_id: '{key[1]}' occurs before, in line {first_line[key]}; make the "
                     'ids unique within a domain or pass allow_duplicates=True'
                 )
@@ -100,7 +101,7 @@ def check_text(text: str, where: str) -> None:
     """
     hidden = _HIDDEN.search(text)
     if hidden:
-        raise ValueError(f'{where}: {text!r} holds the control character {hidden[0]!r}; leave it out')
+        raise InputError(f'{where}: {text!r} holds the control character {hidden[0]!r}; leave it out')
 
 
 def _parse(row: Mapping[str | None, Any], where: str) -> dict[str, Any]:
@@ -108,18 +109,18 @@ def _parse(row: Mapping[str | None, Any], where: str) -> dict[str, Any]:
     record = {name: row[name] for name in COLUMNS}
     short = [name for name, value in record.items() if value is None]
     if short:
-        raise ValueError(f'{where}, column {short[0]}: the row ends before it')
+        raise InputError(f'{where}, column {short[0]}: the row ends before it')
     if row.get(None):
-        raise ValueError(f'{where}: more cells than the header has columns; quote cells that contain commas')
+        raise InputError(f'{where}: more cells than the header has columns; quote cells that contain commas')
     if not record['sample_id']:
-        raise ValueError(f'{where}, column sample_id: expected a name, got an empty cell')
+        raise InputError(f'{where}, column sample_id: expected a name, got an empty cell')
     if record['label'] not in ('0', '1'):
-        raise ValueError(f"{where}, column label: expected 0 (spoof) or 1 (live), got '{record['label']}'")
+        raise InputError(f"{where}, column label: expected 0 (spoof) or 1 (live), got '{record['label']}'")
     for name in TEXT_COLUMNS:
         check_text(record[name], f'{where}, column {name}')
     score = read_number(record['score'])
     if not isfinite(score):
-        raise ValueError(f"{where}, column score: expected a finite number, got '{record['score']}'")
+        raise InputError(f"{where}, column score: expected a finite number, got '{record['score']}'")
     return {**record, 'label': int(record['label']), 'score': score}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from mmfas.utils.errors import UnknownKeyError
+
 _NEEDED = ('sample_id', 'gt_label', 'pred_score')
 _KNOWN = ('domain', 'subject', 'video', 'pai')
 
@@ -33,7 +35,7 @@ def score_record(sample: Predicted) -> dict[str, Any]:
     """
     missing = [key for key in _NEEDED if sample.get(key) is None]
     if missing:
-        raise KeyError(f'a score needs {missing} in every data sample; it has {sorted(sample.keys())}')
+        raise UnknownKeyError(f'a score needs {missing} in every data sample; it has {sorted(sample.keys())}')
     record = {key: sample.get(key) for key in _KNOWN if sample.get(key) is not None}
     return {
         **record,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmfas.evaluation.functional.aggregation import AGGREGATES
 from mmfas.evaluation.functional.thresholds import Criterion, parse_criterion
+from mmfas.utils.errors import InputError, WrongTypeError
 
 if TYPE_CHECKING:
     from mmfas.evaluation.score_table import ScoreTable
@@ -52,13 +53,13 @@ class ScoreRules:
         parse_criterion(self.criterion)
         for name, known in (('level', LEVELS), ('frame_reduction', AGGREGATES), ('cluster', CLUSTERS)):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got '{getattr(self, name)}'")
+                raise InputError(f"{name} must be one of {', '.join(known)}, got '{getattr(self, name)}'")
         if self.num_bootstrap < 0:
-            raise ValueError(f'num_bootstrap must be 0 (no intervals) or more, got {self.num_bootstrap}')
+            raise InputError(f'num_bootstrap must be 0 (no intervals) or more, got {self.num_bootstrap}')
         if self.seed < 0:
-            raise ValueError(f'seed must be 0 or more, got {self.seed}')
+            raise InputError(f'seed must be 0 or more, got {self.seed}')
         if self.cluster in LEVELS and LEVELS.index(self.cluster) < LEVELS.index(self.level):
-            raise ValueError(
+            raise InputError(
                 f"cluster '{self.cluster}' is finer than level '{self.level}', where a {self.cluster} has no "
                 f'score of its own; give --cluster {self.level} or auto, or --level {self.cluster} (cluster= '
                 'and level= in Python)'
@@ -101,7 +102,7 @@ class ScoreRules:
         known = [field.name for field in fields(self)]
         unknown = [name for name in values if name not in known]
         if unknown:
-            raise TypeError(f"score rules have no '{unknown[0]}'; they have {', '.join(known)}")
+            raise WrongTypeError(f"score rules have no '{unknown[0]}'; they have {', '.join(known)}")
         return replace(self, **values)
 
     def reduce(self, table: ScoreTable) -> ScoreTable:

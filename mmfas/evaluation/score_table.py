@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from mmfas.evaluation.functional.aggregation import aggregate_scores
 from mmfas.evaluation.functional.checks import BoolArray, FloatArray
 from mmfas.evaluation.score_files import COLUMNS, TEXT_COLUMNS, check_text, read_score_rows, write_score_rows
+from mmfas.utils.errors import InputError, UnknownKeyError
 
 TextArray = NDArray[np.str_]
 
@@ -63,9 +64,9 @@ class ScoreTable:
             object.__setattr__(self, name, column)
         shapes = {name: getattr(self, name).shape for name in COLUMNS}
         if len(set(shapes.values())) != 1 or len(shapes['score']) != 1:
-            raise ValueError(f'columns of a score table must share one shape (N,), got {shapes}')
+            raise InputError(f'columns of a score table must share one shape (N,), got {shapes}')
         if not len(self):
-            raise ValueError('a score table needs at least one sample, got none')
+            raise InputError('a score table needs at least one sample, got none')
         self._check_values()
 
     def _check_values(self) -> None:
@@ -81,7 +82,7 @@ class ScoreTable:
             repeated = [key for key, count in Counter(self.keys()).items() if count > 1]
             if repeated:
                 domain, name = repeated[0]
-                raise ValueError(
+                raise InputError(
                     f"{len(repeated)} sample ids occur more than once, first '{name}' of domain '{domain}'; make "
                     'them unique within a domain or pass allow_duplicates=True'
                 )
@@ -93,7 +94,7 @@ class ScoreTable:
     def _refuse(self, wrong: BoolArray, rule: str, column: NDArray[Any]) -> None:
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
-            raise ValueError(
+            raise InputError(
                 f"sample '{self.sample_id[row]}': {rule}, got {column[row]} "
                 f'({int(wrong.sum())} of {len(self)} samples break this)'
             )
@@ -141,7 +142,7 @@ class ScoreTable:
         for index, row in enumerate(rows):
             missing = [key for key in ('sample_id', 'label', 'score') if key not in row]
             if missing:
-                raise KeyError(f'score record {index} lacks {missing}; it has {sorted(row)}')
+                raise UnknownKeyError(f'score record {index} lacks {missing}; it has {sorted(row)}')
         columns: dict[str, Any] = {
             name: [str(row.get(name, '') or '') for row in rows] for name in ('domain', 'subject', 'video')
         }
@@ -175,7 +176,7 @@ class ScoreTable:
         try:
             return cls.from_records(records, allow_duplicates=allow_duplicates)
         except ValueError as error:
-            raise ValueError(f'{path}: {error}') from error
+            raise InputError(f'{path}: {error}') from error
 
     def to_csv(self, path: str | PathLike[str]) -> None:
         """Write a score file; it replaces an older one only when complete.
@@ -222,11 +223,11 @@ class ScoreTable:
         mask = np.ones(len(self), dtype=np.bool_)
         for name, values in wanted.items():
             if name not in COLUMNS:
-                raise KeyError(f"a score table has no column '{name}'; it has {', '.join(COLUMNS)}")
+                raise UnknownKeyError(f"a score table has no column '{name}'; it has {', '.join(COLUMNS)}")
             options = [values] if isinstance(values, (str, int)) else list(values)
             mask &= np.isin(getattr(self, name), options)
         if not mask.any():
-            raise ValueError(f'no sample of the score table has {wanted}')
+            raise InputError(f'no sample of the score table has {wanted}')
         return self.take(mask)
 
     @classmethod
@@ -244,7 +245,7 @@ class ScoreTable:
         """
         parts = list(tables)
         if not parts:
-            raise ValueError('concat needs at least one score table, got none')
+            raise InputError('concat needs at least one score table, got none')
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
         return cls(**columns, allow_duplicates=any(part.allow_duplicates for part in parts))
 
@@ -261,11 +262,11 @@ class ScoreTable:
             ValueError: If the level is unknown or a sample has no such id.
         """
         if level not in ('video', 'subject'):
-            raise ValueError(f"expected the level 'video' or 'subject', got '{level}'")
+            raise InputError(f"expected the level 'video' or 'subject', got '{level}'")
         names = getattr(self, level)
         if np.any(names == ''):
             row = int(np.flatnonzero(names == '')[0])
-            raise ValueError(
+            raise InputError(
                 f"sample '{self.sample_id[row]}' has no {level} id, so its {level} cannot be told "
                 f'({int(np.sum(names == ""))} of {len(self)} samples)'
             )
@@ -295,7 +296,7 @@ class ScoreTable:
             mixed = np.flatnonzero(column != column[origin])
             if mixed.size:
                 row = int(mixed[0])
-                raise ValueError(
+                raise InputError(
                     f"{level} '{groups[row]}' mixes the {name}s {column[origin[row]]} and {column[row]} "
                     f"(sample '{self.sample_id[row]}'); one {level} must be one presentation"
                 )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmfas.registry import MODELS, SCOPE
 from mmfas.structures import MODALITIES, check_modalities
+from mmfas.utils.errors import InputError, UnknownKeyError
 
 __all__ = ['FASDataPreprocessor']
 
@@ -59,12 +60,12 @@ class FASDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking)
         self.modalities = check_modalities(modalities)
         if fill not in ('black', 'zero'):
-            raise ValueError(f"fill must be 'black' or 'zero', but got {fill!r}")
+            raise InputError(f"fill must be 'black' or 'zero', but got {fill!r}")
         self.fill = fill
         self.register_buffer('mean', _per_modality('mean', mean, self.modalities), persistent=False)
         self.register_buffer('std', _per_modality('std', std, self.modalities), persistent=False)
         if not bool((self.std > 0).all()):
-            raise ValueError(f'std must be positive, but got {std}')
+            raise InputError(f'std must be positive, but got {std}')
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
@@ -90,7 +91,7 @@ class FASDataPreprocessor(BaseDataPreprocessor):
         samples = data.get('data_samples')
         absent = [m for m in self.modalities if m not in data['inputs']]
         if absent:
-            raise KeyError(
+            raise UnknownKeyError(
                 f'inputs lack {absent}; PackFASInputs packs every modality, got {sorted(data["inputs"])}'
             )
         images = self._stack([data['inputs'][m] for m in self.modalities], samples)
@@ -109,11 +110,11 @@ class FASDataPreprocessor(BaseDataPreprocessor):
         if all(isinstance(batch, Tensor) for batch in batches):
             sizes = {tuple(batch.shape[-2:]) for batch in batches}
             if len(sizes) > 1:
-                raise ValueError(f'the modalities of a batch must be of one size, but are {sorted(sizes)}')
+                raise InputError(f'the modalities of a batch must be of one size, but are {sorted(sizes)}')
             return torch.stack([batch.to(self.mean.device, non_blocking=self._non_blocking) for batch in batches])
         flat = [image for batch in batches for image in batch]
         if len({image.shape for image in flat}) > 1:
-            raise ValueError(_describe_sizes(batches, self.modalities, samples))
+            raise InputError(_describe_sizes(batches, self.modalities, samples))
         images = torch.stack(flat).to(self.mean.device, non_blocking=self._non_blocking)
         return images.view(len(batches), -1, *images.shape[1:])
 
@@ -130,13 +131,13 @@ def _per_modality(name: str, value: Any, modalities: Sequence[str]) -> Tensor:
     if isinstance(value, Mapping):
         missing = [m for m in modalities if m not in value]
         if missing:
-            raise ValueError(f'{name} is given by modality but lacks {missing}')
+            raise InputError(f'{name} is given by modality but lacks {missing}')
         rows = [value[m] for m in modalities]
     else:
         rows = [value] * len(modalities)
     tensors = [torch.as_tensor(row, dtype=torch.float32, device='cpu').reshape(-1) for row in rows]
     if any(len(row) not in (1, 3) for row in tensors):
-        raise ValueError(f'{name} must be one number or three per modality, but got {value}')
+        raise InputError(f'{name} must be one number or three per modality, but got {value}')
     return torch.stack([row.expand(3) for row in tensors]).view(len(modalities), 1, 3, 1, 1)
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from mmfas.structures import check_modalities
+from mmfas.utils.errors import InputError
 
 #: A parameter that belongs to one modality: the whole tensor or, for a stacked parameter, a leading index that
 #: selects one contiguous slice.
@@ -59,7 +60,7 @@ class StreamSpec:
             ValueError: If the trunk yields feature maps; the message names both.
         """
         if self.token_dims is None:
-            raise ValueError(
+            raise InputError(
                 f'{user} works on tokens, but {self.trunk} yields feature maps; take a trunk with tokens '
                 '(MultiStreamViT) or a late neck (ConcatNeck)'
             )

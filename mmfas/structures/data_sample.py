@@ -10,6 +10,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from mmfas.structures.modality import LIVE, MODALITIES, SPOOF
+from mmfas.utils.errors import InputError
 
 
 class FASDataSample(BaseDataElement):
@@ -32,7 +33,7 @@ class FASDataSample(BaseDataElement):
     @gt_label.setter
     def gt_label(self, value: int) -> None:
         if value not in (LIVE, SPOOF):
-            raise ValueError(f'gt_label must be {LIVE} (live) or {SPOOF} (spoof), but got {value!r}')
+            raise InputError(f'gt_label must be {LIVE} (live) or {SPOOF} (spoof), but got {value!r}')
         self.set_field(int(value), '_gt_label', dtype=int)
 
     @property
@@ -44,7 +45,7 @@ class FASDataSample(BaseDataElement):
     def present(self, value: Tensor) -> None:
         value = torch.as_tensor(value, dtype=torch.bool)
         if value.shape != (len(MODALITIES),):
-            raise ValueError(
+            raise InputError(
                 f'present must have shape ({len(MODALITIES)},) over {MODALITIES}, got {tuple(value.shape)}'
             )
         self.set_field(value, '_present', dtype=Tensor)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from mmfas.utils.errors import InputError
+
 
 @dataclass(frozen=True)
 class FusionContext:
@@ -55,7 +57,7 @@ class FusedFeatures:
             ValueError: If the neck gave none, though its `feature_spec` promises them.
         """
         if self.per_modality is None:
-            raise ValueError(
+            raise InputError(
                 'the neck returned no per-modality features, though its feature_spec has modality_dims'
             )
         return self.per_modality

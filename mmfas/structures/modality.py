@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mmfas.utils.errors import InputError
+
 #: Canonical order of the modalities; every tensor axis M and every list of modalities follows it.
 MODALITIES: tuple[str, ...] = ('rgb', 'depth', 'ir')
 #: Label of a bona fide presentation.
@@ -30,7 +32,7 @@ def check_modalities(modalities: Sequence[str]) -> tuple[str, ...]:
     chosen = tuple([modalities] if isinstance(modalities, str) else modalities)
     expected = tuple(m for m in MODALITIES if m in chosen)
     if not chosen or chosen != expected:
-        raise ValueError(
+        raise InputError(
             f'modalities must be one or more of {MODALITIES}, each once and in this order, but got {chosen}'
             + (f'; did you mean {expected}?' if expected else '')
         )

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.files import atomic_file
 from mmfas.utils.plain_values import plain as plain
 from mmfas.utils.seals import (
@@ -41,7 +42,7 @@ from mmfas.utils.state_dicts import compare_state_dicts, find_nonfinite, unusual
 WEIGHT_KEYS = ('state_dict', 'model')
 
 
-class CheckpointError(ValueError):
+class CheckpointError(InputError):
     """A checkpoint file is damaged, is refused, or does not hold what was asked for."""
 
 
@@ -134,7 +135,7 @@ def read_checkpoint(
         raise CheckpointError(f"'{path}' is an address, but a file is needed here; download it and give its path")
     file = Path(path).expanduser()
     if not file.is_file():
-        raise FileNotFoundError(f"checkpoint '{file}' does not exist or is not a file; check the path")
+        raise MissingFileError(f"checkpoint '{file}' does not exist or is not a file; check the path")
     try:
         stream = open(file, 'rb')  # noqa: SIM115  # closed below; only opening it may say so
     except PermissionError as error:

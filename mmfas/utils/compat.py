@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mmfas.utils.errors import MissingPackageError, PackageError
 from mmfas.utils.loading import load_from_file, load_from_url, refuse_scheme
 
 ONEDL_COMMAND = "pip install 'mmfas[onedl]'"
@@ -41,13 +42,13 @@ def check_engine() -> None:
             silently overwrites half of the other.
     """
     if util.find_spec('mmengine') is None:
-        raise ImportError(
+        raise PackageError(
             'mmfas needs mmengine, from one of two stacks with the same import names: '
             f'{ONEDL_COMMAND} (maintained, default) or {OPENMMLAB_COMMAND} (the originals)'
         )
     onedl, original = _installed('onedl-mmengine'), _installed('mmengine', 'mmengine-lite')
     if onedl and original:
-        raise ImportError(
+        raise PackageError(
             f'{onedl[0]} and {original[0]} are both installed and overwrite each other: '
             f'uninstall both (pip uninstall -y {onedl[0]} {original[0]}), then {ONEDL_COMMAND}'
         )
@@ -57,7 +58,7 @@ def _plain_installed_path(package: str) -> str:
     """Return the folder of an importable package (0.10.7 asks `pkg_resources`, which setuptools 82 removed)."""
     spec = util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"'{package}' is not installed, or has no __init__.py")
+        raise MissingPackageError(f"'{package}' is not installed, or has no __init__.py")
     return str(Path(spec.origin).parent)
 
 

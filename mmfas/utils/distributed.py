@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from mmfas.utils.errors import RunError
+
 
 def start_distributed(launcher: str, env_cfg: Mapping[str, Any] | None = None) -> None:
     """Start the process group, if there is to be one and none exists; the runner then uses it.
@@ -34,10 +36,10 @@ def start_distributed(launcher: str, env_cfg: Mapping[str, Any] | None = None) -
         init_dist(launcher, **env_cfg.get('dist_cfg', {}))
         return
     if launcher != 'pytorch':
-        raise RuntimeError(f"launcher '{launcher}' needs GPUs; without one, use --launcher pytorch (gloo)")
+        raise RunError(f"launcher '{launcher}' needs GPUs; without one, use --launcher pytorch (gloo)")
     missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
     if missing:
-        raise RuntimeError(
+        raise RunError(
             f'--launcher pytorch needs {", ".join(missing)}: start with tools/dist_train.sh or torchrun'
         )
     distributed.init_process_group('gloo')

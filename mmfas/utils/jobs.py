@@ -14,6 +14,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TypeVar
 
+from mmfas.utils.errors import RunError
+
 __all__ = ['ChunkEntry', 'digest', 'end_with_parent', 'is_complete', 'run_tasks']
 
 _Task = TypeVar('_Task')
@@ -90,7 +92,7 @@ def run_tasks(
         for future in as_completed([pool.submit(function, task) for task in tasks]):
             yield future.result()
     except BrokenProcessPool as error:
-        raise RuntimeError(
+        raise RunError(
             f'one of {num_processes} worker processes was ended from outside (out of memory?); '
             'what is finished stays: run again, with fewer processes'
         ) from error

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from mmfas.utils.errors import RunError
 from mmfas.utils.files import name_file, remove_leftovers
 
 #: Seconds to wait for a lock: a process that was just killed may need a moment to end.
@@ -19,7 +20,7 @@ _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
 _held: dict[tuple[int, str], int] = {}
 
 
-class BusyError(RuntimeError):
+class BusyError(RunError):
     """Another process works in the same folder."""
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from mmfas.utils.errors import WrongTypeError
+
 
 def plain(value: Any) -> Any:
     """Copy nested data with numpy values as Python numbers and lists, and special dicts as plain ones.
@@ -37,6 +39,6 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    raise TypeError(
+    raise WrongTypeError(
         f'a checkpoint holds tensors and plain values only, but got a {type(value).__name__}: {value!r:.80}'
     )

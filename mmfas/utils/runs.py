@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 from mmfas.utils.jobs import end_with_parent
 
@@ -56,7 +57,7 @@ def load_records(folder: str | Path, pattern: str = '*.json') -> dict[str, dict[
     for number, line in enumerate(lines, 1):
         content = _parse(line, f"'{pack}', line {number}")
         if not isinstance(content.get('file'), str) or not isinstance(content.get('record'), dict):
-            raise ValueError(f"'{pack}', line {number}: expected a file name and a record; restore the file")
+            raise InputError(f"'{pack}', line {number}: expected a file name and a record; restore the file")
         found[content['file']] = content['record']
     for path in Path(folder).glob('*.json'):
         if fnmatchcase(path.name, pattern):
@@ -69,9 +70,9 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise ValueError(f'{where} is not JSON ({error}); {_REMEDY}') from error
+        raise InputError(f'{where} is not JSON ({error}); {_REMEDY}') from error
     if not isinstance(content, dict):
-        raise ValueError(f'{where} is not a record; {_REMEDY}')
+        raise InputError(f'{where} is not a record; {_REMEDY}')
     return content
 
 

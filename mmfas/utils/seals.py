@@ -13,6 +13,8 @@ import zipfile
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from mmfas.utils.errors import InputError
+
 #: Environment variable that replaces `MAX_UNPACKED`, in MiB.
 UNPACKED_VARIABLE = 'MMFAS_MAX_UNPACKED_MB'
 #: A tensor file may unpack to its own size or to this many bytes, whichever is more.
@@ -27,7 +29,7 @@ _END_SIGNATURE = b'PK\x05\x06'
 _BLOCK = 1 << 20
 
 
-class DamagedFile(ValueError):
+class DamagedFile(InputError):
     """The bytes of a file are not those that were written; the message says what shows it."""
 
 
@@ -105,7 +107,7 @@ class SealingStream:
 def _with_mark(end: bytes) -> bytes:
     """Return the last record of an archive with the comment that the digits of the seal complete."""
     if len(end) < _END.size or not _ends_without_comment(end[-_END.size :]):
-        raise ValueError('only a zip archive without a comment can be sealed')
+        raise InputError('only a zip archive without a comment can be sealed')
     return end[:-2] + struct.pack('<H', _COMMENT_SIZE) + _MARK
 
 
@@ -183,7 +185,7 @@ def _check_unpacked(archive: zipfile.ZipFile, size: int, limit: int) -> None:
     """Refuse an archive of a few bytes that would fill the memory."""
     unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max(size, limit):
-        raise ValueError(
+        raise InputError(
             f'it would unpack {size:,} bytes to {unpacked:,}, but at most {max(size, limit):,} are allowed: '
             'weights are saved unpacked, so this is hardly a file of weights. If you trust it, set '
             f'{UNPACKED_VARIABLE}={-(-unpacked >> 20)}'

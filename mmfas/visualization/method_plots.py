@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.evaluation.functional import Rate, Threshold, apcer, bpcer
 from mmfas.evaluation.score_table import ScoreTable
+from mmfas.utils.errors import InputError
 from mmfas.visualization.style import THRESHOLD_COLOUR, new_figure, series_style
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def plot_pai_comparison(tables: Mapping[str, ScoreTable], *, thresholds: Mapping
         KeyError: If a method has no threshold.
     """
     if not tables:
-        raise ValueError('plot_pai_comparison needs at least one score table, got none')
+        raise InputError('plot_pai_comparison needs at least one score table, got none')
     rates = {name: _rates(table, thresholds[name]) for name, table in tables.items()}
     groups = list(dict.fromkeys(group for own in rates.values() for group in own))
     origins = ', '.join(sorted({thresholds[name].origin for name in tables}))

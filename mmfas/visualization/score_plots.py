@@ -26,6 +26,7 @@ from mmfas.evaluation.functional import (
 )
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
+from mmfas.utils.errors import InputError
 from mmfas.visualization.style import (
     LIVE_COLOUR,
     SPOOF_COLOUR,
@@ -258,7 +259,7 @@ def save_score_plots(
         ValueError: If there is no test set, or as `resolve_threshold`.
     """
     if not tables:
-        raise ValueError('save_score_plots needs at least one score table, got none')
+        raise InputError('save_score_plots needs at least one score table, got none')
     rules = rules or ScoreRules()
     for table in tables.values():
         # The same value for every test set; asked for each, so that each is checked to share no sample with dev.

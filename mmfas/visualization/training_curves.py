@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mmfas.utils.errors import InputError
 from mmfas.visualization.style import new_figure, series_style
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -
         ValueError: If there is no curve.
     """
     if not curves:
-        raise ValueError('plot_curves needs at least one curve, got none')
+        raise InputError('plot_curves needs at least one curve, got none')
     figure, axes = new_figure('Training', 'epoch', 'value')
     for index, (name, (epochs, values)) in enumerate(curves.items()):
         # A run with one validation is a dot, which a line would not show.

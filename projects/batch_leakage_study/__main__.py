@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmfas.benchmark.plan import SPLITS
 from mmfas.cli.errors import reports_user_errors
+from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
     if min(args.batch_sizes) < 1 or args.repeats < 1 or args.jobs < 1:
-        raise ValueError('--batch-sizes, --repeats and --jobs must be at least 1')
+        raise InputError('--batch-sizes, --repeats and --jobs must be at least 1')
     if 1 not in args.batch_sizes:
-        raise ValueError('--batch-sizes must have 1: it is what the others are compared with')
+        raise InputError('--batch-sizes must have 1: it is what the others are compared with')
 
     from mmfas.benchmark.methods import find_method
     from mmfas.evaluation.tables import markdown_table

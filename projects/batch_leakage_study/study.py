@@ -30,6 +30,7 @@ from mmfas.benchmark.methods import Method, config_hash, find_method
 from mmfas.benchmark.plan import Cell, Training
 from mmfas.benchmark.pool import run_jobs
 from mmfas.evaluation.tables import mean_interval
+from mmfas.utils.errors import InputError, MissingFileError, RunError
 from mmfas.utils.runs import commit, in_processes, load_records, read_run_record, write_run_record
 from mmfas.version import __version__
 
@@ -83,7 +84,7 @@ def study_batch_leakage(
     untrained = [job for job in todo if not is_trained(job)]
     failures = run_jobs(untrained, ['cpu'] * settings.num_jobs, report=report) if untrained else []
     if failures:
-        raise RuntimeError('; '.join(failures))
+        raise RunError('; '.join(failures))
     for name in in_processes(_measure, [(job, settings) for job in todo], settings.num_jobs):
         report(f'{name}: measured')
     return [record for job in jobs if (record := _found(job, settings)) is not None]
@@ -160,11 +161,11 @@ def read_leakage_records(folder: str | Path) -> list[dict[str, Any]]:
     """
     records = [*load_records(folder).values()]
     if not records:
-        raise FileNotFoundError(f"'{folder}' holds no records of the study of batch leakage")
+        raise MissingFileError(f"'{folder}' holds no records of the study of batch leakage")
     for method in _by_method(records).values():
         keys = ('config_hash', 'data', 'batch_sizes')
         if len({json.dumps([record[key] for key in keys], sort_keys=True) for record in method}) > 1:
-            raise ValueError(f"'{folder}' mixes records of {method[0]['method']} with different {', '.join(keys)}")
+            raise InputError(f"'{folder}' mixes records of {method[0]['method']} with different {', '.join(keys)}")
     return records
 
 

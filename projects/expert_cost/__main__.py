@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmfas.cli.errors import reports_user_errors
+from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
     if args.rounds < 1 or args.rows < 1 or len(set(args.experts)) < 3:
-        raise ValueError(
+        raise InputError(
             f'--rounds and --rows must be at least 1 and --experts three numbers, got {args.rounds}, {args.rows} '
             f'and {args.experts}'
         )
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     from projects.expert_cost.cost import PASSES, UPDATES, LayerShape, fit_power_law, measure_expert_cost
 
     if args.device.startswith('cuda') and not torch.cuda.is_available():
-        raise ValueError(f'--device {args.device} needs a GPU, and there is none; leave it out to time the CPU')
+        raise InputError(f'--device {args.device} needs a GPU, and there is none; leave it out to time the CPU')
     if args.threads:
         torch.set_num_threads(args.threads)
     threads = torch.get_num_threads()

@@ -15,6 +15,7 @@ import torch
 from mmfas.analysis.speed import time_side_by_side
 from mmfas.engine.optimizers import RowAdamW
 from mmfas.models.layers import ProductKeyExperts
+from mmfas.utils.errors import InputError
 
 #: What is timed: forward and backward pass, with dense or sparse gradients of the tables.
 PASSES = ('dense', 'sparse')
@@ -112,7 +113,7 @@ def fit_power_law(numbers: Sequence[int], values_ms: Sequence[float]) -> PowerLa
     PowerLaw(constant_ms=1.0, factor_ms=1.0, exponent=0.5)
     """
     if len(set(numbers)) < 3:
-        raise ValueError(f'a fit needs at least three numbers of experts, but got {list(numbers)}')
+        raise InputError(f'a fit needs at least three numbers of experts, but got {list(numbers)}')
     experts = torch.tensor(numbers, dtype=torch.float64)
     weight = 1 / torch.tensor(values_ms, dtype=torch.float64)
     best, least = PowerLaw(0.0, 0.0, 0.0), math.inf

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from mmfas.cli.errors import reports_user_errors
+from mmfas.utils.errors import MissingFileError
 
 BASELINE = 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
 
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f'{pack_records(args.records)} records in {Path(args.records, PACK)}')
         return 0
     if args.study != 'table' and not Path(args.data_root, 'manifest.json').is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"'{args.data_root}' holds no SynthFAS; render it: {render_command(args.data_root)}"
         )
     if args.study == 'hardness':

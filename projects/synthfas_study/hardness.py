@@ -18,6 +18,7 @@ from mmengine.config import Config
 
 from mmfas.structures import MODALITIES
 from mmfas.synthfas.files.manifest import manifest_identity
+from mmfas.utils.errors import RunError
 from mmfas.utils.files import write_atomically
 from mmfas.utils.runs import commit, in_processes, read_run_record, write_run_record
 
@@ -142,7 +143,7 @@ def run_one(base_file: str, run: StudyRun, data_root: str, work_dir: str, record
     rules = ScoreRules.from_config(scoring, num_bootstrap=200)
     result = test(scoring, str(checkpoint), checkpoint.parent / 'test', rules=rules, plots=False)
     if result is None:
-        raise RuntimeError('only the main process has a result; run the study in one process')
+        raise RunError('only the main process has a result; run the study in one process')
     record = {
         **identity,
         'commit': commit(),

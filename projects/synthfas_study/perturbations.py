@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmengine.config import Config
 
 from mmfas.synthfas.files.manifest import manifest_identity
+from mmfas.utils.errors import InputError, RunError
 from mmfas.utils.runs import commit, in_processes, read_run_record, write_run_record
 from projects.synthfas_study.hardness import DOMAINS, StudyRun, config_text_hash, configure, run_folder, train_run
 
@@ -150,7 +151,7 @@ def _perturbed(sweep: SweepStep, data_root: str) -> tuple[Path, Setting]:
 
     base = manifest_identity(data_root)
     if base['stress']:
-        raise ValueError(
+        raise InputError(
             f'{data_root} holds data with the perturbations {base["stress"]}, but a sweep starts from clean data; '
             'render them into another folder'
         )
@@ -173,6 +174,6 @@ def _score(base_file: str, seed: int, data_root: str, work_dir: str) -> dict[str
     for domain, loader in scoring.extra_test_dataloaders.items():
         table = score_loader(model, build_loader(loader))
         if table is None:
-            raise RuntimeError('only the main process has scores; run the study in one process')
+            raise RunError('only the main process has scores; run the study in one process')
         areas[domain] = float(auc(table.score, table.is_live))
     return areas

@@ -14,6 +14,7 @@ from mmfas.synthfas import SPLITS
 from mmfas.synthfas.files.layout import list_name
 from mmfas.synthfas.files.manifest import render_command
 from mmfas.synthfas.files.statistics import join_statistics, linear_probe_auc, read_statistics
+from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.runs import load_records
 from projects.synthfas_study.hardness import DOMAINS
 from projects.synthfas_study.perturbations import STRENGTHS
@@ -29,7 +30,7 @@ def _of_one_setting(records: list[dict[str, Any]], folder: str | Path) -> list[d
     keys = ('config', 'data', 'dials_version')
     settings = {json.dumps({key: r.get(key) for key in keys}, sort_keys=True) for r in records}
     if len(settings) > 1:
-        raise ValueError(
+        raise InputError(
             f'{folder} holds records of {len(settings)} different settings, which no table may mix: '
             f'{"; ".join(sorted(settings))}. Run all of them again, or give each a folder of its own by --records'
         )
@@ -130,7 +131,7 @@ def probe_table(data_root: str | Path) -> str:
     domains = [domain for domain in DOMAINS if len(missing[domain]) < len(SPLITS)]
     lost = [list_name(domain, split) for domain in domains or DOMAINS for split in missing[domain]]
     if lost:
-        raise FileNotFoundError(f"'{data_root}' lacks {', '.join(lost)}; `{render_command(data_root)}` makes them")
+        raise MissingFileError(f"'{data_root}' lacks {', '.join(lost)}; `{render_command(data_root)}` makes them")
     lists = {split: [read_statistics(data_root, domain, split) for domain in domains] for split in SPLITS}
     lists['all three'] = [join_statistics(parts) for parts in zip(*lists.values(), strict=True)]
     for name, found in lists.items():
@@ -141,7 +142,7 @@ def probe_table(data_root: str | Path) -> str:
             try:
                 cells.append(f'{linear_probe_auc(statistics):.3f}')
             except ValueError as error:
-                raise ValueError(f"'{data_root}', {domain} {name}: {error}") from error
+                raise InputError(f"'{data_root}', {domain} {name}: {error}") from error
         rows.append((label, *cells))
     return markdown_table(('list', *domains), rows)
 

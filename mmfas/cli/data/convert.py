@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.progress import Progress
+from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
     from mmfas.datasets.conversion import Converter
@@ -70,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
     from mmfas.datasets.conversion.convert import report_path
 
     if args.num_processes < 1:
-        raise ValueError(f'--num-processes must be 1 or more, got {args.num_processes}')
+        raise InputError(f'--num-processes must be 1 or more, got {args.num_processes}')
     converter = _converter(args)
     start = time.monotonic()
     report = convert_dataset(

@@ -9,6 +9,7 @@ import time
 
 from mmfas.cli.command import command
 from mmfas.cli.options import ConfigOptions
+from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
     from mmfas.registry import load_plugins
 
     if args.num_processes < 1:
-        raise ValueError(f'--num-processes must be 1 or more, got {args.num_processes}')
+        raise InputError(f'--num-processes must be 1 or more, got {args.num_processes}')
     load_plugins()
     start = time.monotonic()
     report = crop_dataset(

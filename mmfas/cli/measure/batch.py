@@ -7,6 +7,7 @@ import argparse
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
 from mmfas.cli.options import add_config_options
+from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,12 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Check; returns 0 if scores are independent, 1 if not or if it could not be tried, 2 for a wrong config."""
     if min(args.batch_sizes) < 1:
-        raise ValueError(f'--batch-sizes must be at least 1, got {" ".join(map(str, args.batch_sizes))}')
+        raise InputError(f'--batch-sizes must be at least 1, got {" ".join(map(str, args.batch_sizes))}')
 
     if args.max_samples < 1:
-        raise ValueError(f'--max-samples must be at least 1, got {args.max_samples}')
+        raise InputError(f'--max-samples must be at least 1, got {args.max_samples}')
     if args.tolerance is not None and not args.tolerance >= 0:
-        raise ValueError(f'--tolerance must be 0 or more, got {args.tolerance:g}')
+        raise InputError(f'--tolerance must be 0 or more, got {args.tolerance:g}')
 
     from mmfas.analysis.batch_independence import check_batch_independence
 

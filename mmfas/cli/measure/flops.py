@@ -8,6 +8,7 @@ import json
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
 from mmfas.cli.options import add_config_options
+from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def image_size(size: list[int] | None) -> tuple[int, int] | None:
         ValueError: If there are more, or one is not positive.
     """
     if size and (len(size) > 2 or min(size) < 1):
-        raise ValueError(f'--size takes one or two positive numbers of pixels, got {" ".join(map(str, size))}')
+        raise InputError(f'--size takes one or two positive numbers of pixels, got {" ".join(map(str, size))}')
     return (size[0], size[-1]) if size else None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
 from mmfas.cli.options import add_config_options
+from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Measure; returns 0, 1 if it could not be done, 2 for a wrong config."""
     if min(args.batch_sizes) < 1 or args.repeats < 1:
-        raise ValueError('--batch-sizes and --repeats must be at least 1')
+        raise InputError('--batch-sizes and --repeats must be at least 1')
 
     from mmfas.analysis.batch_leakage import leakage_rows, measure_batch_leakage
     from mmfas.evaluation.tables import markdown_table

@@ -12,6 +12,7 @@ from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
 from mmfas.cli.options import add_config_options
 from mmfas.config.reading import read_config
+from mmfas.utils.errors import InputError
 
 _EDGE = 256
 _NUM_FILES = 16
@@ -73,7 +74,7 @@ def main(args: argparse.Namespace) -> int:
     if args.cfg_options and args.config is None:
         raise UsageError('--cfg-options goes with a config')
     if args.num < 1 or args.rounds < 1:
-        raise ValueError(f'--num and --rounds must be at least 1, got {args.num} and {args.rounds}')
+        raise InputError(f'--num and --rounds must be at least 1, got {args.num} and {args.rounds}')
     from mmfas.datasets.profiling import measure_loading
 
     with tempfile.TemporaryDirectory() as folder:

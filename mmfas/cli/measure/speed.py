@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
 from mmfas.cli.options import add_config_options
+from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +59,9 @@ def main(args: argparse.Namespace) -> int:
     from mmfas.utils.files import write_atomically
 
     if args.gradients and args.joint:
-        raise ValueError('--joint is of scoring and training steps; leave it out with --gradients')
+        raise InputError('--joint is of scoring and training steps; leave it out with --gradients')
     if args.device.startswith('cuda') and not torch.cuda.is_available():
-        raise ValueError(f'--device {args.device} needs a GPU, and there is none; leave it out to time the CPU')
+        raise InputError(f'--device {args.device} needs a GPU, and there is none; leave it out to time the CPU')
     if args.threads:
         torch.set_num_threads(args.threads)
     candidates: dict[str, Callable[[], object]] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
 from mmfas.cli.options import add_config_options
+from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Draw; returns 0, 1 if it could not be done, 2 for a wrong config."""
     if args.max_samples < 1:
-        raise ValueError(f'--max-samples must be at least 1, got {args.max_samples}')
+        raise InputError(f'--max-samples must be at least 1, got {args.max_samples}')
 
     import numpy as np
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
 from mmfas.cli.options import add_config_options
+from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Draw; returns 0, 1 if it could not be done, 2 for a wrong config."""
     if args.max_samples < 1:
-        raise ValueError(f'--max-samples must be at least 1, got {args.max_samples}')
+        raise InputError(f'--max-samples must be at least 1, got {args.max_samples}')
 
     from mmfas.analysis.uncertainty_maps import uncertainty_maps
     from mmfas.visualization.style import save_figure
@@ -36,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
         last = len(maps.trust) - 1
         blocks = list(range(last + 1)) if args.blocks is None else args.blocks
         if not all(0 <= block <= last for block in blocks):
-            raise ValueError(f'--blocks must lie in 0..{last}, got {blocks}')
+            raise InputError(f'--blocks must lie in 0..{last}, got {blocks}')
         figure = draw_uncertainty(
             maps.pictures,
             maps.modalities,

@@ -25,6 +25,7 @@ from mmfas.datasets.conversion.frame_folders import Key, match_recordings, read_
 from mmfas.datasets.conversion.needed import Needed
 from mmfas.datasets.conversion.report import Oddity
 from mmfas.datasets.conversion.unit import Converted, Plan, Unit
+from mmfas.utils.errors import InputError
 from mmfas.utils.folders import visible_entries
 
 __all__ = ['CasiaSurfConverter']
@@ -88,7 +89,7 @@ class CasiaSurfConverter:
         anonymous = [folder for folder in others if _has_file(folder, _ANONYMOUS)]
         if not found:
             known = ' They are anonymous challenge files, which the lists do not name.' if anonymous else ''
-            raise ValueError(
+            raise InputError(
                 f"'{source}' holds no recording of CASIA-SURF; expected CASIA-SURF-CROP/real_part/real_train_part/"
                 f'CLKJ_AS0005/real.rssdk/color/131.jpg, or Training/real_part/CLKJ_AS0005/... .{known}'
             )

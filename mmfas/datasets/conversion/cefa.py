@@ -31,6 +31,7 @@ from mmfas.datasets.conversion.needed import Needed
 from mmfas.datasets.conversion.report import Oddity
 from mmfas.datasets.conversion.unit import Converted, Plan, Unit
 from mmfas.datasets.image_files import encode_jpeg
+from mmfas.utils.errors import InputError
 
 __all__ = ['BORDER_LEVEL', 'CefaConverter', 'content_box']
 
@@ -92,7 +93,7 @@ class CefaConverter:
 
     def __post_init__(self) -> None:
         if self.border_level is not None and not 0 <= self.border_level < 255:
-            raise ValueError(f'a border level is a grey level below white, 0..254, but got {self.border_level}')
+            raise InputError(f'a border level is a grey level below white, 0..254, but got {self.border_level}')
 
     def header(self) -> dict[str, Any]:
         """Return what must agree between two runs."""
@@ -113,7 +114,7 @@ class CefaConverter:
         """
         found, _ = walk_recordings(source, {'profile', 'color', 'depth', 'ir'})
         if not any(_key_of_folder(folder.parts) for folder in found):
-            raise ValueError(
+            raise InputError(
                 f"'{source}' holds no recording of CASIA-CeFA; expected AF/AF-000/1_000_1_1_1/profile/0001.jpg or "
                 'color/0001.jpg, below CeFA-Race/ or Ethnicity/'
             )

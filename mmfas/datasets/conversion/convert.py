@@ -12,6 +12,7 @@ from mmfas.datasets.conversion.needed import SPLITS, Needed, Recording, read_nee
 from mmfas.datasets.conversion.report import ConversionReport
 from mmfas.datasets.conversion.unit import Converter, Plan, Unit
 from mmfas.datasets.journal import Journal
+from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.file_identity import FileIdentity
 from mmfas.utils.files import remove_leftovers, write_atomically
 from mmfas.utils.jobs import ChunkEntry, digest, is_complete, run_tasks
@@ -95,7 +96,7 @@ def convert_dataset(
     """
     source, out = Path(source), Path(out)
     if not source.is_dir():
-        raise FileNotFoundError(f"folder of the originals '{source}' does not exist; unpack the archives first")
+        raise MissingFileError(f"folder of the originals '{source}' does not exist; unpack the archives first")
     needed = read_needed(lists or out, converter.letter)
     _check_apart(source, out, needed)
     plan = converter.plan(source, needed)
@@ -209,7 +210,7 @@ def _check_apart(source: Path, out: Path, needed: Needed) -> None:
     for top in sorted({PurePosixPath(path).parts[0] for path in _paths(needed.recordings)}):
         there = (out / top).resolve()
         if identity.of(there) in above or here in map(identity.of, (there, *there.parents)):
-            raise ValueError(
+            raise InputError(
                 f"the originals '{source}' and the results '{out / top}' overlap; give an OUT outside of the "
                 'originals. Files that have their final names already need no conversion: '
                 'see `mmfas data protocols`'
@@ -221,6 +222,6 @@ def _copy_lists(folder: Path, out: Path, letter: str) -> None:
     for name in (f'{letter}-{split}.txt' for split in SPLITS):
         content, target = (folder / name).read_bytes(), out / name
         if target.is_file() and target.read_bytes() != content:
-            raise ValueError(f"'{target}' differs from '{folder / name}'; delete the one that is wrong")
+            raise InputError(f"'{target}' differs from '{folder / name}'; delete the one that is wrong")
         if not target.is_file():
             write_atomically(target, content)

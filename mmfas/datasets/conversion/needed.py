@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmfas.datasets.building import SPLITS
+from mmfas.utils.errors import InputError, MissingFileError
 
 __all__ = ['SPLITS', 'Needed', 'Recording', 'Target', 'read_needed']
 
@@ -69,7 +70,7 @@ def read_needed(folder: str | Path, letter: str) -> Needed:
     names = [f'{letter}-{split}' for split in SPLITS]
     absent = [f'{name}.txt' for name in names if not Path(folder, f'{name}.txt').is_file()]
     if absent:
-        raise FileNotFoundError(f"'{folder}' lacks {', '.join(absent)}; {_LISTS_FROM}")
+        raise MissingFileError(f"'{folder}' lacks {', '.join(absent)}; {_LISTS_FROM}")
     lines: dict[str, int] = {}
     files: dict[str, dict[Target, None]] = {}
     labels: dict[str, int] = {}
@@ -87,7 +88,7 @@ def read_needed(folder: str | Path, letter: str) -> Needed:
 def _check_domain(record: Mapping[str, Any], letter: str) -> None:
     """Refuse a line of another domain."""
     if record['domain'] != letter:
-        raise ValueError(
+        raise InputError(
             f'{record["source_line"]}: {record["sample_id"]!r} is no file of domain {letter}, but of '
             f'{record["domain"]}; is it the right list?'
         )
@@ -100,6 +101,6 @@ def _targets(record: Mapping[str, Any]) -> list[Target]:
     targets = []
     for modality, path in record['img_paths'].items():
         if PurePosixPath(path).is_absolute() or '..' in PurePosixPath(path).parts:
-            raise ValueError(f'{record["source_line"]}: {path!r} leads out of the folder of the data')
+            raise InputError(f'{record["source_line"]}: {path!r} leads out of the folder of the data')
         targets.append(Target(modality, f'{PADISI_FOLDER}/{path}' if modality == 'npz' else path))
     return targets

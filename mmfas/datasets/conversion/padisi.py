@@ -26,6 +26,7 @@ from mmfas.datasets.conversion.needed import Needed
 from mmfas.datasets.conversion.report import Oddity
 from mmfas.datasets.conversion.unit import Converted, Plan, Unit
 from mmfas.datasets.image_files import PADISI_SIZE, read_padisi
+from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.folders import visible_entries, visible_files
 
 __all__ = ['META_FILE', 'PadisiConverter']
@@ -120,7 +121,7 @@ def _find_archives(source: Path) -> tuple[dict[str, Path], list[Oddity]]:
     if not archives:
         packed = [path.name for path in visible_entries(source) if path.suffix in ('.zip', '.bz2')]
         hint = f' {packed[0]} must be unpacked first; only MULTI-SPECTRAL has depth and NIR.' if packed else ''
-        raise ValueError(
+        raise InputError(
             f"'{source}' holds no archive of PADISI-USC; expected ID_<transaction>_<trial>_<trial name>.npz from "
             f'padisi_USC_FACE_MULTI_SPECTRAL_preprocessed.zip.{hint}'
         )
@@ -130,12 +131,12 @@ def _find_archives(source: Path) -> tuple[dict[str, Path], list[Oddity]]:
 def _read_ground_truth(path: Path) -> dict[str, Mapping[str, str]]:
     """Return trial -> row of the official table."""
     if not path.is_file():
-        raise FileNotFoundError(f"ground truth '{path}' does not exist")
+        raise MissingFileError(f"ground truth '{path}' does not exist")
     with path.open(encoding='utf-8-sig', newline='') as file:
         reader = csv.DictReader(file)
         lacking = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
         if lacking:
-            raise ValueError(
+            raise InputError(
                 f"'{path}' has no column {', '.join(lacking)}; give padisi_USC_FACE_ground_truth.csv of github "
                 'vimal-isi-edu/PADISI_USC_Dataset'
             )

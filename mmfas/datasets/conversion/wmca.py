@@ -29,6 +29,7 @@ from mmfas.datasets.conversion.needed import Needed, Target
 from mmfas.datasets.conversion.report import Oddity
 from mmfas.datasets.conversion.unit import Converted, Plan, Unit
 from mmfas.datasets.image_files import encode_jpeg
+from mmfas.utils.errors import InputError, MissingPackageError
 from mmfas.utils.folders import visible_files
 
 __all__ = ['KNOWN_MISMATCHES', 'WmcaConverter']
@@ -118,7 +119,7 @@ def _import_h5py() -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise ModuleNotFoundError("WMCA is kept in HDF5 files: pip install 'mmfas[datasets]'") from error
+        raise MissingPackageError("WMCA is kept in HDF5 files: pip install 'mmfas[datasets]'") from error
     return h5py
 
 
@@ -138,7 +139,7 @@ def _find_files(source: Path) -> tuple[dict[str, dict[str, Path]], list[Oddity]]
             files[kinds[0]][path.stem] = source / place
     absent = [kind for kind, found in files.items() if not found]
     if absent:
-        raise ValueError(
+        raise InputError(
             f"'{source}' holds no {' and no '.join(absent)} files of WMCA; expected <date>/<recording>.hdf5 below "
             'preprocessed-face-station_RGB/ and below preprocessed-face-station_CDIT/'
         )
@@ -150,7 +151,7 @@ def _read_frames(path: str, wanted: set[int]) -> tuple[set[int], _Frames]:
     with _import_h5py().File(path, 'r') as file:
         names = {int(match[1]): name for name in file if (match := _GROUP.fullmatch(name))}
         if not names:
-            raise ValueError('holds no group Frame_<i>')
+            raise InputError('holds no group Frame_<i>')
         return set(names), {i: np.asarray(file[names[i]]['array']) for i in sorted(wanted & set(names))}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mmfas.registry import FACE_DETECTORS, SCOPE
+from mmfas.utils.errors import InputError, WrongTypeError
 
 __all__ = ['BaseFaceDetector', 'Face', 'build_detector']
 
@@ -37,7 +38,7 @@ class Face:
     def __post_init__(self) -> None:
         left, top, right, bottom = self.box
         if not (left < right and top < bottom):
-            raise ValueError(
+            raise InputError(
                 f'a box is (left, top, right, bottom) with left < right, top < bottom, got {self.box}'
             )
 
@@ -92,7 +93,7 @@ def build_detector(cfg: Mapping[str, Any] | BaseFaceDetector) -> BaseFaceDetecto
     with FACE_DETECTORS.switch_scope_and_registry(SCOPE) as registry:
         detector = registry.build(dict(cfg))
     if not isinstance(detector, BaseFaceDetector):
-        raise TypeError(
+        raise WrongTypeError(
             f'{type(detector).__name__} is no face detector: it must derive from '
             'mmfas.datasets.detectors.BaseFaceDetector'
         )

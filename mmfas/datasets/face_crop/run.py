@@ -21,6 +21,7 @@ from mmfas.datasets.face_crop.samples import CropTask, read_crop_samples, tasks_
 from mmfas.datasets.image_files import decode_colour, decode_raw, read_image_bytes
 from mmfas.datasets.journal import Journal
 from mmfas.structures import check_modalities
+from mmfas.utils.errors import InputError, restate
 from mmfas.utils.files import remove_leftovers, write_atomically
 from mmfas.utils.jobs import run_tasks
 from mmfas.utils.locks import lock_folder
@@ -66,7 +67,7 @@ def read_picture(path: str, modality: str) -> np.ndarray:
         data = read_image_bytes(path)
         return decode_colour(data) if modality == 'rgb' else decode_raw(data)
     except (ValueError, FileNotFoundError) as error:
-        raise type(error)(f"{modality} image '{path}': {error}") from error
+        raise restate(error, f"{modality} image '{path}': {error}") from error
 
 
 def _crop(task: CropTask, work: _Work, detector: BaseFaceDetector) -> Outcome:
@@ -145,7 +146,7 @@ def crop_dataset(
     """
     check_modalities([detect_on])
     if num_processes > 1 and isinstance(detector, BaseFaceDetector):
-        raise ValueError('with several processes the detector must be a config, from which each builds its own')
+        raise InputError('with several processes the detector must be a config, from which each builds its own')
     records, root = read_crop_samples(source, data_root=data_root, label=label)
     tasks = tasks_of(records, root, out)
     settings = json.loads(json.dumps(_settings(detector, spec, detect_on)))

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmfas.datasets.annotations import read_annotations
 from mmfas.structures import MODALITIES
+from mmfas.utils.errors import InputError
 from mmfas.utils.file_identity import FileIdentity
 from mmfas.utils.folders import visible_files
 
@@ -39,7 +40,7 @@ class CropTask:
 def _read_folder(folder: Path, label: int | None) -> list[dict[str, Any]]:
     """Make one record of the pictures that have the same name below `rgb`, `depth` and `ir`."""
     if label not in (0, 1):
-        raise ValueError(
+        raise InputError(
             f"'{folder}' is a folder, which has no labels: give --label 1 (live) or 0 (spoof) for all"
         )
     paths: dict[str, dict[str, str]] = {}
@@ -49,13 +50,13 @@ def _read_folder(folder: Path, label: int | None) -> list[dict[str, Any]]:
         _refuse_one_file_twice(files)
         for file in files:
             if file.suffix.lower() not in _SUFFIXES:
-                raise ValueError(f"'{file}' is no picture ({', '.join(_SUFFIXES)}); move it elsewhere")
+                raise InputError(f"'{file}' is no picture ({', '.join(_SUFFIXES)}); move it elsewhere")
             name = file.relative_to(inner).with_suffix('').as_posix()
             earlier = paths.setdefault(name, {}).setdefault(modality, file.relative_to(folder).as_posix())
             if Path(folder, earlier) != file:
-                raise ValueError(f"'{file}' and '{earlier}' have the same name; rename one of them")
+                raise InputError(f"'{file}' and '{earlier}' have the same name; rename one of them")
     if not paths:
-        raise ValueError(f"'{folder}' holds no pictures in {', '.join(f'{m}/' for m in MODALITIES)}")
+        raise InputError(f"'{folder}' holds no pictures in {', '.join(f'{m}/' for m in MODALITIES)}")
     return [
         {'sample_id': name, 'img_paths': found, 'label': label, 'source_line': f'{folder.name}/{name}'}
         for name, found in sorted(paths.items())
@@ -69,7 +70,7 @@ def _refuse_one_file_twice(files: Sequence[Path]) -> None:
     for file in files:
         earlier = first.setdefault(identity.of(file), file)
         if earlier != file:
-            raise ValueError(f"'{earlier}' and '{file}' are one file; remove one, or name the pictures in a list")
+            raise InputError(f"'{earlier}' and '{file}' are one file; remove one, or name the pictures in a list")
 
 
 def read_crop_samples(
@@ -93,14 +94,14 @@ def read_crop_samples(
     source = Path(source)
     if source.is_dir():
         if data_root is not None:
-            raise ValueError('a folder needs no --data-root')
+            raise InputError('a folder needs no --data-root')
         return _read_folder(source, label), str(source)
     if label is not None:
-        raise ValueError(f"'{source}' has labels of its own; leave --label away")
+        raise InputError(f"'{source}' has labels of its own; leave --label away")
     records = read_annotations(source)
     archives = [record['source_line'] for record in records if 'npz' in record['img_paths']]
     if archives:
-        raise ValueError(
+        raise InputError(
             f'{archives[0]}: `mmfas data crop` reads pictures, not npz archives ({len(archives)} lines); PADISI '
             'is published as crops'
         )
@@ -111,7 +112,7 @@ def _target(path: str, modality: str, place: str) -> str:
     """Return where the crop of a picture goes: `rgb/a/b.jpg` and `a/b.jpg` both to `rgb/a/b.png`."""
     parts = PurePosixPath(os.path.normpath(path).replace(os.sep, '/')).with_suffix('.png').parts
     if parts[0] == '..':
-        raise ValueError(f"{place}: '{path}' lies outside --data-root; give a folder above all pictures")
+        raise InputError(f"{place}: '{path}' lies outside --data-root; give a folder above all pictures")
     return PurePosixPath(modality, *parts[parts[0] == modality :]).as_posix()
 
 
@@ -150,7 +151,7 @@ def tasks_of(records: Sequence[Mapping[str, Any]], root: str, out: str | Path) -
             targets[modality] = _target(inside, modality, place)
             earlier = owner.setdefault(targets[modality], sources[modality])
             if identity.of(earlier) != identity.of(sources[modality]):
-                raise ValueError(
+                raise InputError(
                     f"{place}: '{sources[modality]}' and '{earlier}' would both become '{targets[modality]}'; "
                     'rename one of them'
                 )
@@ -158,7 +159,7 @@ def tasks_of(records: Sequence[Mapping[str, Any]], root: str, out: str | Path) -
     read = {identity.of(path) for task in tasks for path in task.sources.values()}
     for target in owner:
         if identity.of(os.path.join(out, target)) in read:
-            raise ValueError(
+            raise InputError(
                 f"'{Path(out, target)}' is one of the pictures to crop; give another folder for results"
             )
     return tasks

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mmfas.utils.errors import InputError
+
 from . import jpeg, plain, png, tiff, webp
 from .header import ImageHeader, turned
 
@@ -43,7 +45,7 @@ def _format_of(data: bytes) -> _Format:
     for start, found in _STARTS.items():
         if data.startswith(start):
             return found
-    raise ValueError(f'the file cannot be decoded as an image: it is not a {FORMATS}')
+    raise InputError(f'the file cannot be decoded as an image: it is not a {FORMATS}')
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -59,7 +61,7 @@ def read_header(data: bytes) -> ImageHeader:
         ValueError: If it is empty, of another format, or broken in its structure.
     """
     if not data:
-        raise ValueError('the file is empty')
+        raise InputError('the file is empty')
     return _format_of(data)[0](data)
 
 

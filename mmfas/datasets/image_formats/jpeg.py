@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mmfas.utils.errors import InputError
+
 from .header import ImageHeader
 from .jpeg_scan import check_scan
 from .tiff import orientation_of
@@ -34,14 +36,14 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
         if marker in (0x00, 0xFF) or marker in _ALONE:  # stuffing, fill bytes, marks without content
             continue
         if marker == _END:
-            raise ValueError('the JPEG data hold no picture')
+            raise InputError('the JPEG data hold no picture')
         size = int.from_bytes(data[at + 1 : at + 3], 'big')
         end = at + 1 + size
         yield marker, data[at + 3 : end], end
         if marker == _SCAN:
             return
         at = end
-    raise ValueError('the JPEG data are cut off')
+    raise InputError('the JPEG data are cut off')
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -65,7 +67,7 @@ def read_header(data: bytes) -> ImageHeader:
         elif marker in _FRAMES:
             frame = content
     if len(frame) < 6:
-        raise ValueError('the JPEG data have no valid head')
+        raise InputError('the JPEG data have no valid head')
     bits, channels = frame[0], frame[5]
     height, width = int.from_bytes(frame[1:3], 'big'), int.from_bytes(frame[3:5], 'big')
     refusal = ''
@@ -120,4 +122,4 @@ def check_whole(data: bytes, header: ImageHeader) -> None:
     """
     check_scan(data)
     if _has_hole(data):
-        raise ValueError('the JPEG data are damaged (a part of them is zero)')
+        raise InputError('the JPEG data are damaged (a part of them is zero)')

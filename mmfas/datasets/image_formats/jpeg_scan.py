@@ -6,6 +6,8 @@ import io
 
 import simplejpeg
 
+from mmfas.utils.errors import InputError
+
 __all__ = ['check_scan']
 
 #: What simplejpeg says of pictures with rare sampling factors, which it cannot decode though they are sound.
@@ -29,7 +31,7 @@ def _check_with_pillow(data: bytes) -> None:
         with Image.open(io.BytesIO(data)) as picture:
             picture.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f'the JPEG data are damaged or cut off ({error})') from error
+        raise InputError(f'the JPEG data are damaged or cut off ({error})') from error
 
 
 def check_scan(data: bytes) -> None:
@@ -53,5 +55,5 @@ def check_scan(data: bytes) -> None:
         if _RARE_SAMPLING in str(error):
             return _check_with_pillow(data)
         if 'Premature end of JPEG' in str(error):
-            raise ValueError('the JPEG data are cut off') from error
-        raise ValueError(f'the JPEG data are damaged ({error})') from error
+            raise InputError('the JPEG data are cut off') from error
+        raise InputError(f'the JPEG data are damaged ({error})') from error

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from mmfas.utils.errors import InputError
+
 from .header import ImageHeader
 
 __all__ = ['check_whole_bmp', 'check_whole_pnm', 'read_header_bmp', 'read_header_pnm']
@@ -34,7 +36,7 @@ def read_header_bmp(data: bytes) -> ImageHeader:
     """
     head_size = _number(data, 14)
     if len(data) < 26 or len(data) < 14 + head_size:
-        raise ValueError('the BMP data are cut off')
+        raise InputError('the BMP data are cut off')
     if head_size == 12:  # of OS/2
         width, height, bits, packing = _number(data, 18, 2), _number(data, 20, 2), _number(data, 24, 2), _RGB
     else:
@@ -61,14 +63,14 @@ def check_whole_bmp(data: bytes, header: ImageHeader) -> None:
     bits = _number(data, 24, 2) if _number(data, 14) == 12 else _number(data, 28, 2)
     row = -(-header.width * bits // 32) * 4
     if len(data) < _number(data, 10) + row * header.height:
-        raise ValueError('the BMP data are cut off')
+        raise InputError('the BMP data are cut off')
 
 
 def _pnm_head(data: bytes) -> tuple[int, int, int, int]:
     """Return width, height, highest value and the place of the pixels."""
     match = _PNM_HEAD.match(data[:4096])
     if match is None:
-        raise ValueError('the PNM data have no valid head')
+        raise InputError('the PNM data have no valid head')
     width, height, highest = map(int, match.groups())
     return width, height, highest, match.end()
 
@@ -103,4 +105,4 @@ def check_whole_pnm(data: bytes, header: ImageHeader) -> None:
         ValueError: If some are missing.
     """
     if len(data) - _pnm_head(data)[3] < header.width * header.height * header.channels * header.bits // 8:
-        raise ValueError('the PNM data are cut off')
+        raise InputError('the PNM data are cut off')

@@ -8,6 +8,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
+from mmfas.utils.errors import InputError
+
 from .header import ImageHeader
 from .tiff import orientation_of
 
@@ -24,7 +26,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     while True:
         size, name = int.from_bytes(data[at : at + 4], 'big'), data[at + 4 : at + 8]
         if at + 12 + size > len(data):
-            raise ValueError('the PNG data are cut off')
+            raise InputError('the PNG data are cut off')
         yield name, at + 8, size
         if name == b'IEND':
             return
@@ -48,7 +50,7 @@ def read_header(data: bytes) -> ImageHeader:
     for name, at, size in _chunks(data):
         if not first:
             if name != b'IHDR' or size != 13:
-                raise ValueError('the PNG data have no valid head')
+                raise InputError('the PNG data have no valid head')
             first = data[at : at + size]
         elif name == b'eXIf':  # before or behind the pixels
             orientation = orientation_of(data[at : at + size])
@@ -87,4 +89,4 @@ def check_whole(data: bytes, header: ImageHeader) -> None:
     """
     for name, at, size in _chunks(data):
         if zlib.crc32(data[at - 4 : at + size]) != int.from_bytes(data[at + size : at + size + 4], 'big'):
-            raise ValueError(f'the PNG data are damaged (checksum of {name.decode("latin-1")})')
+            raise InputError(f'the PNG data are damaged (checksum of {name.decode("latin-1")})')

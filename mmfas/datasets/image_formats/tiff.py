@@ -13,6 +13,8 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 
+from mmfas.utils.errors import InputError
+
 from .header import ImageHeader
 from .jpeg_scan import check_scan
 
@@ -44,7 +46,7 @@ def _read_directory(data: bytes, at: int, *, order: str, big: bool) -> tuple[Tag
             size = count * struct.calcsize(order + code)
             place = at if size <= value_size else struct.unpack_from(order + ('Q' if big else 'I'), data, at)[0]
             if place + size > len(data):  # before `struct` is asked for millions of values
-                raise ValueError('the TIFF data are cut off')
+                raise InputError('the TIFF data are cut off')
             tags[tag] = struct.unpack_from(f'{order}{count}{code}', data, place)
         at += value_size
     return tags, struct.unpack_from(order + ('Q' if big else 'I'), data, at)[0]
@@ -66,7 +68,7 @@ def read_tags(data: bytes) -> Iterator[Tags]:
     try:
         (magic,) = struct.unpack_from(order + 'H', data, 2)
         if not order or magic not in (42, 43):
-            raise ValueError('the TIFF data have no valid head')
+            raise InputError('the TIFF data have no valid head')
         at = struct.unpack_from(order + ('Q' if magic == 43 else 'I'), data, 8 if magic == 43 else 4)[0]
         seen: set[int] = set()
         while at and at not in seen and len(seen) < _MOST_PAGES:
@@ -74,7 +76,7 @@ def read_tags(data: bytes) -> Iterator[Tags]:
             tags, at = _read_directory(data, at, order=order, big=magic == 43)
             yield tags
     except struct.error:
-        raise ValueError('the TIFF data are cut off') from None
+        raise InputError('the TIFF data are cut off') from None
 
 
 def orientation_of(exif: bytes) -> int:
@@ -98,7 +100,7 @@ def _one(tags: Tags, tag: int, default: int | None = None) -> int:
     """Return the single value of a tag."""
     values = tags.get(tag, () if default is None else (default,))
     if not values:
-        raise ValueError(f'the TIFF data lack tag {tag}')
+        raise InputError(f'the TIFF data lack tag {tag}')
     return values[0]
 
 
@@ -137,7 +139,7 @@ def read_header(data: bytes) -> ImageHeader:
     """
     pages = list(read_tags(data))
     if not pages:
-        raise ValueError('the TIFF data hold no picture')
+        raise InputError('the TIFF data hold no picture')
     tags = pages[0]
     samples = _one(tags, _SAMPLES, 1)
     copies = sum(bool(_one(page, _SUBFILE, 0) & 1) for page in pages[1:])
@@ -162,18 +164,18 @@ def _blocks(data: bytes, tags: Tags) -> Iterator[tuple[bytes, int]]:
     )
     high = high if tiled else min(high, height)
     if min(wide, high) < 1:
-        raise ValueError('the TIFF data have blocks without pixels')
+        raise InputError('the TIFF data have blocks without pixels')
     row = -(-wide * bits // 8)
     count = -(-width // wide) * -(-height // high)
     offsets = tags.get(_TILE_OFFSETS if tiled else _STRIP_OFFSETS, ())
     sizes = tags.get(_TILE_SIZES if tiled else _STRIP_SIZES, ())
     if len(offsets) != count or len(sizes) not in (count, 0):
-        raise ValueError(f'the TIFF data should have {count} blocks, but list {len(offsets)}')
+        raise InputError(f'the TIFF data should have {count} blocks, but list {len(offsets)}')
     for number, offset in enumerate(offsets):
         rows = high if tiled else min(high, height - number * high)
         size = sizes[number] if sizes else row * rows
         if offset + size > len(data):
-            raise ValueError('the TIFF data are cut off')
+            raise InputError('the TIFF data are cut off')
         yield data[offset : offset + size], row * rows
 
 
@@ -230,7 +232,7 @@ def _check_block(data: bytes, block: bytes, size: int, tags: Tags) -> None:
     else:
         whole = len(block) >= size
     if not whole:
-        raise ValueError('the TIFF data are damaged')
+        raise InputError('the TIFF data are damaged')
 
 
 def _lzw_is_whole(data: bytes) -> bool:
@@ -241,7 +243,7 @@ def _lzw_is_whole(data: bytes) -> bool:
         with Image.open(io.BytesIO(data)) as picture:
             picture.load()
     except Image.DecompressionBombError:  # Pillow's own limit, whatever ours is
-        raise ValueError('an LZW strip of the TIFF is too large to be checked; use smaller ones') from None
+        raise InputError('an LZW strip of the TIFF is too large to be checked; use smaller ones') from None
     except (OSError, SyntaxError, ValueError):
         return False
     return True

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from mmfas.utils.errors import InputError
+
 from .header import ImageHeader
 from .tiff import orientation_of
 
@@ -21,12 +23,12 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, place and size of every chunk inside the container; what follows it is not looked at."""
     end = 8 + int.from_bytes(data[4:8], 'little')
     if end > len(data):
-        raise ValueError('the WebP data are cut off')
+        raise InputError('the WebP data are cut off')
     at = 12
     while at + 8 <= end:
         size = int.from_bytes(data[at + 4 : at + 8], 'little')
         if at + 8 + size > end:
-            raise ValueError('the WebP data are damaged (a chunk is longer than the file)')
+            raise InputError('the WebP data are damaged (a chunk is longer than the file)')
         yield data[at : at + 4], at + 8, size
         at += 8 + size + size % 2
 
@@ -63,7 +65,7 @@ def read_header(data: bytes) -> ImageHeader:
         elif name == b'ANMF':
             num_frames += 1
     if size is None:
-        raise ValueError('the WebP data hold no picture')
+        raise InputError('the WebP data hold no picture')
     refusal = 'the file is an animation; save the frame you mean as a picture' if num_frames else ''
     return ImageHeader('WebP', size[0], size[1], 4 if alpha else 3, 8, orientation=orientation, refusal=refusal)
 
@@ -97,4 +99,4 @@ def check_whole(data: bytes, header: ImageHeader) -> None:
             continue
         body = data[at : at + size]
         if not _can_be_decoded(name, body) or _can_be_decoded(name, body[:-_MOST_UNUSED]):
-            raise ValueError('the WebP data are damaged')
+            raise InputError('the WebP data are damaged')

@@ -19,6 +19,7 @@ from mmcv.transforms import BaseTransform
 from mmfas.datasets.randomness import current_rng, numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES
+from mmfas.utils.errors import InputError
 
 __all__ = [
     'CenterCropModalities',
@@ -36,7 +37,7 @@ def _as_size(value: int | tuple[int, int]) -> PixelSize:
     """Return (width, height) from one number or a pair."""
     width, height = (value, value) if isinstance(value, int) else value
     if width <= 0 or height <= 0:
-        raise ValueError(f'a size must be positive (width, height), but got {(width, height)}')
+        raise InputError(f'a size must be positive (width, height), but got {(width, height)}')
     return int(width), int(height)
 
 
@@ -199,7 +200,7 @@ class RandomResizedCropModalities(_SharedGeometry):
         ratio_range: tuple[float, float] = (0.75, 4 / 3),
     ) -> None:
         if not 0 < area_range[0] <= area_range[1] <= 1 or not 0 < ratio_range[0] <= ratio_range[1]:
-            raise ValueError(
+            raise InputError(
                 f'area_range must lie in (0, 1] and ratio_range be positive, both low to high, '
                 f'but got {area_range} and {ratio_range}'
             )
@@ -247,7 +248,7 @@ class RandomFlipModalities(_SharedGeometry):
 
     def __init__(self, prob: float = 0.5) -> None:
         if not 0 <= prob <= 1:
-            raise ValueError(f'prob must lie in [0, 1], but got {prob}')
+            raise InputError(f'prob must lie in [0, 1], but got {prob}')
         self.prob = prob
 
     @classmethod
@@ -271,5 +272,5 @@ def _free_space(crop_size: PixelSize, height: int, width: int) -> PixelSize:
     """Return how many pixels a box can move right and down."""
     free_x, free_y = width - crop_size[0], height - crop_size[1]
     if free_x < 0 or free_y < 0:
-        raise ValueError(f'crop_size {crop_size} does not fit into an image of {width}x{height}; resize first')
+        raise InputError(f'crop_size {crop_size} does not fit into an image of {width}x{height}; resize first')
     return free_x, free_y

@@ -14,6 +14,7 @@ from mmfas.datasets.image_files import MAX_SAMPLE_MB, decode_colour, decode_raw,
 from mmfas.datasets.randomness import numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES
+from mmfas.utils.errors import InputError, restate
 
 __all__ = ['NO_READING', 'LoadMultiModalImages', 'LoadedFile']
 
@@ -43,16 +44,16 @@ def _check_range(name: str, limits: Any) -> None:
     """Check that a range is a pair of numbers that rises."""
     is_pair = isinstance(limits, Sequence) and not isinstance(limits, str) and len(limits) == 2
     if limits is not None and not (is_pair and all(isinstance(value, int | float) for value in limits)):
-        raise ValueError(f'{name} must be two numbers (low, high), but got {limits!r}')
+        raise InputError(f'{name} must be two numbers (low, high), but got {limits!r}')
     if limits is not None and not limits[0] < limits[1]:
-        raise ValueError(f'{name}: a range must be (low, high) with low < high, but got {limits}')
+        raise InputError(f'{name}: a range must be (low, high) with low < high, but got {limits}')
 
 
 def _check_no_reading(values: Any) -> tuple[int, ...]:
     """Check that the values that mean "no reading" are 16-bit numbers."""
     listed = isinstance(values, Sequence) and not isinstance(values, str)
     if not (listed and all(type(value) is int and 0 <= value < 2**16 for value in values)):
-        raise ValueError(
+        raise InputError(
             f'no_reading must be whole numbers between 0 and 65535, such as (0, 65535), got {values!r}'
         )
     return tuple(values)
@@ -112,7 +113,7 @@ class LoadMultiModalImages(BaseTransform):
         _check_range('depth_range_mm', depth_range_mm)
         _check_range('ir_range', ir_range)
         if not max_sample_mb > 0:
-            raise ValueError(f'max_sample_mb must be above 0, got {max_sample_mb}')
+            raise InputError(f'max_sample_mb must be above 0, got {max_sample_mb}')
         self.depth_range_mm = depth_range_mm
         self.ir_range = ir_range
         self.allow_size_mismatch = allow_size_mismatch
@@ -132,7 +133,7 @@ class LoadMultiModalImages(BaseTransform):
             table = self._tables[modality]
             if table is None:
                 name = 'depth_range_mm' if modality == 'depth' else 'ir_range'
-                raise ValueError(f'the image has 16 bits: say which range becomes 0..255 by {name}=(low, high)')
+                raise InputError(f'the image has 16 bits: say which range becomes 0..255 by {name}=(low, high)')
             raw = table[raw]
         elif modality == 'depth' and exact and self._holes_8_bit:
             raw = np.where(np.isin(raw, self._holes_8_bit), np.uint8(0), raw)
@@ -168,7 +169,7 @@ class LoadMultiModalImages(BaseTransform):
                     images[modality] = file.image
                     left -= max(file.image.nbytes, 0 if file.raw is None else file.raw.nbytes) / 1e6
         except (ValueError, FileNotFoundError) as error:
-            raise type(error)(f'{modality} image {path} ({results["source_line"]}): {error}') from error
+            raise restate(error, f'{modality} image {path} ({results["source_line"]}): {error}') from error
         return images
 
     def _match_sizes(self, images: dict[str, np.ndarray], results: dict[str, Any]) -> None:
@@ -180,7 +181,7 @@ class LoadMultiModalImages(BaseTransform):
                 continue
             if not self.allow_size_mismatch:
                 path = results['img_paths'].get(modality)
-                raise ValueError(
+                raise InputError(
                     f'{modality} image {path} ({results["source_line"]}): is {image.shape[1]}x{image.shape[0]}, '
                     f'but {first} is {width}x{height}; register them, or set allow_size_mismatch=True to resize'
                 )
@@ -211,7 +212,7 @@ class LoadMultiModalImages(BaseTransform):
         """
         images = self._load_all(results, watch)
         if not images:
-            raise ValueError(f'{results["sample_id"]} ({results["source_line"]}): none of the modalities is there')
+            raise InputError(f'{results["sample_id"]} ({results["source_line"]}): none of the modalities is there')
         self._match_sizes(images, results)
         shape = next(iter(images.values())).shape
         results['present'] = {m: m in images for m in MODALITIES}

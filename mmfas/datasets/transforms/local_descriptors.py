@@ -17,6 +17,7 @@ from mmcv.transforms import BaseTransform
 
 from mmfas.datasets.randomness import numpy_draws_only
 from mmfas.registry import TRANSFORMS
+from mmfas.utils.errors import InputError
 from mmfas.utils.files import atomic_file, remove_leftovers
 
 __all__ = ['IRLocalDescriptors', 'hog_picture', 'plgf']
@@ -138,7 +139,7 @@ def plgf(gray: np.ndarray) -> np.ndarray:
 def _check_gray(gray: np.ndarray, least: int) -> None:
     """Refuse what is no 8-bit grey image of at least `least` pixels per side."""
     if gray.ndim != 2 or gray.dtype != np.uint8 or min(gray.shape) < least:
-        raise ValueError(
+        raise InputError(
             f'expected a grey image (H, W) of uint8, at least {least} pixels high and wide, but got '
             f'{gray.dtype} of {gray.shape}'
         )
@@ -173,7 +174,7 @@ class IRLocalDescriptors(BaseTransform):
 
     def __init__(self, *, orientations: int = 9, cell: int = 8, cache_dir: str | None = None) -> None:
         if orientations < 1 or cell < 4 or cell % 2:
-            raise ValueError(f'orientations must be >= 1 and cell even and >= 4, but got {orientations=}, {cell=}')
+            raise InputError(f'orientations must be >= 1 and cell even and >= 4, but got {orientations=}, {cell=}')
         self.orientations = orientations
         self.cell = cell
         self.cache_dir = cache_dir
@@ -227,7 +228,7 @@ class IRLocalDescriptors(BaseTransform):
         try:
             described = self._describe(gray) if self.cache_dir is None else self._describe_cached(gray)
         except ValueError as error:
-            raise ValueError(f'ir image ({results["source_line"]}): {error}') from error
+            raise InputError(f'ir image ({results["source_line"]}): {error}') from error
         results['ir'] = np.dstack([gray, described])
         return results
 

@@ -11,6 +11,7 @@ from mmcv.transforms import BaseTransform
 from mmfas.datasets.randomness import current_rng, numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES, check_modalities
+from mmfas.utils.errors import InputError
 
 __all__ = ['FixedMissing', 'RandomModalityDropout']
 
@@ -48,9 +49,9 @@ class RandomModalityDropout(BaseTransform):
     def __init__(self, prob: float | Mapping[str, float] = 0.3, keep_at_least: int = 1) -> None:
         probs = dict(prob) if isinstance(prob, Mapping) else dict.fromkeys(MODALITIES, float(prob))
         if not set(probs) <= set(MODALITIES) or not all(0 <= p <= 1 for p in probs.values()):
-            raise ValueError(f'prob must be in [0, 1], alone or by modality of {MODALITIES}, but got {prob}')
+            raise InputError(f'prob must be in [0, 1], alone or by modality of {MODALITIES}, but got {prob}')
         if not 1 <= keep_at_least <= len(MODALITIES):
-            raise ValueError(f'keep_at_least must be 1 to {len(MODALITIES)}, but got {keep_at_least}')
+            raise InputError(f'keep_at_least must be 1 to {len(MODALITIES)}, but got {keep_at_least}')
         self.prob = probs
         self.keep_at_least = keep_at_least
 
@@ -80,7 +81,7 @@ class RandomModalityDropout(BaseTransform):
         """
         loaded = results.get('modalities', MODALITIES)
         if self.keep_at_least > len(loaded):
-            raise ValueError(
+            raise InputError(
                 f'RandomModalityDropout: keep_at_least={self.keep_at_least}, but the data set loads '
                 f'{tuple(loaded)} only, so nothing would ever be removed; keep at most {len(loaded)}'
             )
@@ -111,7 +112,7 @@ class FixedMissing(BaseTransform):
     def __init__(self, missing: tuple[str, ...] | str) -> None:
         self.missing = check_modalities(missing)
         if len(self.missing) == len(MODALITIES):
-            raise ValueError('at least one modality must be left')
+            raise InputError('at least one modality must be left')
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
@@ -128,7 +129,7 @@ class FixedMissing(BaseTransform):
             The sample without them.
         """
         if not any(results['present'][m] for m in MODALITIES if m not in self.missing):
-            raise ValueError(
+            raise InputError(
                 f'{results["sample_id"]} ({results["source_line"]}): has nothing but the missing {self.missing}'
             )
         return _remove(results, self.missing)

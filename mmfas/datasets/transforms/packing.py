@@ -13,6 +13,7 @@ from mmcv.transforms import BaseTransform
 from mmfas.datasets.randomness import numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES, FASDataSample
+from mmfas.utils.errors import InputError
 
 __all__ = ['PackFASInputs']
 
@@ -82,7 +83,7 @@ class PackFASInputs(BaseTransform):
             ValueError: If the images have not been loaded.
         """
         if 'present' not in results:
-            raise ValueError(
+            raise InputError(
                 "PackFASInputs finds no images; start the pipeline with dict(type='LoadMultiModalImages')"
             )
         present = results['present']

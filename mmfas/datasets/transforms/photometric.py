@@ -11,6 +11,7 @@ from mmcv.transforms import BaseTransform
 from mmfas.datasets.randomness import current_rng, numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES, check_modalities
+from mmfas.utils.errors import InputError
 
 __all__ = ['GaussianNoiseModalities', 'PhotometricModalities']
 
@@ -21,7 +22,7 @@ def _check_range(name: str, values: tuple[float, float], least: float) -> tuple[
     """Return (low, high) after checking its order and lower bound."""
     low, high = values
     if not least <= low <= high:
-        raise ValueError(f'{name} must be (low, high) with {least} <= low <= high, but got {values}')
+        raise InputError(f'{name} must be (low, high) with {least} <= low <= high, but got {values}')
     return float(low), float(high)
 
 

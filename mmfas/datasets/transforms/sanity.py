@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform
 
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import LIVE, SPOOF
+from mmfas.utils.errors import InputError
 
 __all__ = ['RandomLabel']
 
@@ -32,7 +33,7 @@ class RandomLabel(BaseTransform):
 
     def __init__(self, live_share: float = 0.5, seed: int = 0) -> None:
         if not 0 <= live_share <= 1:
-            raise ValueError(f'live_share must be in [0, 1], but got {live_share}')
+            raise InputError(f'live_share must be in [0, 1], but got {live_share}')
         self.live_share = live_share
         self.seed = seed
 

@@ -17,6 +17,7 @@ from mmfas.config.resuming import overridden_settings
 from mmfas.registry import HOOKS
 from mmfas.utils.checkpoint import CheckpointError, plain
 from mmfas.utils.compat import ATOMIC_BACKEND
+from mmfas.utils.errors import NotFiniteError
 from mmfas.utils.files import remove_leftovers, write_atomically
 from mmfas.utils.message_hub import plain_message_hub
 from mmfas.utils.seals import seal
@@ -125,7 +126,7 @@ class SafeCheckpointHook(CheckpointHook):
         """Refuse poisoned weights; keep plain values only."""
         broken = find_nonfinite(checkpoint['state_dict'])
         if broken:
-            raise FloatingPointError(
+            raise NotFiniteError(
                 f'{len(broken)} weights are NaN or infinite at epoch {runner.epoch + 1}, iteration {runner.iter}, '
                 f'first {", ".join(broken[:3])}; nothing was saved. Lower the learning rate or add '
                 '`clip_grad=dict(max_norm=1.0)` to optim_wrapper, then --resume'

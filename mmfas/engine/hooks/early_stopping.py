@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmfas.registry import HOOKS
+from mmfas.utils.errors import InputError, UnknownKeyError
 
 _STATE = 'early_stopping'
 
@@ -36,9 +37,9 @@ class ResumableEarlyStoppingHook(Hook):
 
     def __init__(self, monitor: str, rule: str = 'less', *, min_delta: float = 0.0, patience: int = 5) -> None:
         if rule not in ('less', 'greater'):
-            raise ValueError(f"rule must be 'less' or 'greater', got {rule!r}")
+            raise InputError(f"rule must be 'less' or 'greater', got {rule!r}")
         if min_delta < 0 or patience < 1:
-            raise ValueError(f'min_delta must be >= 0 and patience >= 1, got {min_delta} and {patience}')
+            raise InputError(f'min_delta must be >= 0 and patience >= 1, got {min_delta} and {patience}')
         self.monitor = monitor
         self.sign = 1.0 if rule == 'greater' else -1.0
         self.min_delta = min_delta
@@ -57,7 +58,7 @@ class ResumableEarlyStoppingHook(Hook):
         """Judge the metric and note the state."""
         if not metrics or self.monitor not in metrics:
             known = ', '.join(sorted(metrics or {})) or 'nothing'
-            raise KeyError(f"early stopping watches '{self.monitor}', but the validation gave {known}")
+            raise UnknownKeyError(f"early stopping watches '{self.monitor}', but the validation gave {known}")
         value = self.sign * float(metrics[self.monitor])
         improved = value > self.best + self.min_delta
         self.best = value if improved else self.best

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmfas.registry import HOOKS
+from mmfas.utils.errors import InputError, NotFiniteError
 
 _MAX_IDS = 16
 
@@ -33,7 +34,7 @@ class LossGuardHook(Hook):
 
     def __init__(self, interval: int = 10) -> None:
         if interval < 1:
-            raise ValueError(f'interval must be at least 1 iteration, got {interval}')
+            raise InputError(f'interval must be at least 1 iteration, got {interval}')
         self.interval = interval
         self._pending: list[tuple[int, tuple[str, ...], list[str], Tensor]] = []
 
@@ -65,7 +66,7 @@ class LossGuardHook(Hook):
         for iteration, names, ids, flags in pending:
             bad = [name for name, fine in zip(names, flags.tolist(), strict=True) if not fine]
             if bad:
-                raise FloatingPointError(_message(bad, runner, iteration, ids))
+                raise NotFiniteError(_message(bad, runner, iteration, ids))
 
 
 def _is_free_to_read(values: Tensor) -> bool:

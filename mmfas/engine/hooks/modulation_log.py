@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmfas.registry import HOOKS
+from mmfas.utils.errors import InputError
 
 
 @HOOKS.register_module()
@@ -36,7 +37,7 @@ class ModulationLogHook(Hook):
 
     def __init__(self, interval: int | None = None) -> None:
         if interval is not None and interval < 1:
-            raise ValueError(f'interval must be at least 1 iteration, got {interval}')
+            raise InputError(f'interval must be at least 1 iteration, got {interval}')
         self.interval = interval
         self._sums: dict[str, Tensor] = {}
 

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from mmfas.engine.hooks.sample_seed import base_seed
 from mmfas.registry import HOOKS
 from mmfas.structures import domain_codes_of, targets_of
+from mmfas.utils.errors import InputError, WrongTypeError
 
 
 @HOOKS.register_module()
@@ -45,14 +46,14 @@ class PrototypeRefreshHook(Hook):
 
     def __init__(self, share: float = 0.5, momentum: float = 0.2) -> None:
         if not 0 < share <= 1 or not 0 <= momentum < 1:
-            raise ValueError(f'share must lie in (0, 1] and momentum in [0, 1), but got {share} and {momentum}')
+            raise InputError(f'share must lie in (0, 1] and momentum in [0, 1), but got {share} and {momentum}')
         self.share = share
         self.momentum = momentum
 
     def before_train(self, runner: Runner) -> None:
         """Refuse training by iterations, which would never refresh."""
         if isinstance(runner.train_loop, IterBasedTrainLoop):
-            raise TypeError(
+            raise WrongTypeError(
                 'PrototypeRefreshHook refreshes after every epoch, but this run counts iterations only; set '
                 'train_cfg=dict(by_epoch=True, max_epochs=...)'
             )
@@ -107,7 +108,7 @@ def _head_of(model: nn.Module) -> Any:
     """Return the head, or refuse one without prototypes."""
     head = getattr(model, 'head', None)
     if not hasattr(head, 'update_prototypes'):
-        raise TypeError(
+        raise WrongTypeError(
             f'PrototypeRefreshHook needs a head with prototypes, but model.head is a {type(head).__name__}; set '
             "model.head=dict(type='PrototypeHead', domains=...) or take the hook out of custom_hooks"
         )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmfas.engine.modulators.segments import Segments
 from mmfas.structures import ModalityOffer
+from mmfas.utils.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -145,4 +146,4 @@ class BaseModulator(ABC):
             ValueError: If there is state, but this rule has none.
         """
         if state_dict:
-            raise ValueError(f'{type(self).__name__} has no state, but the checkpoint has {sorted(state_dict)}')
+            raise InputError(f'{type(self).__name__} has no state, but the checkpoint has {sorted(state_dict)}')

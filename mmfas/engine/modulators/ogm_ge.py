@@ -13,6 +13,7 @@ from torch import Tensor
 from mmfas.engine.modulators.base import BaseModulator, ModalityGradients
 from mmfas.engine.modulators.segments import Segments, ratio
 from mmfas.registry import GRADIENT_MODULATORS
+from mmfas.utils.errors import InputError
 
 
 @GRADIENT_MODULATORS.register_module()
@@ -46,12 +47,12 @@ class OGMGE(BaseModulator):
 
     def __init__(self, *, alpha: float = 0.3, noise: float = 1.0, loss_weight: float = 1.0, seed: int = 0) -> None:
         if alpha < 0 or noise < 0 or loss_weight <= 0 or seed < 0:
-            raise ValueError(
+            raise InputError(
                 'alpha, noise and seed must not be negative and loss_weight must be above 0, got '
                 f'alpha={alpha}, noise={noise}, seed={seed}, loss_weight={loss_weight}'
             )
         if not alpha and not noise:
-            raise ValueError(
+            raise InputError(
                 "alpha=0 and noise=0 change nothing; set one of them or take modulator=dict(type='Sum')"
             )
         self.alpha = alpha

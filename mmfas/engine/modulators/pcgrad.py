@@ -13,6 +13,7 @@ from torch import Tensor
 from mmfas.engine.modulators.base import BaseModulator, ModalityGradients
 from mmfas.engine.modulators.segments import inner_products, ratio
 from mmfas.registry import GRADIENT_MODULATORS
+from mmfas.utils.errors import InputError
 
 
 @GRADIENT_MODULATORS.register_module()
@@ -34,7 +35,7 @@ class PCGrad(BaseModulator):
 
     def __init__(self, *, seed: int = 0) -> None:
         if seed < 0:
-            raise ValueError(f'seed must not be negative, got {seed}')
+            raise InputError(f'seed must not be negative, got {seed}')
         self.seed = seed
         self.num_steps = 0
 

@@ -16,6 +16,7 @@ from mmfas.engine.modulators.base import BaseModulator, ModalityGradients
 from mmfas.engine.modulators.segments import ratio
 from mmfas.registry import GRADIENT_MODULATORS
 from mmfas.structures import ModalityOffer
+from mmfas.utils.errors import InputError
 
 
 @GRADIENT_MODULATORS.register_module()
@@ -72,11 +73,11 @@ class ReGrad(BaseModulator):
         eps: float = 0.0,
     ) -> None:
         if isinstance(reach, str) or (reach is not None and not reach):
-            raise ValueError(
+            raise InputError(
                 f"reach must list starts of parameter names, such as ('neck',), or be None; got {reach!r}"
             )
         if not 0 <= eps < float('inf'):
-            raise ValueError(f'eps must be a finite number, 0 or more, got {eps}')
+            raise InputError(f'eps must be a finite number, 0 or more, got {eps}')
         self.eps = eps
         self.pairwise = pairwise
         self.use_confidence = use_confidence

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmfas.engine.modulators import Segments
+from mmfas.utils.errors import InputError
 
 #: Parameter id -> its owned pieces: first entry, one past the last, modality; in ascending order.
 Pieces = dict[int, list[tuple[int, int, str]]]
@@ -41,7 +42,7 @@ def owned_pieces(core: nn.Module) -> Pieces:
         found.sort()
         for (_, stop, one), (start, _, other) in zip(found, found[1:]):
             if start < stop:
-                raise ValueError(
+                raise InputError(
                     f"parameter '{names.get(key, '?')}' is declared by modality_parameters() to belong to both "
                     f'{one} and {other}; declare each slice once'
                 )

@@ -24,6 +24,7 @@ from mmfas.engine.optim_wrappers.gradient_layout import GradientLayout, Pieces, 
 from mmfas.engine.optim_wrappers.gradient_sums import GradientSums
 from mmfas.registry import GRADIENT_MODULATORS, OPTIM_WRAPPERS
 from mmfas.structures import LossTerms, ModalityOffer, expect_repeats
+from mmfas.utils.errors import InputError, RunError
 from mmfas.utils.optim_options import clipping_problems
 
 
@@ -79,7 +80,7 @@ class _GradientModulation(OptimWrapper):
     def _register_parameters(self, model: nn.Module) -> None:
         """Note names and owners of the parameters, once before the first forward pass."""
         if getattr(model, 'static_graph', False):
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__} goes through the graph once per loss, which static_graph forbids; take '
                 'static_graph out of model_wrapper_cfg'
             )
@@ -103,7 +104,7 @@ class _GradientModulation(OptimWrapper):
         """Refuse a model in which the rule would change nothing: a result would carry its name without it."""
         refusal = self.modulator.refusal(offer)
         if refusal is not None:
-            raise ValueError(f'optim_wrapper.modulator: {refusal}')
+            raise InputError(f'optim_wrapper.modulator: {refusal}')
 
     def _meet_terms(self, terms: LossTerms, layout: GradientLayout) -> None:
         """Hold what the first batch brings against what the rule needs, whatever the model declared."""
@@ -137,7 +138,7 @@ class _GradientModulation(OptimWrapper):
         """
         if loss_terms is None:
             if get_world_size() > 1:
-                raise RuntimeError(
+                raise RunError(
                     f'{type(self).__name__} needs loss terms with several processes; set model_wrapper_cfg='
                     "dict(type='FASDistributedDataParallel') and use a model that returns LossTerms"
                 )
@@ -191,7 +192,7 @@ class _GradientModulation(OptimWrapper):
         """Reduce what was accumulated, modulate it and write it where the optimizer looks."""
         sums, self._sums = self._sums, None
         if sums is None:
-            raise RuntimeError('there are no gradients to write: call accumulate_gradients first')
+            raise RunError('there are no gradients to write: call accumulate_gradients first')
         is_used = sums.reduce()
         self._check_reach(sums.layout, is_used)
         gradients, flat = sums.gradients(self._loss_scale())
@@ -281,7 +282,7 @@ def _checked(clip_grad: dict[str, Any] | None, accumulative_counts: int) -> dict
     if accumulative_counts < 1:
         problems.append(f'accumulative_counts: must be at least 1, got {accumulative_counts}')
     if problems:
-        raise ValueError('; '.join(problems))
+        raise InputError('; '.join(problems))
     return None if clip_grad is None else dict(clip_grad)
 
 

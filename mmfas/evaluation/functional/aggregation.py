@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mmfas.evaluation.functional.checks import FloatArray
+from mmfas.utils.errors import InputError
 
 _REDUCTIONS: dict[str, Callable[[FloatArray], Any]] = {'mean': np.mean, 'median': np.median, 'max': np.max}
 AGGREGATES = tuple(_REDUCTIONS)
@@ -38,10 +39,10 @@ def aggregate_scores(
         ([0.5, 1.0], [0, 1])
     """
     if frame_reduction not in AGGREGATES:
-        raise ValueError(f"frame_reduction must be one of {', '.join(AGGREGATES)}, got '{frame_reduction}'")
+        raise InputError(f"frame_reduction must be one of {', '.join(AGGREGATES)}, got '{frame_reduction}'")
     values, names = np.asarray(scores, dtype=np.float64), np.asarray(groups)
     if values.ndim != 1 or names.shape != values.shape:
-        raise ValueError(f'expected scores and groups of one shape (N,), got {values.shape} and {names.shape}')
+        raise InputError(f'expected scores and groups of one shape (N,), got {values.shape} and {names.shape}')
     _, first, index = np.unique(names, return_index=True, return_inverse=True)
     order = np.lexsort((values, index.reshape(-1)))
     ends = np.cumsum(np.bincount(index.reshape(-1)))

@@ -20,6 +20,7 @@ from mmfas.evaluation.functional.checks import (
     require_classes,
 )
 from mmfas.evaluation.functional.intervals import Interval, check_confidence
+from mmfas.utils.errors import InputError
 
 # Replicates handled at once: bounds the memory of the (R, N) weights to 0.5 MB per thousand samples.
 _CHUNK = 64
@@ -48,7 +49,7 @@ def _clusters_of(values: FloatArray, mask: BoolArray, cluster: ArrayLike | None)
         return _ClassClusters(rank, rank.size)
     names = np.asarray(cluster)
     if names.shape != mask.shape:
-        raise ValueError(f'expected one cluster name per sample, shape {mask.shape}, got {names.shape}')
+        raise InputError(f'expected one cluster name per sample, shape {mask.shape}, got {names.shape}')
     unique, index = np.unique(names[mask], return_inverse=True)
     return _ClassClusters(index.reshape(-1), len(unique))
 
@@ -59,10 +60,10 @@ def _live_and_spoof(
     """Return the clusters of both classes after checking that a bootstrap is defined."""
     require_classes(labels)
     if num_replicates < 1:
-        raise ValueError(f'num_replicates must be at least 1, got {num_replicates}')
+        raise InputError(f'num_replicates must be at least 1, got {num_replicates}')
     live, spoof = (_clusters_of(values, mask, cluster) for mask in (labels, ~labels))
     if min(live.num, spoof.num) < 2:
-        raise ValueError(
+        raise InputError(
             'a bootstrap needs at least 2 samples (or clusters) of each class, '
             f'got {live.num} live and {spoof.num} spoof'
         )

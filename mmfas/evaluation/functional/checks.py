@@ -9,6 +9,8 @@ from typing import SupportsFloat
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mmfas.utils.errors import InputError
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
@@ -30,15 +32,15 @@ def check_scores(scores: ArrayLike, is_live: ArrayLike) -> tuple[FloatArray, Boo
     values = np.asarray(scores, dtype=np.float64)
     labels = np.asarray(is_live)
     if values.ndim != 1 or labels.shape != values.shape:
-        raise ValueError(f'expected scores and labels of one shape (N,), got {values.shape} and {labels.shape}')
+        raise InputError(f'expected scores and labels of one shape (N,), got {values.shape} and {labels.shape}')
     if labels.dtype != np.bool_:
         wrong = np.flatnonzero((labels != 0) & (labels != 1))
         if wrong.size:
-            raise ValueError(f'label of sample {wrong[0]} must be 0 (spoof) or 1 (live), got {labels[wrong[0]]}')
+            raise InputError(f'label of sample {wrong[0]} must be 0 (spoof) or 1 (live), got {labels[wrong[0]]}')
         labels = labels.astype(np.bool_)
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
-        raise ValueError(
+        raise InputError(
             f'score of sample {bad[0]} is {values[bad[0]]} ({bad.size} of {values.size} are not finite); '
             'no error rate is defined for it'
         )
@@ -60,7 +62,7 @@ def check_pai(pai: ArrayLike, is_live: BoolArray) -> NDArray[np.str_]:
     """
     names = np.asarray(pai, dtype=np.str_)
     if names.shape != is_live.shape:
-        raise ValueError(f'expected one PAI name per sample, shape {is_live.shape}, got {names.shape}')
+        raise InputError(f'expected one PAI name per sample, shape {is_live.shape}, got {names.shape}')
     return names
 
 
@@ -83,7 +85,7 @@ def require_classes(is_live: BoolArray, *, live: bool = True, spoof: bool = True
         if needed and count == 0
     ]
     if missing:
-        raise ValueError(
+        raise InputError(
             f'this rate is undefined without {" and ".join(missing)} samples: '
             f'got {num_live} live and {num_spoof} spoof'
         )
@@ -121,7 +123,7 @@ def check_fraction(value: float, name: str) -> float:
     """
     number = float(value)
     if not 0.0 <= number <= 1.0:
-        raise ValueError(f'{name} must be a rate in [0, 1], got {value}')
+        raise InputError(f'{name} must be a rate in [0, 1], got {value}')
     return number
 
 
@@ -141,5 +143,5 @@ def check_threshold(threshold: SupportsFloat) -> float:
     """
     value = float(threshold)
     if isnan(value):
-        raise ValueError('the threshold is NaN: no sample would count as an error; give a number')
+        raise InputError('the threshold is NaN: no sample would count as an error; give a number')
     return value

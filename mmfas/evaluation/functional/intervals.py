@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 
+from mmfas.utils.errors import InputError
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -35,7 +37,7 @@ def check_confidence(confidence: float) -> float:
         ValueError: If it is not strictly between 0 and 1.
     """
     if not 0.0 < confidence < 1.0:
-        raise ValueError(f'confidence must lie in (0, 1), for example 0.95, got {confidence}')
+        raise InputError(f'confidence must lie in (0, 1), for example 0.95, got {confidence}')
     return confidence
 
 
@@ -63,7 +65,7 @@ def wilson_interval(errors: int, total: int, *, confidence: float = 0.95) -> Int
         (0.722, 1.0)
     """
     if total < 1 or not 0 <= errors <= total:
-        raise ValueError(f'expected 0 <= errors <= total and total >= 1, got {errors}/{total}')
+        raise InputError(f'expected 0 <= errors <= total and total >= 1, got {errors}/{total}')
     z = NormalDist().inv_cdf(0.5 + check_confidence(confidence) / 2)
     rate = errors / total
     centre = rate + z * z / (2 * total)

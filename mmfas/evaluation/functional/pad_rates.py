@@ -20,6 +20,7 @@ from mmfas.evaluation.functional.checks import (
     require_classes,
 )
 from mmfas.evaluation.functional.intervals import Interval, wilson_interval
+from mmfas.utils.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Rate:
 
     def __post_init__(self) -> None:
         if self.total < 1 or not 0 <= self.errors <= self.total:
-            raise ValueError(f'expected 0 <= errors <= total and total >= 1, got {self}')
+            raise InputError(f'expected 0 <= errors <= total and total >= 1, got {self}')
 
     def __str__(self) -> str:
         return f'{self.errors}/{self.total}'

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from mmfas.evaluation.functional.checks import read_number
 from mmfas.evaluation.functional.operating_points import apcer_at_bpcer, bpcer_at_apcer, eer, min_hter
+from mmfas.utils.errors import InputError
 
 CRITERIA = ('eer', 'min-hter', 'bpcer@apcer=RATE', 'apcer@bpcer=RATE', 'fixed=VALUE')
 
@@ -32,7 +33,7 @@ class Threshold:
 
     def __post_init__(self) -> None:
         if not isfinite(self.value):
-            raise ValueError(f'a threshold must be finite, got {self.value} ({self.origin})')
+            raise InputError(f'a threshold must be finite, got {self.value} ({self.origin})')
 
     def __float__(self) -> float:
         return float(self.value)
@@ -82,7 +83,7 @@ def parse_criterion(text: str) -> Criterion:
     is_rate = kind in ('bpcer@apcer', 'apcer@bpcer') and 0 <= value < 1
     if is_rate or (kind == 'fixed' and isfinite(value)):
         return Criterion(kind, value)
-    raise ValueError(
+    raise InputError(
         f"unknown threshold criterion '{text}'; valid are {', '.join(CRITERIA)}, with RATE in [0, 1), "
         "for example 'bpcer@apcer=0.01'"
     )
@@ -111,7 +112,7 @@ def select_threshold(
         Threshold(value=0.5, origin='dev-eer')
     """
     if split not in ('dev', 'test'):
-        raise ValueError(f"split must be 'dev' or 'test', got '{split}'")
+        raise InputError(f"split must be 'dev' or 'test', got '{split}'")
     rule = parse_criterion(criterion)
     if rule.kind == 'fixed':
         assert rule.value is not None

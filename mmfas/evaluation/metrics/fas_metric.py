@@ -17,6 +17,7 @@ from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.evaluation.warning_signs import CHOSEN_ON, ranking_notes
 from mmfas.registry import METRICS
+from mmfas.utils.errors import InputError
 
 #: What a report says at its threshold, in the order of its table.
 _RATES = ('threshold', 'hter', 'bpcer', 'apcer_max', 'acer_max', 'acer_pooled', 'auc')
@@ -61,11 +62,11 @@ class FASMetric(BaseMetric):
         collect_dir: str | None = None,
     ) -> None:
         if split not in ('dev', 'test'):
-            raise ValueError(f"split must be 'dev' or 'test', got '{split}'")
+            raise InputError(f"split must be 'dev' or 'test', got '{split}'")
         if split == 'dev' and (threshold is not None or dev_scores is not None):
-            raise ValueError("threshold and dev_scores belong to split='test': the dev split chooses its own")
+            raise InputError("threshold and dev_scores belong to split='test': the dev split chooses its own")
         if threshold is not None and dev_scores is not None:
-            raise ValueError('give either threshold or dev_scores, not both: one of them would be ignored')
+            raise InputError('give either threshold or dev_scores, not both: one of them would be ignored')
         self.rules = ScoreRules(criterion, level, how)
         super().__init__(collect_device=collect_device, prefix=prefix or split, collect_dir=collect_dir)
         self.split = split
@@ -120,7 +121,7 @@ class FASMetric(BaseMetric):
         for sample in data_samples:
             record = score_record(sample)
             if not isfinite(record['score']):
-                raise ValueError(
+                raise InputError(
                     f"score of sample '{record['sample_id']}' is {record['score']}: the model diverged on it"
                 )
             self.results.append(record)

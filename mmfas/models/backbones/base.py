@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmfas.models.specs import Block, OwnedParameter, StreamSpec
 from mmfas.structures import MODALITIES, check_modalities
+from mmfas.utils.errors import InputError
 
 #: What networks of other toolkits raise where they are given what they do not take.
 BUILD_ERRORS = (
@@ -178,5 +179,5 @@ def expand_part(entry: str, parts: Sequence[str] | dict[str, Any]) -> list[str]:
     if unknown or not wanted:
         near = difflib.get_close_matches(entry, list(parts), n=1)
         hint = f'; did you mean {near[0]!r}?' if near else ''
-        raise ValueError(f'cannot freeze {entry!r}: the trunk has the parts {list(parts)}, ranges and "all"{hint}')
+        raise InputError(f'cannot freeze {entry!r}: the trunk has the parts {list(parts)}, ranges and "all"{hint}')
     return wanted

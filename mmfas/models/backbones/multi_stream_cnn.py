@@ -16,6 +16,7 @@ from mmfas.models.backbones.base import BUILD_ERRORS, BaseTrunk
 from mmfas.models.backbones.pretrained import check_fit, strip_prefix
 from mmfas.registry import BACKBONES, MODELS
 from mmfas.structures import MODALITIES
+from mmfas.utils.errors import InputError
 
 #: Side of the images that find out the width of the last stage, in pixels.
 PROBE_SIZE = 64
@@ -80,12 +81,12 @@ class MultiStreamCNN(BaseTrunk):
             ('out_indices', 'the neck'),
         ):
             if name in cnn:
-                raise ValueError(f'`cnn.{name}` is not used here: see `{instead}` of the trunk')
+                raise InputError(f'`cnn.{name}` is not used here: see `{instead}` of the trunk')
         self.pretrained = pretrained
         try:
             self.cnn = MODELS.build(dict(cnn))
         except BUILD_ERRORS as error:  # how networks of other toolkits refuse what a user wrote
-            raise ValueError(f'`cnn` cannot be built: {type(error).__name__}: {error}') from error
+            raise InputError(f'`cnn` cannot be built: {type(error).__name__}: {error}') from error
         self.embed_dims, self._is_split = _probe(self.cnn)
         self._has_batch_norm = any(isinstance(m, _BatchNorm) for m in self.cnn.modules())
         self.freeze(frozen)
@@ -182,9 +183,9 @@ def _probe(cnn: nn.Module) -> tuple[int, bool]:
         expected = cnn(image)[-1]
     except (*BUILD_ERRORS, RuntimeError) as error:
         reason = f'{type(error).__name__}: {error}'
-        raise ValueError(f'{type(cnn).__name__} cannot run a picture of {PROBE_SIZE} pixels: {reason}') from error
+        raise InputError(f'{type(cnn).__name__} cannot run a picture of {PROBE_SIZE} pixels: {reason}') from error
     if expected.dim() != 4:
-        raise ValueError(
+        raise InputError(
             f'{type(cnn).__name__} yields {tuple(expected.shape)}, not a feature map (B, C, h, w); '
             'take a convolutional network, or MultiStreamViT for a transformer'
         )

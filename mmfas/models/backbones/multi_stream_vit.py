@@ -16,6 +16,7 @@ from mmfas.models.layers import RepeatableGELU
 from mmfas.models.specs import OwnedParameter, owned_slices
 from mmfas.registry import BACKBONES, MODELS
 from mmfas.structures import MODALITIES
+from mmfas.utils.errors import InputError
 
 POOLINGS = {'cls': 'cls_token', 'mean': 'avg_featmap'}
 #: What the streams take from a vision transformer and from its layers.
@@ -87,7 +88,7 @@ class MultiStreamViT(BaseTrunk):
         for option, names in (('per_modality', per_modality), ('fresh', fresh)):
             unknown = sorted(set(names) - set(EMBEDDINGS))
             if unknown:
-                raise ValueError(f'{option} may hold {EMBEDDINGS}, but got {unknown}')
+                raise InputError(f'{option} may hold {EMBEDDINGS}, but got {unknown}')
         self.embedding = StreamEmbedding(self.vit, num_streams=len(self.modalities), per_modality=per_modality)
         # the embedding holds copies: the originals would be trainable tensors that no gradient reaches
         self.vit.patch_embed = self.vit.cls_token = self.vit.pos_embed = None
@@ -187,11 +188,11 @@ class MultiStreamViT(BaseTrunk):
 def _build_vit(vit: Mapping[str, Any], pooling: str) -> Any:
     """Build mmpretrain's transformer without its own freezing and pooling."""
     if pooling not in POOLINGS:
-        raise ValueError(f'pooling must be one of {tuple(POOLINGS)}, but got {pooling!r}')
+        raise InputError(f'pooling must be one of {tuple(POOLINGS)}, but got {pooling!r}')
     governed = {'out_type': 'pooling', 'frozen_stages': 'frozen', 'out_indices': None, 'init_cfg': 'pretrained'}
     for name in governed.keys() & vit.keys():
         hint = f'use `{governed[name]}` of the trunk' if governed[name] else 'the trunk yields every block'
-        raise ValueError(f'`vit.{name}` is not used here: {hint}')
+        raise InputError(f'`vit.{name}` is not used here: {hint}')
     _check_arch(vit.get('arch'))
     cfg = {'type': 'mmpretrain.VisionTransformer', **vit, 'out_type': POOLINGS[pooling]}
     try:
@@ -200,12 +201,12 @@ def _build_vit(vit: Mapping[str, Any], pooling: str) -> Any:
         BUILD_ERRORS
     ) as error:  # how networks of other toolkits refuse what a user wrote, or arguments of this one
         reason = f'{type(error).__name__}: {error}'.removeprefix('AssertionError: ')
-        raise ValueError(f'`vit` cannot be built: {reason}; {_REMEDY}') from error
+        raise InputError(f'`vit` cannot be built: {reason}; {_REMEDY}') from error
     lacking = list(_lacking(model))
     if lacking:
-        raise ValueError(f'{cfg["type"]} has no {", ".join(lacking)}, which the streams need; {_REMEDY}')
+        raise InputError(f'{cfg["type"]} has no {", ".join(lacking)}, which the streams need; {_REMEDY}')
     if getattr(model, 'num_extra_tokens', 0) > 1:
-        raise ValueError(f'{cfg["type"]} has more than a class token before its patches; {_REMEDY}')
+        raise InputError(f'{cfg["type"]} has more than a class token before its patches; {_REMEDY}')
     return model
 
 
@@ -234,7 +235,7 @@ def _check_arch(arch: Any) -> None:
         return
     unknown = sorted(set(arch) - set(ARCH_KEYS))
     if unknown:
-        raise ValueError(f'`vit.arch` may hold {ARCH_KEYS}, but got {unknown}')
+        raise InputError(f'`vit.arch` may hold {ARCH_KEYS}, but got {unknown}')
     dims, heads = arch.get('embed_dims', 0), arch.get('num_heads', 1)
     if heads < 1 or dims % heads:
-        raise ValueError(f'`vit.arch`: embed_dims {dims} is not a multiple of num_heads {heads}')
+        raise InputError(f'`vit.arch`: embed_dims {dims} is not a multiple of num_heads {heads}')

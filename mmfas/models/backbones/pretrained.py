@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mmfas.models.backbones.stream_embedding import StreamEmbedding, resize_positions
+from mmfas.utils.errors import InputError
 from mmfas.utils.state_dicts import compare_state_dicts
 
 #: mmpretrain's name of an embedding -> ours.
@@ -75,7 +76,7 @@ def check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], owner: 
     """
     misfit = compare_state_dicts(state, wanted)
     if misfit:
-        raise ValueError(f'the weights do not fit {owner}: {misfit.summary(limit=20)}')
+        raise InputError(f'the weights do not fit {owner}: {misfit.summary(limit=20)}')
 
 
 def _our_name(name: str) -> str:

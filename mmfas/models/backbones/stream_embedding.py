@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmfas.utils.errors import InputError
+
 EMBEDDINGS = ('patch', 'cls', 'pos')
 
 
@@ -34,7 +36,7 @@ class StreamEmbedding(nn.Module):
     def __init__(self, vit: Any, *, num_streams: int, per_modality: Sequence[str] = ()) -> None:
         super().__init__()
         if vit.patch_embed.norm is not None:
-            raise ValueError('a norm after the patch convolution (patch_cfg.norm_cfg) is not supported; remove it')
+            raise InputError('a norm after the patch convolution (patch_cfg.norm_cfg) is not supported; remove it')
         conv = vit.patch_embed.projection
         self.per_modality = tuple(per_modality)
         self.num_streams = num_streams

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mmfas.structures import MODALITIES, FASDataSample
+from mmfas.utils.errors import InputError, UnknownKeyError
 
 
 def stack_inputs(inputs: Mapping[str, Tensor], modalities: tuple[str, ...]) -> tuple[Tensor, Tensor]:
@@ -28,20 +29,20 @@ def stack_inputs(inputs: Mapping[str, Tensor], modalities: tuple[str, ...]) -> t
     unknown = sorted(set(inputs) - {*MODALITIES, 'present'})
     missing = [m for m in modalities if m not in inputs]
     if unknown or missing:
-        raise KeyError(
+        raise UnknownKeyError(
             f'inputs must hold an image batch for each of {modalities} (and may hold `present`), but missing are '
             f'{missing}, unknown are {unknown}; an absent modality keeps its key and is False in `present`'
         )
     shapes = {m: tuple(inputs[m].shape) for m in modalities}
     first = next(iter(shapes.values()))
     if len(set(shapes.values())) > 1 or len(first) != 4 or first[1] != 3:
-        raise ValueError(f'images must all have one shape (B, 3, H, W), but got {shapes}')
+        raise InputError(f'images must all have one shape (B, 3, H, W), but got {shapes}')
     images = torch.stack([inputs[m] for m in modalities])
     present = inputs.get('present')
     if present is None:
         present = images.new_ones(first[0], len(modalities), dtype=torch.bool)
     if present.dtype != torch.bool or tuple(present.shape) != (first[0], len(modalities)):
-        raise ValueError(
+        raise InputError(
             f'`present` must be a boolean mask ({first[0]}, {len(modalities)}) over {modalities}, but got '
             f'{present.dtype} of shape {tuple(present.shape)}'
         )
@@ -65,7 +66,7 @@ def refuse_empty(
     if not empty:
         return
     names = [data_samples[i].get('sample_id', f'number {i}') if data_samples else f'number {i}' for i in empty]
-    raise ValueError(
+    raise InputError(
         f'samples without any of the modalities {modalities} cannot be scored: {", ".join(map(str, names))}; '
         'leave them out of the list or keep at least one modality'
     )

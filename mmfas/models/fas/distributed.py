@@ -13,6 +13,7 @@ from torch import Tensor
 from mmfas.models.fas.multi_modal_fas import MultiModalFAS
 from mmfas.models.fas.train_step import fas_train_step
 from mmfas.registry import MODEL_WRAPPERS
+from mmfas.utils.errors import InputError
 
 
 @MODEL_WRAPPERS.register_module()
@@ -33,7 +34,7 @@ class FASDistributedDataParallel(MMDistributedDataParallel):
 
     def __init__(self, module: MultiModalFAS, *, broadcast_buffers: bool = False, **kwargs: Any) -> None:
         if kwargs.get('detect_anomalous_params'):
-            raise ValueError('detect_anomalous_params is not supported; use find_unused_parameters=True')
+            raise InputError('detect_anomalous_params is not supported; use find_unused_parameters=True')
         if next(module.parameters()).device.type == 'cpu':
             kwargs = {**kwargs, 'device_ids': None}
         super().__init__(module, broadcast_buffers=broadcast_buffers, **kwargs)

@@ -34,6 +34,7 @@ from mmfas.structures import (
     domain_codes_of,
     targets_of,
 )
+from mmfas.utils.errors import InputError
 
 MODES = ('tensor', 'loss', 'predict', 'loss_terms')
 
@@ -73,7 +74,7 @@ class MultiModalFAS(BaseModel):
         for part in (self.data_preprocessor, self.trunk, self.neck, self.head):
             given = getattr(part, 'modalities', self.modalities)
             if tuple(given) != self.modalities:
-                raise ValueError(
+                raise InputError(
                     f'{type(part).__name__} has the modalities {tuple(given)}, but the model {self.modalities}'
                 )
 
@@ -103,9 +104,9 @@ class MultiModalFAS(BaseModel):
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         if mode not in MODES:
-            raise ValueError(f'mode must be one of {MODES}, but got {mode!r}')
+            raise InputError(f'mode must be one of {MODES}, but got {mode!r}')
         if data_samples is None:
-            raise ValueError(f'mode {mode!r} needs data_samples with labels, but got None')
+            raise InputError(f'mode {mode!r} needs data_samples with labels, but got None')
         return self.loss(inputs, data_samples) if mode == 'loss' else self.loss_terms(inputs, data_samples)
 
     def extract_feat(self, inputs: Mapping[str, Tensor], domain: Tensor | None = None) -> FusedFeatures:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmfas.models.specs import FeatureSpec, OwnedParameter
 from mmfas.structures import LIVE, FusedFeatures, LossTerms
+from mmfas.utils.errors import InputError
 
 
 class BaseFASHead(BaseModule):
@@ -38,7 +39,7 @@ class BaseFASHead(BaseModule):
     def _require_modality_features(self, why: str) -> int:
         """Return the width of per-modality features, or refuse a neck that has none."""
         if self.spec.modality_dims is None:
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__} needs per-modality features for {why}, but {self.spec.neck} yields only '
                 f'the joint one; switch {why} off or take another neck'
             )

@@ -13,6 +13,7 @@ from mmfas.models.losses.base import BaseLoss
 from mmfas.models.specs import FeatureSpec, OwnedParameter, owned_slices
 from mmfas.registry import HEADS, LOSSES
 from mmfas.structures import FusedFeatures, LossTerms
+from mmfas.utils.errors import InputError
 
 
 @HEADS.register_module()
@@ -52,12 +53,12 @@ class LinearFASHead(BaseFASHead):
     ) -> None:
         super().__init__(spec=spec, init_cfg=init_cfg)
         if loss_weight < 0 or modality_loss_weight < 0:
-            raise ValueError(
+            raise InputError(
                 'loss_weight and modality_loss_weight must be at least 0, as a negative one turns training round, '
                 f'got {loss_weight} and {modality_loss_weight}'
             )
         if not modality_loss_weight and (modality_loss is not None or shared_classifier):
-            raise ValueError(
+            raise InputError(
                 'modality_loss and shared_classifier are options of the per-modality classifiers, which need '
                 'modality_loss_weight above 0; set it or leave them out'
             )

@@ -18,6 +18,7 @@ from mmfas.models.losses.base import BaseLoss
 from mmfas.models.specs import FeatureSpec
 from mmfas.registry import HEADS, LOSSES
 from mmfas.structures import LIVE, FusedFeatures, LossTerms, domain_code
+from mmfas.utils.errors import InputError
 
 
 def single_side_prototypical_loss(
@@ -95,9 +96,9 @@ class PrototypeHead(BaseFASHead):
         super().__init__(spec=spec, init_cfg=init_cfg)
         self.domains = (domains,) if isinstance(domains, str) else tuple(domains)
         if not self.domains or len(set(self.domains)) < len(self.domains):
-            raise ValueError(f'domains must name the training domains, each once, but got {self.domains}')
+            raise InputError(f'domains must name the training domains, each once, but got {self.domains}')
         if loss_weight < 0 or prototype_weight < 0:
-            raise ValueError(
+            raise InputError(
                 'loss_weight and prototype_weight must be at least 0, as a negative one turns training round, '
                 f'got {loss_weight} and {prototype_weight}'
             )
@@ -167,7 +168,7 @@ class PrototypeHead(BaseFASHead):
             ValueError: If the domain of a sample is unknown or none of `domains`.
         """
         if domain is None:
-            raise ValueError(
+            raise InputError(
                 'PrototypeHead needs the domain of every training sample, but some have none; set `domain` of the '
                 'data set or name it in its meta_file'
             )
@@ -180,7 +181,7 @@ class PrototypeHead(BaseFASHead):
         if is_known.device.type != 'cpu':
             torch._assert_async(is_known, message)
         elif not is_known:
-            raise ValueError(message)
+            raise InputError(message)
         return torch.where(is_live, 0, 1 + match.int().argmax(1))
 
     @torch.no_grad()

@@ -21,6 +21,7 @@ from mmfas.models.losses.base import BaseLoss
 from mmfas.models.specs import FeatureSpec
 from mmfas.registry import HEADS, LOSSES
 from mmfas.structures import FusedFeatures, LossTerms
+from mmfas.utils.errors import InputError
 
 
 def closest_anchor_logits(
@@ -92,7 +93,7 @@ class TextAlignHead(BaseFASHead):
     ) -> None:
         super().__init__(spec=spec, init_cfg=init_cfg)
         if min(align_weight, text_weight) < 0 or logit_scale <= 0:
-            raise ValueError(
+            raise InputError(
                 'align_weight and text_weight must be at least 0 and logit_scale positive, but got '
                 f'{align_weight}, {text_weight} and {logit_scale}'
             )
@@ -101,12 +102,12 @@ class TextAlignHead(BaseFASHead):
         self.project = nn.Identity() if self.spec.fused_dims == width else nn.Linear(self.spec.fused_dims, width)
         self.u_dsa = UDSA(width, **(u_dsa or {}))
         if not align_weight and self.u_dsa.up == 'parallel' and len(self.u_dsa.adapt) > 1:
-            raise ValueError(
+            raise InputError(
                 "with align_weight=0 and up='parallel', levels from the second on reach no loss; set "
                 'u_dsa.num_levels=1 or take the chained path'
             )
         if self.anchors.tower is not None and not align_weight and not text_weight:
-            raise ValueError('train_text=True trains the text tower by align and text, but both weights are 0')
+            raise InputError('train_text=True trains the text tower by align and text, but both weights are 0')
         self.mixture = ExpertMixture(width, **(classifier or {}))
         self.classifier = nn.Linear(width, 2)
         self.loss = LOSSES.build(loss or dict(type='CrossEntropyLoss', label_smoothing=0.1))

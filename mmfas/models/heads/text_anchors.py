@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mmfas.models.heads.text_tower import TextTower
 from mmfas.structures import LIVE, SPOOF
+from mmfas.utils.errors import InputError
 
 #: The 24 + 24 prompts of MMDA (arXiv 2505.09484): 18 of its own and 6 of FLIP (arXiv 2309.16649) per class.
 MMDA_PROMPTS = Path(__file__).with_name('mmda_prompts.yml')
@@ -60,9 +61,9 @@ class TextAnchors(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if len(num_anchors) != 2 or min(num_anchors) < 1:
-            raise ValueError(f'num_anchors must be two numbers from 1 on, spoof and live, but got {num_anchors}')
+            raise InputError(f'num_anchors must be two numbers from 1 on, spoof and live, but got {num_anchors}')
         if train_text and file is not None or text_tower is not None and not train_text:
-            raise ValueError(
+            raise InputError(
                 'with train_text=True the text tower makes the anchors (text_tower), without it they come from a '
                 f'file (file), but got train_text={train_text}, file={file!r} and text_tower={text_tower}'
             )
@@ -99,7 +100,7 @@ class TextAnchors(BaseModule):
 
         given = load_checkpoint(self.file)
         if not {'embeddings', 'num_anchors'} <= set(given):
-            raise ValueError(
+            raise InputError(
                 f"'{self.file}' holds {sorted(given)[:5]}, but anchors are `embeddings` and `num_anchors`; "
                 'make the file with `mmfas weights prompts`'
             )
@@ -109,7 +110,7 @@ class TextAnchors(BaseModule):
         found = (given['embeddings'].shape[1], tuple(given['num_anchors']))
         wanted = (self.embeddings.shape[1], self.num_anchors)
         if found != wanted:
-            raise ValueError(
+            raise InputError(
                 f"'{self.file}' has {found[1]} anchors (spoof, live) of width {found[0]}, but the config says "
                 f'{wanted[1]} of width {wanted[0]}; set num_anchors and dims of the anchors'
             )
@@ -122,7 +123,7 @@ def _build_tower(num_anchors: tuple[int, int], dims: int, *, prompts: str | None
     tower = TextTower([text for own in texts for text in own], **options)
     found = (tower.dims, tuple(map(len, texts)))
     if found != (dims, num_anchors):
-        raise ValueError(
+        raise InputError(
             f'the text tower makes {found[1]} anchors (spoof, live) of width {found[0]}, but the config says '
             f'{num_anchors} of width {dims}; set num_anchors and dims of the anchors'
         )
@@ -148,8 +149,8 @@ def read_prompts(file: str | Path = MMDA_PROMPTS) -> dict[int, list[str]]:
     is_table = isinstance(content, Mapping) and set(content) == {'spoof', 'live'}
     lists = [content[name] for name in ('spoof', 'live')] if is_table else []
     if not lists or not all(isinstance(texts, list) and texts for texts in lists):
-        raise ValueError(f"'{file}' must hold two lists of texts, `spoof` and `live`, and nothing else")
+        raise InputError(f"'{file}' must hold two lists of texts, `spoof` and `live`, and nothing else")
     texts = [text for given in lists for text in given]
     if not all(isinstance(text, str) for text in texts) or len(set(texts)) < len(texts):
-        raise ValueError(f"'{file}' must hold texts, each once")
+        raise InputError(f"'{file}' must hold texts, each once")
     return dict(zip((SPOOF, LIVE), lists, strict=True))

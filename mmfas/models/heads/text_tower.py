@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mmfas.utils.errors import InputError, MissingPackageError
 from mmfas.utils.state_dicts import compare_state_dicts
 
 #: OpenAI's CLIP ViT-B/16 in the names of open_clip.
@@ -67,7 +68,7 @@ class TextTower(nn.Module):
         }
         misfit = compare_state_dicts(given, self.encoder.state_dict())
         if misfit:
-            raise ValueError(
+            raise InputError(
                 f'the weights are not those of the text tower of {self.arch}: {misfit}; take the state dict of '
                 'the whole CLIP in the names of OpenAI, or another arch'
             )
@@ -80,7 +81,7 @@ def _open_clip() -> Any:
         import open_clip
         import open_clip.transformer
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise MissingPackageError(
             "encoding prompts needs open_clip, which is missing; install it with `pip install 'mmfas[clip]'`",
             name=error.name,
         ) from error
@@ -91,7 +92,7 @@ def _options(arch: str | Mapping[str, Any], open_clip: Any) -> dict[str, Any]:
     """Return the arguments of open_clip's `TextTransformer`."""
     config = open_clip.get_model_config(arch) if isinstance(arch, str) else _own_config(arch)
     if config is None:
-        raise ValueError(f'open_clip has no model {arch!r}; `open_clip.list_models()` names those it has')
+        raise InputError(f'open_clip has no model {arch!r}; `open_clip.list_models()` names those it has')
     text = dict(config['text_cfg'])
     own = {
         name: text.pop(name)
@@ -99,7 +100,7 @@ def _options(arch: str | Mapping[str, Any], open_clip: Any) -> dict[str, Any]:
         if name in text
     }
     if text:
-        raise ValueError(
+        raise InputError(
             f'the text tower of {arch!r} is not of the kind of CLIP (it has {sorted(text)}); take one such as '
             f'{CLIP_ARCH!r}'
         )
@@ -110,6 +111,6 @@ def _options(arch: str | Mapping[str, Any], open_clip: Any) -> dict[str, Any]:
 def _own_config(arch: Mapping[str, Any]) -> dict[str, Any]:
     """Write the options of a custom tower as open_clip's config."""
     if 'embed_dim' not in arch:
-        raise ValueError(f'a text tower of your own needs embed_dim, but got {sorted(arch)}')
+        raise InputError(f'a text tower of your own needs embed_dim, but got {sorted(arch)}')
     sizes = {name: value for name, value in arch.items() if name != 'embed_dim'}
     return dict(embed_dim=arch['embed_dim'], text_cfg=sizes, quick_gelu=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmfas.models.layers.experts import ExpertMixture
+from mmfas.utils.errors import InputError
 
 UP_PATHS = ('chained', 'parallel')
 
@@ -149,14 +150,14 @@ class UDSA(nn.Module):
     ) -> None:
         super().__init__()
         if dims % num_heads or num_levels < 0:
-            raise ValueError(
+            raise InputError(
                 f'num_heads must divide the width {dims} and num_levels be at least 0, but got {num_heads} and '
                 f'{num_levels}'
             )
         if up not in UP_PATHS:
-            raise ValueError(f'up must be one of {UP_PATHS}, but got {up!r}')
+            raise InputError(f'up must be one of {UP_PATHS}, but got {up!r}')
         if doubled_skip and up == 'chained':
-            raise ValueError("doubled_skip makes a chained U grow as 4^d; take up='parallel' or leave it out")
+            raise InputError("doubled_skip makes a chained U grow as 4^d; take up='parallel' or leave it out")
         self.up = up
         options: dict[str, Any] = dict(across_batch=across_batch, doubled_skip=doubled_skip, experts=experts)
         self.adapt, self.remap = (

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmfas.utils.errors import InputError
+
 
 def central_difference_kernel(weight: Tensor, theta: float) -> Tensor:
     """Fold the central difference into the kernel, so that one ordinary convolution does it.
@@ -50,7 +52,7 @@ class CentralDifferenceConv(nn.Module):
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0 or not 0 <= theta <= 1:
-            raise ValueError(f'kernel_size must be odd and theta in [0, 1], but got {kernel_size} and {theta}')
+            raise InputError(f'kernel_size must be odd and theta in [0, 1], but got {kernel_size} and {theta}')
         self.theta = theta
         self.weight = nn.Parameter(torch.empty(num_copies, out_channels, in_channels, kernel_size, kernel_size))
         bound = 1 / math.sqrt(in_channels * kernel_size**2)  # the same as nn.Conv2d

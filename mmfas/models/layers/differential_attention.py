@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mmfas.utils.errors import InputError
+
 #: Start of lambda in the last of twelve layers of the Differential Transformer: 0.8 - 0.6 exp(-0.3 * 12).
 LAMBDA_INIT = 0.8 - 0.6 * math.exp(-0.3 * 12)
 
@@ -62,7 +64,7 @@ class DifferentialAttention(nn.Module):
     ) -> None:
         super().__init__()
         if dims % num_heads:
-            raise ValueError(f'num_heads must divide the width {dims}, but got {num_heads}')
+            raise InputError(f'num_heads must divide the width {dims}, but got {num_heads}')
         self.num_heads = num_heads
         self.fixed_lambda = fixed_lambda
         self.query_key = nn.Linear(dims, 2 * dims, bias=False)

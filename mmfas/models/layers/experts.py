@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from mmfas.models.layers.router_losses import logit_size, switch_balance
 from mmfas.models.layers.stacked import StackedLinear
+from mmfas.utils.errors import InputError
 
 
 class Routed(NamedTuple):
@@ -99,7 +100,7 @@ class ExpertMixture(nn.Module):
     ) -> None:
         super().__init__()
         if num_ffn < 1 or num_constant < 0 or num_ffn + num_constant < 2:
-            raise ValueError(
+            raise InputError(
                 'a mixture needs num_ffn >= 1, num_constant >= 0 and two experts in all, but got '
                 f'num_ffn={num_ffn}, num_constant={num_constant}'
             )

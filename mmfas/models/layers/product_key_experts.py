@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmfas.models.layers.router_losses import logit_size, switch_balance
+from mmfas.utils.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ class ProductKeyRouter(nn.Module):
         num_keys = math.isqrt(max(num_experts, 0))
         if num_keys < 1 or num_keys**2 != num_experts:
             near = max(round(math.sqrt(max(num_experts, 1))), 1) ** 2
-            raise ValueError(
+            raise InputError(
                 f'num_experts must be the square of a number of keys, but got {num_experts}; take {near}'
             )
         if not 1 <= top_k <= num_keys or num_heads < 1 or key_dims < 1:
-            raise ValueError(
+            raise InputError(
                 f'top_k must be 1 to {num_keys} (the root of {num_experts} experts), num_heads and key_dims at '
                 f'least 1, but got {top_k}, {num_heads} and {key_dims}'
             )

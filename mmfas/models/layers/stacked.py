@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from mmfas.utils.errors import InputError
+
 
 class StackedLinear(nn.Module):
     """A linear layers side by side, as one batched product.
@@ -38,7 +40,7 @@ class StackedLinear(nn.Module):
     def required_bias(self) -> nn.Parameter:
         """The bias (A, out), for code that is written for layers with one."""
         if self.bias is None:
-            raise ValueError('these layers were made without a bias')
+            raise InputError('these layers were made without a bias')
         return self.bias
 
     def zero_(self) -> StackedLinear:

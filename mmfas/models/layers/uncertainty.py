@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from mmfas.utils.errors import InputError
+
 SAMPLING_MODES = ('closed_form', 'sampled')
 
 
@@ -57,11 +59,11 @@ class TokenConfidence(nn.Module):
     ) -> None:
         super().__init__()
         if mode not in SAMPLING_MODES or spread not in SPREADS:
-            raise ValueError(
+            raise InputError(
                 f'mode must be one of {SAMPLING_MODES} and spread of {SPREADS}, but got {mode!r} and {spread!r}'
             )
         if rate < 0 or not 0 < dropout < 1 or num_samples < 2:
-            raise ValueError(
+            raise InputError(
                 'rate must be at least 0, dropout in (0, 1) and num_samples at least 2, but got '
                 f'{rate}, {dropout} and {num_samples}'
             )

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from mmfas.models.losses.base import BaseLoss
 from mmfas.registry import LOSSES
+from mmfas.utils.errors import InputError
 
 
 @LOSSES.register_module()
@@ -33,7 +34,7 @@ class CrossEntropyLoss(BaseLoss):
     def __init__(self, label_smoothing: float = 0.0, class_weight: Sequence[float] | None = None) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
-            raise ValueError(f'label_smoothing must lie in [0, 1), but got {label_smoothing}')
+            raise InputError(f'label_smoothing must lie in [0, 1), but got {label_smoothing}')
         self.label_smoothing = label_smoothing
         weight = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
         self.register_buffer('class_weight', weight, persistent=False)
@@ -63,7 +64,7 @@ class FocalLoss(BaseLoss):
     def __init__(self, gamma: float = 2.0) -> None:
         super().__init__()
         if gamma < 0:
-            raise ValueError(f'gamma must be at least 0, but got {gamma}')
+            raise InputError(f'gamma must be at least 0, but got {gamma}')
         self.gamma = gamma
 
     @classmethod
@@ -97,7 +98,7 @@ class UnnormalizedSmoothingLoss(BaseLoss):
     def __init__(self, smoothing: float = 0.1) -> None:
         super().__init__()
         if not 0 <= smoothing < 1:
-            raise ValueError(f'smoothing must lie in [0, 1), but got {smoothing}')
+            raise InputError(f'smoothing must lie in [0, 1), but got {smoothing}')
         self.smoothing = smoothing
 
     @classmethod

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmfas.models.specs import Block, FeatureSpec, OwnedParameter, StreamSpec
 from mmfas.structures import FusedFeatures, FusionContext
+from mmfas.utils.errors import InputError
 
 #: What a neck carries from block to block: named tensors; a block returns a new dict and changes none in place.
 State: TypeAlias = dict[str, Tensor]
@@ -49,7 +50,7 @@ class BaseFusionNeck(BaseModule):
         self.spec = StreamSpec.of(spec)
         self.modalities = self.spec.modalities
         if len(self.modalities) < self.min_modalities:
-            raise ValueError(
+            raise InputError(
                 f'{type(self).__name__} needs at least {self.min_modalities} modalities, but '
                 f'{self.spec.trunk} yields {self.modalities}; use ConcatNeck for one modality'
             )

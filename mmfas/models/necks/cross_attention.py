@@ -16,6 +16,7 @@ from mmfas.models.necks.base import BaseFusionNeck, State, concat_streams, zero_
 from mmfas.models.specs import StreamSpec
 from mmfas.registry import FUSION_NECKS
 from mmfas.structures import FusedFeatures
+from mmfas.utils.errors import InputError
 
 
 @FUSION_NECKS.register_module()
@@ -48,7 +49,7 @@ class CrossAttentionNeck(BaseFusionNeck):
         super().__init__(spec=spec, init_cfg=init_cfg)
         width, token_dims = self.spec.embed_dims, self.spec.require_tokens(type(self).__name__)
         if width % num_heads:
-            raise ValueError(f'num_heads must divide the readout width {width}, but got {num_heads}')
+            raise InputError(f'num_heads must divide the readout width {width}, but got {num_heads}')
         self.num_heads = num_heads
         self.query_norm = nn.LayerNorm(width)
         self.token_norm = nn.LayerNorm(token_dims)

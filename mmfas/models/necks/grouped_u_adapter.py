@@ -18,6 +18,7 @@ from mmfas.models.layers.activations import quick_gelu
 from mmfas.models.layers.central_difference import CentralDifferenceConv
 from mmfas.models.layers.stacked import StackedLinear
 from mmfas.models.specs import OwnedParameter
+from mmfas.utils.errors import InputError
 
 
 class GroupedUAdapter(nn.Module):
@@ -63,7 +64,7 @@ class GroupedUAdapter(nn.Module):
     ) -> None:
         super().__init__()
         if adapter_dims % num_heads:
-            raise ValueError(f'num_heads must divide adapter_dims {adapter_dims}, but got {num_heads}')
+            raise InputError(f'num_heads must divide adapter_dims {adapter_dims}, but got {num_heads}')
         num, self.num_heads, self.convolve_prefix = len(edges), num_heads, convolve_prefix
         self._streams = num_streams
         self.down_own = StackedLinear(num, in_features=token_dims, out_features=adapter_dims)

@@ -21,6 +21,7 @@ from mmfas.models.necks.prompt import PromptGenerator, PromptOptions
 from mmfas.models.specs import Block, StreamSpec
 from mmfas.registry import FUSION_NECKS
 from mmfas.structures import FusedFeatures, FusionContext
+from mmfas.utils.errors import InputError
 
 #: Losses of the router that can be added to the model's.
 ROUTER_LOSSES: dict[str, Callable[[Routing], Tensor]] = {'balance': balance_loss, 'router_z': router_z_loss}
@@ -87,7 +88,7 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
         self.losses = {name: weight for name, weight in (losses or {}).items() if weight}
         unknown = sorted(set(losses or {}) - set(ROUTER_LOSSES))
         if unknown:
-            raise ValueError(f'losses may weight {tuple(ROUTER_LOSSES)}, but got {unknown}')
+            raise InputError(f'losses may weight {tuple(ROUTER_LOSSES)}, but got {unknown}')
         self.prompt = PromptOptions(**(prompt or {}))
         self.arithmetic = ReleasedBlockOptions(**(arithmetic or {}))
         self.mask_absent = mask_absent

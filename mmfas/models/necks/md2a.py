@@ -17,6 +17,7 @@ from mmfas.models.necks.base import BaseFusionNeck, State, concat_streams, zero_
 from mmfas.models.specs import StreamSpec
 from mmfas.registry import FUSION_NECKS
 from mmfas.structures import FusedFeatures
+from mmfas.utils.errors import InputError
 
 REFERENCES = ('partner', 'bank', 'first')
 
@@ -79,9 +80,9 @@ class MD2ANeck(BaseFusionNeck):
     ) -> None:
         super().__init__(spec=spec, init_cfg=init_cfg)
         if reference not in REFERENCES:
-            raise ValueError(f'reference must be one of {REFERENCES}, but got {reference!r}')
+            raise InputError(f'reference must be one of {REFERENCES}, but got {reference!r}')
         if bank_size < 1:
-            raise ValueError(f'bank_size must be at least 1, but got {bank_size}')
+            raise InputError(f'bank_size must be at least 1, but got {bank_size}')
         width = self.spec.embed_dims
         self.reference = reference
         self.bank_size = bank_size

@@ -11,6 +11,7 @@ from torch.nn import functional
 from mmfas.models.layers.activations import quick_gelu
 from mmfas.models.layers.central_difference import CentralDifferenceConv
 from mmfas.models.specs import StreamSpec
+from mmfas.utils.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class PromptGenerator(nn.Module):
     def __init__(self, spec: StreamSpec, options: PromptOptions) -> None:
         super().__init__()
         if spec.grid is None or spec.image_size is None:
-            raise ValueError(
+            raise InputError(
                 f'the prompt needs a trunk that knows its image size and patch grid, not {spec.trunk}'
             )
         rows, columns = (size // cells for size, cells in zip(spec.image_size, spec.grid, strict=True))

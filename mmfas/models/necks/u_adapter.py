@@ -18,6 +18,7 @@ from mmfas.models.necks.grouped_u_adapter import GroupedUAdapter
 from mmfas.models.specs import Block, OwnedParameter, StreamSpec
 from mmfas.registry import FUSION_NECKS
 from mmfas.structures import FusedFeatures, FusionContext
+from mmfas.utils.errors import InputError
 
 
 @FUSION_NECKS.register_module()
@@ -171,7 +172,7 @@ def _edges(
     wanted = [(m, p) for m, names in partners.items() for p in names]
     wrong = sorted(f'{m} <- {p}' for m, p in wanted if (m, p) not in edges or m == p or wanted.count((m, p)) > 1)
     if wrong or not edges:
-        raise ValueError(
+        raise InputError(
             f'partners must map modalities out of {modalities} to other ones of them, each once and at least one, '
             f'but {"wrong is " + ", ".join(wrong) if wrong else "there is none"}'
         )

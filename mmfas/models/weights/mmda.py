@@ -20,6 +20,7 @@ from mmfas.models.heads.text_tower import TextTower
 from mmfas.models.weights.names import check_names, count_names
 from mmfas.models.weights.vit import convert_vit
 from mmfas.structures import LIVE
+from mmfas.utils.errors import InputError
 
 #: Where a checkpoint of the released trainer keeps CLIP and the adaptor.
 _CLIP, _ADAPTOR = 'model.', 'adapter.'
@@ -152,7 +153,7 @@ def released_mmda_to_mmfas(
         ours['head.log_scale'] = bias.new_tensor(math.log(100.0 if logit_scale is None else logit_scale))
     width = ours['head.classifier.weight'].shape[1]
     if anchors is not None and (anchors.dim() != 2 or anchors.shape[1] != width):
-        raise ValueError(f'anchors must be (K, {width}), as wide as the adaptor, got {tuple(anchors.shape)}')
+        raise InputError(f'anchors must be (K, {width}), as wide as the adaptor, got {tuple(anchors.shape)}')
     return ours if anchors is None else {**ours, 'head.anchors.embeddings': anchors}
 
 
@@ -179,7 +180,7 @@ def _split(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[st
     left = sorted(name for name in state_dict if not name.startswith((_CLIP, _ADAPTOR)))
     missing = [name for name in ('visual.class_embedding', 'logit_scale') if name not in clip]
     if missing or left:
-        raise ValueError(
+        raise InputError(
             f"this is no checkpoint of the MMDA trainer, which holds '{_ADAPTOR}' and, below '{_CLIP}', CLIP: "
             f'missing are {[_CLIP + name for name in missing]}, left over are {left[:3]}'
         )
@@ -262,7 +263,7 @@ def mmfas_to_released_mmda(state_dict: Mapping[str, Tensor], *, with_clip: bool 
 def _clip_of(state_dict: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """List what a model of ours has of CLIP, in the names of OpenAI."""
     if 'head.log_scale' not in state_dict:
-        raise ValueError('a checkpoint of the MMDA trainer needs head.log_scale, but the head has align_weight=0')
+        raise InputError('a checkpoint of the MMDA trainer needs head.log_scale, but the head has align_weight=0')
     yield 'logit_scale', state_dict['head.log_scale'].clone()
     for name, value in state_dict.items():
         if name.startswith('head.anchors.tower.encoder.'):
@@ -283,7 +284,7 @@ def _image_tower(name: str, value: Tensor) -> tuple[str, Tensor]:
         if found:
             *number, kind = found.groups()
             return f'visual.{theirs.format(*number)}{kind}', value.clone()
-    raise ValueError(
+    raise InputError(
         f'trunk.{name} {tuple(value.shape)} has no place in CLIP: the release has its image tower, one for all '
         'modalities; leave the trunk out and convert the adaptor alone'
     )

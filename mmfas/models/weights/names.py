@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from mmfas.utils.errors import InputError
 from mmfas.utils.state_dicts import compare_state_dicts
 
 #: Our name of a layer in a transformer block -> the name that the releases took from torchvision.
@@ -41,6 +42,6 @@ def check_names(
     """
     misfit = compare_state_dicts(given, sorted(wanted), ignored=ignored)
     if misfit:
-        raise ValueError(
+        raise InputError(
             f'this is not a state dict of {what}: {misfit}; is it the whole model, and is the direction right?'
         )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmfas.utils.errors import InputError
+
 _BLOCK = r'layers.\1'
 
 
@@ -128,7 +130,7 @@ def convert_vit(state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tens
     dict_keys(['cls_token'])
     """
     if source not in SOURCE_RULES:
-        raise ValueError(f'source must be one of {tuple(SOURCE_RULES)}, but got {source!r}')
+        raise InputError(f'source must be one of {tuple(SOURCE_RULES)}, but got {source!r}')
     converted, unknown = {}, []
     for name, value in state_dict.items():
         ours = _rename(name, SOURCE_RULES[source].renames)
@@ -137,7 +139,7 @@ def convert_vit(state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tens
         elif not re.fullmatch(SOURCE_RULES[source].ignored, name):
             unknown.append(name)
     if unknown or 'cls_token' not in converted:
-        raise ValueError(
+        raise InputError(
             f'this is not a vision transformer of {source}: {len(converted)} names were understood, '
             f'{len(unknown)} not, such as {unknown[:5]}; is the source right?'
         )

@@ -10,6 +10,7 @@ import numpy as np
 from mmfas.synthfas.plan.domains import DOMAINS, SPLITS
 from mmfas.synthfas.plan.plan import Setting, VideoPlan, plan_split
 from mmfas.synthfas.render import Frame, render_video
+from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 
 __all__ = ['SHOWN', 'contact_sheet', 'write_contact_sheet']
@@ -72,7 +73,7 @@ def contact_sheet(
     """
     for domain in domains:
         if domain not in DOMAINS:
-            raise ValueError(f'unknown domain {domain!r}; choose from {", ".join(DOMAINS)}')
+            raise InputError(f'unknown domain {domain!r}; choose from {", ".join(DOMAINS)}')
     rows, names = [], []
     for pai in SHOWN:
         plans = {domain: _find(setting, domain, pai, num_examples) for domain in domains}
@@ -106,6 +107,6 @@ def write_contact_sheet(
     """
     path = Path(path)
     if path.suffix != '.png':
-        raise ValueError(f'{path}: a contact sheet is a PNG; let its name end in .png')
+        raise InputError(f'{path}: a contact sheet is a PNG; let its name end in .png')
     picture = cv2.imencode('.png', contact_sheet(setting, domains=domains, num_examples=num_examples))[1]
     write_atomically(path, picture.tobytes())

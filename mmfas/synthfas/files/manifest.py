@@ -9,6 +9,7 @@ from typing import Any
 
 from mmfas.synthfas.plan.plan import Setting
 from mmfas.synthfas.plan.stress import PERTURBATIONS_VERSION
+from mmfas.utils.errors import InputError
 from mmfas.utils.files import is_leftover, write_atomically
 from mmfas.utils.jobs import ChunkEntry
 
@@ -62,16 +63,16 @@ def load_manifest(root: Path, setting: Setting) -> Manifest:
     if not path.is_file():
         names = [child.name for child in root.iterdir()] if root.is_dir() else []
         if any(not name.startswith('.') and not is_leftover(name) for name in names):
-            raise ValueError(f'{root} is not empty and has no {MANIFEST_NAME}; give an empty or a new folder')
+            raise InputError(f'{root} is not empty and has no {MANIFEST_NAME}; give an empty or a new folder')
         return fresh
     try:
         found = json.loads(path.read_text())
         chunks = {name: ChunkEntry(**entry) for name, entry in found['chunks'].items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f'{path} is broken ({error}); delete the folder and render it again') from error
+        raise InputError(f'{path} is broken ({error}); delete the folder and render it again') from error
     for key, wanted in fresh.header().items():
         if found.get(key) != wanted:
-            raise ValueError(
+            raise InputError(
                 f'{root} holds SynthFAS data with {key} = {found.get(key)!r}, this run has {wanted!r}; '
                 'give another folder, or delete this one'
             )

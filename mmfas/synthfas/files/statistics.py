@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from mmfas.synthfas.files.layout import list_name
+from mmfas.utils.errors import InputError
 from mmfas.utils.files import atomic_file
 
 __all__ = [
@@ -53,7 +54,7 @@ def _load(root: Path, line: str) -> tuple[list[np.ndarray], list[int]]:
     for path in paths:
         picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if picture is None:
-            raise ValueError(f'{path} is missing or not a picture; render the folder again, or with --verify')
+            raise InputError(f'{path} is missing or not a picture; render the folder again, or with --verify')
         pictures.append(picture.astype(np.float32))
     return pictures, [path.stat().st_size for path in paths]
 
@@ -136,7 +137,7 @@ def linear_probe_auc(statistics: FolderStatistics, *, num_folds: int = 5, ridge:
         len({video for video, found in zip(statistics.videos, labels) if found == label}) for label in (1, 0)
     ]
     if min(counts) < 2:
-        raise ValueError(
+        raise InputError(
             f'the probe needs two videos of each class, got {counts[0]} of live and {counts[1]} of spoof'
         )
     values = statistics.values[:, :_PROBED]
@@ -146,7 +147,7 @@ def linear_probe_auc(statistics: FolderStatistics, *, num_folds: int = 5, ridge:
     for number in range(num_folds):
         train, test = fold != number, fold == number
         if len(set(labels[train])) < 2:
-            raise ValueError(f'all videos of one class fall into fold {number}; probe a longer list')
+            raise InputError(f'all videos of one class fall into fold {number}; probe a longer list')
         mean, std = values[train].mean(0), values[train].std(0) + 1e-9
         weight = np.where(labels[train] == 1, 0.5 / labels[train].mean(), 0.5 / (1 - labels[train].mean()))
         design = np.column_stack([(values[train] - mean) / std, np.ones(train.sum())])
@@ -174,10 +175,10 @@ def plot_statistics(path: str | Path, root: str | Path, *, split: str = 'test') 
     from mmfas.synthfas.plan.domains import DOMAINS
 
     if Path(path).suffix != '.png':
-        raise ValueError(f'{path}: the plot is a PNG; let its name end in .png')
+        raise InputError(f'{path}: the plot is a PNG; let its name end in .png')
     domains = [domain for domain in DOMAINS if (Path(root) / list_name(domain, split)).is_file()]
     if not domains:
-        raise ValueError(f'{root} has no list of the split {split!r}; render it first')
+        raise InputError(f'{root} has no list of the split {split!r}; render it first')
     found = {domain: read_statistics(root, domain, split) for domain in domains}
     shown = ('rgb_mean', 'rgb_std', 'ir_mean', 'ir_std', 'depth_range', 'depth_holes')
     figure = Figure(figsize=(11, 5.4), layout='constrained')

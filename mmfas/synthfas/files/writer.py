@@ -16,6 +16,7 @@ from mmfas.synthfas.files.manifest import Manifest, load_manifest
 from mmfas.synthfas.plan.domains import DOMAINS, SPLITS
 from mmfas.synthfas.plan.plan import Setting, VideoPlan, plan_split
 from mmfas.synthfas.render import render_video
+from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 from mmfas.utils.jobs import ChunkEntry, digest, is_complete, run_tasks
 from mmfas.utils.locks import lock_folder
@@ -102,7 +103,7 @@ def render_chunk(task: tuple[Chunk, str]) -> tuple[str, ChunkEntry]:
 def _check_repeat(name: str, old: ChunkEntry | None, new: ChunkEntry) -> None:
     """Refuse to mix data of two renderers under one version."""
     if old is not None and old.sha256 != new.sha256:
-        raise ValueError(
+        raise InputError(
             f'chunk {name} was rendered again and differs from the manifest: other numpy or OpenCV, or '
             'changed code? Delete the folder and render all of it'
         )
@@ -139,9 +140,9 @@ def _check_names(domains: tuple[str, ...], splits: tuple[str, ...]) -> None:
     for given, known, word in ((domains, tuple(DOMAINS), 'domain'), (splits, SPLITS, 'split')):
         for name in given:
             if name not in known:
-                raise ValueError(f'unknown {word} {name!r}; choose from {", ".join(known)}')
+                raise InputError(f'unknown {word} {name!r}; choose from {", ".join(known)}')
         if len(set(given)) < len(given):
-            raise ValueError(f'{word}s are there twice: {" ".join(given)}; name each once')
+            raise InputError(f'{word}s are there twice: {" ".join(given)}; name each once')
 
 
 def render_dataset(

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from mmfas.synthfas.shapes import sensor_noise, unit_clip
+from mmfas.utils.errors import InputError
 
 __all__ = ['DepthSensor', 'degrade_depth', 'depth_sigma_mm', 'encode_depth', 'hole_probability']
 
@@ -179,7 +180,7 @@ def encode_depth(depth_mm: np.ndarray, sensor: DepthSensor, centre_mm: float) ->
         # The window stretches the code as it does elsewhere, so that a stretched code has no constant contrast.
         code = (np.float32(middle) - safe) / np.float32(0.03 * sensor.window_mm * max(spread, 3.3))
     else:
-        raise ValueError(f"encoding must be 'window', 'inverse' or 'robust', got {sensor.encoding!r}.")
+        raise InputError(f"encoding must be 'window', 'inverse' or 'robust', got {sensor.encoding!r}.")
     code = code if sensor.near_bright else -code
     grey = (128.0 + 254.0 * code).clip(1.0, 255.0)
     return (np.rint(grey) * valid).astype(np.uint8)

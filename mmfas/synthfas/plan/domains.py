@@ -12,6 +12,7 @@ from mmfas.synthfas.optics.depth_sensor import DepthSensor
 from mmfas.synthfas.optics.photo_sensor import PhotoSensor
 from mmfas.synthfas.people.subject import SubjectMix
 from mmfas.synthfas.plan.domain import SPLITS, Domain
+from mmfas.utils.errors import InputError
 
 __all__ = ['DOMAINS', 'RENDERER_VERSION', 'RENDERER_VERSIONS', 'SPLITS', 'Domain', 'domains_of']
 
@@ -389,5 +390,5 @@ def domains_of(version: str) -> dict[str, Domain]:
         ValueError: For a version that this code cannot render.
     """
     if version not in RENDERER_VERSIONS:
-        raise ValueError(f'unknown renderer version {version!r}; choose from {", ".join(RENDERER_VERSIONS)}')
+        raise InputError(f'unknown renderer version {version!r}; choose from {", ".join(RENDERER_VERSIONS)}')
     return {**DOMAINS, **_EARLIER.get(version, {})}

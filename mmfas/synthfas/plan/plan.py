@@ -12,6 +12,7 @@ from mmfas.synthfas.people.subject import draw_subject
 from mmfas.synthfas.plan.domains import DOMAINS, RENDERER_VERSION, SPLITS, Domain, domains_of
 from mmfas.synthfas.plan.stress import Stress
 from mmfas.synthfas.records import Subject
+from mmfas.utils.errors import InputError
 
 __all__ = ['SIZES', 'Setting', 'Size', 'VideoPlan', 'generator', 'plan_split', 'subject_of']
 
@@ -67,9 +68,9 @@ class Setting:
             ValueError: For an unknown size or version, or a negative seed.
         """
         if self.size not in SIZES:
-            raise ValueError(f'unknown size {self.size!r}; choose from {", ".join(SIZES)}')
+            raise InputError(f'unknown size {self.size!r}; choose from {", ".join(SIZES)}')
         if self.seed < 0:
-            raise ValueError(f'seed must be 0 or larger, got {self.seed}')
+            raise InputError(f'seed must be 0 or larger, got {self.seed}')
         domains_of(self.renderer)
 
     def domain(self, key: str) -> Domain:

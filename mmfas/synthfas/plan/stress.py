@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 
 from mmfas.synthfas.optics.depth_sensor import DepthSensor
+from mmfas.utils.errors import InputError
 
 __all__ = ['PERTURBATIONS', 'PERTURBATIONS_VERSION', 'Stress', 'parse_stress', 'stressed_depth']
 
@@ -52,7 +53,7 @@ class Stress:
         """
         for name, value in asdict(self).items():
             if not 0.0 <= value <= 1.0:
-                raise ValueError(f'perturbation {name} must lie in 0..1 (0 = clean, 1 = worst), got {value!r}')
+                raise InputError(f'perturbation {name} must lie in 0..1 (0 = clean, 1 = worst), got {value!r}')
 
     def as_dict(self) -> dict[str, float]:
         """Return the strengths that are not 0."""
@@ -81,13 +82,13 @@ def parse_stress(settings: list[str]) -> Stress:
     for setting in settings:
         name, equals, text = setting.partition('=')
         if name not in PERTURBATIONS:
-            raise ValueError(f'unknown perturbation {name!r}; choose from {", ".join(PERTURBATIONS)}')
+            raise InputError(f'unknown perturbation {name!r}; choose from {", ".join(PERTURBATIONS)}')
         if name in values:
-            raise ValueError(f'perturbation {name} is there twice; give it once')
+            raise InputError(f'perturbation {name} is there twice; give it once')
         try:
             values[name] = float(text)
         except ValueError:
-            raise ValueError(f'perturbation {name} needs a number, as in {name}=0.5; got {setting!r}') from None
+            raise InputError(f'perturbation {name} needs a number, as in {name}=0.5; got {setting!r}') from None
     return Stress(**values)
 
 
