@@ -230,7 +230,7 @@ def test_batch_independence_refuses_useless_options(
     options: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert measure_batch.main(['config.py', *options]) == 1
-    assert capsys.readouterr().err == f'ValueError: {told}\n'
+    assert capsys.readouterr().err == f'InputError: {told}\n'
 
 
 def test_the_scope_of_inherited_functions_does_not_reach_them(tmp_path: Path) -> None:
