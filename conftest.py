@@ -15,8 +15,8 @@ from optional_markers import is_left_out
 
 
 def pytest_configure() -> None:
-    """Use the cores that two-core machines have; more threads than that only slow them down."""
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    """Use the cores that two-core machines have, one for each of several test processes."""
+    torch.set_num_threads(1 if 'PYTEST_XDIST_WORKER' in os.environ else min(2, os.cpu_count() or 1))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

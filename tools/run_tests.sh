@@ -4,7 +4,7 @@
 #   bash tools/run_tests.sh -m 'records or fuzz or tutorial'     pages against records, random inputs, tutorials
 #   bash tools/run_tests.sh -m 'not slow' tests/test_models      a part of it
 #   MMFAS_STACK=openmmlab bash tools/run_tests.sh -m engine      the engine-facing part, on the original stack
-# MMFAS_VENV names another place for the virtual environment.
+# MMFAS_VENV names another place for the virtual environment, MMFAS_TEST_WORKERS the number of processes (2; 0 for none).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/lib/environment.sh
@@ -18,6 +18,8 @@ case "$stack" in
 esac
 mmfas_environment "$venv" "$extras"
 
-# More threads than cores per test only slow two cores down, and waiting ones must not spin on them.
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} MPLBACKEND=Agg
-exec "$MMFAS_PYTHON" -m pytest "$@"
+# A test seldom keeps more than one core busy: two processes with a thread each share two cores better than one with
+# two. Tests of a file stay together, for they share what its fixtures make. `-n 0` among the arguments undoes it.
+workers=${MMFAS_TEST_WORKERS:-2}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} MPLBACKEND=Agg
+exec "$MMFAS_PYTHON" -m pytest -n "$workers" --dist loadfile "$@"
