@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmfas.benchmark.plan import SPLITS
 from mmfas.cli.errors import report_error, report_problems, reports_user_errors
+from mmfas.cli.numbers import seed
 from mmfas.config.reading import ConfigError, read_config
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report = commands.add_parser('report', help='make tables and a report from records')
     for each in (run, report):
         _add_common(each)
-    run.add_argument('--seeds', type=int, nargs='+', default=[0], help='seeds (default: 0)')
+    run.add_argument('--seeds', type=seed, nargs='+', default=[0], help='seeds (default: 0)')
     run.add_argument(
         '--splits',
         nargs='+',

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from mmfas.cli.errors import report_problems, reports_user_errors
+from mmfas.cli.numbers import seed
 from mmfas.config.reading import read_config
 
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--tolerance', type=float, help='largest difference allowed (default: 1e-5; 1e-9 in float64)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='seed of initial weights and shuffling')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of initial weights and shuffling')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values')
 
 

@@ -7,22 +7,11 @@ from typing import Any
 
 from mmengine.registry import Registry
 
+from mmfas.config.wording import shown
 from mmfas.registry import MODELS, PART_REGISTRIES, TypedView, resolve
 
 #: Characters of the longest name that is looked up; longer ones would only fill the screen.
 _LONGEST_NAME = 200
-
-
-def shown(value: Any, length: int = 80) -> str:
-    """Write a value down for a message, cut to `length` characters.
-
-    >>> shown('x' * 100, 6), shown(10**5000)
-    ("'xxxxx", '<int>')
-    """
-    try:
-        return f'{value!r:.{length}}'
-    except Exception:  # a config may hold any object, and Python writes no integer of more than 4,300 digits
-        return f'<{type(value).__name__}>'
 
 
 def scope_of(cfg: Mapping[str, Any], default: str) -> str:

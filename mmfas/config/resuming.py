@@ -53,7 +53,7 @@ def _held_by_state(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """Pick the settings that come back with the state: of optimizer, schedules, best value and early stopping."""
     wrapper = cfg.get('optim_wrapper') or {}
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]
-    watched = {}
+    watched: dict[str, Any] = {}
     for hook in hooks:
         if isinstance(hook, Mapping):
             kind = str(hook.get('type')).rpartition('.')[2]

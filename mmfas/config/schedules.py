@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mmfas.config.lookup import shown
+from mmfas.config.wording import shown
 
 #: End of a schedule that has none, in mmengine.
 _NO_END = int(1e9)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.runner.priority import Priority
 
-from mmfas.config.lookup import shown
+from mmfas.config.wording import shown
 from mmfas.structures import check_modalities
 
 
@@ -101,7 +101,7 @@ def _heads(value: Any) -> str | None:
     if not isinstance(value, Mapping):
         return None
     dims, heads = value.get('embed_dims'), value.get('num_heads')
-    if not all(isinstance(n, int) and n >= 1 for n in (dims, heads)) or dims % heads == 0:
+    if not (isinstance(dims, int) and isinstance(heads, int) and heads >= 1) or dims % heads == 0:
         return None
     return f'embed_dims {shown(dims)} must be a multiple of num_heads {shown(heads)}'
 

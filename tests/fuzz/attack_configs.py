@@ -14,6 +14,7 @@ from harness import CANARY, Attack, must_be_refused
 from mutators import damage, nested, odd_value, slip
 
 from mmfas.config.check import check_config
+from mmfas.config.keys import TOP_LEVEL_KEYS
 from mmfas.config.reading import merge_options, read_config
 
 REPO = Path(__file__).parents[2]
@@ -75,7 +76,8 @@ def values(rng: Random, folder: Path) -> Attack:
         old = _holder(cfg, way)[way[-1]]
         new = odd_value(rng)
         _holder(cfg, way)[way[-1]] = new
-    must = way[-1] == 'type' and not (isinstance(new, str) or callable(new)) and new is not None
+    is_setting = way[0] in TOP_LEVEL_KEYS and way[-1] == 'type'  # others are variables of the file
+    must = is_setting and not (isinstance(new, str) or callable(new)) and new is not None
 
     def wrong(problems: Any) -> str | None:
         if must and not problems:

@@ -113,7 +113,7 @@ def archives(rng: Random, folder: Path) -> Attack:
 
     read = lambda: read_padisi(str(path), ('rgb', 'ir'))  # noqa: E731
     kind = rng.choice(
-        ['damage', 'flip', 'shape', 'values', 'dtype', 'pickle', 'raw pickle', 'bomb', 'name', 'copy']
+        ['damage', 'flip', 'shape', 'values', 'dtype', 'pickle', 'raw pickle', 'bomb', 'name', 'sound']
     )
     if kind in ('damage', 'flip'):
         how, data = (

@@ -127,8 +127,8 @@ SCORE_COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai', 'label', 'sco
 def score_files(rng: Random, folder: Path) -> Attack:
     """Score files, plain and packed.
 
-    Left out until the score reader has rules for them: scores outside [0, 1], a column twice, `1_000` and digits of
-    other scripts, NUL in an id.
+    Left out until the score reader has rules for them: scores outside [0, 1], a column twice, `1_000` and digits
+    of other scripts, NUL in an id.
     """
     rows = [{**row, 'score': repr(rng.random())} for row in _rows(rng)]
     good = _csv(rows, SCORE_COLUMNS)
