@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mmfas.benchmark.plan import SPLITS
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_error, report_problems
+from mmfas.cli.numbers import seed
 from mmfas.config.reading import ConfigError, read_config
 from mmfas.utils.errors import MissingFileError
 
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _add_common(below)
     pack.add_argument('--out', default=PACKS, help=f'folder of the packs, merged with those there ({PACKS})')
     unpack.add_argument('--out', required=True, help='folder for the score files')
-    run.add_argument('--seeds', type=int, nargs='+', default=[0], help='seeds (default: 0)')
+    run.add_argument('--seeds', type=seed, nargs='+', default=[0], help='seeds (default: 0)')
     run.add_argument(
         '--splits',
         nargs='+',

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_error, report_problems
+from mmfas.cli.numbers import seed
 from mmfas.cli.options import ConfigOptions
 from mmfas.config.reading import merge_options, read_config
 from mmfas.utils.errors import InputError
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--no-validate', action='store_true', help='do not validate while training')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size')
-    parser.add_argument('--seed', type=int, help='seed of the run (default: the one of the config)')
+    parser.add_argument('--seed', type=seed, help='seed of the run (default: the one of the config)')
     parser.add_argument('--deterministic', action='store_true', help='use deterministic GPU kernels only')
     parser.add_argument(
         '--cfg-options',

@@ -17,7 +17,7 @@ from mmfas.config.idle_rules import idle_rule_problems
 from mmfas.config.inheritance import ConfigFile, lost_imports, read_config_file, unread_names
 from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
 from mmfas.config.kinds import oversized_numbers, plain_key_problems, top_level_kinds
-from mmfas.config.lookup import find_part, scope_of, shown
+from mmfas.config.lookup import find_part, scope_of
 from mmfas.config.monitored import monitor_problems
 from mmfas.config.needed_hooks import missing_hooks
 from mmfas.config.optim_values import optim_wrapper_problems
@@ -26,6 +26,7 @@ from mmfas.config.signatures import binding_problems, near_match
 from mmfas.config.slots import SLOTS, Slot
 from mmfas.config.value_ranges import range_problems
 from mmfas.config.value_types import value_problems
+from mmfas.config.wording import shown
 from mmfas.registry import TypedView, load_plugins
 from mmfas.utils.folders import visible_entries
 
@@ -193,6 +194,14 @@ def _explain_lost_imports(problems: list[str], file: ConfigFile | None) -> list[
     return [f'{found[1]}: {lost}' if (found := is_unknown.match(line)) else line for line in problems]
 
 
+def _file_of(path: str) -> ConfigFile | None:
+    """Read the names of a config file; None if it is not the file any more that a config was made from."""
+    try:
+        return read_config_file(path)
+    except (ValueError, OSError, SyntaxError):
+        return None
+
+
 def config_notes(cfg: Config) -> list[str]:
     """List what is odd about a config but may be meant: names at the top that nothing of mmfas or mmengine reads.
 
@@ -204,7 +213,7 @@ def config_notes(cfg: Config) -> list[str]:
     Returns:
         One line for every name.
     """
-    file = read_config_file(cfg.filename) if cfg.filename else None
+    file = _file_of(cfg.filename) if cfg.filename else None
     found = unread_names(file, cfg.to_dict()) if file is not None else ()
     return [f'{name}: {text}' for name, text, is_mistake in found if not is_mistake]
 
@@ -317,7 +326,7 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     sound = {key: value for key, value in tree.items() if key not in wrong_kinds}
     scope = sound.get('default_scope') or parts.SCOPE
     filename = cfg.filename if isinstance(cfg, Config) else None
-    file = read_config_file(filename) if filename and os.path.isfile(filename) else None
+    file = _file_of(filename) if filename and os.path.isfile(filename) else None
     problems = _guarded(
         'names at the top', _top_level, {k: v for k, v in tree.items() if isinstance(k, str)}, file
     )

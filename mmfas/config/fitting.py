@@ -16,7 +16,7 @@ from unittest import mock
 import torch
 from torch import nn
 
-from mmfas.config.lookup import find_part, scope_of
+from mmfas.config.lookup import find_part
 from mmfas.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, register_all_modules
 
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
@@ -146,7 +146,7 @@ def _layer_decay(cfg: Mapping[str, Any], model: nn.Module, scope: str) -> Iterat
     name = wrapper.get('constructor') if isinstance(wrapper, Mapping) else None
     if name is None or hasattr(model, 'get_layer_depth'):
         return
-    constructor, _ = find_part(OPTIM_WRAPPER_CONSTRUCTORS, name, scope_of(wrapper, scope))
+    constructor, _ = find_part(OPTIM_WRAPPER_CONSTRUCTORS, name, scope)
     if getattr(constructor, '__name__', '').startswith('LearningRateDecay'):
         yield (
             f'optim_wrapper.constructor: {constructor.__name__} asks the model for the depth of its layers, and '

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmfas.config.lookup import shown
 from mmfas.config.signatures import near_match
 from mmfas.config.value_types import fits
+from mmfas.config.wording import shown
 
 _DICT = Mapping
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')

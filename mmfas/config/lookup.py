@@ -7,19 +7,11 @@ from typing import Any
 
 from mmengine.registry import Registry
 
+from mmfas.config.wording import shown
 from mmfas.registry import MODELS, PART_REGISTRIES, TypedView, resolve
 
-
-def shown(value: Any, length: int = 80) -> str:
-    """Write a value down for a message, cut to `length` characters.
-
-    >>> shown('x' * 100, 6), shown(10**5000)
-    ("'xxxxx", '<int>')
-    """
-    try:
-        return f'{value!r:.{length}}'
-    except Exception:  # a config may hold any object, and Python writes no integer of more than 4,300 digits
-        return f'<{type(value).__name__}>'
+#: Characters of the longest name that is looked up; longer ones would only fill the screen.
+_LONGEST_NAME = 200
 
 
 def scope_of(cfg: Mapping[str, Any], default: str) -> str:
@@ -51,7 +43,8 @@ def find_part(registry: Registry | TypedView, type_name: Any, scope: str) -> tup
     Returns:
         The class or function (None if there is none), and what is wrong (None if nothing is).
     """
-    if not (isinstance(type_name, str) or callable(type_name)):
+    is_name = isinstance(type_name, str) and len(type_name) <= _LONGEST_NAME
+    if not (is_name or callable(type_name)):
         return None, f'must be a name or a class, got {shown(type_name)}'
     try:
         if isinstance(registry, TypedView):

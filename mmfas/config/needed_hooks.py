@@ -15,6 +15,11 @@ def _needs(cfg: Mapping[str, Any], scope: str) -> tuple[str, ...]:
     return getattr(part, 'needs_hooks', ())
 
 
+def _name_of(part: Any) -> str:
+    """Return the name of a class, which a config gives as text or as the class."""
+    return part.rpartition('.')[2] if isinstance(part, str) else getattr(part, '__name__', '')
+
+
 def missing_hooks(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
     """Find the hooks that parts of the model need for training but a config does not give.
 
@@ -27,7 +32,7 @@ def missing_hooks(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
     """
     hooks = cfg.get('default_hooks')
     given = [*(hooks.values() if isinstance(hooks, Mapping) else ()), *(cfg.get('custom_hooks') or ())]
-    names = {str(hook.get('type')).rpartition('.')[2] for hook in given if isinstance(hook, Mapping)}
+    names = {_name_of(hook.get('type')) for hook in given if isinstance(hook, Mapping)}
     model = cfg.get('model')
     if not isinstance(model, Mapping) or cfg.get('train_cfg') is None:
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmfas.config.files import FileFault, check_files, unset_variables
 from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
+from mmfas.config.wording import shown
 from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> Config:
     try:
         cfg.merge_from_dict(dict(options or {}))
     except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        told = ' '.join(f'{key}={value}' for key, value in (options or {}).items())
+        told = ' '.join(f'{key}={shown(value)}' for key, value in (options or {}).items())
         raise ConfigError(f'--cfg-options {told}: does not fit the config: {_reason(error)}') from error
     return cfg
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mmfas.config.lookup import shown
+from mmfas.config.wording import shown
 
 #: End of a schedule that has none, in mmengine.
 _NO_END = int(1e9)
@@ -126,4 +126,4 @@ def _span(scheduler: Mapping[str, Any], path: str) -> Iterator[str]:
     """Yield that a schedule ends before it begins."""
     begin, end = scheduler.get('begin', 0), scheduler.get('end', _NO_END)
     if _is_number(begin) and _is_number(end) and begin >= 0 and 1 <= end <= begin:
-        yield f'{path}.end: must be above begin, {begin}, got {end}'
+        yield f'{path}.end: must be above begin, {shown(begin)}, got {shown(end)}'

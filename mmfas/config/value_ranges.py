@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.runner.priority import Priority
 
-from mmfas.config.lookup import shown
+from mmfas.config.wording import shown
 from mmfas.structures import check_modalities
 
 
@@ -111,8 +111,10 @@ def _priority(value: Any) -> str | None:
 def _range(value: Any) -> str | None:
     """Say what limits must be."""
     is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
-    is_right = is_pair and all(map(math.isfinite, value)) and value[0] < value[1]
-    return None if value is None or is_right else 'must be two numbers (low, high) with low < high'
+    if not is_pair:
+        return None  # its type is wrong, which is told elsewhere
+    is_right = all(map(math.isfinite, value)) and value[0] < value[1]
+    return None if is_right else 'must be two numbers (low, high) with low < high'
 
 
 def _patches(value: Any) -> str | None:
@@ -125,7 +127,7 @@ def _patches(value: Any) -> str | None:
     if len(sizes) != 2 or len(patches) != 2 or not all(isinstance(n, int) and n >= 1 for n in numbers):
         return None  # one of them is reported by itself
     is_whole = all(side % step == 0 for side, step in zip(sizes, patches))
-    return None if is_whole else f'img_size {size} must be a multiple of patch_size {patch}'
+    return None if is_whole else f'img_size {shown(size)} must be a multiple of patch_size {shown(patch)}'
 
 
 def _heads(value: Any) -> str | None:
@@ -133,9 +135,9 @@ def _heads(value: Any) -> str | None:
     if not isinstance(value, Mapping):
         return None
     dims, heads = value.get('embed_dims'), value.get('num_heads')
-    if not all(isinstance(n, int) and n >= 1 for n in (dims, heads)) or dims % heads == 0:
+    if not (isinstance(dims, int) and isinstance(heads, int) and heads >= 1) or dims % heads == 0:
         return None
-    return f'embed_dims {dims} must be a multiple of num_heads {heads}'
+    return f'embed_dims {shown(dims)} must be a multiple of num_heads {shown(heads)}'
 
 
 def _sides(value: Any) -> str | None:

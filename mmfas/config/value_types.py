@@ -11,8 +11,8 @@ from mmengine.optim import _ParamScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mmfas.config.lookup import shown
 from mmfas.config.signatures import Declaration, arguments_of
+from mmfas.config.wording import shown
 
 #: What a config file can write down; objects of other types are never judged.
 _PLAIN = (str, int, float, list, tuple, Mapping, NoneType)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -150,12 +151,25 @@ def _json_record(row: Any, place: str) -> dict[str, Any]:
     return _own_record(row, place)
 
 
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON, and refuse a key that is there twice, of which the last would win."""
+    for key, count in Counter(key for key, _ in pairs).items():
+        if count > 1:
+            raise InputError(f'the key {key[:80]!r} is there {count} times in one object; keep one')
+    return dict(pairs)
+
+
 def _read_json(path: Path) -> list[dict[str, Any]]:
     """Read own data from a JSON list of objects, or from mmengine's `{'metainfo':, 'data_list':}`."""
+    text = path.read_text(encoding='utf-8-sig')
     try:
-        content = json.loads(path.read_text(encoding='utf-8-sig'))
+        content = json.loads(text, object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:
         raise InputError(f'{path}:{error.lineno}: not valid JSON: {error.msg}') from error
+    except RecursionError as error:
+        raise InputError(f'{path}: is nested too deeply for a list of samples') from error
+    except ValueError as error:  # a key twice, or a number of thousands of digits
+        raise InputError(f'{path}: {str(error).partition(";")[0]}') from error
     rows = content.get('data_list') if isinstance(content, dict) else content
     if not isinstance(rows, list):
         raise InputError(f"{path}: expected a list of objects, or an object with 'data_list'")

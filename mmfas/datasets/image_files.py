@@ -268,7 +268,7 @@ def read_padisi(path: str, modalities: Sequence[str], *, max_mb: float = MAX_SAM
     except Exception as error:  # zipfile, zlib and numpy have no common error
         raise InputError(f"no array 'data' can be read: {error}") from error
     cube = array[0] if array.ndim == 4 and len(array) == 1 else array
-    if cube.ndim != 3 or len(cube) != _PADISI_NUM_CHANNELS or cube.dtype.kind != 'f':
+    if cube.ndim != 3 or len(cube) != _PADISI_NUM_CHANNELS or cube.dtype.kind != 'f' or not cube.size:
         raise InputError(
             f"'data' must be floating point of shape (1, {_PADISI_NUM_CHANNELS}, H, W), "
             f'but is {array.dtype} of {array.shape}'

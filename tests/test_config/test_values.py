@@ -204,12 +204,21 @@ def test_limits_of_depth_are_two_numbers_that_rise() -> None:
     assert load((300, 1500)) == load([300.0, 1500.0]) == load(None) == []
 
 
-def test_a_wrong_seed_of_the_command_is_told_before_work_starts(capsys: pytest.CaptureFixture[str]) -> None:
-    from mmfas.cli.train import main
+@pytest.mark.parametrize('number', ['-1', str(2**32), '1.5', 'x'])
+def test_a_wrong_seed_of_a_command_is_told_before_work_starts(
+    number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mmfas.cli import benchmark, browse_dataset, check_batch_independence, train
 
-    for seed in ('-1', str(2**40)):
-        assert main(['configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py', f'--seed={seed}']) == 2
-        assert 'randomness.seed: must be an integer from 0 to 4294967295' in capsys.readouterr().err
+    for main, arguments in (
+        (train.main, [f'--seed={number}']),
+        (browse_dataset.main, [f'--seed={number}']),
+        (check_batch_independence.main, [f'--seed={number}']),
+        (benchmark.main, ['run', f'--seeds={number}']),
+    ):
+        with pytest.raises(SystemExit, match='2'):
+            main([*arguments, 'config.py'])
+        assert f'must be an integer from 0 to 4294967295, got {number!r}' in capsys.readouterr().err
 
 
 def test_values_that_hold_themselves_are_a_problem() -> None:

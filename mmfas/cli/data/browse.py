@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.numbers import seed
 from mmfas.cli.options import add_config_options
 from mmfas.config.reading import read_config
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--rows', type=int, default=8, help='samples per picture (default: 8)')
     parser.add_argument('--tile', type=int, default=160, help='edge of one image in pixels (default: 160)')
     parser.add_argument('--epoch', type=int, default=0, help='epoch that random transforms draw for (default: 0)')
-    parser.add_argument('--seed', type=int, default=0, help='seed of random transforms (default: 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of random transforms (default: 0)')
     add_config_options(parser)
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
+from mmfas.cli.numbers import seed
 from mmfas.cli.options import add_config_options
 from mmfas.utils.errors import InputError
 
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--tolerance', type=float, help='largest difference allowed (default: 1e-5; 1e-9 in float64)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='seed of initial weights and shuffling')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of initial weights and shuffling')
     add_config_options(parser)
 
 
