@@ -208,12 +208,14 @@ def test_limits_of_depth_are_two_numbers_that_rise() -> None:
 def test_a_wrong_seed_of_a_command_is_told_before_work_starts(
     number: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mmfas.cli import benchmark, browse_dataset, check_batch_independence, train
+    from mmfas.cli import benchmark, train
+    from mmfas.cli.data import browse
+    from mmfas.cli.measure import batch
 
     for main, arguments in (
         (train.main, [f'--seed={number}']),
-        (browse_dataset.main, [f'--seed={number}']),
-        (check_batch_independence.main, [f'--seed={number}']),
+        (browse.main, [f'--seed={number}']),
+        (batch.main, [f'--seed={number}']),
         (benchmark.main, ['run', f'--seeds={number}']),
     ):
         with pytest.raises(SystemExit, match='2'):
