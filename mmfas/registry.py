@@ -1,8 +1,8 @@
-"""Registries of mmfas: where a `type='...'` of a config finds its class.
+"""Registries of mmfas: they turn a `type='...'` of a config into a class.
 
-Networks share one node, `MODELS`, a child of mmengine's, so that parts of other toolkits resolve
+All networks are in one node, `MODELS`, a child of mmengine's, so that parts of other toolkits resolve
 (`mmpretrain.VisionTransformer`). `BACKBONES`, `FUSION_NECKS`, `HEADS` and `LOSSES` are typed views on it: they
-accept and build one kind of part only. `locations` are imported when a registry is first asked for something.
+accept and build one kind of part only. `locations` are imported when a registry is first used.
 """
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ def load_plugins() -> list[str]:
         Names of the plugins.
 
     Raises:
-        ImportError: If a plugin cannot be imported; the message names it and the package to mend or remove.
+        ImportError: If a plugin cannot be imported; the message names it and the package to fix or remove.
     """
     loaded = []
     for point in metadata.entry_points(group='mmfas.plugins'):
@@ -309,7 +309,7 @@ def load_plugins() -> list[str]:
             point.load()
         except Exception as error:
             raise PackageError(
-                f"the plugin '{point.name}' ({point.value}) cannot be imported: {error}; mend or uninstall it"
+                f"the plugin '{point.name}' ({point.value}) cannot be imported: {error}; fix or uninstall it"
             ) from error
         loaded.append(point.name)
     return loaded

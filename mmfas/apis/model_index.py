@@ -79,7 +79,7 @@ def read_model_index(file: str | Path | None = None) -> dict[str, ModelEntry]:
         metafile = index.parent / name
         content = yaml.safe_load(metafile.read_text(encoding='utf-8'))
         try:
-            papers = {each['Name']: each.get('Paper', {}).get('URL', '') for each in content['Collections']}
+            papers = {method['Name']: method.get('Paper', {}).get('URL', '') for method in content['Collections']}
             for model in content['Models']:
                 entries[model['Name']] = ModelEntry(
                     model['Name'],
@@ -122,7 +122,7 @@ def list_models(pattern: str | None = None, *, collection: str | None = None) ->
 
 
 def model_entry(name: str) -> ModelEntry:
-    """Return what the index says of a model.
+    """Return the entry of a model in the index.
 
     Args:
         name: Name of the model.

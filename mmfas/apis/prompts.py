@@ -1,4 +1,4 @@
-"""Encode prompts with the text tower of CLIP, once: no training and no test runs it."""
+"""Encode prompts with the text tower of CLIP once, so that neither training nor testing has to run it."""
 
 from __future__ import annotations
 

@@ -20,12 +20,12 @@ from mmfas.utils.checkpoint import (
 from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 
-#: What of a checkpoint's `meta` says how the weights came about; the rest (paths, times) stays at home.
+#: Keys of a checkpoint's `meta` that say how the weights were made; the rest (paths, times) is not published.
 META_KEYS = ('cfg', 'epoch', 'iter', 'seed', 'mmfas_version', 'mmengine_version')
 
 
 def publish(source: str | Path, target: str | Path, *, weights: str = 'ema') -> Path:
-    """Write the weights of a checkpoint and how they came about to a file that stock torch loads safely.
+    """Write the weights of a checkpoint and how they were made to a file that stock torch loads safely.
 
     Args:
         source: Checkpoint of a training run.
@@ -39,7 +39,7 @@ def publish(source: str | Path, target: str | Path, *, weights: str = 'ema') -> 
         ValueError: If `weights` is unknown.
         FileNotFoundError: If there is no such checkpoint.
         CheckpointError: If it is refused, has no weights of this kind or some that are not finite, or its `meta`
-            is no dictionary.
+            is not a dictionary.
     """
     if weights not in ('ema', 'raw'):
         raise InputError(f"weights must be 'ema' or 'raw', got {weights!r}")

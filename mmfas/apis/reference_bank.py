@@ -1,4 +1,4 @@
-"""Storing the readouts of training samples in a checkpoint: what `MD2ANeck` takes for noise at test."""
+"""Storing the readouts of training samples in a checkpoint: what `MD2ANeck` uses as noise at test time."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from mmfas.utils.errors import InputError
 
 
 class ScoreError(InputError):
-    """Scores or splits from which no honest number can be made; the message says why."""
+    """Scores or splits from which no valid number can be computed; the message says why."""
 
 
 def prepare_scoring(cfg: Config) -> None:
@@ -151,7 +151,7 @@ def score_in_batches(model: BaseModel, samples: Sequence[Any], order: Sequence[i
     Args:
         model: Model in evaluation mode.
         samples: Samples of `load_samples`, N of them.
-        order: Every number from 0 to N - 1 once: neighbours here share a batch.
+        order: A permutation of 0 to N - 1: neighbours in it are in the same batch.
         batch_size: Samples in a batch, at least 1; the last one may be smaller.
 
     Returns:

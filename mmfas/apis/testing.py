@@ -69,7 +69,7 @@ def test(
     rules: ScoreRules | None = None,
     plots: bool = True,
 ) -> ScoringResult | None:
-    """Score the dev split and every test set, and write what can be said of them.
+    """Score the dev split and every test set, and write the report.
 
     The dev scores come from `val_dataloader` and fix the threshold, which is then applied to every test set.
     Written are `dev.csv`, `test.csv` (`test-<name>.csv` for the extra ones), `report.json`, `report.md`, figures.
@@ -116,7 +116,7 @@ def _test(
     rules: ScoreRules,
     plots: bool,
 ) -> ScoringResult | None:
-    """Score, and write everything."""
+    """Score, and write all files."""
     model, origin = load_trained_model(cfg, checkpoint)
     if dev is None and cfg.get('val_dataloader'):
         loaders = {'dev': cfg.val_dataloader, **loaders}
@@ -157,7 +157,7 @@ def _read_dev(path: str | None, rules: ScoreRules) -> ScoreTable | None:
 
 
 def _check_folder(path: str | Path) -> Path:
-    """Refuse a file in the place of the folder of the results before anything is scored."""
+    """Raise if the output folder is a file, before anything is scored."""
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"the results cannot go into '{folder}', which is a file; give --out a folder")
@@ -185,7 +185,7 @@ def _origin(cfg: Config, weights: Origin) -> dict[str, Any]:
 
 
 def _refuse_shared_files(loaders: Mapping[str, DataLoader]) -> None:
-    """Refuse files that are in dev and in a test set, under whatever name, before anything is scored."""
+    """Raise if dev and a test set share files, under whatever names, before anything is scored."""
     for name, loader in loaders.items():
         shared = shared_files(loaders['dev'].dataset, loader.dataset) if 'dev' in loaders and name != 'dev' else []
         if shared:

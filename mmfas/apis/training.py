@@ -32,10 +32,10 @@ AMP_WRAPPERS = {
 
 
 class _DevSplitHook(Hook):
-    """Looks at the dev split before the first step, for its metrics would fail after the first epoch only."""
+    """Checks the dev split before the first step, since its metrics would only fail after the first epoch."""
 
     def before_run(self, runner: Runner) -> None:
-        """Refuse a dev split of one class where a metric needs both."""
+        """Raise if the dev split has one class and a metric needs both."""
         loop = runner.val_loop
         if loop is None:
             return
@@ -79,7 +79,7 @@ def train(cfg: Config) -> Runner:
 
 
 def _require_batches(runner: Runner) -> None:
-    """Refuse a run without a step: it would end well, and its "best" weights would be those of the start."""
+    """Raise if training would take no step: it would end without an error, with the initial weights as "best"."""
     loader = runner.train_loop.dataloader
     if len(loader) == 0:
         raise InputError(
@@ -113,12 +113,12 @@ def use_amp(cfg: Config) -> None:
         cfg: Config, changed in place.
 
     Raises:
-        ValueError: If no mixed-precision twin of the wrapper is known.
+        ValueError: If no mixed-precision version of the wrapper is known.
     """
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if wrapper not in AMP_WRAPPERS:
         raise InputError(
-            f"--amp knows no mixed-precision twin of optim_wrapper.type='{wrapper}' (known: "
+            f"--amp: there is no mixed-precision version of optim_wrapper.type='{wrapper}' (known: "
             f'{", ".join(AMP_WRAPPERS)}); name one that supports it in the config instead of --amp'
         )
     cfg.optim_wrapper.type = AMP_WRAPPERS[wrapper]
@@ -126,7 +126,7 @@ def use_amp(cfg: Config) -> None:
 
 
 def skip_validation(cfg: Config) -> None:
-    """Remove the validation from a config, and the hooks that live on its metrics.
+    """Remove the validation from a config, and the hooks that need its metrics.
 
     Args:
         cfg: Config, changed in place.
@@ -150,7 +150,7 @@ def use_scaled_lr(cfg: Config) -> None:
         cfg: Config, changed in place.
 
     Raises:
-        ValueError: If the config does not say for which batch size its rate is meant.
+        ValueError: If the config does not say which batch size its learning rate is for.
     """
     if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
         raise InputError(

@@ -34,7 +34,7 @@ def family_of(cfg: Config) -> str:
         Beginning of the names in `configs/_base_/datasets`, such as `'synthfas'` or `'cpsw'`.
 
     Raises:
-        MethodError: If its train lists are those of no family.
+        MethodError: If its train lists do not belong to a family.
     """
     folder = configs_folder() / '_base_' / 'datasets'
     wanted = _lists(cfg, 'train')
@@ -46,7 +46,7 @@ def family_of(cfg: Config) -> str:
                 if file.is_file() and _lists(Config.fromfile(file), 'train') == wanted:
                     return family
     raise MethodError(
-        f"'{cfg.filename}' trains on {wanted}, which is no split of {' or '.join(families)}; inherit one of "
+        f"'{cfg.filename}' trains on {wanted}, which is not a split of {' or '.join(families)}; inherit one of "
         'configs/_base_/datasets/*_p1_*.py, and the benchmark puts the other splits in its place'
     )
 
@@ -81,7 +81,7 @@ def apply_split(cfg: Config, family: str, *, protocol: int, split: str) -> None:
         cfg[f'{name}_dataloader'].dataset.ann_file = _lists(base, name)
     if not missing:
         return
-    # Last but packing: what a method does to its images must not depend on what is missing.
+    # The last step before packing: what a method does to its images must not depend on what is missing.
     step = dict(type='FixedMissing', missing=missing_modalities(missing))
     for name in ('val', 'test'):
         dataset = cfg[f'{name}_dataloader'].dataset
@@ -163,7 +163,7 @@ def use_workers(cfg: Config, num_workers: int | None) -> None:
 
 
 def data_identity(family: str, data_root: str) -> dict[str, Any]:
-    """Say which data lie in a folder, the same on every machine.
+    """Identify the data in a folder, in the same way on every machine.
 
     Args:
         family: See `family_of`.
@@ -186,7 +186,7 @@ def data_identity(family: str, data_root: str) -> dict[str, Any]:
     if not lists:
         raise MissingFileError(
             f"'{data_root}' holds no protocol lists such as C-train.txt; configs/_base_/datasets/{family}_base.py "
-            'says how it must be laid out, --data-root where it lies'
+            'says how it must be laid out, --data-root names the folder'
         )
     everything = json.dumps(lists, sort_keys=True).encode()
     return {'name': family, 'num_lists': len(lists), 'lists': hashlib.sha256(everything).hexdigest()[:12]}

@@ -58,7 +58,7 @@ def html_report(
         notes: How to read them, one sentence each.
 
     Returns:
-        The page; it asks for nothing from elsewhere.
+        The page; it loads nothing from elsewhere.
 
     Raises:
         RecordError: If scores are missing or have changed.
@@ -109,13 +109,13 @@ def _cell(column: str, text: str) -> str:
 
 
 def _without_scores(chosen: RecordSelection, protocols: Sequence[int]) -> list[str]:
-    """Say of how many cells there can be no curves."""
+    """State the number of cells that cannot have curves."""
     lost = [record for record in chosen.records if record.protocol in protocols and not record.has_scores]
     if not lost:
         return []
     return [
-        f'The scores of {len(lost)} cells were not kept when they were packed, as a later version of their data '
-        'superseded them: there are no curves of them here.'
+        f'The scores of {len(lost)} cells were not kept when they were packed: a later version of their data '
+        'superseded them; they have no curves here.'
     ]
 
 

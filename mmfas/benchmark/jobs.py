@@ -100,7 +100,7 @@ class Job:
 
     @property
     def identity(self) -> Identity:
-        """What its records are records of."""
+        """The identity that its records must have."""
         return identity_of(self.method, self.settings)
 
     @property
@@ -125,7 +125,7 @@ def share_trainings(jobs: Sequence[Job]) -> list[Job]:
 
 
 def identity_of(method: Method, settings: Settings) -> Identity:
-    """Say what the records of a method with these settings are records of.
+    """Return the identity of the records of a method with these settings.
 
     Args:
         method: The method.
@@ -135,7 +135,7 @@ def identity_of(method: Method, settings: Settings) -> Identity:
         The identity.
 
     Raises:
-        MethodError: If the config trains on the lists of no family.
+        MethodError: If the lists that the config trains on do not belong to a family.
         FileNotFoundError: If the data are not there.
     """
     cfg = method.load()
@@ -202,7 +202,7 @@ def _train(job: Job, *, with_paper: bool) -> float:
     fingerprint = _fingerprint(identity)
     progress = _read_progress(folder / 'benchmark.json')
     if _made_of(progress) != fingerprint or (with_paper and not _has_every_epoch(folder)):
-        # Of another config or data, or with epochs thrown away that are needed now: begin anew.
+        # Of another config or data, or epochs that are needed now were removed: start over.
         _clear(folder)
         progress = {'fingerprint': fingerprint, 'seconds': 0.0, 'started': time.time()}
     last = find_latest(folder)
@@ -234,7 +234,7 @@ def is_trained(job: Job) -> bool:
 
 
 def _fingerprint(identity: Identity) -> str:
-    """Return what tells the checkpoints of one config, data and choice of epoch from those of another."""
+    """Return what distinguishes the checkpoints of one config, data set and choice of epoch from others."""
     return json.dumps([identity.config_hash, identity.data, identity.select])
 
 
@@ -245,7 +245,7 @@ def _made_of(progress: dict[str, Any]) -> str | None:
 
 
 def _read_progress(path: Path) -> dict[str, Any]:
-    """Return what an earlier process wrote about a training; nothing if it did not, or not readably."""
+    """Return what an earlier process wrote about a training; nothing if it is absent or unreadable."""
     try:
         return dict(json.loads(path.read_text(encoding='utf-8')))
     except (OSError, ValueError):
@@ -295,7 +295,7 @@ def _score(job: Job, cell: Cell, cfg: Config, identity: Identity, train_s: float
     # The published lists of the real sets repeat frames.
     repeats = identity.data['name'] != 'synthfas'
     rules = ScoreRules.from_config(cfg, num_bootstrap=NUM_BOOTSTRAP, allow_duplicates=repeats)
-    # methods that share a training share its folder
+    # methods scored with the same training use the same folder
     out = job.folder / (cell.name if job.method.trained_as is None else f'{job.method.name}_{cell.name}')
     result = test(cfg, str(checkpoint), out, rules=rules, plots=False)
     assert result is not None and result.dev is not None
@@ -332,14 +332,14 @@ def _score(job: Job, cell: Cell, cfg: Config, identity: Identity, train_s: float
 
 
 def _tidy(job: Job, epochs: int) -> None:
-    """Remove the checkpoints of single epochs once the target was scored with each of them."""
+    """Remove the checkpoints of single epochs once every one of them has scored the target."""
     for path in job.folder.glob('epoch_*.pth'):
         if path.name != f'epoch_{epochs}.pth':
             path.unlink()
 
 
 def _device() -> str:
-    """Say what this process computes on."""
+    """Name the device that this process computes on."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f'CPU {platform.machine()}, {torch.get_num_threads()} threads'

@@ -37,7 +37,7 @@ def refresh_page(text: str, chosen: RecordSelection) -> str:
         RecordError: If the page has no such table, or names a method that has no record.
     """
     if not _TABLE.search(text):
-        raise RecordError(f'there is no table of results; start one by the line {HEADER}')
+        raise RecordError(f'there is no table of results; start one with the line {HEADER}')
     complete = chosen.of_complete_seeds()
     names = {shown: name for name, shown in chosen.row_names.items()}
 

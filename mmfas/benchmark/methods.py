@@ -18,8 +18,8 @@ from mmfas.apis.model_index import configs_folder, model_entry
 from mmfas.utils.errors import InputError
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-#: Keys of a config that say where and how a run is done, not what comes out; and variables of config files, whose
-#: values are in the loaders.
+#: Keys of a config that decide where and how a run is done but not on its results; and variables of config files,
+#: whose values are in the loaders.
 _WITHOUT_EFFECT = frozenset(
     ('work_dir', 'log_level', 'log_processor', 'visualizer', 'launcher', 'resume', 'experiment_name', 'env_cfg')
     + ('model_wrapper_cfg', 'val_cfg', 'test_cfg', 'test_evaluator', 'extra_test_dataloaders')
@@ -120,7 +120,7 @@ def _models(metafile: Path) -> Iterator[dict[str, Any]]:
     try:
         content = yaml.safe_load(metafile.read_text(encoding='utf-8')) or {}
     except yaml.YAMLError as error:
-        raise MethodError(f"'{metafile}' is no YAML: {str(error).splitlines()[0]}") from error
+        raise MethodError(f"'{metafile}' is not YAML: {str(error).splitlines()[0]}") from error
     for model in content.get('Models') or ():
         missing = [key for key in ('Name', 'In Collection', 'Config') if key not in model]
         if missing:
@@ -165,7 +165,7 @@ def short_name(name: str) -> str:
 
 
 def row_names(names: Iterable[str]) -> dict[str, str]:
-    """Return how models are written in tables: by `short_name`, or whole where several share the short one.
+    """Return how models are named in tables: by `short_name`, or in full if several have the same short one.
 
     Args:
         names: Names of models.

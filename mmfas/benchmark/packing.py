@@ -48,8 +48,8 @@ def pack_records(
 ) -> tuple[list[PackedMethod], list[str]]:
     """Merge records, and the packs that are there already, into one pack per method.
 
-    Nothing is written where two records of a cell differ. Scores of a superseded version of SynthFAS are not kept:
-    their hashes are, and nobody compares new methods with them.
+    Nothing is written where two records of a cell differ. Scores of a superseded version of SynthFAS are not kept,
+    only their hashes, since new methods are not compared with them.
 
     Args:
         folders: Folders of records.
@@ -101,7 +101,7 @@ def _float32_is_enough(record: Record, tables: Mapping[str, ScoreTable]) -> bool
     rounded = {name: replace(table, score=table.score.astype(np.float32)) for name, table in tables.items()}
     try:
         whole, half = (recompute(record, of['dev'], of['test']) for of in (tables, rounded))
-    except ValueError:  # what is wrong with them is for `verify` to say
+    except ValueError:  # `verify` reports what is wrong with them
         return False
     return not any(differences(whole, half, score_step=FLOAT32_STEP))
 

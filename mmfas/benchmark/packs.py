@@ -34,7 +34,7 @@ from mmfas.utils.files import write_atomically
 
 _COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai', 'label')
 _REMEDY = 'restore it from version control, or pack the records anew'
-#: Bytes of one unpacked array from which on a file is not one of ours: a list of a million samples has fewer.
+#: Largest unpacked array in bytes that one of our packs can hold: a list of a million samples has fewer.
 _MAX_ARRAY_BYTES = 512 << 20
 #: The earliest time a zip file can name: the same content always gives the same bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
@@ -250,7 +250,7 @@ def write_pack(
 
 
 def _entry(entry: Mapping[str, Any], packed: PackedScores | None) -> dict[str, Any]:
-    """Return what a line says of scores."""
+    """Return the entry about scores in a line of the pack."""
     found = {name: entry[name] for name in ('file', 'sha256')}
     if packed is None:
         return {**found, 'kept': False}
@@ -258,7 +258,7 @@ def _entry(entry: Mapping[str, Any], packed: PackedScores | None) -> dict[str, A
 
 
 def _write_scores(path: Path, arrays: Mapping[str, NDArray[Any]]) -> bool:
-    """Write arrays unless the file has just these; without any there is no file. Return whether it changed."""
+    """Write arrays unless the file has exactly these; without arrays, remove it. Return whether it changed."""
     if not arrays:
         existed = path.is_file()
         path.unlink(missing_ok=True)

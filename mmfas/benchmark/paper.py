@@ -1,7 +1,7 @@
 """The scoring of the papers: HTER at the target's own EER threshold, in the epoch that is best on the target.
 
 It looks at the test set twice, for the threshold and for the epoch, so it is an oracle. It is here because
-published numbers are made like that, and stands in columns of its own.
+published numbers are computed this way, and it has columns of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own: over GPUs or cores, with progress, whatever happens to one of them."""
+"""Trainings in separate processes over GPUs or cores, with progress; one that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def run_jobs(jobs: Sequence[Job], places: Sequence[str], *, report: Callable[[st
 
 
 def _end(running: Sequence[_Running]) -> None:
-    """End processes: first so that they stop their own workers and remove half a file, then without mercy."""
+    """Terminate processes, so that they stop their workers and remove partial files; kill those that remain."""
     for one in running:
         one.process.terminate()
     deadline = time.monotonic() + GRACE_S
@@ -101,7 +101,7 @@ def find_places(num_processes: int | None) -> list[str]:
 
 
 def _context() -> Any:
-    """Return how processes are started: from one that has imported everything, where there is such a thing."""
+    """Return the start method: forked from a server that has imported everything, where that is available."""
     if 'forkserver' not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
@@ -143,7 +143,7 @@ def _child(job: Job, place: str, threads: int, answers: Connection) -> None:
 
 
 def _end_with_parent(answers: Connection) -> None:
-    """End this process when the one that asked for it is gone, or a training would go on that nobody waits for."""
+    """End this process when its parent is gone, or a training would continue that nobody waits for."""
     try:
         answers.recv()  # nothing is ever sent this way: it ends when the other side does
     except (EOFError, OSError):
@@ -182,7 +182,7 @@ def _outcome(ended: _Running) -> tuple[str, bool]:
 
 
 class _Clock:
-    """How much is done and how long the rest takes, in units of one whole training."""
+    """Progress and remaining time, in units of one whole training."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._start = time.monotonic()
@@ -192,7 +192,7 @@ class _Clock:
         self._had = {job.name: self._fraction(job) for job in jobs}
 
     def _fraction(self, job: Job) -> float:
-        """Return how much of a training is there, by its last checkpoint."""
+        """Return the fraction of a training that is done, by its last checkpoint."""
         last = find_latest(job.folder)
         number = 0 if last is None else int(last.stem.rpartition('_')[2])
         return 0.95 * number / self._epochs[job.method.name]
@@ -202,7 +202,7 @@ class _Clock:
         self._ended += 1
 
     def stand(self, running: Sequence[_Running]) -> str:
-        """Return how many are done, and how long the rest will take."""
+        """Return the number of finished jobs and the remaining time."""
         done = self._ended + sum(self._fraction(item.job) for item in running)
         fresh = done - sum(self._had.values())
         count = f'[{self._ended}/{self._total}]'
@@ -220,7 +220,7 @@ class _Clock:
 
 
 def _duration(seconds: float) -> str:
-    """Return a time span as people say it.
+    """Return a time span in words.
 
     >>> _duration(5400), _duration(50)
     ('1 h 30 min', '1 min')

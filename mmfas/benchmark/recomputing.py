@@ -14,11 +14,11 @@ from mmfas.evaluation import ScoreTable, auc, eer, evaluate_scores
 NUM_BOOTSTRAP = 200
 #: Relative difference that another version of numpy may make in a mean or a quantile.
 _ROUNDING = 1e-9
-#: Largest distance of a score in [0, 1] from its float32, with room for the middle between two of them.
+#: Largest rounding error of a score in [0, 1] as float32, with room for the middle between two of them.
 FLOAT32_STEP = 2.0**-23
 #: Means of BPCER and another rate, and that rate.
 _MEANS = (('hter', 'apcer_pooled'), ('acer_max', 'apcer_max'), ('acer_pooled', 'apcer_pooled'))
-#: What a report says in words, or of its settings: no numbers.
+#: Keys of a report that hold text or settings, not numbers.
 _NO_NUMBERS = ('name', 'notes', 'interval_unit', 'how')
 
 
@@ -104,7 +104,7 @@ def paper_differences(record: Record, test: ScoreTable | None = None) -> Iterato
 
 
 def contradictions(record: Record) -> Iterator[str]:
-    """Find numbers of a report that cannot stand beside each other; this needs no scores.
+    """Find numbers of a report that contradict each other; this needs no scores.
 
     Args:
         record: The record.

@@ -109,7 +109,7 @@ class Record:
 
     @property
     def identity(self) -> Identity:
-        """What the record is a record of, beside its cell."""
+        """What was run on which data, besides the cell."""
         return Identity(self.method, self.config_hash, self.data, self.select)
 
     @property
@@ -197,7 +197,7 @@ def full_disk_named(path: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise RecordError(
-            f"no space left to write '{path}': free some and give the same command again; what is finished stays"
+            f"no space left to write '{path}': free some and run the same command again; finished work is kept"
         ) from error
 
 

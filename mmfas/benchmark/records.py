@@ -22,7 +22,7 @@ from mmfas.evaluation import ScoreTable
 from mmfas.utils.checkpoint import sha256_of
 from mmfas.utils.folders import is_hidden
 
-#: With what reads and writes a single record, so that users need one module.
+#: Includes the functions for a single record, so that users need one module.
 __all__ = [
     'Folders',
     'Found',
@@ -119,7 +119,7 @@ def merge_records(found: Iterable[Found]) -> tuple[list[Record], list[str]]:
 
 
 def _better(one: Record, other: Record) -> Record | None:
-    """Return which of two records of a cell says more; None if they contradict each other."""
+    """Return the more complete of two records of a cell; None if they contradict each other."""
     bare, other_bare = strip_scores(one), strip_scores(other)
     if bare == other_bare:
         return other if other.has_scores and not one.has_scores else one
@@ -171,7 +171,7 @@ def finished(folders: Folders, identity: Identity, cell: Cell, *, with_paper: bo
         with_paper: Whether the scoring of the papers must be in it.
 
     Returns:
-        The record; None if there is none or it lacks what is asked for.
+        The record; None if there is none or it lacks the scoring of the papers that is required.
 
     Raises:
         RecordError: If there is one, but broken.

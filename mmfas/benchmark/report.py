@@ -31,7 +31,7 @@ _OTHER_DATA = (
 
 
 def origin(chosen: RecordSelection, protocols: Sequence[int]) -> dict[str, str]:
-    """Say where the numbers come from.
+    """State where the numbers come from.
 
     Args:
         chosen: Records.
@@ -138,7 +138,7 @@ def write_report(
     Raises:
         RecordError: If the disk is full, or a score file is missing or has changed.
     """
-    from mmfas.benchmark.html_page import html_report  # takes matplotlib along
+    from mmfas.benchmark.html_page import html_report  # imports matplotlib
 
     facts = [f'{name}: {text}' for name, text in origin(chosen, protocols).items()]
     page = html_report(chosen, protocols, records, facts=facts, notes=notes_of(chosen))

@@ -1,4 +1,4 @@
-"""Tables of the benchmark, made from records alone; what has no record says 'not run'."""
+"""Tables of the benchmark, made from records alone; cells without a record say 'not run'."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def choose(
     data: Mapping[str, Any] | None = None,
     select: str = 'last',
 ) -> RecordSelection:
-    """Choose the records of one table, and never mix what differs.
+    """Choose the records of one table, all of the same data, config and choice of epoch.
 
     Args:
         records: All records there are.
@@ -253,7 +253,7 @@ def _published() -> Published:
 
 
 def _is_as_published(name: str) -> bool:
-    """Tell by the name of a model whether it is its method as the paper has it, not an ablation or other variant.
+    """Tell by the name of a model whether it is the method as published, not an ablation or other variant.
 
     >>> [_is_as_published(f'mmdg_mini-vit_1xb32-12e_synthfas-cps2w{end}') for end in ('', '_released', '_no-ssp')]
     [True, True, False]

@@ -14,12 +14,12 @@ from mmfas.evaluation.tables import text_table
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of the numbers of one record.
+    """The verdict on the numbers of one record.
 
     Args:
         record: The record.
         problems: One sentence per number that is not what the scores or the counts beside it give.
-        is_recomputed: Whether its numbers were computed again; not so where there are no scores that can be read.
+        is_recomputed: Whether its numbers were computed again; false if no readable scores exist.
     """
 
     record: Record
@@ -76,7 +76,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
     if lost:
         first = lost[0].record
         lines.append(
-            f'{len(lost)} cells are not recomputable: their scores were not kept when they were packed, only the '
+            f'{len(lost)} cells cannot be recomputed: their scores were not kept when they were packed, only the '
             f'hashes; first {first.method} {first.cell.name}. Their numbers were only compared with the counts '
             'beside them.'
         )

@@ -1,1 +1,1 @@
-"""The command line: each file parses its arguments and calls."""
+"""The command line: each file parses the arguments of one command and calls the function that does the work."""

@@ -92,7 +92,7 @@ def complete() -> None:
 
 
 def _renamed(words: list[str]) -> list[str]:
-    """Give a command its name of today, and say so where the line has an earlier one."""
+    """Replace the old name of a command by the current one, and print a note about it."""
     old = words[0].replace('-', '_')
     new = OLD_NAMES.get(old)
     if new is None:
@@ -102,7 +102,7 @@ def _renamed(words: list[str]) -> list[str]:
 
 
 def _explain(words: list[str]) -> int:
-    """Print why words start no command, or the help of a group; returns the exit status."""
+    """Print why the words do not name a command, or the help of a group; returns the exit status."""
     first = words[0].replace('-', '_')
     project = MOVED_TO_PROJECTS.get(first)
     if project is not None:

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--splits',
         nargs='+',
         choices=(*SPLITS[1], *SPLITS[3]),
-        help='only what is trained on these, to share the work (default: all)',
+        help='only cells trained on these splits, to divide the work between machines (default: all)',
     )
     run.add_argument('--jobs', type=int, help='processes at a time (default: one per GPU, else 1)')
     run.add_argument(
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_records(parser: argparse.ArgumentParser) -> None:
-    """Declare what all sub-commands take."""
+    """Declare the options of all sub-commands."""
     parser.add_argument(
         'methods', nargs='*', metavar='METHOD', help='config file, or name of a model in a metafile'
     )
@@ -83,7 +83,7 @@ def _add_records(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    """Declare what runs and reports take."""
+    """Declare the options that `run` and `report` have in common."""
     from mmfas.cli.options import ConfigOptions
 
     parser.add_argument(
@@ -134,7 +134,7 @@ def _by_name(methods: list[Method]) -> list[Method]:
 
 
 def _select_cells(args: argparse.Namespace, methods: list[Method]) -> list[Cell]:
-    """Return the cells that are asked for; refuse options that select nothing of the protocols."""
+    """Return the selected cells; refuse options that select nothing from the protocols."""
     from mmfas.benchmark.plan import cells_of
 
     cells = cells_of([method.name for method in methods], args.protocols, args.seeds)
@@ -154,7 +154,7 @@ def _select_cells(args: argparse.Namespace, methods: list[Method]) -> list[Cell]
 
 
 def _run(args: argparse.Namespace, methods: list[Method]) -> int:
-    """Do what has no record yet, then print the tables."""
+    """Run every cell that has no record yet, then print the tables."""
     from mmfas.benchmark.jobs import Job, Settings, identity_of, share_trainings, unfinished
     from mmfas.benchmark.plan import trainings_of
     from mmfas.benchmark.pool import find_places, run_jobs
@@ -204,7 +204,7 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
 
 
 def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> None:
-    """Refuse to start when lists of some split are not there."""
+    """Refuse to start if lists of a split are missing."""
     from mmfas.benchmark.configs import family_of, missing_lists, use_data_root
     from mmfas.synthfas.files.manifest import render_command
 
@@ -219,7 +219,7 @@ def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> 
 
 
 def _report(args: argparse.Namespace, methods: list[Method], data: Mapping[str, Any] | None = None) -> int:
-    """Print the tables of what is recorded on these data, and write the report where asked for."""
+    """Print the tables of the records on these data, and write the report if requested."""
     from mmfas.benchmark.configs import data_identity, family_at, family_of
     from mmfas.benchmark.records import read_records
     from mmfas.benchmark.report import terminal_report, write_report

@@ -1,8 +1,8 @@
-"""What every command is made of: a parser that is named after its file, and a `main` that ends well on errors.
+"""What every command is made of: a parser that is named after its file, and a `main` that handles errors.
 
 The file of a command has `add_arguments(parser)`, which declares its options, and a function of the parsed options
-that `command` makes its `main(argv)`: `argv` are the arguments, those of the process if None; it returns the exit
-status. Its docstring is what `--help` says first.
+that `command` turns into its `main(argv)`: `argv` are the arguments, those of the process if None; it returns the
+exit status. Its docstring is the first line of `--help`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Commands(argparse._SubParsersAction):
 
 
 class Parser(argparse.ArgumentParser):
-    """Parser that names the nearest choice where none fits."""
+    """Parser that suggests the nearest choice for an unknown one."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -72,7 +72,7 @@ def command(code: int = 1, *, on_stop: str = '') -> Callable[[Callable[[argparse
     """Make the `main(argv)` of a command's file from a function of its parsed options.
 
     Args:
-        code: Exit status for what users can put right themselves; a config that cannot be read always gives 2.
+        code: Exit status for errors that users can fix themselves; a config that cannot be read always gives 2.
         on_stop: What is kept when Ctrl-C or SIGTERM end the command.
 
     Returns:

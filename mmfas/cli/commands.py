@@ -50,8 +50,8 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
         'vis': Group(
             'draw what a model does',
             {
-                'uncertainty': 'draw how unsure a model is, over its pictures',
-                'experts': 'draw which experts a model takes, and where',
+                'uncertainty': 'draw the uncertainty of a model over its images',
+                'experts': 'draw which experts a model selects, and where',
                 'anchors': 'draw attention, lambda and cosines to the anchors of MMDA',
                 'logs': 'plot or summarise the curves of training logs',
             },

@@ -1,4 +1,4 @@
-"""Configs of commands that build a model: read, and checked before any work starts."""
+"""Reading and checking the configs of commands that build a model, before any work starts."""
 
 from __future__ import annotations
 

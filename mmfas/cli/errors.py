@@ -1,4 +1,4 @@
-"""How commands end: one sentence on what users can put right, a traceback on a bug, one line when stopped."""
+"""How commands end: one sentence for errors that users can fix, a traceback for bugs, one line when stopped."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Main(Protocol):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as schedulers send it: whatever tidies up on Ctrl-C does so then too."""
+    """SIGTERM, as schedulers send it: the same clean-up as on Ctrl-C runs."""
 
 
-#: Set to anything, every error shows where it comes from.
+#: If this variable is set, every error shows its traceback.
 TRACEBACK_VARIABLE = 'MMFAS_TRACEBACK'
-#: Errors of the system that mean a wrong path: wrong input, as other wrong input of a command.
+#: Errors of the system that mean a wrong path; they count as wrong input.
 _WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
-#: Errors of the system that come from processes of ours and not from files or the network: bugs.
+#: Errors of the system that come from our own processes, not from files or the network: bugs.
 _BETWEEN_PROCESSES = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ChildProcessError)
 _OTHER_FOLDER = 'choose another folder'
 _REMEDIES = {
@@ -83,7 +83,7 @@ def user_message(error: Exception) -> str | None:
     if isinstance(error, ConfigProblems):
         return str(error)
     kind, text = type(error).__name__, str(error)
-    if 'Original Traceback' in text:  # a data loader makes the error anew, from the traceback of its worker
+    if 'Original Traceback' in text:  # a data loader raises a new error from the traceback of its worker
         text = re.split(rf'^(?:[\w.]+\.)?{kind}: ', text, flags=re.MULTILINE)[-1].strip()
     if isinstance(error, UserError):
         return f'{kind}: {text}'
@@ -105,7 +105,7 @@ def _of_system(error: OSError, text: str) -> tuple[int | None, str]:
 
 
 def reports_user_errors(code: int = 1, *, on_stop: str = '') -> Callable[[Main], Main]:
-    """Make a command end with one message, not a traceback, on what users can put right themselves.
+    """Make a command end with one message, not a traceback, on errors that users can fix themselves.
 
     Args:
         code: Exit status for wrong input. A config that cannot be read always gives 2; an error of the system,
@@ -158,7 +158,7 @@ def _report(error: Exception, code: int) -> int:
 
 
 def _report_stop(stop: KeyboardInterrupt, kept: str) -> int:
-    """Print what is kept when a command was stopped, and return the exit status that shells expect."""
+    """Print what was kept when a command is stopped, and return the exit status that shells expect."""
     what, status = ('terminated', 143) if isinstance(stop, Terminated) else ('interrupted', 130)
     print(f'\n{what}; {kept}' if kept else f'\n{what}', file=sys.stderr)
     return status
@@ -176,7 +176,7 @@ def _sigterm_raises() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         if os.getpid() == process:
             raise Terminated
-        # A forked worker inherits this function, but ends as if it was not there.
+        # A forked worker inherits this handler, but ends as if it were not there.
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 

@@ -32,7 +32,7 @@ def _singular(word: str) -> str:
 
 
 def _words_by_kind() -> dict[str, set[str]]:
-    """Return the words by which each kind can be asked for: those of its name, and its key in a config."""
+    """Return the words by which a user can name each kind: those of its name, and its key in a config."""
     from mmfas.registry import PART_REGISTRIES, TypedView
 
     return {

@@ -34,7 +34,7 @@ class ConfigOptions(argparse.Action):
                 pass  # not Python: mmengine's own short form
         if ' ' in text and not any(char in text for char in '[](),'):
             return text.strip('\'"')
-        # Not above: a parser with this action is built for `--help` and completion, which shall not need torch.
+        # Not imported above: `--help` and completion build a parser with this action and must not import torch.
         from mmengine.config import DictAction
 
         try:

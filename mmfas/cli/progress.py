@@ -19,7 +19,7 @@ class Progress:
         self._tenth = 0
 
     def __call__(self, done: int, total: int) -> None:
-        """Show how far it is.
+        """Show the progress.
 
         Args:
             done: Items done.

@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--dev-scores', metavar='DEV.csv', help='score file of the dev split, not scored again then'
     )
     parser.add_argument('--criterion', help='how dev scores fix the threshold: eer, min-hter, bpcer@apcer=0.01')
-    parser.add_argument('--level', choices=('frame', 'video', 'subject'), help='what one score stands for')
-    parser.add_argument('--how', choices=('mean', 'median', 'max'), help='frames to one score')
+    parser.add_argument('--level', choices=('frame', 'video', 'subject'), help='what one score is for')
+    parser.add_argument('--how', choices=('mean', 'median', 'max'), help='how frames become one score')
     parser.add_argument('--bootstrap', type=int, help='replicates of the intervals, 0 for none (default: 1000)')
     parser.add_argument('--allow-duplicates', action='store_true', help='accept repeated sample ids')
     parser.add_argument('--no-plots', action='store_true', help='write no figures')

@@ -79,7 +79,7 @@ def _find(slot: Slot, type_name: Any, scope: str) -> tuple[Any, str | None]:
 
 
 def _below(part: Any, slot: Slot) -> Slot | None:
-    """What dictionaries with a `type` inside `part` are, where no place of their own is known."""
+    """What dictionaries with a `type` inside `part` are, unless SLOTS has an entry for their place."""
     registry = slot.registry.node if isinstance(slot.registry, TypedView) else slot.registry
     if registry is None:
         return None
@@ -88,13 +88,13 @@ def _below(part: Any, slot: Slot) -> Slot | None:
 
 
 def _is_place(plain: str, pattern: str) -> bool:
-    """Tell whether a pattern of SLOTS means this very place, not one further down."""
+    """Tell whether a pattern of SLOTS means exactly this place, not one further down."""
     is_same_depth = plain.count('.') == pattern.count('.') or pattern.startswith('*')
     return is_same_depth and fnmatchcase(plain, pattern)
 
 
 def _not_a_part(path: str, value: Any, scope: str) -> str | None:
-    """Say what is wrong with a name or number where a part belongs; None where it may stand."""
+    """Say what is wrong with a name or number in the place of a part; None if it is allowed."""
     plain = re.sub(r'\[\d+\]', '', path)
     pattern, slot = next(((p, s) for p, s in SLOTS if _is_place(plain, p)), ('', Slot(None)))
     if not pattern or not isinstance(value, str | int | float):
@@ -112,7 +112,7 @@ def _check_part(path: str, value: Mapping[str, Any], slot: Slot, scope: str) -> 
     """Yield the problems of one part and of everything inside it."""
     type_name = value.get('type', slot.default)
     given = {k: v for k, v in value.items() if isinstance(k, str) and k not in ('type', '_scope_')}
-    yield from (f'{path}: {shown(k)} is no name of an argument' for k in value if not isinstance(k, str))
+    yield from (f'{path}: {shown(k)} is not the name of an argument' for k in value if not isinstance(k, str))
     if not isinstance(value.get('_scope_', ''), str):
         yield f'{path}._scope_: must be a name, got {shown(value["_scope_"])}'
     if type_name is None:
@@ -130,7 +130,7 @@ def _check_part(path: str, value: Mapping[str, Any], slot: Slot, scope: str) -> 
             if slot.is_complete or ': missing' not in problem:
                 yield problem
         wrong = value_problems(part, {k: given[k] for k in names}, path=path)
-        yield from (told for k, told in wrong.items() if _not_a_part(f'{path}.{k}', given[k], scope) is None)
+        yield from (problem for k, problem in wrong.items() if _not_a_part(f'{path}.{k}', given[k], scope) is None)
     if not slot.is_leaf:
         for key, inner in given.items():
             yield from _check(f'{path}.{key}', inner, _below(part, slot), scope)
@@ -189,7 +189,7 @@ def _explain_lost_imports(problems: list[str], file: ConfigFile | None) -> list[
     lost = lost_imports(file) if file is not None else None
     if lost is None:
         return problems
-    # The nearest name that is there says nothing of a part whose plug-in is missing.
+    # The nearest registered name is no help for a part whose plug-in is missing.
     is_unknown = re.compile(r'^(\S+\.type: .* is not in the .*?)(; did you mean .*|; known: .*)?$')
     return [f'{found[1]}: {lost}' if (found := is_unknown.match(line)) else line for line in problems]
 
@@ -203,9 +203,9 @@ def _file_of(path: str) -> ConfigFile | None:
 
 
 def config_notes(cfg: Config) -> list[str]:
-    """List what is odd about a config but may be meant: names at the top that nothing of mmfas or mmengine reads.
+    """List what is odd about a config but may be intended: top-level names that neither mmfas nor mmengine reads.
 
-    Custom hooks may read such names from `runner.cfg`, so they are no mistakes by themselves.
+    Custom hooks may read such names from `runner.cfg`, so they are not mistakes by themselves.
 
     Args:
         cfg: A config that was read from a file.
@@ -268,7 +268,7 @@ def _in_range(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
 def _of_runner(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
     """Yield the values at the top whose kind is not what Runner declares."""
     wrong = value_problems(Runner, tree, path='')
-    yield from (told for key, told in wrong.items() if _not_a_part(key, tree[key], scope) is None)
+    yield from (problem for key, problem in wrong.items() if _not_a_part(key, tree[key], scope) is None)
 
 
 #: What is looked at -> the rule for it: a whole config whose top is of the right kinds, default scope -> problems.
@@ -333,8 +333,8 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     for key in tree:
         if key in TOP_LEVEL_KEYS and key != 'extra_test_dataloaders':
             problems += _guarded(key, _check, key, tree[key], None, scope)
-    told = {line.partition(':')[0] for line in problems}
-    problems += [line for key, line in wrong_kinds.items() if key not in told]
+    reported = {line.partition(':')[0] for line in problems}
+    problems += [line for key, line in wrong_kinds.items() if key not in reported]
     for what, rule in _RULES.items():
         problems += _guarded(what, rule, sound, scope)
     if check_data:

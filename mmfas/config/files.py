@@ -14,7 +14,7 @@ from typing import Any
 
 from mmfas.utils.errors import InputError
 
-#: Bytes of the largest config file; dumped ones of large models have some hundred thousand.
+#: Bytes of the largest config file; dumped configs of large models have a few hundred thousand.
 MAX_BYTES = 2_000_000
 #: Values that a YAML file may stand for once its aliases are written out.
 MAX_YAML_VALUES = 100_000
@@ -34,13 +34,13 @@ def read_text(path: str | os.PathLike[str]) -> str:
         path: The file.
 
     Raises:
-        FileFault: If it is missing, too large, no regular file, or no UTF-8 text.
+        FileFault: If it is missing, too large, not a regular file, or not UTF-8 text.
     """
     file = Path(path)
     if not file.is_file():
         raise FileFault('does not exist or is not a file; check the path')
     if file.suffix not in SUFFIXES:
-        raise FileFault(f'is no config: its name must end in {", ".join(SUFFIXES)}')
+        raise FileFault(f'is not a config: its name must end in {", ".join(SUFFIXES)}')
     size = file.stat().st_size
     if size > MAX_BYTES:
         raise FileFault(f'has {size} bytes, and a config at most {MAX_BYTES}; is this the right file?')
@@ -63,12 +63,14 @@ def _decode(data: bytes) -> str:
             f'line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8'
         ) from None
     if '\0' in text:
-        raise FileFault(f'line {text.count(chr(10), 0, text.index(chr(0))) + 1}: a NUL byte; this is no text file')
+        raise FileFault(
+            f'line {text.count(chr(10), 0, text.index(chr(0))) + 1}: a NUL byte; this is not a text file'
+        )
     return text
 
 
 def _check_python(text: str) -> None:
-    """Refuse what is no Python."""
+    """Raise if a text is not Python."""
     try:
         ast.parse(text)
     except SyntaxError as error:
@@ -80,7 +82,7 @@ def _check_python(text: str) -> None:
 
 
 def _check_json(text: str) -> None:
-    """Refuse what is no JSON object, and keys that are given twice, of which the last would win."""
+    """Raise if a text is not a JSON object or has a key twice: the last one would win."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
@@ -103,7 +105,7 @@ def _check_json(text: str) -> None:
 
 
 def _check_yaml(text: str) -> None:
-    """Refuse what is no plain YAML mapping: tags that would make objects, keys given twice, exploding aliases."""
+    """Raise if a text is not a plain YAML mapping: tags that make objects, keys given twice, exploding aliases."""
     import yaml
 
     try:
@@ -189,7 +191,7 @@ _CHECKS = {'.py': _check_python, '.json': _check_json, '.yaml': _check_yaml, '.y
 
 
 def check_files(path: str | os.PathLike[str], above: tuple[Path, ...] = (), seen: set[Path] | None = None) -> None:
-    """Look at a config file and all it inherits, before any of them runs.
+    """Check a config file and all it inherits, before any of them runs.
 
     Args:
         path: The config.
@@ -197,7 +199,7 @@ def check_files(path: str | os.PathLike[str], above: tuple[Path, ...] = (), seen
         seen: Files that were looked at, for the recursion.
 
     Raises:
-        FileFault: If a file cannot be read, is no Python, JSON or YAML, or inherits itself; the message names the
+        FileFault: If a file cannot be read, is not Python, JSON or YAML, or inherits itself; the message names the
             file where it is not `path`.
     """
     file = Path(path).expanduser().resolve()

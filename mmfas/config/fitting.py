@@ -25,7 +25,7 @@ _WEIGHT_KEYS = ('pretrained', 'checkpoint_path', 'load_from')
 
 
 class _Forbidden(Exception):
-    """A model wants weights while it is built; whether it fits cannot be said."""
+    """A model reads weights while it is built, so it cannot be checked whether its parts fit."""
 
 
 def _refuse(*args: Any, **kwargs: Any) -> Any:
@@ -34,7 +34,7 @@ def _refuse(*args: Any, **kwargs: Any) -> Any:
 
 @contextmanager
 def _without_weights() -> Iterator[None]:
-    """Let nothing that is built read weights or talk to the network."""
+    """Keep whatever is built from reading weights or using the network."""
     with (
         mock.patch.object(torch, 'load', _refuse),
         mock.patch.object(socket.socket, 'connect', _refuse),
@@ -85,7 +85,7 @@ def _without_foreign_weights(model: Any) -> Any:
 
 
 def build_without_memory(model: Mapping[str, Any], scope: str) -> nn.Module | Exception:
-    """Build a model to look at it: its parameters are on the meta device where that goes, else in memory.
+    """Build a model to inspect it, with its parameters on the meta device if possible, else in memory.
 
     Nothing is downloaded and no weights are read.
 
@@ -105,7 +105,7 @@ def build_without_memory(model: Mapping[str, Any], scope: str) -> nn.Module | Ex
                 return MODELS.build(copy.deepcopy(cfg))
         except _Forbidden as error:
             return error
-        except Exception:  # what reads its own numbers while it is built cannot do without memory
+        except Exception:  # a constructor that reads its own parameters needs them in memory
             pass
         try:
             return MODELS.build(cfg)
@@ -115,7 +115,7 @@ def build_without_memory(model: Mapping[str, Any], scope: str) -> nn.Module | Ex
 
 
 def _is_ours(error: Exception) -> bool:
-    """Tell whether code of mmfas raised an error: parts of others may need what is not here, such as a GPU."""
+    """Tell whether code of mmfas raised an error: parts of other packages may need, say, a GPU that is missing."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and os.path.realpath(frames[-1].filename).startswith(_PACKAGE)
 

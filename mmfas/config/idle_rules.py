@@ -1,4 +1,4 @@
-"""Rules that modulate gradients, held against the model of a config: would they change anything?"""
+"""Rules that modulate gradients, checked against the model of a config: would they change anything?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmfas.registry import GRADIENT_MODULATORS, MODELS, register_all_modules
 
 
 def idle_rule_problems(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
-    """Find a rule that would change nothing, and so a result that would carry its name without it.
+    """Find a rule that would change nothing, so that its name would stand on a result it had no part in.
 
     The model is built on the meta device, without memory and in a fraction of a second, where it can be. One that
     cannot be built is left to what builds it; one of another toolkit, which cannot say what it offers, is looked
@@ -42,8 +42,8 @@ def idle_rule_problems(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
 
 
 def _offer_of(model: dict[str, Any]) -> Any:
-    """Build a model, without memory if that goes, and ask what it offers; None where it cannot say."""
-    for device in ('meta', 'cpu'):  # what reads its own numbers while it is built cannot be on the meta device
+    """Build a model, on the meta device if possible, and return what it offers; None if it cannot say."""
+    for device in ('meta', 'cpu'):  # a constructor that reads its own parameters cannot run on the meta device
         try:
             with torch.device(device):
                 return MODELS.build(copy.deepcopy(model)).modality_offer()

@@ -1,4 +1,4 @@
-"""What inheritance does to a config without a word: names that nothing reads, imports that a child replaces."""
+"""What inheritance silently does to a config: names that nothing reads, imports that a child replaces."""
 
 from __future__ import annotations
 

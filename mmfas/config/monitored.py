@@ -1,4 +1,4 @@
-"""Metrics that hooks and schedulers watch, held against those that the evaluators of a config can give."""
+"""Metrics that hooks and schedulers watch, compared with those that the evaluators of a config give."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _items(value: Any) -> list[Any]:
 
 
 def _metric_names(evaluator: Any, scope: str) -> list[str] | None:
-    """List what an evaluator gives; None if one of its metrics does not say, or is no metric."""
+    """List what an evaluator gives; None if one of its metrics does not say, or is not a metric."""
     names = []
     for cfg in _items(evaluator):
         if not isinstance(cfg, Mapping):

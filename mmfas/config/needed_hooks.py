@@ -1,4 +1,4 @@
-"""Hooks without which a part of the model cannot train, held against those of a config."""
+"""Hooks without which a part of the model cannot train, compared with those of a config."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmfas.registry import MODELS
 
 
 def _needs(cfg: Mapping[str, Any], scope: str) -> tuple[str, ...]:
-    """Return the names of the hooks that a part asks for in its class attribute `needs_hooks`."""
+    """Return the names of the hooks that a part requires in its class attribute `needs_hooks`."""
     part, _ = find_part(MODELS, cfg.get('type'), scope_of(cfg, scope))  # problems: where the type is checked
     return getattr(part, 'needs_hooks', ())
 

@@ -29,7 +29,7 @@ _SCALER_RANGES = dict(
 
 
 def optim_wrapper_problems(wrapper: Any, scope: str, path: str = 'optim_wrapper') -> Iterator[str]:
-    """Find settings of an optimizer wrapper that nothing reads, or that turn training round.
+    """Find settings of an optimizer wrapper that nothing reads, or that would make training ascend the loss.
 
     Args:
         wrapper: Config of a wrapper, or of several by name.
@@ -109,7 +109,7 @@ def _factor_problems(
     if not _is_factor(value):
         yield where, f'must be a finite number, 0 or more, got {value!r:.80}'
     base = 'weight_decay' if is_decay else 'lr'
-    if base not in optimizer and not where.endswith('.lr_mult'):  # told of all patterns together
+    if base not in optimizer and not where.endswith('.lr_mult'):  # reported once for all patterns
         yield where, f'is a factor of optimizer.{base}, which is not set; set it, or take the factor out'
 
 

@@ -73,8 +73,8 @@ def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> Config:
     try:
         cfg.merge_from_dict(dict(options or {}))
     except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        told = ' '.join(f'{key}={shown(value)}' for key, value in (options or {}).items())
-        raise ConfigError(f'--cfg-options {told}: does not fit the config: {_reason(error)}') from error
+        given = ' '.join(f'{key}={shown(value)}' for key, value in (options or {}).items())
+        raise ConfigError(f'--cfg-options {given}: does not fit the config: {_reason(error)}') from error
     return cfg
 
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-#: What stands in place of a setting that is not there.
+#: Stands for a setting that is absent.
 _ABSENT = 'nothing'
 
 
@@ -17,7 +17,7 @@ def read_dumped(text: str) -> dict[str, Any]:
         text: `Config.pretty_text`: assignments of plain values, `dict(...)` among them.
 
     Returns:
-        The values by name; what is no plain value is left out.
+        The values by name; values that are not plain are left out.
 
     Raises:
         SyntaxError: If the text is not Python.

@@ -1,4 +1,4 @@
-"""What some values of a config must be beyond their type, by the place where they stand."""
+"""Ranges of config values, by the place where they stand."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def _between(low: float, high: float, *, with_high: bool = False) -> Callable[[A
 
 def _betas(value: Any) -> str | None:
     """Say what the decays of moments must be."""
-    is_list = isinstance(value, list | tuple) and all(map(_is_number, value))  # other kinds are told elsewhere
+    is_list = isinstance(value, list | tuple) and all(map(_is_number, value))  # other kinds are reported elsewhere
     return 'must be numbers in [0, 1)' if is_list and not all(0 <= beta < 1 for beta in value) else None
 
 
 def _accumulated(value: Any) -> str | None:
-    """Say how many batches may make a step."""
+    """Say over how many batches gradients may be accumulated."""
     is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     return None if is_count or isinstance(value, str) else 'must be an integer of at least 1'
 
@@ -67,7 +67,7 @@ def _modalities(value: Any) -> str | None:
     """Say what a choice of modalities must be."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        return None  # its type is wrong, which is told elsewhere
+        return None  # its type is wrong, which is reported elsewhere
     try:
         check_modalities(names)
     except ValueError as error:
@@ -82,7 +82,7 @@ def _seed(value: Any) -> str | None:
 
 
 def _dropout(value: Any) -> str | None:
-    """Say what a probability of dropping must be; with 1 nothing is left."""
+    """Say what a dropout probability must be; with 1 nothing is left."""
     values = value if isinstance(value, list | tuple) else [value]
     return 'must be in [0, 1)' if any(_is_number(p) and not 0 <= p < 1 for p in values) else None
 
@@ -167,7 +167,7 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('*_dataloader*.num_workers', _at_least(0)),
     ('optim_wrapper.*lr', _rate),
     ('optim_wrapper.*weight_decay', _rate),
-    # a rate of 0 stands in a pattern of `custom_keys` for what is not to move; for everything it trains nothing
+    # a rate of 0 freezes the parameters of a pattern of `custom_keys`; for all parameters it would train nothing
     (
         'optim_wrapper*.optimizer.lr',
         lambda value: 'must be above 0: nothing would be trained' if value == 0 else None,
@@ -228,12 +228,16 @@ def range_problems(path: str, value: Any) -> Iterator[str]:
     ['train_cfg.max_epochs: must be at least 1, got 0']
     """
     plain = re.sub(r'\[\d+\]', '', path)
-    wrong = next((told for pattern, rule in RULES if fnmatchcase(plain, pattern) and (told := rule(value))), None)
+    wrong = next(
+        (found for pattern, rule in RULES if fnmatchcase(plain, pattern) and (found := rule(value))), None
+    )
     if wrong is not None:
         yield f'{path}: {wrong}, got {shown(value)}'
         return
     yield from (
-        f'{path}: {told}' for pattern, rule in DICT_RULES if fnmatchcase(plain, pattern) and (told := rule(value))
+        f'{path}: {found}'
+        for pattern, rule in DICT_RULES
+        if fnmatchcase(plain, pattern) and (found := rule(value))
     )
     if isinstance(value, Mapping):
         for key, inner in value.items():

@@ -1,4 +1,4 @@
-"""Which values an argument takes, read from its annotation where that is a simple one."""
+"""Which values an argument takes, read from its annotation if that is a simple one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _is_kind(hint: Any, *bases: type) -> bool:
 def _fits_list(value: Any, hint: Any) -> bool:
     """Tell whether a value fits a hint such as `list`, `Sequence[str]` or `tuple[float, ...]`."""
     inner = get_args(hint)
-    if isinstance(value, str):  # a string is a sequence of strings, but no list of them
+    if isinstance(value, str):  # a string is a sequence of strings, but not meant as a list of them
         return not _is_kind(hint, list, tuple) and (not inner or fits(value, inner[0]))
     if not isinstance(value, list | tuple):
         return False

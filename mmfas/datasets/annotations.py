@@ -1,4 +1,4 @@
-"""Readers of protocol lists and of the CSV / JSON format for own data: file -> list of plain records.
+"""Readers of protocol lists and of the CSV / JSON format for your own data: file -> list of plain records.
 
 A record is a dictionary with `sample_id`, `img_paths` (modality or `'npz'` -> path as written), `label` (as
 written, 0 or 1), `source_line` (`'list.txt:17'`) and whatever of `domain`, `pai`, `subject` and `video` is known.
@@ -23,7 +23,7 @@ from mmfas.utils.errors import InputError, MissingFileError
 __all__ = ['META_COLUMNS', 'OWN_DATA_COLUMNS', 'PROVENANCE_KEYS', 'read_annotations', 'read_meta']
 
 PROVENANCE_KEYS = ('domain', 'subject', 'video', 'pai')
-#: Columns of the format for own data; `label` and one of the images are needed, the rest may be absent or empty.
+#: Columns of the format for your own data; `label` and one image are required, the rest may be absent or empty.
 OWN_DATA_COLUMNS = ('sample_id', *MODALITIES, 'npz', 'label', *PROVENANCE_KEYS)
 #: Columns of a side-car file; `sample_id` is needed.
 META_COLUMNS = ('sample_id', 'split', 'label', *PROVENANCE_KEYS)
@@ -70,11 +70,11 @@ def _collect(rows: Iterable[tuple[Any, str]], parse: Callable[[Any, str], dict[s
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Give the errors of codec and CSV reader, which know no file, its name and the mend."""
+    """Add the file name and a remedy to decoding and CSV errors."""
     try:
         yield
     except UnicodeDecodeError as error:
-        raise InputError(f'{path}: is no UTF-8 text ({error.reason}); save it as UTF-8') from error
+        raise InputError(f'{path}: is not UTF-8 text ({error.reason}); save it as UTF-8') from error
     except csv.Error as error:
         raise InputError(f'{path}: cannot be read as CSV: {error}') from error
 
@@ -93,7 +93,7 @@ def _read_list(path: Path) -> list[dict[str, Any]]:
 
 
 def _check_columns(names: Iterable[Any], allowed: tuple[str, ...], needed: tuple[str, ...], place: str) -> None:
-    """Refuse unknown columns, with near matches, repeated ones, and missing needed ones."""
+    """Raise on unknown columns (naming near matches), repeated ones, and missing required ones."""
     present = [str(name) for name in names]
     for name in present:
         if name not in allowed:
@@ -110,7 +110,7 @@ def _check_columns(names: Iterable[Any], allowed: tuple[str, ...], needed: tuple
 
 
 def _own_record(row: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """Turn one row of own data into a record."""
+    """Turn one row of a CSV or JSON file into a record."""
     text = {key: str(value).strip() for key, value in row.items() if value is not None}
     paths = {key: text[key] for key in (*MODALITIES, 'npz') if text.get(key)}
     if not paths:
@@ -139,7 +139,7 @@ def _csv_rows(path: Path, allowed: tuple[str, ...], needed: tuple[str, ...]) -> 
 
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:
-    """Read own data from a CSV file with a header."""
+    """Read your own data from a CSV file with a header."""
     return _collect(_csv_rows(path, OWN_DATA_COLUMNS, ('label',)), _own_record)
 
 
@@ -160,7 +160,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_json(path: Path) -> list[dict[str, Any]]:
-    """Read own data from a JSON list of objects, or from mmengine's `{'metainfo':, 'data_list':}`."""
+    """Read your own data from a JSON list of objects, or from mmengine's `{'metainfo':, 'data_list':}`."""
     text = path.read_text(encoding='utf-8-sig')
     try:
         content = json.loads(text, object_pairs_hook=_unique_keys)
@@ -183,14 +183,14 @@ def read_annotations(path: str | Path) -> list[dict[str, Any]]:
     """Read an annotation file.
 
     Args:
-        path: `.txt` for the published list formats, `.csv` or `.json` for own data.
+        path: `.txt` for the published list formats, `.csv` or `.json` for your own data.
 
     Returns:
         One record per line, as described at the top of this module.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the suffix is unknown, the file is no UTF-8 text, lines are malformed (the message names
+        ValueError: If the suffix is unknown, the file is not UTF-8 text, lines are malformed (the message names
             file, line and the expected format of each), or the file holds no sample.
     """
     path = Path(path)
@@ -216,7 +216,7 @@ def read_meta(path: str | Path) -> dict[str, dict[str, str]]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file is no UTF-8 text, a column is unknown or repeated, or two rows of one sample
+        ValueError: If the file is not UTF-8 text, a column is unknown or repeated, or two rows of one sample
             contradict each other.
     """
     path = Path(path)

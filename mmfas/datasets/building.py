@@ -31,13 +31,13 @@ def build_split(config: Mapping[str, Any], split: str) -> list[Any]:
 
 
 def sampling_problems(config: Mapping[str, Any]) -> list[str]:
-    """Find out whether the training samples can be dealt in balance; reads lists, but no pictures.
+    """Find out whether the training samples can be drawn in balance; reads lists, but not pictures.
 
     Args:
         config: Whole config; one without the balanced sampler is left alone.
 
     Returns:
-        What is wrong, in words; empty if nothing is.
+        What is wrong as one sentence; empty if nothing is.
     """
     loader = config.get('train_dataloader') or {}
     sampler = loader.get('sampler') or {}

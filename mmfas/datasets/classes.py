@@ -1,4 +1,4 @@
-"""Which classes a data set has, told before anything is computed on it."""
+"""Which classes a data set has, checked before anything is computed on it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ['require_both_classes']
 
 
 def require_both_classes(dataset: Any, place: str) -> None:
-    """Refuse a dev split of one class: no threshold can be chosen on it.
+    """Raise if a dev split has one class only: no threshold can be chosen on it.
 
     Args:
-        dataset: A data set; one that does not say the classes of its samples passes.
+        dataset: A data set; one that does not provide the classes of its samples passes.
         place: Its place in the config, such as `'val_dataloader'`, for the message.
 
     Raises:

@@ -20,10 +20,10 @@ def clean_records(
     *,
     files_of: Callable[[Mapping[str, Any]], _Files] | None = None,
 ) -> list[dict[str, Any]]:
-    """Leave out repeats and what stands elsewhere.
+    """Leave out repeats and samples that are in other lists.
 
-    Two records of the same files are one sample, whatever the spelling of the paths. A record also stands
-    elsewhere if the other one names only some of its files, or more than them.
+    Two records of the same files are one sample, whatever the spelling of the paths. A record also
+    counts as in another list if that one names only some of its files, or more than them.
 
     Args:
         records: Records of `read_annotations`.
@@ -34,7 +34,7 @@ def clean_records(
         The first record of every sample that `others` do not hold, in order.
 
     Raises:
-        ValueError: If a sample stands there twice with two labels, or nothing is left.
+        ValueError: If a sample is there twice with different labels, or nothing is left.
 
     >>> files = enumerate(('x', 'y', './x'), 1)
     >>> lines = [dict(img_paths=dict(rgb=file), label=1, source_line=f'a.txt:{line}') for line, file in files]
@@ -63,11 +63,11 @@ def clean_records(
 
 
 def _standing_in(others: set[_Files]) -> Callable[[_Files], bool]:
-    """Return what tells whether a sample, or a part of it, is one of others, or a part of one."""
+    """Return a function that tells whether a sample, or a part of it, is among other samples or part of one."""
     parts = {part for files in others for part in _parts(files)}
     return lambda files: files in parts or not others.isdisjoint(_parts(files))
 
 
 def _parts(files: _Files) -> Iterator[_Files]:
-    """Yield all files together and every smaller choice of them."""
+    """Yield all files together and every smaller subset of them."""
     return (frozenset(some) for size in range(1, len(files) + 1) for some in combinations(files, size))

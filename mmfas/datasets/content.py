@@ -1,4 +1,4 @@
-"""Checks of what the pictures of a list show: files that decode, but say nothing or the wrong thing."""
+"""Checks of what the pictures of a list show: files that decode but are empty or show the wrong thing."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from mmfas.datasets.transforms.loading import LoadedFile, LoadMultiModalImages
 
 __all__ = ['ContentFinding', 'ContentReport', 'facts_of']
 
-#: Without its most extreme hundredth on either side a picture of no content spans at most so many levels of 255.
+#: Between its 1st and 99th percentile a picture without content spans at most this many of 255 levels.
 _FLAT_LEVELS = 3
-#: A flat picture is called black or white if its middle lies so close to 0 or 255.
+#: A flat picture is called black or white if its median is this close to 0 or 255.
 _NEAR_END = 8
-#: From this part of its pixels on a picture counts as saturated, or its depth as clipped.
+#: A picture counts as saturated, or its depth as clipped, from this fraction of its pixels on.
 _MOST_SATURATED = 0.5
-#: From this part of its pixels on a single largest raw value of a depth picture looks like "no reading".
+#: The largest raw value of a depth picture looks like "no reading" from this fraction of its pixels on.
 _MOST_AT_TOP = 0.1
-#: From this part of its readings on a picture counts as outside of the range as a whole.
+#: A picture as a whole counts as outside the range from this fraction of its readings on.
 _ALL_OUTSIDE = 0.99
 #: Largest 16-bit value.
 _HIGHEST = 65535
-#: If more pictures of a list than this have no content, the list is broken; fewer happen in sound recordings.
+#: If more pictures of a list than this have no content, the list is broken; fewer occur in good recordings.
 _MOST_FLAT = 0.5
 
 
@@ -39,7 +39,7 @@ class ContentFinding:
         kind: Such as `'no content'` or `'one file twice'`.
         line: First list line that shows it.
         message: What, with counts.
-        is_warning: Whether it may be right, so that it does not fail the check.
+        is_warning: Whether it may be intended, so that it does not fail the check.
     """
 
     kind: str
@@ -68,20 +68,20 @@ class _SampleFacts:
     places: Mapping[str, str] = field(default_factory=dict)
 
 
-def _flat_fact(modality: str, image: np.ndarray, how: str) -> _Fact | None:
-    """Tell a picture without content from others."""
+def _flat_fact(modality: str, image: np.ndarray, scaling: str) -> _Fact | None:
+    """Recognise a picture without content."""
     counts = np.bincount(image.reshape(-1), minlength=256)
     below = np.cumsum(counts)
     low, middle, high = (int(np.searchsorted(below, part * image.size)) for part in (0.01, 0.5, 0.99))
     if high - low > _FLAT_LEVELS:
         if counts[255] / image.size < _MOST_SATURATED:
             return None
-        return _Fact('saturated', modality, f'are saturated: at least half of their values are 255{how}')
+        return _Fact('saturated', modality, f'are saturated: at least half of their values are 255{scaling}')
     if middle <= _NEAR_END:
-        return _Fact('no content', modality, f'are black{how} {{span}}', (low, high))
+        return _Fact('no content', modality, f'are black{scaling} {{span}}', (low, high))
     if middle >= 255 - _NEAR_END:
-        return _Fact('no content', modality, f'are white{how} {{span}}', (low, high))
-    return _Fact('no content', modality, f'show one value all over{how} {{span}}', (low, high))
+        return _Fact('no content', modality, f'are white{scaling} {{span}}', (low, high))
+    return _Fact('no content', modality, f'show one value all over{scaling} {{span}}', (low, high))
 
 
 def _range_fact(file: LoadedFile, loader: LoadMultiModalImages, holes: np.ndarray) -> _Fact | None:
@@ -126,7 +126,7 @@ def _hole_fact(file: LoadedFile, loader: LoadMultiModalImages) -> _Fact | None:
 
 def _file_facts(file: LoadedFile, loader: LoadMultiModalImages) -> Iterator[_Fact]:
     """Yield what is remarkable about one file."""
-    how = ''
+    scaling = ''
     if file.raw is not None and file.raw.dtype == np.uint16:
         is_depth = file.modality == 'depth'
         holes = np.isin(file.raw, loader.no_reading) if is_depth else np.zeros(file.raw.shape, bool)
@@ -136,8 +136,8 @@ def _file_facts(file: LoadedFile, loader: LoadMultiModalImages) -> Iterator[_Fac
             yield found
             return
         name = 'depth_range_mm' if is_depth else 'ir_range'
-        how = f' after {name}={getattr(loader, name)}'
-    if found := _flat_fact(file.modality, file.image, how):
+        scaling = f' after {name}={getattr(loader, name)}'
+    if found := _flat_fact(file.modality, file.image, scaling):
         yield found
 
 
@@ -232,7 +232,7 @@ class ContentReport:
 
     @staticmethod
     def _is_warning(kind: str, count: int, total: int) -> bool:
-        """Whether a finding may be right."""
+        """Whether a finding may be intended."""
         if kind == 'one file twice':
             return False
         return kind not in ('no content', 'outside the range') or count <= _MOST_FLAT * total

@@ -1,4 +1,4 @@
-"""The data set of multi-modal face presentations: lists and own data in, packed samples out."""
+"""The data set of multi-modal face presentations: lists and your own data in, packed samples out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PREFIXES = {'img': '', 'npz': PADISI_FOLDER}
 class MultiModalFaceDataset(BaseDataset):
     """Faces with up to three registered images (RGB, depth, IR), a label and their provenance.
 
-    Reads the published C / P / S / W lists and the CSV / JSON format for own data (`docs/en/own_data.md`). A
+    Reads the published C / P / S / W lists and the CSV / JSON format for your own data (`docs/en/own_data.md`). A
     sample is never skipped or replaced: a broken one raises. All randomness of its pipeline derives from (seed,
     epoch, index), see `set_epoch`. A `RepeatDataset` around it therefore repeats the same draws within an epoch.
 
@@ -45,8 +45,8 @@ class MultiModalFaceDataset(BaseDataset):
         data_prefix: Folders below `data_root`: `img` (default `''`) for image paths, `npz` (default `'PADISI'`).
         clean: False reads the lists as they are. True leaves out repeated lines; names of lists (relative to
             `data_root`) leave out also every sample that these hold: `clean='C-test.txt'` for the published C-val.
-            Which file a path means counts, not its spelling; `dict(lists=..., by_content=True)` takes byte copies
-            for one file, too, and reads the files for it.
+            The file that a path names counts, not its spelling; `dict(lists=..., by_content=True)` treats byte
+            copies as one file, too, and reads the files to find them.
         pipeline: Transforms, as configs or callables.
         **kwargs: `test_mode`, `indices`, `serialize_data`, `lazy_init` and `metainfo` of mmengine's `BaseDataset`.
 
@@ -210,7 +210,7 @@ class MultiModalFaceDataset(BaseDataset):
         self._clock.set(epoch, seed)
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline on one sample, with randomness of its own.
+        """Run the pipeline on one sample, with its own random state.
 
         Args:
             idx: Index of the sample.
@@ -223,7 +223,7 @@ class MultiModalFaceDataset(BaseDataset):
         """
         info = self.get_data_info(idx)
         info['modalities'] = self.modalities
-        # Asked each time, for hooks may exchange the transforms.
+        # Checked every time, since hooks may exchange the transforms.
         only_numpy = not needs_full_seeding(self.pipeline.transforms)
         clock = self._clock
         with sample_randomness(clock.seed, clock.epoch, info['sample_idx'], only_numpy=only_numpy):
@@ -268,7 +268,7 @@ def _place(record: Mapping[str, Any]) -> str:
 
 
 def _check_known(records: Sequence[Mapping[str, Any]], meta: Mapping[str, Any], files: Sequence[str]) -> None:
-    """Refuse samples that the side-car files do not know."""
+    """Raise if samples are missing from the side-car files."""
     missing = [record for record in records if record['sample_id'] not in meta]
     if missing:
         raise InputError(

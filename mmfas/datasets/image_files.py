@@ -6,7 +6,7 @@ reads what a file is and whether it is whole.
 
 | in the file | rule, the same for rgb, depth and infrared |
 | --- | --- |
-| format | JPEG, PNG, TIFF, WebP, BMP, binary PGM and PPM, told by the first bytes; others are refused |
+| format | JPEG, PNG, TIFF, WebP, BMP, binary PGM and PPM, recognised by the first bytes; others are refused |
 | EXIF orientation | obeyed, with 8 and 16 bits: JPEG, PNG (`eXIf`), WebP (`EXIF`), TIFF (tag 274) |
 | alpha, transparent colour | left out if every pixel is opaque, else refused |
 | values | unsigned, 1 to 8 or 16 bits; signed, floating point, 12 or 32 bits in a TIFF are refused |
@@ -50,13 +50,13 @@ PADISI_SIZE = (320, 256)
 _PADISI_CHANNELS = {'rgb': (2, 1, 0), 'depth': (4, 4, 4), 'ir': (3, 3, 3)}
 _PADISI_NUM_CHANNELS = 22
 _READ_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # since OpenCV 4.10
-#: Hashes of contents that were found whole: a file is checked once per process, not once per epoch.
+#: Hashes of contents that were found complete: a file is checked once per process, not once per epoch.
 _whole: set[int] = set()
 _MOST_REMEMBERED = 1_000_000
 
 
 class _TooLargeError(InputError):
-    """A picture or an array would take more memory than it may."""
+    """A picture or an array would exceed the memory limit."""
 
 
 def read_image_bytes(path: str) -> bytes:
@@ -82,7 +82,7 @@ def read_image_bytes(path: str) -> bytes:
 
 
 def _check_size(num_bytes: int, shape: Sequence[int], max_mb: float) -> None:
-    """Refuse what would take more memory than it may."""
+    """Raise if unpacking would exceed the memory limit."""
     if num_bytes > max_mb * 1e6:
         raise _TooLargeError(
             f'unpacking {"x".join(map(str, shape))} values would take {num_bytes / 1e6:.0f} MB, but only '
@@ -91,7 +91,7 @@ def _check_size(num_bytes: int, shape: Sequence[int], max_mb: float) -> None:
 
 
 def _check(data: bytes, max_mb: float) -> ImageHeader:
-    """Refuse what cannot or should not be decoded."""
+    """Raise if a file cannot or should not be decoded."""
     header = read_header(data)
     if header.refusal:
         raise InputError(header.refusal)
@@ -121,7 +121,7 @@ def _decode(data: bytes, flag: int) -> np.ndarray:
 
 
 def _turn(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Bring a picture upright, as EXIF says."""
+    """Turn a picture upright, as EXIF says."""
     if orientation == 1:
         return image
     if orientation >= 5:
@@ -229,7 +229,7 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
 
 
 def _check_archive(path: str, max_mb: float) -> None:
-    """Read from the heads of a `.npz` how much memory its array `data` takes, and refuse too much."""
+    """Read the memory that the array `data` of a `.npz` takes from its header, and raise if it is too much."""
     with zipfile.ZipFile(path) as archive:
         entry = archive.getinfo('data' if 'data' in archive.namelist() else 'data.npy')  # as numpy picks
         _check_size(entry.file_size, (entry.file_size,), max_mb)

@@ -1,4 +1,4 @@
-"""What was finished, written down at once: a file of JSON lines from which a run that was killed goes on."""
+"""A journal of finished work: a file of JSON lines from which a run that was killed continues."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Journal(Generic[_Entry]):
         decode: Returns the entry of the plain values of a line, `name` among them.
 
     Raises:
-        ValueError: If the file is no journal, or its header differs.
+        ValueError: If the file is not a journal, or its header differs.
     """
 
     def __init__(

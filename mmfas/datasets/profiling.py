@@ -75,7 +75,7 @@ class _Dummy:
 
 
 def _clock_cost(num_calls: int = 200) -> float:
-    """Return how many seconds a timed call adds outside of what it reports."""
+    """Return the seconds that a timed call adds beyond what it reports."""
     costs = []
     inside: list[float] = []
     with _timed(_Dummy, 'nothing', inside.append):
@@ -94,7 +94,7 @@ def measure_loading(dataset: Any, indices: Sequence[int]) -> LoadingTimes:
         indices: Samples to load, at least one. The first is loaded once more beforehand, to warm up.
 
     Returns:
-        Medians over the samples; what the clock itself costs is measured and taken off.
+        Medians over the samples; the cost of the clock itself is measured and subtracted.
     """
     places = [
         (loading.LoadMultiModalImages, '_load_file', 0),

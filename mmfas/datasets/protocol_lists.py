@@ -1,7 +1,7 @@
-"""The twelve published lists of C, P, S and W: what they hold, what is wrong in them, which files are there.
+"""The twelve published lists of C, P, S and W: their content, their defects, and which files exist.
 
 Counts are those of the lists of github OMGGGGG/mmdg, counted line by line. They are read as they are, defects
-included: a few frames stand three times, and one frame of C-val is also in C-test.
+included: a few frames are listed three times, and one frame of C-val is also in C-test.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class ListReport:
     error: str = ''
 
     def difference(self, expected: Mapping[str, ListCounts]) -> str:
-        """Return how the counts differ from those expected, in words; `''` if they do not.
+        """Describe how the counts differ from those expected; `''` if they do not.
 
         Args:
             expected: `PUBLISHED_LISTS` or `CLEAN_LISTS`.
@@ -145,7 +145,7 @@ def verify_list(
         data_root: Folder of the data, to look for the files; None looks for none.
         clean: Read the clean variant.
         later: Samples of the later splits of the same domain.
-        identity: What tells whether two paths mean one file; a new one if None.
+        identity: Decides whether two paths name the same file; a new one if None.
 
     Returns:
         The report and the samples that were read.
@@ -204,7 +204,7 @@ def verify_protocols(
         data_root: Folder of the data, to look for every file; None looks for none.
         domains: Letters of the domains whose lists are checked.
         clean: Check the clean variants.
-        by_content: Take byte copies for one file; reads all files, so it needs `data_root`.
+        by_content: Treat byte copies as one file; reads all files, so it needs `data_root`.
 
     Returns:
         One report per list, train, val and test of every domain.
@@ -231,7 +231,7 @@ def verify_protocols(
 
 
 def protocol_sizes(reports: Iterable[ListReport]) -> list[tuple[str, int, int, int]]:
-    """Return how many samples the splits of Protocols 1 and 3 have.
+    """Return the numbers of samples in the splits of Protocols 1 and 3.
 
     Args:
         reports: Reports of lists.

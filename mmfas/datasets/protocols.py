@@ -1,6 +1,6 @@
 """What the paths of the published C / P / S / W lists say about a sample: domain, subject, video and PAI.
 
-Only facts that stand in the path are returned; everything else is `'unknown'`. Sources of the grammars:
+Only facts in the path are returned; everything else is `'unknown'`. Sources of the grammars:
 
 * C, CASIA-CeFA: `<race>_<subject>_<device>_<session>_<PAI>` with PAI 1 real, 2 cloth (a print), 3 photo,
   4 screen, and the folders `3D-Mask` and `Silicone-Mask` (readme of github liuajian/CASIA-FAS-Dataset).
@@ -8,7 +8,7 @@ Only facts that stand in the path are returned; everything else is `'unknown'`. 
   and mouth (`m`) cut out, held flat or bent (a cut-out `papermask` here).
 * W, WMCA (George et al., TIFS 2020): `<subject>_<session>_<presenter>_<type>_<PAI>`; the table below gives the
   video counts of the paper (glasses 75, fake head 122, print 200, replay 348, rigid 137, flexible 379, paper 71).
-* P, PADISI-USC: a bare `<trial>.npz` tells nothing but the domain.
+* P, PADISI-USC: a bare `<trial>.npz` gives nothing but the domain.
 """
 
 from __future__ import annotations

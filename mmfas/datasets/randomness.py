@@ -51,7 +51,7 @@ class EpochClock:
         self._view = state.numpy()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> EpochClock:
-        # A deep copy of a shared tensor is a private one: worker processes would no longer hear of an epoch.
+        # A deep copy of a shared tensor is a private one: worker processes would no longer see a new epoch.
         return EpochClock(self.epoch, self.seed)
 
     @property
@@ -88,7 +88,7 @@ def numpy_draws_only(cls: type) -> type:
 
 
 def needs_full_seeding(transforms: Iterable[Any]) -> bool:
-    """Say whether any of the transforms may draw from `random` or torch."""
+    """Tell whether any of the transforms may draw from `random` or torch."""
     return not all(type(transform) in _NUMPY_ONLY for transform in transforms)
 
 
@@ -156,6 +156,6 @@ def current_rng() -> np.random.Generator:
     """Return a generator on NumPy's present global bit generator; inside `sample_randomness` that of the sample.
 
     Returns:
-        A generator that shares its stream with the functions of `numpy.random`, which mmcv's transforms call.
+        A generator with the same stream as the functions of `numpy.random`, which mmcv's transforms call.
     """
     return np.random.Generator(np.random.get_bit_generator())  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Samplers: every stretch of a batch holds all domains and both classes alike."""
+"""Samplers: any run of consecutive samples is balanced over domains and classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmfas.utils.errors import InputError, WrongTypeError
 
 __all__ = ['DomainClassBalancedSampler', 'HasGroupKeys', 'group_keys_of', 'seats']
 
-#: What data sets say of a sample whose domain they do not know.
+#: Domain of a sample in a data set that does not know it.
 _NO_DOMAIN = (None, '', UNKNOWN)
 
 
@@ -40,7 +40,7 @@ def group_keys_of(dataset: Any) -> list[tuple[str, int]]:
         (domain, label) of every sample.
 
     Raises:
-        TypeError: If a data set does not say its groups.
+        TypeError: If a data set does not provide its groups.
     """
     if hasattr(dataset, 'group_keys'):
         return list(dataset.group_keys())
@@ -60,7 +60,7 @@ def group_keys_of(dataset: Any) -> list[tuple[str, int]]:
 
 @DATA_SAMPLERS.register_module()
 class DomainClassBalancedSampler(Sampler):
-    """Deal samples like cards: one of every (domain, class) group in turn.
+    """Draw one sample of every (domain, class) group in turn, as cards are dealt.
 
     In any stretch of consecutive samples, so also in every batch whatever its size, the groups differ by at most
     one sample. Small groups are dealt again from the start when they run out (reshuffled), large ones are cut;
@@ -73,7 +73,7 @@ class DomainClassBalancedSampler(Sampler):
 
     Args:
         dataset: Data set with `group_keys()`, or a wrapper, see `group_keys_of`.
-        seed: Seed, equal in all processes; None draws one and shares it.
+        seed: Seed, equal in all processes; None draws one and broadcasts it.
         drop_uneven: With several processes, leave out the last samples of an epoch, fewer than processes, that
             cannot be dealt evenly. Training then differs from that of one process in the last, smaller batch of
             an epoch, unless the loader drops that one.
@@ -107,7 +107,7 @@ class DomainClassBalancedSampler(Sampler):
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
-        """Return a tiny config; the data set is given by the one who builds."""
+        """Return a tiny config; the builder adds the data set."""
         return {'type': cls.__name__, 'seed': 0}
 
     @property
@@ -154,9 +154,9 @@ class DomainClassBalancedSampler(Sampler):
 
 
 def seats(is_live: np.ndarray, world_size: int) -> np.ndarray:
-    """Say which of the `world_size` samples of a turn each process gets.
+    """Assign the `world_size` samples of every turn to the processes.
 
-    Were it always the same one, every one of two processes would see only half of an even number of groups. With G
+    If it were always the same one, each of two processes would see only half of an even number of groups. With G
     groups, and g the greatest common divisor of G and the number of processes, a process gets G / g different
     groups in G / g turns, and by moving one seat on after that, every group once in G turns. Which seat it begins
     with in each of the first G / g turns is free, and chosen so that its classes alternate.
@@ -188,7 +188,7 @@ def seats(is_live: np.ndarray, world_size: int) -> np.ndarray:
 
 
 def _check_groups(groups: Mapping[tuple[str, int], Sequence[int]]) -> None:
-    """Refuse groups between which nothing can be balanced; warn where some domains are unknown."""
+    """Raise if there are no groups to balance; warn if some domains are unknown."""
     if not groups:
         raise InputError('the data set is empty')
     num_samples = sum(map(len, groups.values()))
@@ -217,7 +217,7 @@ def _check_groups(groups: Mapping[tuple[str, int], Sequence[int]]) -> None:
 
 
 def _uneven(length: int, world_size: int) -> str:
-    """Say that an epoch cannot be dealt evenly, and what helps."""
+    """Return the error for an epoch that cannot be dealt evenly, with remedies."""
     fitting = [count for count in range(1, 2 * world_size) if length % count == 0]
     return (
         f'DomainClassBalancedSampler deals {length} samples per epoch, which do not divide evenly among '

@@ -1,4 +1,4 @@
-"""Checks of a whole data set before training: all problems at once instead of one crash per night."""
+"""Checks of a whole data set before training: all problems at once instead of one crash per run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Problem:
             `'orientation'`.
         place: Split, and (first) list line where there is one.
         message: What is wrong.
-        is_warning: Whether it may be right.
+        is_warning: Whether it may be intended.
     """
 
     kind: str
@@ -54,7 +54,7 @@ def face_datasets_in(dataset: Any) -> list[MultiModalFaceDataset]:
     inner = list(getattr(dataset, 'datasets', []))
     if hasattr(dataset, 'dataset'):
         inner.append(dataset.dataset)
-    return [found for each in inner for found in face_datasets_in(each)]
+    return [found for part in inner for found in face_datasets_in(part)]
 
 
 def _loader_of(dataset: MultiModalFaceDataset) -> LoadMultiModalImages:
@@ -116,7 +116,7 @@ def _check_contradictions(split: str, infos: Sequence[Mapping[str, Any]], identi
 
 
 def _check_files(infos: Mapping[str, Sequence[Mapping[str, Any]]], identity: FileIdentity) -> list[Problem]:
-    """Check that no file stands in two splits, under whatever name."""
+    """Check that no file is in two splits, under whatever names."""
     places: dict[Any, dict[str, tuple[str, str]]] = defaultdict(dict)
     for split, rows in infos.items():
         for info in rows:
@@ -132,7 +132,7 @@ def _check_files(infos: Mapping[str, Sequence[Mapping[str, Any]]], identity: Fil
 
 
 def _in_words(found: Mapping[str, tuple[str, str]]) -> str:
-    """Say where a file stands, with its other spellings."""
+    """Say where a file is listed, with its other spellings."""
     name = next(iter(found.values()))[0]
     spellings = {split: '' if path == name else f', as {path}' for split, (path, _) in found.items()}
     places = ', '.join(f'{split} ({line}{spellings[split]})' for split, (_, line) in found.items())
@@ -140,7 +140,7 @@ def _in_words(found: Mapping[str, tuple[str, str]]) -> str:
 
 
 def _check_subjects(infos: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Problem]:
-    """Check that no known subject stands in two splits."""
+    """Check that no known subject is in two splits."""
     places: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for split, rows in infos.items():
         for info in rows:
@@ -155,7 +155,7 @@ def _check_subjects(infos: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Pr
 
 
 def shared_files(first: Any, second: Any) -> list[str]:
-    """Find the files that two data sets share, under whatever name.
+    """Find the files that are in two data sets, under whatever names.
 
     Args:
         first: A data set, such as that of the dev split; wrappers are looked into, other kinds have no files.
@@ -185,14 +185,14 @@ def verify_datasets(
 ) -> list[Problem]:
     """Check splits: every file is whole, sizes agree, pictures show something, both classes are there, no overlap.
 
-    Line formats have been checked when the data sets were built. Repeated lines within one split are no problem
-    (the published lists have them), unless their labels contradict each other. Which file a path means counts, not
-    its spelling (see `FileIdentity`).
+    Line formats have been checked when the data sets were built. Repeated lines within one split are not a problem
+    (the published lists have them), unless their labels contradict each other. The file that a path names counts,
+    not its spelling (see `FileIdentity`).
 
     Args:
         splits: Name of a split (such as `'train'`) -> its data sets.
         num_threads: Threads that decode.
-        by_content: Take byte copies for one file; reads every file once more.
+        by_content: Treat byte copies as one file; reads every file once more.
         advance: Called with the number of samples done since the last call.
 
     Returns:

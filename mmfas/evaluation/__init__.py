@@ -1,6 +1,6 @@
 """From scores to numbers that can be trusted: pure rates, score files, reports, and the metric of the Runner.
 
-The rates need numpy alone; only the metric needs the engine, so it is imported when it is first asked for.
+The rates need numpy alone; only the metric needs the engine, so it is imported on first use.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -130,14 +130,14 @@ def dev_threshold(dev: ScoreTable, rules: ScoreRules | None = None) -> Threshold
 
 
 def choose_threshold(dev: ScoreTable, rules: ScoreRules) -> tuple[Threshold, list[str]]:
-    """Choose the threshold on dev scores, and say what a reader must know of the choice.
+    """Choose the threshold on dev scores, and note what a reader must know about the choice.
 
     Args:
         dev: Dev scores with both classes.
         rules: How.
 
     Returns:
-        The threshold, and notes on counts and on dev scores that cannot carry it.
+        The threshold, and notes on counts and on dev scores that cannot support it.
 
     Raises:
         ValueError: If the dev scores lack a class.
@@ -218,7 +218,7 @@ def _has_both(table: ScoreTable) -> bool:
 
 
 def _check_disjoint(test: ScoreTable, dev: ScoreTable) -> list[str]:
-    """Refuse samples that are in dev and test; return a note on persons that are."""
+    """Raise if dev and test share samples; return a note if they share subjects."""
     identity = FileIdentity()
     in_test, in_dev = (
         {(domain, _plain(name, identity)): (domain, name) for domain, name in zip(table.domain, table.sample_id)}
@@ -237,9 +237,9 @@ def _check_disjoint(test: ScoreTable, dev: ScoreTable) -> list[str]:
 
 
 def _plain(sample_id: str, identity: FileIdentity) -> Hashable:
-    """Return an id without what only spells it differently, for it often is a path: `./`, `a/../`, `//`, `\\`.
+    """Return the normal form of an id, which often is a path: without `./`, `a/../`, `//`, `\\`.
 
-    A relative path does not say from where, so that its links cannot be followed; those of an absolute one can.
+    Links of an absolute path are followed; those of a relative one are not, since its base folder is unknown.
     """
     if os.path.isabs(sample_id):
         return identity.of(sample_id)
@@ -254,7 +254,7 @@ def _clusters(table: ScoreTable, rules: ScoreRules) -> tuple[np.ndarray | None, 
     """Return the bootstrap cluster of every score (None: each its own), and what a cluster is."""
     level, cluster = rules.level, rules.cluster
     if cluster == 'auto':
-        # Where every frame is a video of its own, nothing is known of videos: the interval is one over samples.
+        # If every frame is a video of its own, videos are unknown: the interval is over samples.
         is_named = level == 'frame' and bool(np.all(table.video != ''))
         has_videos = is_named and np.unique(table.group_ids('video')).size < len(table)
         cluster = 'video' if has_videos else 'sample'
@@ -288,7 +288,7 @@ def _oracle_points(table: ScoreTable) -> OraclePoints:
 def _bootstrap(
     table: ScoreTable, threshold: Threshold | None, groups: np.ndarray | None, num_bootstrap: int, seed: int
 ) -> tuple[Interval | None, Interval | None]:
-    """Return the intervals of HTER and AUC; None where not asked for or undefined."""
+    """Return the intervals of HTER and AUC; None if not requested or undefined."""
     units = np.arange(len(table)) if groups is None else groups
     smallest = min(np.unique(units[mask]).size for mask in (table.is_live, ~table.is_live))
     if num_bootstrap < 1 or smallest < 2:
@@ -305,7 +305,7 @@ def _bootstrap(
 
 
 def _one_sided(table: ScoreTable, threshold: Threshold | None) -> list[str]:
-    """Return a note where a fixed threshold separates nothing, as one of another scale than the scores."""
+    """Return a note if a fixed threshold separates nothing, for instance one on another scale than the scores."""
     if threshold is None or threshold.origin != 'fixed' or not _has_both(table):
         return []
     low, high = table.score.min(), table.score.max()

@@ -28,7 +28,7 @@ class Estimate:
 
     Args:
         value: The number, in [0, 1].
-        interval: Its interval; None where none was asked for or none is defined.
+        interval: Its interval; None if it was not requested or is undefined.
     """
 
     value: float
@@ -103,7 +103,7 @@ class FASReport:
     Args:
         name: What the test set is called in tables.
         level: `'frame'`, `'video'` or `'subject'`: what one score stands for.
-        frame_reduction: How frames were reduced, if they were: `'mean'`, `'median'` or `'max'`.
+        frame_reduction: How frame scores were reduced, if they were: `'mean'`, `'median'` or `'max'`.
         num_live: Number of live scores.
         num_spoof: Number of attack scores.
         interval_unit: What the bootstrap draws: `'sample'`, `'video'` or `'subject'`.

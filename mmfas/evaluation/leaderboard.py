@@ -66,7 +66,7 @@ def _protocol_table(published: Published, protocol: int) -> str:
 
 
 def _cells(method: PublishedMethod, row: PublishedRow, columns: list[str]) -> Row:
-    """Return one line of a table; the name of a method of ours is bold."""
+    """Return one line of a table; the names of methods in mmfas are bold."""
     name = f'**{method.name}**' if method.collection else method.name
     name += '' if method.comparable else ' (other lists)'
     mean = () if row.mean is None else (str(row.mean),)

@@ -25,7 +25,7 @@ __all__ = [
 
 #: The file of published numbers that comes with mmfas.
 PUBLISHED = Path(__file__).with_name('published.yml')
-#: Half of the last printed digit, and what floats need beyond it.
+#: Half of the last printed digit, with a margin for the rounding of floats.
 _ROUNDING = 0.005 + 1e-9
 
 
@@ -99,7 +99,7 @@ class PublishedMethod:
     Args:
         name: Name in the tables.
         venue: Where it was published; empty if unknown.
-        paper: Address of its paper; empty if it is not one of ours.
+        paper: Address of its paper; empty if mmfas does not have the method.
         collection: Name of its collection in our metafiles; None if mmfas does not have it.
         comparable: Whether it was measured on the published lists.
         note: What a reader must know of its numbers.
@@ -151,7 +151,7 @@ class Published:
     not_found: tuple[str, ...]
 
     def row_of(self, collection: str, protocol: int) -> PublishedRow | None:
-        """Return the published row of a method of ours.
+        """Return the published row of a method that mmfas has.
 
         Args:
             collection: Name of its collection in the metafiles, such as `'MMDG'`.
@@ -178,8 +178,8 @@ def read_published(file: str | Path = PUBLISHED) -> Published:
         Its content.
 
     Raises:
-        ValueError: If a key is unknown or missing, a source or column does not exist, a number is no percentage,
-            or a mean is not that of its cells; the message names file, method and protocol.
+        ValueError: If a key is unknown or missing, a source or column does not exist, a number is not a
+            percentage, or a mean is not that of its cells; the message names file, method and protocol.
     """
     content = yaml.safe_load(Path(file).read_text(encoding='utf-8'))
     try:
@@ -239,7 +239,7 @@ def _row(
 
 
 def _check_keys(entry: Any, known: set[str], what: str, needed: set[str] | None = None) -> None:
-    """Refuse what is no table, and unknown or missing keys."""
+    """Raise if an entry is not a table or has unknown or missing keys."""
     if not isinstance(entry, Mapping):
         raise InputError(f'{what} must be a table with the keys {sorted(known)}, but is {entry!r}')
     wrong = sorted(set(entry) - known), sorted((known if needed is None else needed) - set(entry))

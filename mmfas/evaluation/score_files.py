@@ -43,9 +43,13 @@ def read_score_rows(path: str | PathLike[str], *, allow_duplicates: bool = False
     try:
         records = _read_rows(path, allow_duplicates=allow_duplicates)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f'{path} is no complete gzip file ({error}); copy it again or write it anew') from error
+        raise InputError(
+            f'{path} is not a complete gzip file ({error}); copy it again or write it again'
+        ) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f'{path} is no CSV file in UTF-8 ({error}); give a score file of a test run') from error
+        raise InputError(
+            f'{path} is not a CSV file in UTF-8 ({error}); give a score file of a test run'
+        ) from error
     if not records:
         raise InputError(f'{path} has a header but no samples')
     return records
@@ -90,7 +94,7 @@ def _open_text(path: str | PathLike[str]) -> TextIO:
 
 
 def check_text(text: str, where: str) -> None:
-    """Refuse text with characters that nobody sees and that other programs drop.
+    """Raise if text has invisible characters, which other programs drop.
 
     Args:
         text: Cell of a score file.

@@ -1,4 +1,4 @@
-"""From what a model predicts to the record of a score file."""
+"""From the prediction of a model to a record of a score file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Predicted(Protocol):
 
 
 def score_record(sample: Predicted) -> dict[str, Any]:
-    """Return what the score file says of a sample.
+    """Return the entry of a sample in a score file.
 
     Args:
         sample: Has `sample_id`, `gt_label` and `pred_score`, and where known `domain`, `subject`, `video`, `pai`.

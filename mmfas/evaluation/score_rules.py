@@ -1,4 +1,4 @@
-"""How scores become numbers, in one record that every step from the score file to the figure is handed."""
+"""How scores become numbers: one record for every step from the score file to the figure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ScoreRules:
         allow_duplicates: Accept a sample id more than once, as some published lists repeat frames.
 
     Raises:
-        ValueError: If a value is unknown, or the bootstrap would draw less than what has a score.
+        ValueError: If a value is unknown, or the bootstrap would draw units smaller than those that have a score.
 
     >>> ScoreRules('bpcer@apcer=0.01', level='video').parsed
     Criterion(kind='bpcer@apcer', value=0.01)

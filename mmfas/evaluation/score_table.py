@@ -1,4 +1,4 @@
-"""Score tables and score files: what a test run leaves behind, and all that any error rate needs.
+"""Score tables and score files: the output of a test run, and all that any error rate needs.
 
 A score file is a CSV with the header `sample_id,domain,subject,video,pai,label,score`. Scores are written with
 as many digits as a float64 needs to come back unchanged, so metrics computed from the file equal those of the run.
@@ -58,19 +58,19 @@ class ScoreTable:
             dtype = {'label': np.int64, 'score': np.float64}.get(name, np.str_)
             column = np.array(getattr(self, name), dtype=dtype)
             if name in ('subject', 'video'):
-                # All unknown persons are not one person: no group of frames, no cluster may be made of them.
+                # Unknown persons are not one person: they must not form a group of frames or a cluster.
                 column[column == _UNKNOWN] = ''
             column.flags.writeable = False
             object.__setattr__(self, name, column)
         shapes = {name: getattr(self, name).shape for name in COLUMNS}
         if len(set(shapes.values())) != 1 or len(shapes['score']) != 1:
-            raise InputError(f'columns of a score table must share one shape (N,), got {shapes}')
+            raise InputError(f'columns of a score table must all have one shape (N,), got {shapes}')
         if not len(self):
             raise InputError('a score table needs at least one sample, got none')
         self._check_values()
 
     def _check_values(self) -> None:
-        """Refuse what would make a rate wrong without anybody noticing."""
+        """Raise on values that would silently make a rate wrong."""
         self._refuse(~np.isin(self.label, (0, 1)), 'label must be 0 (spoof) or 1 (live)', self.label)
         self._refuse(~np.isfinite(self.score), 'score must be finite', self.score)
         self._refuse(
@@ -267,7 +267,7 @@ class ScoreTable:
         if np.any(names == ''):
             row = int(np.flatnonzero(names == '')[0])
             raise InputError(
-                f"sample '{self.sample_id[row]}' has no {level} id, so its {level} cannot be told "
+                f"sample '{self.sample_id[row]}' has no {level} id, so its {level} is unknown "
                 f'({int(np.sum(names == ""))} of {len(self)} samples)'
             )
         return np.char.add(np.char.add(self.domain, '/'), names)
@@ -276,7 +276,7 @@ class ScoreTable:
         """Reduce frames to one score per video, or per subject and attack instrument.
 
         Args:
-            level: `'video'`, or `'subject'`: a person's live samples and each kind of attack on him or her.
+            level: `'video'`, or `'subject'`: a person's live samples and every kind of attack on that person.
             frame_reduction: `'mean'`, `'median'` or `'max'`.
 
         Returns:

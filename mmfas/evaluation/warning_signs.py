@@ -1,4 +1,4 @@
-"""What in a set of scores hints at a mistake that every number computed from it would hide."""
+"""Signs in a set of scores of a mistake that the numbers computed from it would hide."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from mmfas.evaluation.functional import Threshold, auc
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 
-#: Below this AUC a ranking is not bad but turned round.
+#: Below this AUC a ranking is not bad but inverted.
 TURNED_AUC = 0.2
 #: Relative difference below which scores are one number, computed in batches of another size.
 _SAME = 1e-6
-#: Start of the one note that hints at nothing.
+#: Start of the one note that is not a warning.
 CHOSEN_ON = 'The threshold was chosen on dev'
 
 
@@ -38,7 +38,7 @@ def ranking_notes(table: ScoreTable, name: str) -> list[str]:
     if outside:
         notes.append(
             f'{outside} of {len(table)} {name} scores lie outside [0, 1], from {table.score.min():g} to '
-            f'{table.score.max():g}: those of mmfas are probabilities; if these are, look for a lost point.'
+            f'{table.score.max():g}: those of mmfas are probabilities; if these are, check the decimal points.'
         )
     return notes
 
@@ -54,7 +54,7 @@ def are_alike(table: ScoreTable) -> bool:
 
 
 def threshold_notes(dev: ScoreTable, threshold: Threshold, rules: ScoreRules) -> list[str]:
-    """Note what a threshold rests on, and dev scores that cannot carry it.
+    """Note what a threshold is based on, and dev scores that cannot support it.
 
     Args:
         dev: Dev scores of both classes, reduced to the level of the rules.

@@ -1,1 +1,1 @@
-"""Helpers below every other room: they know nothing of data, models or metrics."""
+"""Helpers below every other room, independent of data, models and metrics."""

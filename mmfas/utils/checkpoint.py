@@ -1,7 +1,7 @@
 """Reading and writing checkpoints: the one strict loader that every load of mmfas goes through.
 
 A checkpoint file is a pickle, and a pickle can run any program. So files are read with torch's restricted
-unpickler (`weights_only=True`, nothing added to its allow-list) and there is no way round it: what it refuses
+unpickler (`weights_only=True`, nothing added to its allow-list) and there is no way around it: what it refuses
 is an error. Checkpoints of mmfas hold tensors and plain Python values only, so they need nothing else.
 
 Every file is read whole and compared with its checksums (see `mmfas.utils.seals`) before it is unpacked.
@@ -43,7 +43,7 @@ WEIGHT_KEYS = ('state_dict', 'model')
 
 
 class CheckpointError(InputError):
-    """A checkpoint file is damaged, is refused, or does not hold what was asked for."""
+    """A checkpoint file is damaged, is refused, or does not hold what was requested."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Origin:
     Args:
         path: The file.
         sha256: Its SHA-256, 64 hexadecimal digits.
-        meta: What it says of its making, such as `epoch` and `seed`; empty if nothing.
+        meta: How it was made, such as `epoch` and `seed`; empty if unknown.
     """
 
     path: str
@@ -94,14 +94,12 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
     reason = str(error).strip().partition('\n')[0].partition('. ')[0] or type(error).__name__
     odd = not isinstance(error, pickle.UnpicklingError | RuntimeError | EOFError | OSError | ValueError)
     if reason.startswith('Weights only load failed') or odd:
-        reason = (
-            'not readable as tensors'  # torch's line is about switching the protection off, or about its own code
-        )
+        reason = 'not readable as tensors'  # its line advises to switch the protection off
     return _damage(path, reason)
 
 
 def _damage(path: Path, reason: str) -> CheckpointError:
-    """Make the error about a file that is not whole."""
+    """Return the error about an incomplete file."""
     return CheckpointError(
         f"'{path}' ({path.stat().st_size} bytes) is not a complete checkpoint: it is truncated, damaged or of "
         f'another format ({reason}); copy or download it again, or use an earlier one'
@@ -128,7 +126,7 @@ def read_checkpoint(
     Raises:
         FileNotFoundError: If there is no such file.
         PermissionError: If it must not be read.
-        CheckpointError: If the file is damaged, is no checkpoint, or asks for anything but tensors and plain
+        CheckpointError: If the file is damaged, is not a checkpoint, or asks for anything but tensors and plain
             values; the message says which. Also if `path` is an address of the web.
     """
     if str(path).startswith(('http://', 'https://')):
@@ -137,7 +135,7 @@ def read_checkpoint(
     if not file.is_file():
         raise MissingFileError(f"checkpoint '{file}' does not exist or is not a file; check the path")
     try:
-        stream = open(file, 'rb')  # noqa: SIM115  # closed below; only opening it may say so
+        stream = open(file, 'rb')  # noqa: SIM115  # closed below; only opening may raise this
     except PermissionError as error:
         raise PermissionError(f"no permission to read checkpoint '{file}'; see `ls -l '{file}'`") from error
     with stream:
@@ -189,7 +187,7 @@ def _unpack(stream: BinaryIO, file: Path, map_location: Any) -> Any:
     except MemoryError:
         raise CheckpointError(f"'{file}' was refused: it asks for more memory than there is") from None
     except Exception as error:
-        # Whatever torch raises here, the file is at fault: none of our code runs in there. The cause stays out of
+        # Whatever torch raises here, the file is at fault: none of our code runs there. The cause stays out of
         # the chain, as torch's text ends in advice to switch the protection off.
         raise _refusal(file, error) from None
 
@@ -238,14 +236,14 @@ def write_checkpoint(content: Mapping[str, Any], path: str | os.PathLike[str]) -
 
 
 def check_weights(content: Any, path: str | os.PathLike[str]) -> None:
-    """Refuse what are no weights.
+    """Raise if a mapping does not hold weights.
 
     Args:
         content: What a file holds where weights belong: names with dense tensors, at least one.
         path: The file, for the message.
 
     Raises:
-        CheckpointError: If it is anything else; the message names up to five entries that are no such tensors.
+        CheckpointError: If it is anything else; the message names up to five entries that are not such tensors.
     """
     if not isinstance(content, Mapping):
         wrong = [f'a {type(content).__name__}']
@@ -266,7 +264,7 @@ def check_weights(content: Any, path: str | os.PathLike[str]) -> None:
 
 
 def check_finite(weights: Mapping[str, Tensor], path: str | os.PathLike[str], remedy: str) -> None:
-    """Refuse weights that give no scores.
+    """Raise on weights that cannot give scores.
 
     Args:
         weights: Name -> dense tensor.
@@ -336,7 +334,7 @@ def load_into(model: torch.nn.Module, path: str | os.PathLike[str]) -> Origin:
         path: Checkpoint file.
 
     Returns:
-        The file, its hash and what it says of its making.
+        The file, its hash and its `meta`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -353,14 +351,14 @@ def load_into(model: torch.nn.Module, path: str | os.PathLike[str]) -> Origin:
 
 
 def find_meta(content: Mapping[str, Any], path: str | os.PathLike[str]) -> Mapping[str, Any]:
-    """Return what a checkpoint says of its making, nothing if it has no `meta`.
+    """Return the `meta` of a checkpoint, empty if it has none.
 
     Args:
         content: The dictionary in the file.
         path: The file, for the message.
 
     Raises:
-        CheckpointError: If `meta` is no dictionary.
+        CheckpointError: If `meta` is not a dictionary.
     """
     meta = content.get('meta', {})
     if not isinstance(meta, Mapping):

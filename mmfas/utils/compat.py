@@ -68,7 +68,7 @@ def _plain_is_installed(package: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
-def _mend_original(config: Any) -> None:
+def _patch_original(config: Any) -> None:
     """Make mmengine 0.10.7 work with today's setuptools and inside virtual environments.
 
     Args:
@@ -132,7 +132,7 @@ def harden_loading(module: ModuleType) -> None:
 def stream_checkpoints(module: ModuleType) -> None:
     """Let the engine write checkpoints of mmfas straight into their file.
 
-    Its own way makes the whole file in memory first: a second copy of model and optimizer.
+    Its own code makes the whole file in memory first: a second copy of model and optimizer.
 
     Args:
         module: `mmengine.runner.checkpoint`.
@@ -152,7 +152,7 @@ def stream_checkpoints(module: ModuleType) -> None:
     module.save_checkpoint = save_checkpoint  # type: ignore[attr-defined]  # a module takes any attribute
 
 
-def _mend_checkpoints(module: ModuleType) -> None:
+def _patch_checkpoints(module: ModuleType) -> None:
     """Load strictly, write straight; `module` is `mmengine.runner.checkpoint`."""
     harden_loading(module)
     stream_checkpoints(module)
@@ -163,29 +163,29 @@ def _know_our_configs(module: ModuleType) -> None:
     module.MODULE2PACKAGE.setdefault('mmfas', 'mmfas')
 
 
-def _mend_config(module: ModuleType) -> None:
-    """Mend `mmengine.config.config` where it is the original, once."""
+def _patch_config(module: ModuleType) -> None:
+    """Patch `mmengine.config.config` of the original stack, once."""
     if not _installed('onedl-mmengine') and module._is_builtin_module.__module__.startswith('mmengine'):
-        _mend_original(module)
+        _patch_original(module)
 
 
-#: Module of the engine -> what is done to it the moment it is imported.
-_MENDS: dict[str, Callable[[ModuleType], None]] = {
+#: Module of the engine -> function that patches it as soon as it is imported.
+_PATCHES: dict[str, Callable[[ModuleType], None]] = {
     'mmengine.config.utils': _know_our_configs,
-    'mmengine.config.config': _mend_config,
-    'mmengine.runner.checkpoint': _mend_checkpoints,
+    'mmengine.config.config': _patch_config,
+    'mmengine.runner.checkpoint': _patch_checkpoints,
 }
 
 
-class _MendWhenImported(MetaPathFinder):
-    """Import hook that mends the engine's modules as they come; importing them early would cost seconds."""
+class _PatchWhenImported(MetaPathFinder):
+    """Import hook that patches the engine's modules on import; importing them early would cost seconds."""
 
     def __init__(self) -> None:
         self._asked: set[str] = set()
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Find the modules this is about, with loaders that mend them after running them."""
-        if fullname not in _MENDS or fullname in self._asked:
+        """Find the modules to patch, with loaders that patch them after running them."""
+        if fullname not in _PATCHES or fullname in self._asked:
             return None
         self._asked.add(fullname)  # so that the next line asks the other finders
         spec = util.find_spec(fullname)
@@ -194,21 +194,21 @@ class _MendWhenImported(MetaPathFinder):
             return spec
         run = spec.loader.exec_module
 
-        def run_and_mend(module: ModuleType) -> None:
+        def run_and_patch(module: ModuleType) -> None:
             run(module)
-            _MENDS[fullname](module)
+            _PATCHES[fullname](module)
 
-        spec.loader.exec_module = run_and_mend  # type: ignore[method-assign]
+        spec.loader.exec_module = run_and_patch  # type: ignore[method-assign]
         return spec
 
 
 def prepare_engine() -> None:
-    """Check the engine stack and mend its modules, now or when they are imported; cheap, may be called again."""
+    """Check the engine stack and patch its modules, now or on import; cheap, may be called again."""
     check_engine()
     # mmcv's advice to install another mmcv: it is about compiled operators, of which mmfas needs none.
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-    for name, mend in _MENDS.items():
+    for name, patch in _PATCHES.items():
         if name in sys.modules:
-            mend(sys.modules[name])
-    if not any(isinstance(finder, _MendWhenImported) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _MendWhenImported())
+            patch(sys.modules[name])
+    if not any(isinstance(finder, _PatchWhenImported) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _PatchWhenImported())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """What the user can put right: a wrong value, a missing file, settings that contradict each other.
+    """What the user can fix: a wrong value, a missing file, settings that contradict each other.
 
     A mixin: classes also derive from a builtin. They are made from one text, so that data loaders and process
     pools can carry them from a worker to the main process.
@@ -35,7 +35,7 @@ class UnknownKeyError(UserError, KeyError):
 
 
 class MissingFileError(UserError, FileNotFoundError):
-    """A file or folder that has to be there and is not."""
+    """A file or folder that must exist and does not."""
 
 
 class FileError(UserError, OSError):
@@ -43,7 +43,7 @@ class FileError(UserError, OSError):
 
 
 class RunError(UserError, RuntimeError):
-    """Work that cannot start or go on, here or now."""
+    """Work that cannot start or continue, here or now."""
 
 
 class NotFiniteError(UserError, FloatingPointError):

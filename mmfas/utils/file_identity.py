@@ -9,12 +9,12 @@ __all__ = ['FileIdentity']
 
 
 class FileIdentity:
-    """Tell whether paths mean one file, however they are spelled.
+    """Tell whether paths name the same file, however they are spelled.
 
     A file that exists is known by its number in the file system, which is what `os.path.samefile` compares: `./x`,
     `a/../x`, absolute and relative paths, links of both kinds and, where the file system ignores it, other case
-    are one file. A file that does not exist is known by its resolved path. Copies are other files, unless their
-    content is asked for.
+    are one file. A file that does not exist is known by its resolved path. Copies are other files, unless
+    files are identified by content.
 
     Make one object per check: it looks every path up once. A lookup is one call of the system (2 us on a local
     disk); reading the content takes as long as reading the files.
@@ -45,7 +45,7 @@ class FileIdentity:
             A key to compare and to hash.
         """
         spelled = os.fspath(path)
-        # Asked once per spelling: on some network file systems the number of a file changes with time.
+        # Looked up once per spelling: on some network file systems the number of a file changes with time.
         if spelled not in self._files:
             self._files[spelled] = self._content(spelled) if self.by_content else self._number(spelled)
         return self._files[spelled]
@@ -70,7 +70,7 @@ class FileIdentity:
         return (status.st_dev, status.st_ino) if status.st_ino else self._resolve(path)
 
     def _content(self, path: str) -> Hashable:
-        """Return the SHA-256 of a file that can be read, else what it is known by without."""
+        """Return the SHA-256 of a file that can be read, else its identity without the content."""
         from mmfas.utils.checkpoint import sha256_of  # it imports torch, which other uses do without
 
         number = self._number(path)

@@ -21,11 +21,11 @@ from typing import BinaryIO
 
 _MACHINE = f'{zlib.crc32(platform.node().encode()):08x}'
 _TEMPORARY = re.compile(r'\..+\.([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}\.part', re.DOTALL)
-#: Temporary files of mmfas 1.0, which do not say whose they are.
+#: Temporary files of mmfas 1.0, whose names do not say which process made them.
 _EARLIER = re.compile(r'\..+\.[a-z0-9_]{8}\.part|.+\.(?:csv|jpg|json|jsonl|npz|png|txt)\.partial', re.DOTALL)
-#: A temporary file of another machine that has not grown for so long has no writer any more.
+#: A temporary file of another machine that has not grown for this long has no writer any more.
 _QUIET_S = 60.0
-#: What writing to a disk may fail with, whatever the file.
+#: Errors that writing any file to a disk may raise.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 #: Bytes of a name that a temporary name repeats; most file systems allow 255 in all.
 _MOST_BYTES = 180
@@ -98,7 +98,7 @@ def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
 
 
 def name_file(error: OSError, path: str | os.PathLike[str]) -> OSError:
-    """Return an error that says which file it is about; one of writing, as of a full disk, does not.
+    """Return an error that names its file; errors of writing, such as a full disk, do not.
 
     Args:
         error: What was raised.
@@ -201,7 +201,7 @@ def _is_alive(process: int) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Wait until the disk knows the new name."""
+    """Wait until the new name is on the disk."""
     if os.name == 'nt':
         return  # no such thing
     handle = os.open(folder, os.O_RDONLY)

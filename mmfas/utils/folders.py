@@ -11,8 +11,8 @@ from mmfas.utils.file_identity import FileIdentity
 
 __all__ = ['is_hidden', 'visible_entries', 'visible_files', 'walk_visible']
 
-#: What systems and programs put beside data without a leading dot, in lower case: archives of macOS, network
-#: drives, bins, thumbnails of Windows, Python's caches.
+#: What operating systems and programs put beside data without a leading dot, in lower case: archives of macOS,
+#: network drives, bins, thumbnails of Windows, Python's caches.
 _LITTER = frozenset(
     {
         '__macosx',
@@ -30,7 +30,7 @@ _LITTER = frozenset(
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is no data: its name begins with a dot, or a system put it there.
+    """Tell whether a file or folder is not data: its name begins with a dot, or an operating system made it.
 
     Args:
         name: Its name, without the folders above it.
@@ -80,7 +80,7 @@ def walk_visible(root: str | os.PathLike[str]) -> Iterator[tuple[str, list[str],
 
 
 def _refuse(error: OSError) -> None:
-    """Report a folder that cannot be read, which `os.walk` would leave out without a word."""
+    """Report a folder that cannot be read, which `os.walk` would silently leave out."""
     raise error
 
 

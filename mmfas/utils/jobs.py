@@ -1,4 +1,4 @@
-"""What long jobs need that write many files: checksums, what is there already, processes."""
+"""Helpers for long jobs that write many files: checksums, finished parts, processes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def run_tasks(
     except BrokenProcessPool as error:
         raise RunError(
             f'one of {num_processes} worker processes was ended from outside (out of memory?); '
-            'what is finished stays: run again, with fewer processes'
+            'finished work is kept: run again with fewer processes'
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

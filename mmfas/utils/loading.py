@@ -23,7 +23,7 @@ def load_from_file(filename: str, map_location: Any = None) -> dict[str, Any]:
         The checkpoint, with its message hub as the engine expects it.
 
     Raises:
-        CheckpointError: If the file is refused, or its weights are such that no model can be filled with them.
+        CheckpointError: If the file is refused, or its weights cannot be loaded into any model.
     """
     from mmfas.utils.checkpoint import find_weights, load_checkpoint
 

@@ -1,4 +1,4 @@
-"""One command per folder: a second one that would write into the same folder is told so before it writes."""
+"""One command per folder: a second one that would write into the same folder stops before it writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmfas.utils.files import name_file, remove_leftovers
 
 #: Seconds to wait for a lock: a process that was just killed may need a moment to end.
 WAIT_S = 4.0
-#: What file systems without locks answer (some Lustre and NFS mounts).
+#: Errors of file systems without locks (some Lustre and NFS mounts).
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
 #: Locks of this process: (process, lock file) -> how often it was taken.
 _held: dict[tuple[int, str], int] = {}
@@ -99,7 +99,7 @@ def _locked(folder: str | os.PathLike[str], file: str, advice: str) -> Iterator[
     """Hold the lock on a file, which is gone afterwards."""
     from filelock import FileLock, Timeout  # late: it takes longer than all else here
 
-    # A soft lock, which is but a file, would outlive a killed process.
+    # A soft lock, which is only a file, would outlive a killed process.
     lock = FileLock(file, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire(timeout=WAIT_S)

@@ -22,14 +22,14 @@ PARAMWISE_KEYS = (*DECAY_FACTORS, *RATE_FACTORS, 'custom_keys', 'bypass_duplicat
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a value is a number; truth values are none."""
+    """Tell whether a value is a number; truth values do not count."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def clipping_problems(clip_grad: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Find what is wrong with a `clip_grad`, for which mmengine takes what it is given.
+    """Find what is wrong with a `clip_grad`, which mmengine does not check.
 
-    A limit below zero turns every gradient round and a limit of zero leaves none, without a word.
+    A limit below zero silently reverses every gradient, and a limit of zero removes it.
 
     Args:
         clip_grad: `type` (`'norm'`, the default, or `'value'`) and arguments of torch's function.

@@ -1,4 +1,4 @@
-"""What long series of runs need: the commit, records of finished runs, processes of one thread."""
+"""Helpers for long series of runs: the commit, records of finished runs, processes of one thread."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def load_records(folder: str | Path, pattern: str = '*.json') -> dict[str, dict[
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:
-    """Read one mapping, or say where there is none."""
+    """Read one mapping; the error names the place."""
     try:
         content = json.loads(text)
     except ValueError as error:

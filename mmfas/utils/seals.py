@@ -1,4 +1,4 @@
-"""Whole or damaged: the seal on tensor files that mmfas writes, and the checksums in those of others.
+"""Detecting damage: the seal on tensor files that mmfas writes, and the checksums in those of others.
 
 A file of `torch.save` is a zip archive. Its entries carry a CRC-32, which `torch.load` does not look at, and what
 lies between them carries nothing. So mmfas appends the SHA-256 of all bytes before it, as the comment that a zip
@@ -30,7 +30,7 @@ _BLOCK = 1 << 20
 
 
 class DamagedFile(InputError):
-    """The bytes of a file are not those that were written; the message says what shows it."""
+    """The bytes of a file are not those that were written; the message gives the evidence."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _with_mark(end: bytes) -> bytes:
 
 
 def verify(stream: BinaryIO, max_unpacked: int) -> Fingerprint:
-    """Read a tensor file once and compare it with what it says of itself.
+    """Read a tensor file once and compare it with its seal or checksums.
 
     Args:
         stream: File, opened for reading bytes; its position is moved.

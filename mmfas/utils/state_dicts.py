@@ -1,4 +1,4 @@
-"""State dicts: what two of them differ in, and which tensors are no usable weights."""
+"""State dicts: how two of them differ, and which tensors are not usable weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGE = 256 << 20
 
 @dataclass(frozen=True)
 class Misfit:
-    """What a state dict differs in from the one that is wanted; false if it fits.
+    """How a state dict differs from the expected one; false if it fits.
 
     Args:
         missing: Names that it lacks.
@@ -102,7 +102,7 @@ def _kind(value: Tensor) -> str:
 
 
 def unusual_tensors(weights: Mapping[str, Tensor]) -> list[str]:
-    """Name the tensors that no model can be filled with.
+    """Name the tensors that cannot be loaded into any model.
 
     Args:
         weights: Name -> tensor.

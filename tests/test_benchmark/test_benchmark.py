@@ -132,7 +132,7 @@ def test_methods_that_cannot_be_named_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MethodError, match='model mine lacks Config'):
         find_method(str(config))
     (tmp_path / 'metafile.yml').write_text('Models: [{Name: mine, In Collection: Mine, Config: mine.py}]')
-    with pytest.raises(MethodError, match='is no split of cpsw or synthfas'):
+    with pytest.raises(MethodError, match='is not a split of cpsw or synthfas'):
         family_of(find_method(str(config)).load())
 
 
@@ -217,7 +217,7 @@ def test_a_full_disk_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr('os.fsync', full)
-    with pytest.raises(RecordError, match='no space left.*what is finished stays'):
+    with pytest.raises(RecordError, match='no space left.*finished work is kept'):
         add_record(tmp_path, Cell(CONCAT, 1, 'cps2w', 0))
     assert [path for path in tmp_path.rglob('*') if path.is_file()] == []
 

@@ -243,7 +243,7 @@ def test_rows_are_rewritten_and_all_else_stays(tmp_path: Path) -> None:
         refresh_pages([page], chosen)
     page.write_text('nothing here\n')
     with pytest.raises(
-        RecordError, match=r"page.md': there is no table of results; start one by the line \| method"
+        RecordError, match=r"page.md': there is no table of results; start one with the line \| method"
     ):
         refresh_pages([page], chosen)
 

@@ -177,7 +177,7 @@ def test_cells_without_scores_are_never_verified(tmp_path: Path, capsys: pytest.
     assert main(['verify', '--records', str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert [line.split()[3::2] for line in text.splitlines() if line.startswith('| all')] == [['2', '0', '2', '0']]
-    assert '2 cells are not recomputable' in text
+    assert '2 cells cannot be recomputed' in text
     path = pack_path(tmp_path, CONCAT)
     lines = path.read_text(encoding='utf-8').splitlines()
     content = json.loads(lines[0])

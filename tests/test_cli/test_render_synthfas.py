@@ -42,7 +42,7 @@ def test_second_run_keeps_all_and_another_setting_is_refused(
     assert 'give another folder, or delete this one' in capsys.readouterr().err
     assert main([str(tmp_path), *SHORT, '--renderer', '1.0.0']) == 2
     assert "renderer_version = '1.1.0', this run has '1.0.0'" in (error := capsys.readouterr().err)
-    assert '--renderer 1.1.0 goes on with it' in error
+    assert '--renderer 1.1.0 continues it' in error
     assert main([str(tmp_path), *SHORT, '--statistics', str(tmp_path / 'plot.png')]) == 2
     assert "has no list of the split 'test'; render it first" in capsys.readouterr().err
     assert json.loads((tmp_path / 'manifest.json').read_text())['stress'] == {}

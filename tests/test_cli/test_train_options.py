@@ -53,7 +53,7 @@ def test_amp_needs_a_gpu(
 def test_amp_refuses_a_wrapper_it_would_replace() -> None:
     cfg = _cfg()
     cfg.optim_wrapper.type = 'MyOptimWrapper'
-    with pytest.raises(ValueError, match="no mixed-precision twin of optim_wrapper.type='MyOptimWrapper'"):
+    with pytest.raises(ValueError, match="no mixed-precision version of optim_wrapper.type='MyOptimWrapper'"):
         use_amp(cfg)
 
 

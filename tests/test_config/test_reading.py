@@ -58,7 +58,7 @@ def written(folder: Path, name: str, content: bytes | str) -> Path:
         ('a.yaml', '- 1\n', 'must hold one mapping'),
         ('a.json', '[1]', 'must hold one object'),
         ('a.json', '{"a": }', 'line 1: Expecting value'),
-        ('a.toml', 'a = 1', 'is no config: its name must end in'),
+        ('a.toml', 'a = 1', 'is not a config: its name must end in'),
         ('a.py', 'import sys\nsys.exit(0)', r'it ends the process \(sys.exit\(0\)\)'),
         ('a.py', 'raise SystemExit', 'it ends the process'),
         ('a.py', 'class Odd(BaseException): pass\nraise Odd("why")', 'Odd: why'),

@@ -83,9 +83,9 @@ def test_all_malformed_lines_are_named_at_once(tmp_path: Path) -> None:
 def test_another_encoding_is_named(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes('rgb,label\nJosé.png,1\n'.encode('latin-1'))
-    with pytest.raises(ValueError, match=rf'{name}: is no UTF-8 text .*; save it as UTF-8'):
+    with pytest.raises(ValueError, match=rf'{name}: is not UTF-8 text .*; save it as UTF-8'):
         read_annotations(path)
-    with pytest.raises(ValueError, match=rf'{name}: is no UTF-8 text'):
+    with pytest.raises(ValueError, match=rf'{name}: is not UTF-8 text'):
         read_meta(path)
 
 

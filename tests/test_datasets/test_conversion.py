@@ -140,7 +140,7 @@ def test_surf_reports_frames_that_cannot_be_told(raw: Path) -> None:
     assert report.missing == tuple(f'{CROP}/{name}/131.jpg' for name in ('color', 'depth', 'ir'))
     assert [place for place, _ in found(report, 'missing')] == sorted(report.missing)
     assert found(report, 'index') == [
-        (CROP, 'its frames are numbered 0001, 0002, ..., so they cannot be told from those of the lists')
+        (CROP, 'its frames are numbered 0001, 0002, ..., so they cannot be matched with those of the lists')
     ]
     ((place, text),) = found(report, 'unknown')
     assert place.endswith('Val/0007')

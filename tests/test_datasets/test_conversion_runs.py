@@ -229,7 +229,7 @@ def test_mistakes_are_told_in_one_message(raw: Path, capsys: pytest.CaptureFixtu
     assert 'overlap; give an OUT outside' in told(str(raw.parent), out, *common)
     assert '--num-processes must be 1 or more, got 0' in told(source, out, *common, '--num-processes', '0')
     (lists / 'S-val.txt').write_text('WMCA-Image/R_CDIT/001_01_000_0_00/color/0012.jpg a b 1')
-    assert "S-val.txt:1: 'WMCA-Image/R_CDIT/001_01_000_0_00/color/0012.jpg' is no file of domain S" in told(
+    assert "S-val.txt:1: 'WMCA-Image/R_CDIT/001_01_000_0_00/color/0012.jpg' is not a file of domain S" in told(
         source, out, *common
     )
     (lists / 'S-val.txt').write_text('CASIA-SURF-CROP/../../x/a/b/color/1.jpg a b 1')

@@ -168,7 +168,7 @@ def test_detectors_are_built_by_name_and_checked() -> None:
     detector = build_detector({'type': 'test_datasets.stub_detectors.RedDetector'})
     assert type(detector).__name__ == 'RedDetector'
     assert build_detector(detector) is detector
-    with pytest.raises(TypeError, match='NoDetector is no face detector: it must derive from'):
+    with pytest.raises(TypeError, match='NoDetector is not a face detector: it must derive from'):
         build_detector({'type': 'test_datasets.stub_detectors.NoDetector'})
     with pytest.raises(KeyError, match='did you mean CenterFaceDetector'):
         build_detector({'type': 'CentreFaceDetector'})

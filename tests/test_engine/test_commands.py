@@ -195,7 +195,7 @@ def test_logs_of_one_name_keep_their_paths(tmp_path: Path, capsys: pytest.Captur
         (b'{"step": 1, "loss": 1}\n[3]\n', ':2 holds a list, not an object'),
         (b'{"step": 1, "loss": "low"}\n', ":1: 'loss' must be a number, but is 'low'"),
         (b'{"step": null, "loss": 1}\n', ":1: 'step' must be a number, but is None"),
-        (b'\xff\xfe{}', ' is no UTF-8 text'),
+        (b'\xff\xfe{}', ' is not UTF-8 text'),
         (b'{"step": 1, "loss": [1, 2]}\n', 'cannot be drawn: it holds [1, 2], not a number'),
     ],
 )

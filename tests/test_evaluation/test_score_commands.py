@@ -118,7 +118,7 @@ def test_a_binary_file_and_a_negative_count_are_named(
     binary = tmp_path / 'weights.csv'
     binary.write_bytes(bytes(range(256)))
     assert scores_eval.main([str(binary)]) == 2
-    assert f'InputError: {binary} is no CSV file in UTF-8' in capsys.readouterr().err
+    assert f'InputError: {binary} is not a CSV file in UTF-8' in capsys.readouterr().err
     assert scores_eval.main([files['W'], '--bootstrap', '-3']) == 2
     assert 'num_bootstrap must be 0 (no intervals) or more, got -3' in capsys.readouterr().err
     with pytest.raises(SystemExit):

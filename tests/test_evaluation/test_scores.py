@@ -53,7 +53,7 @@ def test_damaged_packed_files_are_named(tmp_path: Path, damage: Callable[[bytes]
     path = tmp_path / 'scores.csv.gz'
     ScoreTable.from_records(make_records(60, 0)).to_csv(path)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match=r'scores\.csv\.gz is no complete gzip file'):
+    with pytest.raises(ValueError, match=r'scores\.csv\.gz is not a complete gzip file'):
         ScoreTable.from_csv(path)
 
 

@@ -22,7 +22,7 @@ def test_the_error_of_a_task_is_that_of_the_job(num_processes: int) -> None:
 
 
 def test_a_worker_that_is_ended_ends_the_job_with_a_reason() -> None:
-    with pytest.raises(RuntimeError, match='ended from outside.*run again, with fewer processes'):
+    with pytest.raises(RuntimeError, match='ended from outside.*run again with fewer processes'):
         list(run_tasks(os._exit, [9, 9], 2))
 
 

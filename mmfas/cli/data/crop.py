@@ -1,4 +1,4 @@
-"""Cut the faces out of own footage: one box for all modalities, found on one; a second run finishes the first."""
+"""Cut the faces out of your own footage: one box for all modalities, found on one of them; can be resumed."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ def main(args: argparse.Namespace) -> int:
     print(report.text(max(args.show, 0)))
     print(f'{report.table} has a row per sample; {time.monotonic() - start:.1f} s, {report.num_kept} done before')
     if report.annotations is None:
-        told = (
+        reason = (
             f'{report.num_failed} samples were refused or are broken' if report.num_failed else 'nothing is left'
         )
         print(
-            f'no annotation file is written: {told}; mend them or choose --no-face, --several-faces',
+            f'no annotation file is written: {reason}; fix them or choose --no-face, --several-faces',
             file=sys.stderr,
         )
         return 1

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--domains', nargs='+', default=list(DOMAINS), help='some of C P S W (default: all)')
     parser.add_argument('--splits', nargs='+', default=list(SPLITS), help='some of train val test (default: all)')
     parser.add_argument(
-        '--stress', nargs='+', default=[], metavar='DIAL=VALUE', help=f'dials in 0..1: {", ".join(DIALS)}'
+        '--stress', nargs='+', default=[], metavar='NAME=VALUE', help=f'perturbations in 0..1: {", ".join(DIALS)}'
     )
     parser.add_argument(
         '--renderer',
@@ -47,14 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _setting(args: argparse.Namespace) -> Setting:
-    """Return what the arguments say of the data."""
+    """Return the spec of the data that the arguments describe."""
     from mmfas.synthfas import Setting, parse_stress
 
     return Setting(args.size, args.seed, parse_stress(args.stress), args.renderer)
 
 
 def _draw(args: argparse.Namespace) -> None:
-    """Draw the pictures that were asked for."""
+    """Draw the requested figures."""
     from mmfas.synthfas.files.contact_sheet import write_contact_sheet
     from mmfas.synthfas.files.statistics import plot_statistics
 
@@ -67,7 +67,7 @@ def _draw(args: argparse.Namespace) -> None:
 
 
 def _name_other_renderer(args: argparse.Namespace) -> None:
-    """Say how to go on with a folder that another known version made."""
+    """Say how to continue a folder that another known version of the renderer made."""
     from mmfas.synthfas import RENDERER_VERSIONS
 
     try:
@@ -75,12 +75,12 @@ def _name_other_renderer(args: argparse.Namespace) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         return
     if made_with != args.renderer and made_with in RENDERER_VERSIONS:
-        print(f'mmfas data render: --renderer {made_with} goes on with it.', file=sys.stderr)
+        print(f'mmfas data render: --renderer {made_with} continues it.', file=sys.stderr)
 
 
 @command(2, on_stop='the same command continues')
 def main(args: argparse.Namespace) -> int:
-    """Render the asked lists; a second run finishes only what is missing.
+    """Render the requested lists; a second run renders only what is missing.
 
     Returns 0 if all is rendered, 2 if the arguments or the folder do not fit.
     """

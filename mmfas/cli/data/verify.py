@@ -1,4 +1,4 @@
-"""Report every missing, broken or empty image of a data set, and what stands in two splits."""
+"""Report every missing, broken or empty image of a data set, and samples that are in two splits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure what a method gains from the other samples of its batch: batches of several sizes and orders."""
+"""Measure what a method gains from the other samples of its batch, over several batch sizes and orders."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""`mmfas scores ...`: what score files say."""
+"""`mmfas scores ...`: error rates and plots from score files."""

@@ -25,7 +25,9 @@ def add_score_arguments(parser: argparse.ArgumentParser) -> None:
         'or fixed=0.5, which needs no dev scores',
     )
     parser.add_argument('--level', default='frame', choices=('frame', 'video', 'subject'), help='what is judged')
-    parser.add_argument('--how', default='mean', choices=('mean', 'median', 'max'), help='frames to one score')
+    parser.add_argument(
+        '--how', default='mean', choices=('mean', 'median', 'max'), help='how frames become one score'
+    )
     parser.add_argument('--allow-duplicates', action='store_true', help='accept repeated sample ids')
 
 

@@ -1,4 +1,4 @@
-"""Draw which experts a model takes: use, its evenness over checkpoints, and a map over the images."""
+"""Draw which experts a model selects: use, its evenness over checkpoints, and a map over the images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plot the curves of training logs and tell how long an epoch took."""
+"""Plot the curves of training logs and print how long an epoch took."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _time_table(log: TrainingLog) -> str:
     table = PrettyTable(['epoch', 'iterations', 's / iteration', 'of it data', 's / epoch'])
     table.align = 'r'
     for row in log.epoch_times():
-        share = row.data_s / row.iter_s if row.iter_s else 0.0
+        fraction = row.data_s / row.iter_s if row.iter_s else 0.0
         seconds = row.num_iters * row.iter_s
-        table.add_row([row.epoch, row.num_iters, f'{row.iter_s:.4f}', f'{100 * share:.0f} %', f'{seconds:.1f}'])
+        table.add_row([row.epoch, row.num_iters, f'{row.iter_s:.4f}', f'{100 * fraction:.0f} %', f'{seconds:.1f}'])
     return str(table)

@@ -1,4 +1,4 @@
-"""Draw how unsure a model is about each patch of its pictures: heat maps over rgb, depth and ir."""
+"""Draw the uncertainty of a model about each patch as heat maps over rgb, depth and ir."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def main(args: argparse.Namespace) -> int:
         )
         # names of samples hold slashes
         name = f'{number:03d}_{re.sub(r"[^A-Za-z0-9.-]+", "-", maps.sample_id)}.png'
-        told = zip(maps.modalities, maps.confidence, maps.present, strict=True)
-        trusts = ', '.join(f'{m} {value:.3f}' if is_there else f'{m} absent' for m, value, is_there in told)
-        print(f'{save_figure(figure, Path(args.out_dir) / name)}: score {maps.score:.4f}, U {trusts}')
+        per_modality = zip(maps.modalities, maps.confidence, maps.present, strict=True)
+        confidences = ', '.join(
+            f'{m} {value:.3f}' if is_there else f'{m} absent' for m, value, is_there in per_modality
+        )
+        print(f'{save_figure(figure, Path(args.out_dir) / name)}: score {maps.score:.4f}, U {confidences}')
     return 0

@@ -1,4 +1,4 @@
-"""Store readouts of training samples in a checkpoint, as the references that MD2ANeck takes at test."""
+"""Store readouts of training samples in a checkpoint, as the references that MD2ANeck uses at test time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convert weights of another code base to mmfas, and those of a released method also back."""
+"""Convert weights of another code base to mmfas; those of a released method can be converted back too."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _to_release(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[st
 
 
 def _summary(given: Mapping[str, Any], converted: Mapping[str, Any]) -> str:
-    """Say which factor and anchors a converted file has, and what a config must say to take them."""
+    """Print which scale and anchors a converted file has, and the config options that load them."""
     is_whole = any(name.startswith('adapter.') for name in given)
     has_scale = is_whole or 'logit_scale' in given
     origin = (

@@ -7,8 +7,8 @@ Known (where from):
 * The CVPR 2019 challenge called the same training crops `Training/<real|fake>_part/<subject>/<recording>/color/
   <n>.jpg`; a later release has `Val/` and `Testing/` too (lists of github liuajian/CASIA-FAS-Dataset).
 * The challenge's own `Val/` and `Testing/` were anonymous (`Val/0007/007243-color.jpg`; file lists of github
-  hhsinping/few_shot_fas): which subject and frame a file shows cannot be told, so they do not serve.
-* The later release numbers frames from `0001.jpg`, the lists name 1, 11, 21, ...: which is which cannot be told
+  hhsinping/few_shot_fas): which subject and frame a file shows is unknown, so they cannot be used.
+* The later release numbers frames from `0001.jpg`, the lists name 1, 11, 21, ...: these cannot be matched
   either, since frames are missing in between. Such recordings are reported.
 
 Assumed: a crop has the same content in every release that names it the same.
@@ -99,7 +99,7 @@ class CasiaSurfConverter:
         return Plan(plan.units, (*plan.oddities, *odd))
 
     def convert(self, unit: Unit) -> Converted:
-        """Read, check and pass on the crops of one recording.
+        """Read and check the crops of one recording, and return them unchanged.
 
         Args:
             unit: Recording and its folder.
@@ -115,6 +115,6 @@ class CasiaSurfConverter:
         }
         color = Path(unit.sources[0], 'color')
         if not contents and color.is_dir() and _has_file(color, _RENUMBERED):
-            text = 'its frames are numbered 0001, 0002, ..., so they cannot be told from those of the lists'
+            text = 'its frames are numbered 0001, 0002, ..., so they cannot be matched with those of the lists'
             oddities.append(Oddity('index', unit.recording.name, text))
         return Converted(contents, tuple(oddities))

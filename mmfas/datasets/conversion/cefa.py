@@ -83,7 +83,7 @@ class CefaConverter:
             are.
 
     Raises:
-        ValueError: If the level is no grey level below white.
+        ValueError: If the level is not a grey level below white.
     """
 
     border_level: int | None = None
@@ -121,7 +121,7 @@ class CefaConverter:
         return match_recordings(source, needed, found, key_of_folder=_key_of_folder, key_of_name=_key_of_name)
 
     def convert(self, unit: Unit) -> Converted:
-        """Pass on the frames of one recording, without borders if that was asked for.
+        """Return the frames of one recording, without borders if that is requested.
 
         Args:
             unit: Recording and its folder.
@@ -140,7 +140,7 @@ class CefaConverter:
         as_they_are = {target.path: data for target, data in frame.files.items()}
         if self.border_level is None or not frame.pictures:
             return as_they_are
-        if not frame.has_one_size():  # reported; which borders belong together cannot be told
+        if not frame.has_one_size():  # reported; it is unknown which borders belong together
             return as_they_are
         box = content_box(frame.pictures.values(), self.border_level)
         if box is None:

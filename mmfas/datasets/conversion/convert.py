@@ -1,4 +1,4 @@
-"""Convert a data set: plan, recordings over processes, manifest, report; what is its own is in its converter."""
+"""Convert a data set: plan, recordings over processes, manifest, report; its converter does what is specific."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def convert_unit(task: _Task) -> tuple[str, Entry | None, OSError | None]:
     contents = dict(converted.contents)
     try:
         for name, data in contents.items():
-            # Not waiting for the disk: the sizes are compared before a later run takes them for finished.
+            # Not waiting for the disk: a later run compares the sizes before it accepts the files as finished.
             write_atomically(Path(root, name), data, durable=False)
-    except OSError as error:  # a full disk is no oddity of the originals
+    except OSError as error:  # a full disk is not an oddity of the originals
         return unit.recording.name, None, error
     files = ChunkEntry(digest(contents), len(contents), sum(map(len, contents.values())))
     return unit.recording.name, Entry(files, converted.oddities), None
@@ -196,7 +196,7 @@ def _is_done(recording: Recording, entry: Entry | None, out: Path, *, verify: bo
 
 
 def _unwritten(needed: Needed, made: set[str], out: Path) -> Iterator[str]:
-    """Yield the targets that are not there, or that nobody knows the origin of."""
+    """Yield the targets that are missing or of unknown origin."""
     for recording in needed.recordings:
         for target in recording.targets:
             if recording.name not in made or not (out / target.path).is_file():
@@ -204,7 +204,7 @@ def _unwritten(needed: Needed, made: set[str], out: Path) -> Iterator[str]:
 
 
 def _check_apart(source: Path, out: Path, needed: Needed) -> None:
-    """Refuse originals and results that lie inside one another."""
+    """Raise if originals and results lie inside one another."""
     identity = FileIdentity()
     here, above = identity.of(source), set(map(identity.of, source.resolve().parents))
     for top in sorted({PurePosixPath(path).parts[0] for path in _paths(needed.recordings)}):

@@ -31,5 +31,5 @@ class Entry:
         Args:
             row: Plain values.
         """
-        odd = tuple(Oddity(*each) for each in row['oddities'])
+        odd = tuple(Oddity(*fields) for fields in row['oddities'])
         return cls(ChunkEntry(row['sha256'], row['num_files'], row['num_bytes']), odd)

@@ -17,7 +17,7 @@ from mmfas.utils.folders import walk_visible
 
 __all__ = ['Frame', 'Key', 'match_recordings', 'read_frames', 'walk_recordings']
 
-#: What tells a recording from all others, in whatever layout.
+#: What identifies a recording in every layout.
 Key = tuple[str, ...]
 
 
@@ -89,7 +89,7 @@ def match_recordings(
         place = _relative(folder, root)
         key = key_of_folder(folder.parts)
         if key is None:
-            oddities.append(Oddity('unknown', place, 'a recording whose path tells not which'))
+            oddities.append(Oddity('unknown', place, 'a recording whose path does not say which one'))
         elif key in folders:
             oddities.append(Oddity('twice', place, f'is also {_relative(folders[key], root)}'))
         else:
@@ -103,7 +103,7 @@ def match_recordings(
             )
         else:
             units.append(Unit(recording, (str(match),)))
-    oddities += [Oddity('unlisted', _relative(each, root), 'recording') for each in folders.values()]
+    oddities += [Oddity('unlisted', _relative(folder, root), 'recording') for folder in folders.values()]
     return Plan(tuple(units), tuple(oddities))
 
 

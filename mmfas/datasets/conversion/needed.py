@@ -89,13 +89,13 @@ def _check_domain(record: Mapping[str, Any], letter: str) -> None:
     """Refuse a line of another domain."""
     if record['domain'] != letter:
         raise InputError(
-            f'{record["source_line"]}: {record["sample_id"]!r} is no file of domain {letter}, but of '
+            f'{record["source_line"]}: {record["sample_id"]!r} is not a file of domain {letter}, but of '
             f'{record["domain"]}; is it the right list?'
         )
 
 
 def _targets(record: Mapping[str, Any]) -> list[Target]:
-    """Return the files of one line, and refuse paths that lead out of the data."""
+    """Return the files of one line; raise if a path leads out of the data."""
     from mmfas.datasets.protocols import PADISI_FOLDER
 
     targets = []

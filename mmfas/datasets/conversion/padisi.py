@@ -67,7 +67,7 @@ class PadisiConverter:
             What there is to do.
 
         Raises:
-            ValueError: If there is no archive, or the ground truth is no such table.
+            ValueError: If there is no archive, or the ground truth is not such a table.
         """
         archives, oddities = _find_archives(source)
         units = []
@@ -87,7 +87,7 @@ class PadisiConverter:
         return Plan(tuple(units), tuple(oddities), extras)
 
     def convert(self, unit: Unit) -> Converted:
-        """Check one archive and pass it on.
+        """Check one archive and return it unchanged.
 
         Args:
             unit: Recording and its archive.

@@ -1,4 +1,4 @@
-"""What a conversion found odd, and what it made: one report, as text."""
+"""The report of a conversion as text: what was odd and what was made."""
 
 from __future__ import annotations
 

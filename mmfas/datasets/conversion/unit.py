@@ -1,4 +1,4 @@
-"""What a data set brings along to be converted: a plan of units, and how to convert one of them."""
+"""What a data set must provide to be converted: a plan of units, and how to convert one of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Unit:
     """A recording (or archive) that is converted, checked and counted as a whole.
 
     Args:
-        recording: What the lists name of it.
+        recording: What the lists say about it.
         sources: Its original files or folders, in an order that the converter knows.
     """
 

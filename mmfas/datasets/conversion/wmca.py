@@ -102,7 +102,7 @@ class WmcaConverter:
         for kind, path in zip(_NUM_CHANNELS, unit.sources):
             try:
                 indices[kind], frames[kind] = _read_frames(path, wanted)
-            except (OSError, ValueError, KeyError) as error:  # what h5py makes of broken files
+            except (OSError, ValueError, KeyError) as error:  # what h5py raises for broken files
                 oddities += _unreadable(unit, kind, f'{Path(path).name} ({kind}): {error}')
         oddities += _index_oddities(unit.recording.name, indices)
         contents = {}
@@ -129,7 +129,7 @@ def _find_files(source: Path) -> tuple[dict[str, dict[str, Path]], list[Oddity]]
     oddities = []
     for path in visible_files(source.resolve(), '*.hdf5'):
         place = str(path.relative_to(source.resolve()))
-        # The folder nearest to the file tells, so that a folder above both may have any name.
+        # The nearest folder decides, so that a folder above both may have any name.
         kinds = [kind for part in reversed(path.parts[:-1]) for kind in _NUM_CHANNELS if kind in part.upper()]
         if not kinds:
             oddities.append(Oddity('unknown', place, 'no folder above it has RGB or CDIT in its name'))

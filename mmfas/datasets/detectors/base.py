@@ -1,4 +1,4 @@
-"""What a face detector is given and gives back.
+"""Input and output of a face detector.
 
 Coordinates are continuous: the pixel in column 3 spans x from 3 to 4, and the picture spans 0 to its width.
 """
@@ -85,7 +85,7 @@ def build_detector(cfg: Mapping[str, Any] | BaseFaceDetector) -> BaseFaceDetecto
 
     Raises:
         KeyError: If nothing has this name.
-        TypeError: If it is no face detector.
+        TypeError: If it is not a face detector.
         ImportError: If its package is not installed.
     """
     if isinstance(cfg, BaseFaceDetector):
@@ -94,7 +94,7 @@ def build_detector(cfg: Mapping[str, Any] | BaseFaceDetector) -> BaseFaceDetecto
         detector = registry.build(dict(cfg))
     if not isinstance(detector, BaseFaceDetector):
         raise WrongTypeError(
-            f'{type(detector).__name__} is no face detector: it must derive from '
+            f'{type(detector).__name__} is not a face detector: it must derive from '
             'mmfas.datasets.detectors.BaseFaceDetector'
         )
     return detector

@@ -23,7 +23,7 @@ class CenterFaceDetector(BaseFaceDetector):
 
     Args:
         threshold: Least score of a face, in (0, 1).
-        max_side: Pictures larger than this are made smaller before the search, in pixels. Faces of less than about
+        max_side: Pictures larger than this are shrunk before the search, in pixels. Faces of less than about
             20 pixels are then lost.
 
     Raises:
@@ -44,7 +44,7 @@ class CenterFaceDetector(BaseFaceDetector):
             ) from error
         self.threshold = threshold
         self.max_side = max_side
-        # Its other backend wants packages that mmfas does not need, and prints.
+        # Its other backend prints, and needs packages that mmfas does not need.
         self._network = CenterFace(backend='opencv')
 
     @classmethod
@@ -59,7 +59,7 @@ class CenterFaceDetector(BaseFaceDetector):
             image: uint8 (H, W, 3), RGB order.
 
         Returns:
-            The faces, surest first.
+            The faces, highest score first.
         """
         height, width = image.shape[:2]
         scale = min(1.0, self.max_side / max(height, width))

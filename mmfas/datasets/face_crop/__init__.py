@@ -1,4 +1,4 @@
-"""Face crop for own footage: one square, found on one modality, cut out of all registered pictures."""
+"""Face crop for your own footage: one square, found on one modality, cut out of all registered pictures."""
 
 from mmfas.datasets.face_crop.geometry import (
     ALIGNMENTS,

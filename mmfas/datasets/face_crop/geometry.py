@@ -37,9 +37,9 @@ NO_FACE = ('error', 'skip', 'keep')
 #: What may happen to a sample with several: one is taken, refused, or left out.
 SEVERAL_FACES = ('largest', 'centre', 'error', 'skip')
 
-#: Eyes nearer than this share of the box tell no direction: a face from the side.
+#: Eyes closer than this fraction of the box give no reliable direction: a face from the side.
 _MIN_EYE_DISTANCE = 0.15
-#: Pictures whose aspect ratios differ by more than this share show other fields of view.
+#: Pictures whose aspect ratios differ by more than this fraction show different fields of view.
 _ASPECT_TOLERANCE = 0.02
 _MAX_SUPERSAMPLE = 8
 
@@ -50,8 +50,8 @@ class CropSpec:
 
     Args:
         size: Side of the crop in pixels.
-        margin: What is added to each side of the box, as a share of its longer side.
-        align: `'eyes'` turns the picture so that the eyes are level, where the detector found them; `'none'` cuts
+        margin: What is added to each side of the box, as a fraction of its longer side.
+        align: `'eyes'` turns the picture so that the eyes are level, if the detector found them; `'none'` cuts
             an upright square.
         no_face: One of `NO_FACE`.
         several_faces: One of `SEVERAL_FACES`.
@@ -184,7 +184,7 @@ def crop_picture(
         (size, size) or (size, size, C) of the same type.
     """
     ratio = np.array([picture.shape[1] / reference[0], picture.shape[0] / reference[1]])
-    # Several pixels on one would alias: draw finer, then take means.
+    # Several source pixels per result pixel would alias: sample finer, then average.
     finer = 1 if nearest else min(_MAX_SUPERSAMPLE, max(1, math.ceil(square.side * ratio.max() / size - 1e-6)))
     num = size * finer
     step = square.side / num
@@ -200,7 +200,7 @@ def crop_picture(
 
 
 def picture_for_detector(picture: np.ndarray, modality: str) -> np.ndarray:
-    """Turn any picture into what a detector takes.
+    """Convert any picture to the input of a detector.
 
     Args:
         picture: (H, W) or (H, W, 3), blue first, uint8 or uint16.
@@ -220,7 +220,7 @@ def picture_for_detector(picture: np.ndarray, modality: str) -> np.ndarray:
 
 
 def _check_aspects(pictures: Mapping[str, np.ndarray], detect_on: str) -> None:
-    """Refuse pictures that one square cannot fit."""
+    """Raise if one square cannot fit all pictures."""
     height, width = pictures[detect_on].shape[:2]
     for modality, picture in pictures.items():
         ratio = (picture.shape[1] * height) / (picture.shape[0] * width)

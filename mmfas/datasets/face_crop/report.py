@@ -1,4 +1,4 @@
-"""The end of a crop: new annotation file, a table of every sample, and a text of all that is not one face."""
+"""The end of a crop: new annotation file, table of all samples, and a list of those without exactly one face."""
 
 from __future__ import annotations
 
@@ -67,15 +67,17 @@ class CropReport:
             found = [row for row in self.rows if belongs(row[3])]
             lines += [f'{kind}: {len(found)}'] if found else []
             for name, place, label, outcome in found[: show or None]:
-                told = outcome.message or f'{outcome.num_faces} faces, {_WORDS[outcome.action]}'
-                lines.append(f'  {place} {name} (label {label}): {told}')
+                result = outcome.message or f'{outcome.num_faces} faces, {_WORDS[outcome.action]}'
+                lines.append(f'  {place} {name} (label {label}): {result}')
             if show and len(found) > show:
                 lines.append(f'  ... and {len(found) - show} more (--show 0 prints all; {self.table} has all)')
         for label in (1, 0):
             counts = Counter(outcome.action for _, _, own, outcome in self.rows if own == label)
             if counts:
-                told = ', '.join(f'{counts[action]} {word}' for action, word in _WORDS.items() if counts[action])
-                lines.append(f'label {label}: {told}, of {counts.total()}')
+                numbers = ', '.join(
+                    f'{counts[action]} {word}' for action, word in _WORDS.items() if counts[action]
+                )
+                lines.append(f'label {label}: {numbers}, of {counts.total()}')
         return '\n'.join(lines)
 
 
@@ -126,9 +128,9 @@ def write_results(
     ]
     failed = any(outcome.action in ('refused', 'broken') for outcome in found)
     if failed or not rows:
-        # One of an earlier run would pass for this one's.
+        # One of an earlier run would be mistaken for this one's.
         annotations.unlink(missing_ok=True)
     else:
         _write_csv(annotations, columns, rows)
-    told = [(r['sample_id'], r['source_line'], r['label'], o) for r, o in zip(records, found, strict=True)]
-    return CropReport(tuple(told), None if failed or not rows else annotations, table, num_kept)
+    samples = [(r['sample_id'], r['source_line'], r['label'], o) for r, o in zip(records, found, strict=True)]
+    return CropReport(tuple(samples), None if failed or not rows else annotations, table, num_kept)

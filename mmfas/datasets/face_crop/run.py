@@ -104,7 +104,7 @@ def _crop_chunk(work: _Work) -> list[Outcome]:
 
 
 def _settings(detector: Mapping[str, Any] | BaseFaceDetector, spec: CropSpec, detect_on: str) -> dict[str, Any]:
-    """Return what decides on the pixels of a crop."""
+    """Return the settings that determine the pixels of a crop."""
     named = type(detector).__name__ if isinstance(detector, BaseFaceDetector) else dict(detector)
     geometry = {'size': spec.size, 'margin': spec.margin, 'align': spec.align}
     return {'detector': named, **geometry, 'detect_on': detect_on}
@@ -174,7 +174,7 @@ def crop_dataset(
 def _open_tasks(
     tasks: Mapping[str, CropTask], outcomes: Mapping[str, Outcome], out: str | Path, policy: tuple[str, str]
 ) -> list[CropTask]:
-    """Return the tasks that need work, their folders cleared of what a killed run has left there."""
+    """Return the tasks that need work, after removing what a killed run left in their folders."""
     todo = [task for name, task in tasks.items() if not is_done(task, outcomes.get(name), out, policy)]
     for folder in {Path(out, target).parent for task in todo for target in task.targets.values()}:
         remove_leftovers(folder)

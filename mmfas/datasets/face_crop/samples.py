@@ -50,7 +50,7 @@ def _read_folder(folder: Path, label: int | None) -> list[dict[str, Any]]:
         _refuse_one_file_twice(files)
         for file in files:
             if file.suffix.lower() not in _SUFFIXES:
-                raise InputError(f"'{file}' is no picture ({', '.join(_SUFFIXES)}); move it elsewhere")
+                raise InputError(f"'{file}' is not a picture ({', '.join(_SUFFIXES)}); move it elsewhere")
             name = file.relative_to(inner).with_suffix('').as_posix()
             earlier = paths.setdefault(name, {}).setdefault(modality, file.relative_to(folder).as_posix())
             if Path(folder, earlier) != file:
@@ -64,7 +64,7 @@ def _read_folder(folder: Path, label: int | None) -> list[dict[str, Any]]:
 
 
 def _refuse_one_file_twice(files: Sequence[Path]) -> None:
-    """Refuse links to pictures that are there too: one picture would become two samples."""
+    """Raise on links to pictures that are there too: one picture would become two samples."""
     identity = FileIdentity()
     first: dict[Hashable, Path] = {}
     for file in files:
@@ -97,7 +97,7 @@ def read_crop_samples(
             raise InputError('a folder needs no --data-root')
         return _read_folder(source, label), str(source)
     if label is not None:
-        raise InputError(f"'{source}' has labels of its own; leave --label away")
+        raise InputError(f"'{source}' has labels of its own; leave --label out")
     records = read_annotations(source)
     archives = [record['source_line'] for record in records if 'npz' in record['img_paths']]
     if archives:

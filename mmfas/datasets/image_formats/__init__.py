@@ -1,7 +1,7 @@
 """Formats of image files, read without unpacking a pixel: what a file is, and whether it is whole.
 
 Every format answers two questions: `read_header` (size, kind, orientation, frames) and `check_whole` (is anything
-missing or damaged). The pixels are OpenCV's affair, see `mmfas.datasets.image_files`.
+missing or damaged). The pixels are decoded by OpenCV, see `mmfas.datasets.image_files`.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class ImageHeader:
 
 
 def turned(header: ImageHeader) -> str:
-    """Say in words how the orientation turns a picture.
+    """Describe how the orientation turns a picture.
 
     Args:
         header: Of the picture.

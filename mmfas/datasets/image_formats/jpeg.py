@@ -1,6 +1,6 @@
 """JPEG: baseline and progressive, grey, colour, and CMYK with Adobe's mark.
 
-What stands behind the end marker is no part of the picture: the video of a motion photo, further pictures (MPF),
+What follows the end marker is not part of the picture: the video of a motion photo, further pictures (MPF),
 padding. Source: ITU-T T.81 annex B; EXIF 2.32 section 4.7.
 """
 
@@ -20,7 +20,7 @@ __all__ = ['check_whole', 'read_header']
 _SCAN, _END, _EXIF, _ADOBE, _CODES = 0xDA, 0xD9, 0xE1, 0xEE, 0xC4
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = (0xC0, 0xC1)
-#: So many zero bytes in a row are no picture where zero bits mean a coefficient of 1, but a hole in the file.
+#: Where zero bits mean a coefficient of 1, this many zero bytes in a row are a hole in the file, not a picture.
 _HOLE = bytes(48)
 #: What ends a scan: a marker that is neither stuffing nor a restart.
 _END_OF_SCAN = re.compile(rb'\xff[^\x00\xff\xd0-\xd7]')
@@ -74,7 +74,7 @@ def read_header(data: bytes) -> ImageHeader:
     if bits != 8:
         refusal = f'the values have {bits} bits; expected 8 in a JPEG'
     elif channels == 4 and not has_adobe:
-        refusal = "the colours are CMYK without Adobe's mark, which can mean two things; save it as RGB"
+        refusal = "the colours are CMYK without Adobe's mark, which is ambiguous; save it as RGB"
     elif channels not in (1, 3, 4):
         refusal = f'there are {channels} channels; expected 1 or 3'
     stored = 3 if channels == 4 else channels  # the decoder makes colour of CMYK

@@ -10,9 +10,9 @@ from mmfas.utils.errors import InputError
 
 __all__ = ['check_scan']
 
-#: What simplejpeg says of pictures with rare sampling factors, which it cannot decode though they are sound.
+#: Errors of simplejpeg on valid pictures with rare sampling factors, which it cannot decode.
 _RARE_SAMPLING = 'subsampling level'
-#: Warning of libjpeg on files of some cameras whose picture is whole: bytes of the scan's head that mean nothing.
+#: Warning of libjpeg on intact files of some cameras: meaningless bytes in the head of a scan.
 _HARMLESS = 'Invalid SOS parameters'
 
 

@@ -45,7 +45,7 @@ def _read_directory(data: bytes, at: int, *, order: str, big: bool) -> tuple[Tag
         if code := _TYPES.get(kind):
             size = count * struct.calcsize(order + code)
             place = at if size <= value_size else struct.unpack_from(order + ('Q' if big else 'I'), data, at)[0]
-            if place + size > len(data):  # before `struct` is asked for millions of values
+            if place + size > len(data):  # before `struct` unpacks millions of values
                 raise InputError('the TIFF data are cut off')
             tags[tag] = struct.unpack_from(f'{order}{count}{code}', data, place)
         at += value_size
@@ -242,7 +242,7 @@ def _lzw_is_whole(data: bytes) -> bool:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             picture.load()
-    except Image.DecompressionBombError:  # Pillow's own limit, whatever ours is
+    except Image.DecompressionBombError:  # Pillow has a limit of its own
         raise InputError('an LZW strip of the TIFF is too large to be checked; use smaller ones') from None
     except (OSError, SyntaxError, ValueError):
         return False

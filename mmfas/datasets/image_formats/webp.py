@@ -15,7 +15,7 @@ from .tiff import orientation_of
 __all__ = ['check_whole', 'read_header']
 
 _PICTURES = (b'VP8 ', b'VP8L')
-#: So many bytes may lie behind the last that the decoder needs. Of libwebp's encoder up to 3 were seen.
+#: This many bytes may follow the last one that the decoder needs. With libwebp's encoder up to 3 were seen.
 _MOST_UNUSED = 8
 
 

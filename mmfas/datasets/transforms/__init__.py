@@ -1,4 +1,4 @@
-"""Transforms that treat the modalities of one sample alike."""
+"""Transforms that act on all modalities of one sample."""
 
 from mmfas.datasets.transforms.geometry import (
     CenterCropModalities,

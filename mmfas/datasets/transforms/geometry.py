@@ -1,7 +1,7 @@
 """Geometry: one draw per sample, shared by all modalities, so that registered images stay registered.
 
 Each transform draws once and treats all modalities, which makes mmcv's `cache_randomness` needless here (its
-descriptor copies itself at every call). A transform of mmcv or of your own that knows one image only is shared by
+descriptor copies itself at every call). To apply a transform that takes a single image to all modalities, use
 `TransformBroadcaster(mapping={'img': ['rgb', 'depth', 'ir']}, auto_remap=True, share_random_params=True)`.
 """
 
@@ -269,7 +269,7 @@ class RandomFlipModalities(_SharedGeometry):
 
 
 def _free_space(crop_size: PixelSize, height: int, width: int) -> PixelSize:
-    """Return how many pixels a box can move right and down."""
+    """Return the pixels that a box can move right and down."""
     free_x, free_y = width - crop_size[0], height - crop_size[1]
     if free_x < 0 or free_y < 0:
         raise InputError(f'crop_size {crop_size} does not fit into an image of {width}x{height}; resize first')

@@ -137,7 +137,7 @@ def plgf(gray: np.ndarray) -> np.ndarray:
 
 
 def _check_gray(gray: np.ndarray, least: int) -> None:
-    """Refuse what is no 8-bit grey image of at least `least` pixels per side."""
+    """Raise if an array is not an 8-bit grey image of at least `least` pixels per side."""
     if gray.ndim != 2 or gray.dtype != np.uint8 or min(gray.shape) < least:
         raise InputError(
             f'expected a grey image (H, W) of uint8, at least {least} pixels high and wide, but got '
@@ -165,8 +165,8 @@ class IRLocalDescriptors(BaseTransform):
         orientations: Number of orientations of the HOG picture.
         cell: Pixels per side of a cell of the HOG picture, even, >= 4.
         cache_dir: Folder where descriptors are kept, one file per image. The name is a hash of pixels and
-            parameters, so that changed images or parameters never meet old files; processes may share it. None
-            keeps nothing.
+            parameters, so that changed images or parameters never match old files; several processes may use it.
+            None keeps nothing.
 
     Raises:
         ValueError: If an argument is out of range, or an image is smaller than a cell.

@@ -29,7 +29,7 @@ def _remove(results: dict[str, Any], modalities: Iterable[str]) -> dict[str, Any
 @TRANSFORMS.register_module()
 @numpy_draws_only
 class RandomModalityDropout(BaseTransform):
-    """Remove each modality at random, so that a model learns to do without.
+    """Remove each modality at random, so that a model learns to work without it.
 
     Required Keys:
         rgb, depth, ir, present; modalities where the data set loads fewer than three
@@ -38,8 +38,8 @@ class RandomModalityDropout(BaseTransform):
 
     Args:
         prob: Probability of removal, one for all modalities or one each as `{'depth': 0.3}`; unnamed ones stay.
-        keep_at_least: How many of the modalities a sample has stay in any case, at least 1. Only those count that
-            the data set loads and the sample has; one that has no more keeps them all. If the draws would leave
+        keep_at_least: Number of modalities that always stay, at least 1. Only those count that the data set loads
+            and the sample has; a sample with no more than this keeps them all. If the draws would leave
             fewer, random ones of the removed are put back.
 
     Raises:
@@ -61,8 +61,8 @@ class RandomModalityDropout(BaseTransform):
         return {'type': cls.__name__, 'prob': 0.3}
 
     def draw_removed(self, present: tuple[str, ...]) -> tuple[str, ...]:
-        """Draw which of the present modalities go."""
-        # One draw per canonical modality, whatever is present: the pattern of one never shifts that of another.
+        """Draw which of the present modalities are removed."""
+        # One draw per canonical modality, present or not, so that no modality shifts the draws of another.
         rng = current_rng()
         draws = dict(zip(MODALITIES, rng.random(len(MODALITIES))))
         order = [MODALITIES[i] for i in rng.permutation(len(MODALITIES))]

@@ -21,7 +21,7 @@ _META_KEYS = ('sample_id', 'domain', 'pai', 'subject', 'video', 'img_paths', 'so
 
 
 def _rebuild_sample(fields: dict[str, Any], arrays: dict[str, np.ndarray]) -> FASDataSample:
-    """Make the sample again that `_reduce_sample` took apart."""
+    """Rebuild the sample that `_reduce_sample` took apart."""
     sample = FASDataSample()
     sample.__dict__.update(fields)
     sample.__dict__.update({key: torch.from_numpy(array) for key, array in arrays.items()})

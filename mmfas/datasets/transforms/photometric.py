@@ -1,4 +1,4 @@
-"""Photometry: drawn for each modality on its own; look-up tables where the change is one of single values."""
+"""Photometry, drawn for each modality separately; look-up tables for changes of single values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _check_range(name: str, values: tuple[float, float], least: float) -> tuple[
 @TRANSFORMS.register_module()
 @numpy_draws_only
 class PhotometricModalities(BaseTransform):
-    """Add a brightness offset, then bend by a gamma, drawn anew for every modality.
+    """Add a brightness offset, then apply a gamma curve, drawn anew for every modality.
 
     This is the recipe of the published trainers (imgaug's `Add(-40..40)` and `GammaContrast(0.5..1.5)`), folded
     into one look-up table per modality. Absent modalities stay untouched.

@@ -1,4 +1,4 @@
-"""Checks of a procedure: transforms that take something away on purpose."""
+"""Sanity checks of a procedure: transforms that remove information on purpose."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ['RandomLabel']
 
 @TRANSFORMS.register_module()
 class RandomLabel(BaseTransform):
-    """Give each sample a label that says nothing of it, the same in every epoch.
+    """Give every sample a random label, the same in every epoch.
 
     A model trained so must score AUC 0.5 on true labels; if it does better, something leaks.
 

@@ -100,7 +100,7 @@ def read_number(text: str) -> float:
         text: Such as `'0.5'`, `'-2'`, `'1e-3'`.
 
     Returns:
-        The number; NaN if it is none.
+        The number; NaN if the text is not a number.
 
     >>> read_number('1e-3'), read_number('1_000')
     (0.001, nan)

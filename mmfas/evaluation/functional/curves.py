@@ -43,17 +43,17 @@ class RocCurve:
 
     @property
     def tpr(self) -> FloatArray:
-        """Share of live samples accepted, 1 - FRR, shape (K,)."""
+        """Fraction of live samples accepted, 1 - FRR, shape (K,)."""
         return self.accepted_live / self.num_live
 
     @property
     def far(self) -> FloatArray:
-        """Share of attacks accepted (pooled over PAIs; the FPR of the ROC), shape (K,)."""
+        """Fraction of attacks accepted (pooled over PAIs; the FPR of the ROC), shape (K,)."""
         return self.accepted_spoof / self.num_spoof
 
     @property
     def frr(self) -> FloatArray:
-        """Share of live samples rejected (BPCER), shape (K,)."""
+        """Fraction of live samples rejected (BPCER), shape (K,)."""
         return (self.num_live - self.accepted_live) / self.num_live
 
     def threshold_at(self, index: int) -> float:
@@ -183,7 +183,7 @@ def probit(rates: ArrayLike) -> FloatArray:
     """
     values = np.asarray(rates, dtype=np.float64)
     inverse = NormalDist().inv_cdf
-    # Few distinct rates exist, however long the curve: each is worked out once.
+    # Even a long curve has few distinct rates: every one of them is computed once.
     unique, index = np.unique(values, return_inverse=True)
     quantiles = np.array([inverse(p) if 0 < p < 1 else (np.inf if p >= 1 else -np.inf) for p in unique])
     return quantiles[index.reshape(-1)]

@@ -1,7 +1,7 @@
-"""Operating points chosen on the scores at hand: EER, TPR@FPR, BPCER@APCER, APCER@BPCER.
+"""Operating points chosen on the given scores: EER, TPR@FPR, BPCER@APCER, APCER@BPCER.
 
-On a dev split they give a threshold to carry over; on a test split they are oracle values, since the threshold was
-chosen on the data it is judged on. All searches compare integer counts; 'at most' is meant literally.
+On a dev split they give a threshold to apply elsewhere; on a test split they are oracle values, since the
+threshold was chosen on the data it is judged on. All searches compare integer counts; 'at most' is exact.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class EerPoint:
 
 @dataclass(frozen=True)
 class TprPoint:
-    """The highest share of live samples accepted while at most `target` of the attacks are.
+    """The highest fraction of live samples accepted while at most `target` of the attacks are.
 
     Args:
         target: Allowed FPR.
@@ -157,7 +157,7 @@ def tpr_at_fpr(scores: ArrayLike, is_live: ArrayLike, *, target: float) -> TprPo
     Args:
         scores: Liveness, shape (N,), finite.
         is_live: Labels, shape (N,).
-        target: Allowed share of accepted attacks (all PAIs pooled), in [0, 1].
+        target: Allowed fraction of accepted attacks (all PAIs pooled), in [0, 1].
 
     Returns:
         The point, at the smallest FPR that reaches this TPR.
@@ -230,7 +230,7 @@ def apcer_at_bpcer(scores: ArrayLike, is_live: ArrayLike, pai: ArrayLike, *, tar
     values, labels = check_scores(scores, is_live)
     names = check_pai(pai, labels)
     require_classes(labels)
-    # Mirrored: rejecting at most a share of the live is accepting at most that share of the negated scores.
+    # Mirrored: rejecting at most a fraction of the live is accepting at most that fraction of the negated scores.
     accept_from = -_highest_rejected(-values[labels], target)
     below = values[values < accept_from]
     threshold = middle_of_gap(float(below.max()) if below.size else None, accept_from)

@@ -1,4 +1,4 @@
-"""Thresholds: a value that never travels without its origin, and the named criteria that choose one."""
+"""Thresholds: a value that always carries its origin, and the named criteria that choose one."""
 
 from __future__ import annotations
 

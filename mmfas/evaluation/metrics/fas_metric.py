@@ -19,7 +19,7 @@ from mmfas.evaluation.warning_signs import CHOSEN_ON, ranking_notes
 from mmfas.registry import METRICS
 from mmfas.utils.errors import InputError
 
-#: What a report says at its threshold, in the order of its table.
+#: The numbers of a report at its threshold, in the order of its table.
 _RATES = ('threshold', 'hter', 'bpcer', 'apcer_max', 'acer_max', 'acer_pooled', 'auc')
 
 
@@ -78,7 +78,7 @@ class FASMetric(BaseMetric):
 
     @property
     def needs_both_classes(self) -> bool:
-        """Whether the scores must be of both classes, as only such fix a threshold."""
+        """Whether the scores must be of both classes, as a threshold needs both."""
         return self.split == 'dev'
 
     @classmethod
@@ -115,7 +115,7 @@ class FASMetric(BaseMetric):
             ValueError: If a score is not finite (the message names the sample), or `dev_scores` lack a class.
         """
         if self.dev_scores is not None and self._dev is None:
-            # Before the first sample is kept: a file without a class must not be found out after the last one.
+            # Checked at the first sample: a file without a class must not only be noticed after the last one.
             self._dev = ScoreTable.from_csv(self.dev_scores)
             dev_threshold(self._dev, self.rules)
         for sample in data_samples:
@@ -146,7 +146,7 @@ class FASMetric(BaseMetric):
         return metrics
 
     def _log(self, notes: Sequence[str]) -> None:
-        """Log what a reader must know: the counts once, as they stay; what hints at a mistake every time."""
+        """Log what a reader must know: the counts once, as they do not change; signs of a mistake every time."""
         for note in notes:
             is_count = note.startswith(CHOSEN_ON)
             if not (is_count and note in self._logged):
