@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from mmfas.config.reading import ConfigError
-from mmfas.utils.errors import InputError, UserError
+from mmfas.utils.errors import ConfigError, InputError, UserError
 
 
 class UsageError(InputError):

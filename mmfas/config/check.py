@@ -310,8 +310,7 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
 
     Args:
         cfg: A whole config as for Runner.
-        check_data: Also report data folders that are missing or empty, and training samples that the balanced
-            sampler cannot deal; reads the lists of the training data.
+        check_data: Also report data folders that are missing or empty.
 
     Returns:
         One line for every problem; empty if all is well.
@@ -336,7 +335,10 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     reported = {line.partition(':')[0] for line in problems}
     problems += [line for key, line in wrong_kinds.items() if key not in reported]
     for what, rule in _RULES.items():
-        problems += _guarded(what, rule, sound, scope)
+        # A value of the wrong kind is out of every range; one line says it.
+        reported = {line.partition(':')[0] for line in problems}
+        found = _guarded(what, rule, sound, scope)
+        problems += [line for line in found if what != 'ranges' or line.partition(':')[0] not in reported]
     if check_data:
         problems += [line for key in TOP_LEVEL_KEYS & set(tree) for line in _data_roots(key, tree[key])]
     if not problems:

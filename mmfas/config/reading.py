@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mmfas.config.files import FileFault, check_files, unset_variables
 from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
 from mmfas.config.wording import shown
-from mmfas.utils.errors import InputError
+from mmfas.utils.errors import ConfigError as ConfigError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
-
-
-class ConfigError(InputError):
-    """A config that cannot be read, or an option that does not fit it; the message says which and why."""
 
 
 def read_config(path: str, options: Mapping[str, Any] | None = None) -> Config:

@@ -71,3 +71,7 @@ def restate(error: Exception, text: str) -> UserError:
     if isinstance(error, UserError):
         return type(error)(text)
     return MissingFileError(text) if isinstance(error, FileNotFoundError) else InputError(text)
+
+
+class ConfigError(InputError):
+    """A config that cannot be read, or an option that does not fit it; the message says which and why."""

@@ -10,6 +10,7 @@ import pytest
 from mmengine.config import Config
 
 from mmfas.config.check import check_config
+from mmfas.datasets.building import sampling_problems
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = [*(REPO / 'configs').rglob('*.py'), *(REPO / 'projects').glob('*/configs/**/*.py')]
@@ -330,8 +331,8 @@ def test_data_that_cannot_be_sampled_in_balance_are_found(tmp_path: Path) -> Non
     cfg = Config.fromfile(REPO / 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py').to_dict()
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         cfg[key]['dataset'] = {**dataset}
-    assert check_config(cfg) == []
-    (problem,) = check_config(cfg, check_data=True)
+    assert check_config(cfg, check_data=True) == []
+    (problem,) = sampling_problems(cfg)
     assert problem.startswith('train_dataloader: DomainClassBalancedSampler balances domains, but that of all 2')
     cfg['train_dataloader']['dataset']['domain'] = 'own'
-    assert check_config(cfg, check_data=True) == []
+    assert sampling_problems(cfg) == []
