@@ -67,7 +67,7 @@ def study_batch_leakage(
     """Train what has no checkpoint, then measure what has no record.
 
     Args:
-        methods: The methods to set side by side.
+        methods: The methods to compare.
         splits: Splits of Protocol 1.
         seeds: Seeds of the trainings.
         settings: How it is done.
@@ -98,7 +98,7 @@ def _job(method: Method, split: str, seed: int, settings: LeakageSettings) -> Jo
 
 
 def _identity(job: Job, settings: LeakageSettings) -> dict[str, Any]:
-    """Say what a record is a record of."""
+    """Return the identity of a record."""
     cfg = job.method.load()
     return dict(
         method=job.method.name,
