@@ -91,7 +91,7 @@ def study_batch_leakage(
 
 
 def _job(method: Method, split: str, seed: int, settings: LeakageSettings) -> Job:
-    """Make the training of one measurement, whose record of the benchmark lies beside its checkpoint."""
+    """Make the training of one measurement, whose benchmark record is beside its checkpoint."""
     training = Training(method.name, 1, split, seed, (Cell(method.name, 1, split, seed),))
     folder = Path(settings.work_dir, method.name, training.name)
     return Job(method, training, Settings(str(folder / 'records'), settings.work_dir, settings.data_root))

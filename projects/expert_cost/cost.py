@@ -29,7 +29,7 @@ UPDATES: dict[str, tuple[str, Callable[..., torch.optim.Optimizer]]] = {
 
 @dataclass(frozen=True)
 class LayerShape:
-    """The layer that is timed, but for its number of experts; the defaults are those of BIG-MoE at ViT-B/16.
+    """The layer that is timed, except for its number of experts; the defaults are those of BIG-MoE at ViT-B/16.
 
     Args:
         num_rows: Number N of rows in a batch: samples times positions of the patch grid.

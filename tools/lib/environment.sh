@@ -59,7 +59,7 @@ mmfas_environment() {
     local venv=$1 extras=$2 root base stamp found
     root=$(mmfas_root)
     MMFAS_PYTHON="$venv/bin/python"
-    # The extras stand last and alone on their line: the rest must be equal, and the requested ones must be among them.
+    # The extras are last and alone on their line: the rest must be equal, and the requested ones must be among them.
     stamp="$root $(cat "$root"/setup.py "$root"/requirements/*.txt "$root"/tools/lib/environment.sh | cksum)"
     if [ -x "$MMFAS_PYTHON" ] && [ "$(head -n 1 "$venv/.mmfas-stamp" 2>/dev/null)" = "$stamp" ]; then
         found=$(tail -n 1 "$venv/.mmfas-stamp")
