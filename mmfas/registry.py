@@ -125,7 +125,7 @@ class TypedView:
 
     Args:
         kind: What the part is called in messages, such as `'fusion neck'`.
-        key: The config key such a part stands under, such as `'neck'`.
+        key: The config key of such a part, such as `'neck'`.
         node: Shared registry that really holds the classes.
         base: Base class of this kind as `'module:Class'`, imported when first needed.
     """

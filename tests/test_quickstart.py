@@ -65,7 +65,7 @@ def test_a_failing_step_is_named_with_its_log(tmp_path: Path) -> None:
     done = run(tmp_path, MMFAS_QUICKSTART_SIZE='huge')
     assert done.returncode == 1
     assert "invalid choice: 'huge'" in done.stdout
-    assert "'render' failed; the reason stands above and in work_dirs/quickstart_huge/render.log" in done.stderr
+    assert "'render' failed; the reason is above and in work_dirs/quickstart_huge/render.log" in done.stderr
 
 
 def test_an_unknown_argument_is_refused(tmp_path: Path) -> None:

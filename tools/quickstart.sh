@@ -36,13 +36,13 @@ step() {
     rm -f "$done"
     local start=$SECONDS
     "$@" 2>&1 | tee "$work/$name.log" ||
-        stop "'$name' failed; the reason stands above and in $work/$name.log (--fresh forgets earlier runs)"
+        stop "'$name' failed; the reason is above and in $work/$name.log (--fresh forgets earlier runs)"
     [ -e "$result" ] || stop "'$name' ended without $result; see $work/$name.log"
     printf '%s' "$key" > "$done"
     mmfas_say "$name: $((SECONDS - start)) s"
 }
 
-# Continue an interrupted training of the same config and data; begin anew where either has changed.
+# Continue an interrupted training of the same config and data; start over if either has changed.
 train() {
     if [ "$(cat "$work/.train.key" 2>/dev/null)" != "$train_key" ]; then
         rm -rf "$work/train"
@@ -63,7 +63,7 @@ case ${1:-} in
     *) stop "unknown argument '$1'; only --fresh is known" ;;
 esac
 if [ -z "${MMFAS_PYTHON:-}" ]; then
-    mmfas_environment "${MMFAS_VENV:-$root/.venv}" onedl || stop 'no environment; the reason stands above'
+    mmfas_environment "${MMFAS_VENV:-$root/.venv}" onedl || stop 'no environment; the reason is above'
 fi
 mkdir -p "$work" "$(dirname "$data")"
 

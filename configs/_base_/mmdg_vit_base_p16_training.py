@@ -1,4 +1,4 @@
-# How MMDG trains a pretrained ViT-B/16; model and data stand beside this file in a list of bases.
+# How MMDG trains a pretrained ViT-B/16; model and data come from other files in the list of bases.
 _base_ = ['./schedules/adamw_finetune_100e.py', './default_runtime.py']
 
 optim_wrapper = dict(type='GradientModulationOptimWrapper', modulator=dict(type='ReGrad'))

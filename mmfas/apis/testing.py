@@ -222,7 +222,7 @@ def _draw(
     dev: ScoreTable | None,
     rules: ScoreRules,
 ) -> dict[str, Path]:
-    """Draw every figure that the scores define; matplotlib is imported here, as it takes its time."""
+    """Draw every figure that the scores define; matplotlib is imported here because that is slow."""
     from mmfas.visualization import save_score_plots
 
     point = reports[0].operating

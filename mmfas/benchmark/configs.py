@@ -197,7 +197,7 @@ def _digest(path: Path) -> str:
 
 
 def family_at(data_root: str) -> str:
-    """Tell which family of data lies in a folder.
+    """Tell which family of data a folder contains.
 
     Args:
         data_root: Folder of the data.

@@ -80,13 +80,13 @@ def html_report(
 
 
 def _list(items: Sequence[str]) -> str:
-    """Return sentences as a list; what stands between backticks is code."""
+    """Return sentences as a list; text between backticks becomes code."""
     texts = (re.sub('`([^`]*)`', r'<code>\1</code>', escape(item)) for item in items)
     return f'<ul>{"".join(f"<li>{text}</li>" for text in texts)}</ul>'
 
 
 def _table(table: Table) -> str:
-    """Return a table; names stand left, numbers right, cells that were not run are grey."""
+    """Return a table; names are aligned left, numbers right, and cells that were not run are grey."""
     head = ''.join(f'<th{_class(name)}>{escape(name)}</th>' for name in table.header)
     rows = [''.join(map(_cell, table.header, row)) for row in table.rows]
     body = '\n'.join(f'<tr>{row}</tr>' for row in rows)
@@ -101,7 +101,7 @@ def _class(column: str) -> str:
 
 
 def _cell(column: str, text: str) -> str:
-    """Return one cell; two numbers with intervals stand one below the other."""
+    """Return one cell; of two numbers with intervals, the second goes on a new line."""
     if text == NOT_RUN:
         return f'<td class="none">{text}</td>'
     shown = escape(text)

@@ -22,7 +22,7 @@ _TABLE = re.compile(re.escape(HEADER) + r'\n(\|[ -]+)+\|\n((?:\| `[^\n]*\|\n)+)'
 def refresh_page(text: str, chosen: RecordSelection) -> str:
     """Rewrite the rows of every table of results on a page.
 
-    A row is kept for each method that stands in the first column, written as in the report and in backticks; its
+    A row is kept for each method in the first column, written as in the report and in backticks; its
     cells are HTER / AUC in percent, means over the seeds that have every split of the protocol. The last cell
     counts these seeds, as `3 / 2` where Protocols 1 and 2 have not as many.
 

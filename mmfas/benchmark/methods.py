@@ -41,7 +41,7 @@ class Method:
         config: Config file, as the metafile names it.
         path: Where the config file lies.
         options: Values that replace those of the config, by dotted key.
-        trained_as: Method whose checkpoints are scored, for one that differs from it at test only; None: itself.
+        trained_as: Method whose checkpoints are scored, for one that differs only at test; None: itself.
     """
 
     name: str

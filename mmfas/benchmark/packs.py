@@ -33,7 +33,7 @@ from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 
 _COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai', 'label')
-_REMEDY = 'restore it from version control, or pack the records anew'
+_REMEDY = 'restore it from version control, or pack the records again'
 #: Largest unpacked array in bytes that one of our packs can hold: a list of a million samples has fewer.
 _MAX_ARRAY_BYTES = 512 << 20
 #: The earliest time a zip file can name: the same content always gives the same bytes.

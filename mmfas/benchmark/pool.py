@@ -178,7 +178,7 @@ def _outcome(ended: _Running) -> tuple[str, bool]:
         return f'{name}: {text}', False
     code = ended.process.exitcode
     reason = text or (f'killed by signal {-code} (out of memory?)' if code < 0 else f'exit status {code}')
-    return f'{name}: failed, {reason}; the rest stands in {log}', True
+    return f'{name}: failed, {reason}; the full message is in {log}', True
 
 
 class _Clock:

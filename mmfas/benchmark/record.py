@@ -28,7 +28,7 @@ class RecordError(InputError):
 
 @dataclass(frozen=True)
 class Identity:
-    """What must be the same for two records to stand in one row of a table.
+    """What must be the same for two records to belong to one row of a table.
 
     Args:
         method: Name of the method.
@@ -44,7 +44,7 @@ class Identity:
 
     @property
     def key(self) -> str:
-        """Eight hexadecimal digits that stand for all but the method, as part of file names."""
+        """Eight hexadecimal digits that identify everything but the method, as part of file names."""
         content = [self.config_hash, self.data, self.select]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 

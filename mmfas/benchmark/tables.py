@@ -29,7 +29,7 @@ class Table:
         caption: What it shows.
         header: Column names.
         rows: Cells, one tuple per row.
-        note: What stands below it.
+        note: Text below it.
     """
 
     caption: str
@@ -49,7 +49,7 @@ class Table:
 
 @dataclass(frozen=True)
 class RecordSelection:
-    """Records that may stand in one table: of one data set and one way to choose the epoch, one config per method.
+    """Records that belong in one table: of one data set and one way to choose the epoch, one config per method.
 
     Args:
         records: The records.
@@ -68,7 +68,7 @@ class RecordSelection:
 
     @property
     def row_names(self) -> dict[str, str]:
-        """How each method is written in tables, no two alike."""
+        """The unique name of every method in tables."""
         return row_names(self.methods)
 
     def group(self, method: str, protocol: int, splits: Sequence[str]) -> dict[int, list[Record]]:

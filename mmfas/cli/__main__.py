@@ -31,7 +31,7 @@ def _rows(texts: dict[str, str]) -> list[str]:
 
 
 def usage() -> str:
-    """Return the help text: every first word, sorted by what a person wants to do."""
+    """Return the help text: every first word, sorted by task."""
     texts = {
         name: f'{entry.purpose}: {", ".join(entry.commands)}' if isinstance(entry, Group) else entry
         for name, entry in TOP.items()

@@ -14,7 +14,7 @@ class Group(NamedTuple):
     commands: dict[str, str]
 
 
-#: What a person wants to do -> first word -> what it does, or its group. `mmfas A B` runs `main` of
+#: Task of the user -> first word -> what it does, or its group. `mmfas A B` runs `main` of
 #: mmfas/cli/A/B.py: a new command is one line here, and that file.
 SECTIONS: dict[str, dict[str, str | Group]] = {
     'Run experiments': {
@@ -31,7 +31,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
             {
                 'render': 'render SynthFAS, the embedded synthetic benchmark',
                 'convert': 'bring CASIA-CeFA, PADISI-USC, CASIA-SURF or WMCA into the layout of its lists',
-                'crop': 'cut the faces out of your own recordings, all modalities alike',
+                'crop': 'cut the faces out of your own recordings, the same box in all modalities',
                 'verify': 'report every missing, broken or odd-sized image',
                 'browse': 'draw samples as they leave the pipeline',
                 'protocols': 'check the published lists: counts, repeats, leaks, files',

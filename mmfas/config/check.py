@@ -302,7 +302,7 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     """Find everything in a config that cannot be built or would do nothing, without running anything.
 
     Every `type` is looked up where it belongs, its arguments are bound to the signature of what it names, and
-    their values are held against its annotations where those are simple; counts, rates and modalities must also
+    their values are checked against its annotations if these are simple; counts, rates and modalities must also
     be in their range. Metrics that hooks and schedulers watch must be among those that the evaluator gives, and
     hooks that a part of the model needs must be there. Where all that is right, the model is built without memory,
     to see whether trunk, neck and head fit, and whether a rule that modulates gradients has anything to modulate.

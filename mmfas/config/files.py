@@ -141,7 +141,7 @@ def _faults_of_yaml(node: Any) -> Iterator[str | None]:
         names = Counter(key.value for key, _ in node.value if key.id == 'scalar' and key.value != '<<')
         twice = [name for name, count in names.items() if count > 1]
         if twice:
-            yield f"line {line}: the key '{twice[0]:.80}' stands twice in one place; keep one"
+            yield f"line {line}: the key '{twice[0]:.80}' occurs twice in one place; keep one"
         for key, value in node.value:
             yield from _faults_of_yaml(key)
             yield from _faults_of_yaml(value)
@@ -230,7 +230,7 @@ def unset_variables(tree: Any, path: str = '') -> Iterator[str]:
 
     Args:
         tree: Values of a config.
-        path: Where they stand.
+        path: Their place in the config.
 
     Yields:
         One sentence for every such text.

@@ -12,7 +12,7 @@ from mmfas.registry import GRADIENT_MODULATORS, MODELS, register_all_modules
 
 
 def idle_rule_problems(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
-    """Find a rule that would change nothing, so that its name would stand on a result it had no part in.
+    """Find a rule that would change nothing, so that a result would carry its name without its effect.
 
     The model is built on the meta device, without memory and in a fraction of a second, where it can be. One that
     cannot be built is left to what builds it; one of another toolkit, which cannot say what it offers, is looked

@@ -108,7 +108,7 @@ def _is_part_of(value: Any, whole: Any) -> bool:
 
 
 def _occurs(value: Any, tree: Any) -> bool:
-    """Tell whether a value stands somewhere inside a tree of settings, where others may have joined it."""
+    """Tell whether a tree of settings contains a value, to which other entries may have been added."""
     if _is_part_of(value, tree):
         return True
     inner = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()

@@ -109,7 +109,7 @@ PLACES = {
     'hooks': _HOOKS,
     'checkpoint': 'default_hooks.checkpoint',
 }
-#: Names that only the older generation of OpenMMLab read; they mean a setting wherever they stand.
+#: Names that only the older generation of OpenMMLab read; they mean a setting in any place.
 OLD_NAMES = frozenset(
     {
         'optimizer',

@@ -1,4 +1,4 @@
-"""What stands at the top of a config, and which keys its plain dictionaries have."""
+"""Kinds of the top-level values of a config, and the keys of its plain dictionaries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmfas.config.wording import shown
 
 _DICT = Mapping
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-#: Key at the top -> what may stand there beside None, and its words. Objects that no file can hold are not judged.
+#: Key at the top -> types of its value besides None, and their description. Objects that no file can hold pass.
 TOP_LEVEL_KINDS: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(
         (
@@ -145,7 +145,7 @@ def oversized_numbers(path: str, value: Any) -> Iterator[str]:
     """Find integers that are larger than any setting can be.
 
     Args:
-        path: Where the value stands.
+        path: Place of the value.
         value: Part of a config.
 
     Yields:

@@ -1,4 +1,4 @@
-"""Finding what a `type` of a config names, whatever stands there."""
+"""Finding what a `type` of a config names, whatever its value is."""
 
 from __future__ import annotations
 

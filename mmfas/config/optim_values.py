@@ -34,7 +34,7 @@ def optim_wrapper_problems(wrapper: Any, scope: str, path: str = 'optim_wrapper'
     Args:
         wrapper: Config of a wrapper, or of several by name.
         scope: Where types without a prefix are looked up.
-        path: Where it stands.
+        path: Its place in the config.
 
     Yields:
         One line for every problem.

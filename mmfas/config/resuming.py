@@ -82,7 +82,7 @@ def overridden_settings(dumped: str, cfg: Mapping[str, Any]) -> list[str]:
     """Compare the settings that a resumed run takes from its checkpoint with those of the config.
 
     Optimizer and schedules are restored with all of their numbers, and the best value so far is one of the metric
-    that was watched; other settings (data, batch size, length, clipping, patience) are followed as they stand.
+    that was watched; other settings (data, batch size, length, clipping, patience) are taken from the config.
 
     Args:
         dumped: The config in the checkpoint, as mmengine writes it.

@@ -92,7 +92,7 @@ def schedule_problems(schedulers: Any, path: str = 'param_scheduler') -> Iterato
 
     Args:
         schedulers: Config of one scheduler, a list of them, or those of several optimizers by name.
-        path: Where they stand.
+        path: Their place in the config.
 
     Yields:
         One line for every problem.

@@ -186,7 +186,7 @@ def binding_problems(
     Args:
         part: Class or function that the config names.
         given: Keys of the config, without `type`.
-        path: Where the config stands, such as `'model.neck'`.
+        path: Place of the config, such as `'model.neck'`.
         injected: Arguments that the builder adds.
 
     Returns:

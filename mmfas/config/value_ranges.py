@@ -1,4 +1,4 @@
-"""Ranges of config values, by the place where they stand."""
+"""Ranges of config values, by their place in the config."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def range_problems(path: str, value: Any) -> Iterator[str]:
     Values of a wrong type are left to `value_problems`.
 
     Args:
-        path: Where the value stands, such as `'train_cfg'`.
+        path: Place of the value, such as `'train_cfg'`.
         value: Part of a config.
 
     Yields:

@@ -49,7 +49,7 @@ def fits(value: Any, hint: Any) -> bool:
     """Tell whether a value of a config can be what an annotation says.
 
     Args:
-        value: Value from a config; a list stands for a tuple too, an integer for a float.
+        value: Value from a config; a list is accepted as a tuple, an integer as a float.
         hint: Resolved annotation.
 
     Returns:
@@ -73,7 +73,7 @@ def fits(value: Any, hint: Any) -> bool:
     if _is_kind(hint, Mapping):
         inner = get_args(hint)
         return isinstance(value, Mapping) and (not inner or all(fits(v, inner[1]) for v in value.values()))
-    if _is_kind(hint, nn.Module, Tensor):  # a part may stand there as the dictionary it is built from
+    if _is_kind(hint, nn.Module, Tensor):  # a part may be given as the dictionary it is built from
         return isinstance(value, Mapping)
     return True
 
@@ -113,12 +113,12 @@ def value_problems(part: Callable[..., Any], given: Mapping[str, Any], *, path: 
     """Compare the values of a config with the annotations of the part they are for.
 
     Annotations of mmfas and torch are taken at their word. Those of other packages are often too narrow (a list
-    where one number is declared), so there only a string is reported where none can stand.
+    where one number is declared), so for these only a string in a place that takes none is reported.
 
     Args:
         part: Class or function that the config names.
         given: Arguments by name.
-        path: Where the config stands, such as `'model.neck'`; empty for the whole config.
+        path: Place of the config, such as `'model.neck'`; empty for the whole config.
 
     Returns:
         Name -> one line, for every argument whose value cannot be right.

@@ -9,7 +9,7 @@ from mmfas.registry import DATA_SAMPLERS, DATASETS, SCOPE
 
 __all__ = ['SPLITS', 'build_split', 'sampling_problems']
 
-#: Names of the splits a config can have; each stands under `<name>_dataloader`.
+#: Names of the splits a config can have; each has the key `<name>_dataloader`.
 SPLITS = ('train', 'val', 'test')
 
 

@@ -57,7 +57,7 @@ def clean_records(
     kept = [record for key, record in first.items() if not stands_elsewhere(key)]
     if records and not kept:
         raise InputError(
-            f'{records[0]["source_line"]} and all that follow stand in the lists of `clean` too; nothing is left'
+            f'{records[0]["source_line"]} and all that follow are in the lists of `clean` too; nothing is left'
         )
     return kept
 

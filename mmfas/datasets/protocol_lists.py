@@ -85,7 +85,7 @@ class ListReport:
         counts: What it holds; None if it cannot be read.
         frames: Frames per video -> number of videos.
         repeats: Lines that repeat an earlier one of the list, in words.
-        leaks: Lines whose files stand in a later split of the domain too, in words.
+        leaks: Lines whose files are in a later split of the domain too, in words.
         missing: Paths of files that are not there; empty if none were looked for.
         num_files: Files that were looked for.
         error: Why the list cannot be read, or `''`.

@@ -98,7 +98,7 @@ def parse_provenance(path: str) -> Provenance:
     """Read what a path of the published lists says.
 
     Args:
-        path: Path as it stands in the list, relative to the folder of images; an `.npz` name for PADISI.
+        path: Path as written in the list, relative to the folder of images; an `.npz` name for PADISI.
 
     Returns:
         What is known of the sample.

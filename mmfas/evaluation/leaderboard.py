@@ -11,7 +11,7 @@ _INTRODUCTION = """\
 # Leaderboard of published numbers
 
 Made by `mmfas scores leaderboard` from `mmfas/evaluation/published.yml`; change the file, not this page. **Paper**
-numbers only: what this toolkit reaches stands under [benchmarks](benchmarks.md), with config, seed and commit.
+numbers only: the results of this toolkit are under [benchmarks](benchmarks.md), with config, seed and commit.
 
 Cells are HTER % / AUC %, sorted by the mean HTER. Means are recomputed from the cells. Bold: in this toolkit.
 Protocols and domains: [concepts](concepts.md)."""
@@ -43,8 +43,8 @@ def leaderboard_page(published: Published) -> str:
         ),
         '## Remarks',
         '\n'.join(f'* **{method.name}**: {method.note}.' for method in published.methods if method.note),
-        f'Looked for and not found on these protocols: {", ".join(published.not_found)}.',
-        '## Printed means that are not those of their cells',
+        f'Searched for without success on these protocols: {", ".join(published.not_found)}.',
+        '## Printed means that differ from those of their cells',
         _misprint_table(published),
         '## Sources',
         '\n'.join(

@@ -69,7 +69,7 @@ def _read_rows(path: str | PathLike[str], *, allow_duplicates: bool) -> list[dic
         repeated = [name for name in COLUMNS if (reader.fieldnames or []).count(name) > 1]
         if repeated:
             raise InputError(
-                f'{path}, line 1: column {repeated[0]} is there more than once; keep the one that is meant'
+                f'{path}, line 1: column {repeated[0]} is there more than once; keep the intended one'
             )
         records: list[dict[str, Any]] = []
         first_line: dict[tuple[str, str], int] = {}

@@ -26,7 +26,7 @@ class ScoreRules:
     Args:
         criterion: How dev scores fix the threshold: `'eer'`, `'min-hter'`, `'bpcer@apcer=0.01'`,
             `'apcer@bpcer=0.01'`; or `'fixed=0.5'`, which needs no dev scores.
-        level: `'frame'`, or `'video'` / `'subject'` to reduce frames first, dev and test alike.
+        level: `'frame'`, or `'video'` / `'subject'` to reduce frames first, in both dev and test.
         frame_reduction: `'mean'`, `'median'` or `'max'` of the frames that are reduced to one score.
         cluster: What the bootstrap draws: `'sample'`, `'video'`, `'subject'`, or `'auto'`: videos where every
             sample names one and some have several frames.

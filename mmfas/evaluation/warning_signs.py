@@ -17,7 +17,7 @@ CHOSEN_ON = 'The threshold was chosen on dev'
 
 
 def ranking_notes(table: ScoreTable, name: str) -> list[str]:
-    """Note scores that rank live below attacks, or lie where no score of mmfas can lie.
+    """Note scores that rank live below attacks, or are outside the range of scores of mmfas.
 
     Args:
         table: Scores of one split.
@@ -88,7 +88,7 @@ def _unresolved(dev: ScoreTable, rules: ScoreRules) -> list[str]:
     assert rule.value is not None
     target = rule.value
     if target == 0:
-        return [f'{name} 0 on dev: no sample may be {verb}, so the threshold hangs on a single dev score.']
+        return [f'{name} 0 on dev: no sample may be {verb}, so the threshold depends on a single dev score.']
     few = {kind: count for kind, count in sorted(counts.items()) if count * target < 1}
     if not few:
         return []

@@ -85,7 +85,7 @@ def run_tasks(
     if num_processes <= 1:
         yield from map(function, tasks)
         return
-    # 'spawn' works alike on every system and never copies a running framework's threads.
+    # 'spawn' works in the same way on every system and never copies a running framework's threads.
     context = multiprocessing.get_context('spawn')
     pool = ProcessPoolExecutor(num_processes, mp_context=context, initializer=end_with_parent)
     try:

@@ -35,7 +35,7 @@ def load_from_file(filename: str, map_location: Any = None) -> dict[str, Any]:
 
 
 def cached_path(url: str) -> Path:
-    """Return where the file of an address is kept: one folder per address, for many files have one name.
+    """Return where the file of an address is kept: one folder per address, since many files have the same name.
 
     Args:
         url: Address; its query counts, its fragment does not.

@@ -1,4 +1,4 @@
-"""Train methods unless that is done, and measure what they gain from their batch: the study of batch leakage."""
+"""Train methods unless they are trained, and measure what they gain from their batch: a study of batch leakage."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def study_batch_leakage(
     """Train what has no checkpoint, then measure what has no record.
 
     Args:
-        methods: The methods to set side by side.
+        methods: The methods to compare.
         splits: Splits of Protocol 1.
         seeds: Seeds of the trainings.
         settings: How it is done.
@@ -91,14 +91,14 @@ def study_batch_leakage(
 
 
 def _job(method: Method, split: str, seed: int, settings: LeakageSettings) -> Job:
-    """Make the training of one measurement, whose record of the benchmark lies beside its checkpoint."""
+    """Make the training of one measurement, whose benchmark record is beside its checkpoint."""
     training = Training(method.name, 1, split, seed, (Cell(method.name, 1, split, seed),))
     folder = Path(settings.work_dir, method.name, training.name)
     return Job(method, training, Settings(str(folder / 'records'), settings.work_dir, settings.data_root))
 
 
 def _identity(job: Job, settings: LeakageSettings) -> dict[str, Any]:
-    """Say what a record is a record of."""
+    """Return the identity of a record."""
     cfg = job.method.load()
     return dict(
         method=job.method.name,

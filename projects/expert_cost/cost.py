@@ -1,6 +1,6 @@
 """What a layer of product-key experts costs, by the number of experts: its passes, and the update of its weights.
 
-Legend: E experts, N rows, D width of what the experts see, G width of what the router sees.
+Legend: E experts, N rows, D width of the input of the experts, G width of the input of the router.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ UPDATES: dict[str, tuple[str, Callable[..., torch.optim.Optimizer]]] = {
 
 @dataclass(frozen=True)
 class LayerShape:
-    """The layer that is timed, but for its number of experts; the defaults are those of BIG-MoE at ViT-B/16.
+    """The layer that is timed, except for its number of experts; the defaults are those of BIG-MoE at ViT-B/16.
 
     Args:
         num_rows: Number N of rows in a batch: samples times positions of the patch grid.
@@ -54,7 +54,7 @@ class ExpertCost:
 
     Args:
         num_experts: Number E.
-        num_taken: How many of them the rows took.
+        num_taken: Number of experts that the rows selected.
         passes_ms: Median of a forward and a backward pass, by kind of gradients, in milliseconds.
         updates_ms: Median of an update of all weights, by optimizer, in milliseconds.
     """

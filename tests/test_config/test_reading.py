@@ -50,7 +50,7 @@ def written(folder: Path, name: str, content: bytes | str) -> Path:
         ('a.py', b'lr = ' + b'7' * 6000, 'line 1: Exceeds the limit'),
         ('a.json', '{"model": {"type": 1, "dim": 2, "type": 3}}', "has the key 'type' twice"),
         ('a.json', '{"lr": 1, "lr": 2}', "has the key 'lr' twice"),
-        ('a.yaml', 'model:\n  dim: 1\n  dim: 2\n', "line 2: the key 'dim' stands twice"),
+        ('a.yaml', 'model:\n  dim: 1\n  dim: 2\n', "line 2: the key 'dim' occurs twice"),
         ('a.yaml', 'a: !!python/object/apply:os.system ["touch i_ran"]', 'makes an object, which could run code'),
         ('a.yaml', 'a: !!python/name:os.system', 'makes an object'),
         ('a.yaml', 'a: &a [1, *a]', 'refers to itself'),

@@ -77,7 +77,7 @@ def test_scores_that_are_all_alike_fix_no_threshold(dev: ScoreTable) -> None:
         ('bpcer@apcer=0.05', 'attacks: mask3d (5). None of them may be accepted, as one of 5 is already 20.0%.'),
         (
             'bpcer@apcer=0',
-            'APCER 0 on dev: no sample may be accepted, so the threshold hangs on a single dev score.',
+            'APCER 0 on dev: no sample may be accepted, so the threshold depends on a single dev score.',
         ),
         ('apcer@bpcer=0.001', 'BPCER 0.001 cannot be resolved on dev with so few live samples: live (70).'),
         ('apcer@bpcer=0', 'BPCER 0 on dev: no sample may be rejected'),

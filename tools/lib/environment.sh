@@ -4,7 +4,7 @@
 #
 # makes the virtual environment VENV with mmfas (editable) and its extras, such as `onedl,tests`, and sets
 # MMFAS_PYTHON to its interpreter. A stamp of everything that decides the contents makes the second call instant;
-# an environment with more extras than asked for serves too, one with fewer gets those it lacks.
+# an environment with more extras than requested is reused, one with fewer gets those it lacks.
 # It prints to standard error and returns non-zero with advice where the machine lacks something.
 
 mmfas_say() { printf '[mmfas] %s\n' "$*" >&2; }
@@ -59,7 +59,7 @@ mmfas_environment() {
     local venv=$1 extras=$2 root base stamp found
     root=$(mmfas_root)
     MMFAS_PYTHON="$venv/bin/python"
-    # The extras stand last and alone on their line: the rest must be equal, of them those asked for must be there.
+    # The extras are last and alone on their line: the rest must be equal, and the requested ones must be among them.
     stamp="$root $(cat "$root"/setup.py "$root"/requirements/*.txt "$root"/tools/lib/environment.sh | cksum)"
     if [ -x "$MMFAS_PYTHON" ] && [ "$(head -n 1 "$venv/.mmfas-stamp" 2>/dev/null)" = "$stamp" ]; then
         found=$(tail -n 1 "$venv/.mmfas-stamp")

@@ -5,12 +5,12 @@
 #   CASIA-SURF-CROP/real_part/real_train_part/CLKJ_AS0005/real.rssdk/{color,depth,ir}/131.jpg
 #   WMCA-Image/R_CDIT/002_01_000_0_00/{color,depth,ir}/0012.jpg
 #   PADISI/zc7db0ae.npz    array `data` of (1, 22, 320, 256) in [0, 1]
-# `mmfas data verify CONFIG` tells what is missing. Elsewhere: a link, or --cfg-options
+# `mmfas data verify CONFIG` reports what is missing. Elsewhere: a link, or --cfg-options
 # {train,val,test}_dataloader.dataset.data_root=... Leaves beside this file name the source and target lists.
 dataset_type = 'MultiModalFaceDataset'
 data_root = 'data/cpsw'
 
-# The published trainers scale every image on its own, whatever the sizes of the other two.
+# The published trainers scale every image separately, whatever the sizes of the other two.
 train_pipeline = [
     dict(type='LoadMultiModalImages', allow_size_mismatch=True),
     dict(type='ResizeModalities', scale=(224, 224)),

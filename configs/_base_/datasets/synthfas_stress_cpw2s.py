@@ -1,4 +1,4 @@
-# SynthFAS under one dial, cpw2s: only the test folder, named by SYNTHFAS_STRESS, is dialled. Render it:
+# SynthFAS under one perturbation, cpw2s: only the test folder, named by SYNTHFAS_STRESS, is perturbed. Render it:
 #   mmfas data render data/synthfas_small_depth_noise-0.50 --splits test --stress depth_noise=0.5
 _base_ = './synthfas_p1_cpw2s.py'
 

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     """Declare the options that all data sets have."""
     parser.add_argument('source', metavar='SRC', help='folder of the unpacked originals')
-    parser.add_argument('out', metavar='OUT', help='data_root of the configs; other data sets may lie there too')
+    parser.add_argument('out', metavar='OUT', help='data_root of the configs; it may hold other data sets too')
     parser.add_argument('--lists', metavar='FOLDER', help='folder of the published lists (default: OUT)')
     parser.add_argument(
         '--num-processes', type=int, default=os.cpu_count() or 1, help='workers (default: all cores)'

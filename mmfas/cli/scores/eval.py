@@ -56,7 +56,7 @@ def read_tables(args: argparse.Namespace) -> tuple[dict[str, ScoreTable], ScoreT
         Test tables by name (the file's name, with its folder where two are equal), and the dev table or None.
 
     Raises:
-        ValueError: If a test file is given twice, or a file is no score file.
+        ValueError: If a test file is given twice, or a file is not a score file.
         FileNotFoundError: If a file is missing.
     """
     from mmfas.evaluation import ScoreTable

@@ -12,7 +12,7 @@ Known (where from):
   AlexanderParkin/CASIA-SURF_CeFA).
 
 Assumed: `color` and `profile` hold the same frames under the same numbers; where both exist, `profile` is taken.
-Ours: borders are removed from the three pictures of a frame alike, so that they stay registered: a row or column
+Ours: the same borders are cut off the three pictures of a frame, so that they stay registered: a row or column
 goes if it is black in all of them.
 """
 

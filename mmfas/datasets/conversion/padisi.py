@@ -5,7 +5,7 @@ Known (README_FACE.md and data/face_partitions of github vimal-isi-edu/PADISI_US
 * The MULTI-SPECTRAL archive holds 2029 files `ID_<transaction_id>_<trial_id>_<trial_name>.npz`, each with `data`
   of (1, 22, 320, 256) in 0..1: 0-2 colour (blue first), 3 NIR, 4 depth, the rest other cameras.
 * `padisi_USC_FACE_ground_truth.csv` says per capture `ground_truth` (`m00000` bona fide, `m5<code><species>` an
-  attack) and `participant_id`. What the codes of attacks mean is not published but for 06, makeup. (The COLOR
+  attack) and `participant_id`. The codes of attacks are not explained except for 06, makeup. (The COLOR
   release has labels where True is an attack, the opposite of the lists.)
 
 Known of the lists: they name `<trial_id>.npz`, with label 1 for live. The archives need no other change, so their

@@ -57,7 +57,7 @@ class _SharedGeometry(BaseTransform):
         """Return the warp of one sample, given the size of its images."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Warp all modalities alike.
+        """Apply the same warp to all modalities.
 
         Args:
             results: Sample with images (H, W, 3).

@@ -45,7 +45,7 @@ def _gradient_tables(orientations: int) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def _strokes(orientations: int, cell: int) -> np.ndarray:
-    """Return the line that stands for each orientation in the picture of a cell, (O, K * K) of 0 and 1."""
+    """Return the line that represents each orientation in the picture of a cell, (O, K * K) of 0 and 1."""
     from skimage.draw import line
 
     radius, centre = cell // 2 - 1, cell // 2
@@ -151,7 +151,7 @@ class IRLocalDescriptors(BaseTransform):
     """Put [grey, HOG picture, PLGF map] into the three channels of the infrared image.
 
     The best input for infrared in AMA (arXiv 2302.05744), and what the prototypes of the released MMDG see. As
-    there, the descriptors are made of the image as it was loaded, so this stands right after the loader; later
+    there, the descriptors are made of the image as it was loaded, so this comes right after the loader; later
     photometry should leave infrared out. An absent image stays absent.
 
     Differs from the released scripts in: values are rounded and kept, not saved as JPEG.

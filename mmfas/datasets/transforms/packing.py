@@ -55,7 +55,7 @@ def _to_tensor(image: np.ndarray) -> torch.Tensor:
 class PackFASInputs(BaseTransform):
     """Pack images and annotation for the model.
 
-    Every modality key is always packed; which ones are real stands in `data_samples.present`.
+    Every modality key is always packed; `data_samples.present` says which ones are real.
 
     Required Keys:
         rgb, depth, ir, present, gt_label, sample_id, domain, pai, subject, video, img_paths, source_line
