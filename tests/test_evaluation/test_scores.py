@@ -147,7 +147,7 @@ def test_tables_are_read_only_and_own_their_data() -> None:
     copy = ScoreTable(**columns, score=score)
     score[0] = 0.9
     assert copy.score[0] == 0.5
-    with pytest.raises(ValueError, match=r'share one shape \(N,\)'):
+    with pytest.raises(ValueError, match=r'all have one shape \(N,\)'):
         ScoreTable(**columns, score=score[:-1])
 
 
