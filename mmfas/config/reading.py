@@ -71,7 +71,7 @@ def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> Config:
             raise ConfigError(f'--cfg-options {key}: nothing reads {name} once the file was read; {remedy}')
     try:
         cfg.merge_from_dict(dict(options or {}))
-    except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         told = ' '.join(f'{key}={shown(value)}' for key, value in (options or {}).items())
         raise ConfigError(f'--cfg-options {told}: does not fit the config: {_reason(error)}') from error
     return cfg
