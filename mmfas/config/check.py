@@ -16,7 +16,7 @@ from mmfas.config.fitting import fit_problems
 from mmfas.config.idle_rules import idle_rule_problems
 from mmfas.config.inheritance import ConfigFile, lost_imports, read_config_file, unread_names
 from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
-from mmfas.config.kinds import oversized_numbers, plain_key_problems, top_level_kinds
+from mmfas.config.kinds import oversized_numbers, plain_key_problems, top_level_kinds, without_oversized
 from mmfas.config.lookup import find_part, scope_of
 from mmfas.config.monitored import monitor_problems
 from mmfas.config.needed_hooks import missing_hooks
@@ -261,7 +261,6 @@ def _in_range(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
     """Yield the values that are of the right kind but out of their range."""
     for key in tree:
         if key in TOP_LEVEL_KEYS:
-            yield from oversized_numbers(key, tree[key])
             yield from range_problems(key, tree[key])
 
 
@@ -321,16 +320,19 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     load_plugins()
     # Plain dictionaries: the lazy ones of a config would import on access, outside of our error handling.
     tree = cfg.to_dict() if isinstance(cfg, Config) else dict(cfg)
+    known = [key for key in tree if isinstance(key, str) and key in TOP_LEVEL_KEYS]
+    problems = [line for key in known for line in _guarded(key, oversized_numbers, key, tree[key])]
+    if problems and not any('holds itself' in line for line in problems):
+        tree = without_oversized(tree)
     wrong_kinds = top_level_kinds(tree)
     sound = {key: value for key, value in tree.items() if key not in wrong_kinds}
     scope = sound.get('default_scope') or parts.SCOPE
     filename = cfg.filename if isinstance(cfg, Config) else None
     file = _file_of(filename) if filename and os.path.isfile(filename) else None
-    problems = _guarded(
-        'names at the top', _top_level, {k: v for k, v in tree.items() if isinstance(k, str)}, file
-    )
-    for key in tree:
-        if key in TOP_LEVEL_KEYS and key != 'extra_test_dataloaders':
+    named = {key: value for key, value in tree.items() if isinstance(key, str)}
+    problems += _guarded('names at the top', _top_level, named, file)
+    for key in known:
+        if key != 'extra_test_dataloaders':
             problems += _guarded(key, _check, key, tree[key], None, scope)
     reported = {line.partition(':')[0] for line in problems}
     problems += [line for key, line in wrong_kinds.items() if key not in reported]
@@ -340,7 +342,7 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
         found = _guarded(what, rule, sound, scope)
         problems += [line for line in found if what != 'ranges' or line.partition(':')[0] not in reported]
     if check_data:
-        problems += [line for key in TOP_LEVEL_KEYS & set(tree) for line in _data_roots(key, tree[key])]
+        problems += [line for key in known for line in _data_roots(key, tree[key])]
     if not problems:
         problems += _guarded('model', fit_problems, sound, scope)
     if not problems:

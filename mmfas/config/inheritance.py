@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmfas.config.files import bases_of, read_text
-from mmfas.config.keys import OLD_NAMES, PLACES, TOP_LEVEL_KEYS
+from mmfas.config.keys import OLD_NAMES, PLACES, TOP_LEVEL_KEYS, set_there
 from mmfas.config.signatures import near_match
 
 #: `{{_base_.name}}` inside a string, another spelling of `_base_.name`.
@@ -141,7 +141,7 @@ def unread_names(file: ConfigFile, tree: Mapping[str, Any]) -> Iterator[tuple[st
             if not one.bases and _occurs(tree[name], settings):
                 continue
             place, near = PLACES.get(name), near_match(name, TOP_LEVEL_KEYS, cutoff=0.8)
-            remedy = f'set {place}' if place else f'did you mean {near}?' if near else 'take it out'
+            remedy = set_there(place) if place else f'did you mean {near}?' if near else 'take it out'
             yield name, f'nothing reads it ({one.path.name}, line {line}); {remedy}', bool(place or near)
 
 

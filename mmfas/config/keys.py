@@ -128,3 +128,12 @@ OLD_NAMES = frozenset(
         'fp16',
     }
 )
+
+
+def set_there(place: str) -> str:
+    """Say what to do with a value that belongs elsewhere.
+
+    >>> set_there('train_cfg.max_epochs'), set_there('--resume FILE')
+    ('set train_cfg.max_epochs', 'use --resume FILE')
+    """
+    return f'{"use" if place.startswith("--") else "set"} {place}'

@@ -141,6 +141,17 @@ def _log_level(level: Any) -> Iterator[str]:
         )
 
 
+def without_oversized(value: Any) -> Any:
+    """Copy part of a config, with integers that `oversized_numbers` reports cut down to what rules take."""
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        return 2 ** (_MAX_BITS - 1)
+    if isinstance(value, Mapping):
+        return {key: without_oversized(inner) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(without_oversized(item) for item in value)
+    return value
+
+
 def oversized_numbers(path: str, value: Any) -> Iterator[str]:
     """Find integers that are larger than any setting can be.
 

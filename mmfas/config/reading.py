@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmfas.config.files import FileFault, check_files, unset_variables
-from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
+from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS, set_there
 from mmfas.config.wording import shown
 from mmfas.utils.errors import ConfigError as ConfigError
 
@@ -64,11 +64,11 @@ def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> Config:
         if name not in TOP_LEVEL_KEYS:
             near = difflib.get_close_matches(name, TOP_LEVEL_KEYS, n=1)
             place = PLACES.get(name)
-            remedy = f'set {place}' if place else f'did you mean {near[0]}?' if near else 'take it out'
+            remedy = set_there(place) if place else f'did you mean {near[0]}?' if near else 'take it out'
             raise ConfigError(f'--cfg-options {key}: nothing reads {name} once the file was read; {remedy}')
     try:
         cfg.merge_from_dict(dict(options or {}))
-    except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         given = ' '.join(f'{key}={shown(value)}' for key, value in (options or {}).items())
         raise ConfigError(f'--cfg-options {given}: does not fit the config: {_reason(error)}') from error
     return cfg

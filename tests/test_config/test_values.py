@@ -26,7 +26,7 @@ def test_the_good_config_is_good() -> None:
 # No ids of their own: pytest cannot write the large integer down either.
 @pytest.mark.parametrize(
     'value',
-    [5, ['X', 3], {'a': [1]}, None, '', 'a..b', '.x', 1e400, 10**6000, {1: 2}, ()],
+    [5, ['X', 3], {'a': [1]}, None, 'a..b', 1e400, 10**6000, {1: 2}],
     ids=lambda value: type(value).__name__,
 )
 def test_the_check_survives_any_value_anywhere(value: Any) -> None:

@@ -201,6 +201,8 @@ def _build_vit(vit: Mapping[str, Any], pooling: str) -> Any:
         BUILD_ERRORS
     ) as error:  # how networks of other toolkits refuse what a user wrote, or arguments of this one
         reason = f'{type(error).__name__}: {error}'.removeprefix('AssertionError: ')
+        if 'out_type' in reason:  # an argument of ours that every vision transformer of mmpretrain takes
+            reason = f'{cfg["type"]} is not a vision transformer that takes `out_type`'
         raise InputError(f'`vit` cannot be built: {reason}; {_REMEDY}') from error
     lacking = list(_lacking(model))
     if lacking:
