@@ -26,6 +26,7 @@ NO_COMMANDS = {
     'commands': 'the table itself',
     'configs': 'shared by the commands that build a model',
     'errors': 'shared by the commands',
+    'numbers': 'shared by the commands',
     'options': 'shared by the commands',
     'progress': 'shared by the commands',
     'quickstart_report': 'the last step of tools/quickstart.sh',
