@@ -35,7 +35,7 @@ def test_second_run_keeps_all_and_another_setting_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(tmp_path), *SHORT]) == 0
-    assert '12 triples (1 chunks rendered, 0 found complete)' in capsys.readouterr().out
+    assert '12 frames (1 chunks rendered, 0 found complete)' in capsys.readouterr().out
     assert main([str(tmp_path), *SHORT, '--verify']) == 0
     assert '(0 chunks rendered, 1 found complete)' in capsys.readouterr().out
     assert main([str(tmp_path), *SHORT, '--stress', 'blur=0.5']) == 2

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    from mmfas.synthfas import DIALS, DOMAINS, RENDERER_VERSION, RENDERER_VERSIONS, SIZES, SPLITS
+    from mmfas.synthfas import DOMAINS, PERTURBATIONS, RENDERER_VERSION, RENDERER_VERSIONS, SIZES, SPLITS
 
     parser.add_argument('out', type=Path, nargs='?', help='folder of the data, e.g. data/synthfas_small')
     parser.add_argument('--size', default='small', choices=tuple(SIZES), help='how many and how large pictures')
@@ -28,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--domains', nargs='+', default=list(DOMAINS), help='some of C P S W (default: all)')
     parser.add_argument('--splits', nargs='+', default=list(SPLITS), help='some of train val test (default: all)')
     parser.add_argument(
-        '--stress', nargs='+', default=[], metavar='NAME=VALUE', help=f'perturbations in 0..1: {", ".join(DIALS)}'
+        '--stress',
+        nargs='+',
+        default=[],
+        metavar='NAME=VALUE',
+        help=f'perturbations in 0..1: {", ".join(PERTURBATIONS)}',
     )
     parser.add_argument(
         '--renderer',
@@ -100,10 +104,10 @@ def main(args: argparse.Namespace) -> int:
                 splits=tuple(args.splits),
                 num_processes=args.num_processes,
                 verify=args.verify,
-                progress=Progress('triples'),
+                progress=Progress('frames'),
             )
             print(
-                f'{args.out}: {report.num_triples} triples ({report.num_rendered} chunks rendered, '
+                f'{args.out}: {report.num_frames} frames ({report.num_rendered} chunks rendered, '
                 f'{report.num_kept} found complete) in {time.monotonic() - start:.1f} s'
             )
         _draw(args)
