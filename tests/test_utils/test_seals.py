@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from malicious import Call
 
 from mmfas.utils.checkpoint import CheckpointError, load_checkpoint, load_into, load_weights, write_checkpoint
 from mmfas.utils.seals import seal, verify
@@ -220,16 +221,6 @@ def test_the_origin_of_weights_comes_from_one_reading(tmp_path: Path, monkeypatc
     monkeypatch.setattr(torch, 'load', lambda *args, **options: loads.append(1) or load(*args, **options))
     origin = load_into(torch.nn.LayerNorm(2), path)
     assert (origin.path, origin.sha256, origin.meta, loads) == (str(path), sha256, {'epoch': 3}, [1])
-
-
-class Call:
-    """Unpickling this calls a function with arguments."""
-
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return self.call
 
 
 @pytest.mark.parametrize(
