@@ -18,13 +18,14 @@ from torch import nn
 
 from mmfas.config.lookup import find_part
 from mmfas.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, register_all_modules
+from mmfas.utils.errors import RunError
 
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 #: Keys of other toolkits' networks that make them read or download weights while they are built.
 _WEIGHT_KEYS = ('pretrained', 'checkpoint_path', 'load_from')
 
 
-class _Forbidden(Exception):
+class _Forbidden(RunError):
     """A model reads weights while it is built, so it cannot be checked whether its parts fit."""
 
 

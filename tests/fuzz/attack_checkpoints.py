@@ -121,7 +121,6 @@ def _odd_calls() -> list[Call]:
         Call(rebuild._rebuild_tensor_v2, 1),
         Call(rebuild._rebuild_tensor_v2, None, -1, (2**62, 2**62), (1, 1), False, {}),
         Call(rebuild._rebuild_parameter, 'a', 'b', 'c'),
-        Call(rebuild._rebuild_parameter, None, True, {}),
         Call(rebuild._rebuild_sparse_tensor, torch.sparse_coo, (1, 2, 3)),
         Call(rebuild._rebuild_meta_tensor_no_storage, torch.float32, (2**40,), (1,), False),
         Call(rebuild._rebuild_qtensor, 1, 0, (2,), (1,), (), False, {}),

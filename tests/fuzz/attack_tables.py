@@ -124,14 +124,18 @@ def _harmful_of_form(form: str, good: str, rows: list[dict[str, str]], rng: Rand
 
 #: Scores that are no decimal number; Python's `float` takes some of them.
 ODD_SCORES = (
-    'nan', 'inf', '-inf', '', 'high', '0,5', '1_000', '0_5', '\u0660.\u0665', '\uff10.5', '1e999', '0x1p-1', '7' * 6000,
+    'nan', 'inf', '-inf', '', 'high', '0,5', '1_000', '0_5', '\u0660.\u0665', '\uff10.5', '1e999', '0x1p-1',
+    '7' * 6000,
 )  # fmt: skip
 #: Values that no record has in the places below.
-ODD_VALUES: list[Any] = [None, float('nan'), float('inf'), -1.5, -1, [], {}, [[]], {'a': 1}, '', 'a/b', '\0']
+ODD_VALUES: list[Any] = [
+    None, float('nan'), float('inf'), -1.5, -1, [], {}, [[]], {'a': 1}, '', 'a/b', '\0', '\ud800',
+]  # fmt: skip
 _Ways = list[tuple[str, ...]]
 #: Kind -> places of a record, and values that are odd there beside `ODD_VALUES`.
 PLACES: dict[str, tuple[_Ways, list[Any]]] = {
-    'count': ([('seed',), ('epoch',), ('max_epochs',), ('protocol',), ('format',)], [True, 7.0, '7']),
+    'count': ([('seed',), ('epoch',), ('max_epochs',), ('protocol',)], [True, 7.0, '7']),
+    'format': ([('format',)], [True, 1.0, '1', 2]),
     'time': ([('seconds', 'train'), ('seconds', 'score')], [True, '7', 10**400]),
     'rate': (
         [('report', 'hter', 'value'), ('report', 'auc', 'value'), ('report', 'acer_max')],

@@ -82,6 +82,18 @@ def test_every_byte_of_a_small_file_is_under_the_seal() -> None:
             verify(io.BytesIO(flipped(content, position, position % 8)), 1 << 20)
 
 
+@pytest.mark.parametrize(('num_cut', 'num_added'), [(1, 0), (70, 0), (0, 1), (0, 9000)])
+def test_a_seal_that_is_cut_or_has_something_behind_it_is_seen(
+    sealed: bytes, tmp_path: Path, num_cut: int, num_added: int
+) -> None:
+    """Readers of zip archives accept all of these."""
+    path = tmp_path / 'x.pth'
+    path.write_bytes(sealed[: len(sealed) - num_cut] + b'x' * num_added)
+    assert zipfile.ZipFile(path).testzip() is None
+    with pytest.raises(CheckpointError, match='the SHA-256 at its end cannot be read'):
+        load_checkpoint(path)
+
+
 def test_seal_survives_copies_and_every_reader(sealed: bytes, tmp_path: Path) -> None:
     copy = tmp_path / 'other name.bin'
     copy.write_bytes(sealed)
