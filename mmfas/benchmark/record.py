@@ -242,8 +242,11 @@ def parse_record(text: str, where: str) -> Record:
         content = read_json(text)
         if not isinstance(content, dict) or 'format' not in content:
             raise InputError('format missing')
-        if content.pop('format') != _FORMAT:
-            raise RecordError(f'the record {where} has another format than {_FORMAT}; {_REMEDY}')
+        written = content.pop('format')
+        if isinstance(written, bool | float) or written != _FORMAT:  # 1.0 and true equal 1 to Python
+            raise RecordError(
+                f'the record {where} has another format than {_FORMAT}, got {json.dumps(written):.40}; {_REMEDY}'
+            )
         require_valid(content)
     except RecordError:
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from math import inf, isfinite
 from typing import Any
@@ -14,6 +15,9 @@ from mmfas.utils.errors import InputError
 #: Takes the key of a value, such as `report.hter.value`, and the value; raises ValueError if it breaks the rule.
 Rule = Callable[[str, Any], None]
 
+#: Levels of lists and objects that a record may have; ours have six, and Python would fail at hundreds.
+_MAX_DEPTH = 50
+
 
 def _require(holds: bool, key: str, expected: str, value: Any) -> None:
     if not holds:
@@ -23,7 +27,8 @@ def _require(holds: bool, key: str, expected: str, value: Any) -> None:
 
 def _is_number(value: Any) -> bool:
     # bool is an int to Python, not to a reader of JSON
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max  # JSON may hold integers beyond; NaN fails, too
 
 
 def _text(key: str, value: Any) -> None:
@@ -228,7 +233,7 @@ _RECORD = _mapping(
 
 
 def read_json(text: str) -> Any:
-    """Read JSON whose keys are all there once.
+    """Read JSON whose keys are all there once, and that can be written again.
 
     Args:
         text: The JSON.
@@ -237,12 +242,34 @@ def read_json(text: str) -> Any:
         Its value; NaN and infinities, which JSON does not have, come back as floats for `require_valid` to refuse.
 
     Raises:
-        ValueError: If it is not JSON, or a key is there twice.
+        ValueError: If it is not JSON, a key is there twice, a text holds half of a character, or lists and objects
+            are nested too deep.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        found = json.loads(text, object_pairs_hook=_unique)
     except RecursionError as error:
         raise InputError('nested too deep') from error
+    level = [found]
+    for _ in range(_MAX_DEPTH):
+        _require_text(level)
+        level = [inner for item in level for inner in _parts(item)]
+        if not level:
+            return found
+    raise InputError(f'nested too deep: more than {_MAX_DEPTH} levels')
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return what a value holds, keys too."""
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    return value if isinstance(value, list) else []
+
+
+def _require_text(values: Sequence[Any]) -> None:
+    """Refuse halves of surrogate pairs, which JSON can spell but no file or screen can show."""
+    for value in values:
+        if isinstance(value, str) and re.search('[\ud800-\udfff]', value):
+            raise InputError(f'{ascii(value)[:60]} is not text: it holds half of a character')
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

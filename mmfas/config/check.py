@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmfas import registry as parts
-from mmfas.config.fitting import fit_problems
+from mmfas.config.fitting import build_without_memory, fit_problems
 from mmfas.config.idle_rules import idle_rule_problems
 from mmfas.config.inheritance import ConfigFile, lost_imports, read_config_file, unread_names
 from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
@@ -297,6 +297,16 @@ def _guarded(what: str, rule: Callable[..., Iterable[str]], *args: Any) -> list[
     return found
 
 
+def _problems_of_built(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
+    """Build the model, once, and find what does not fit it."""
+    model = cfg.get('model')
+    if not isinstance(model, Mapping):
+        return
+    built = build_without_memory(model, scope)
+    misfits = list(fit_problems(cfg, built, scope))
+    yield from misfits or _guarded('optim_wrapper.modulator', idle_rule_problems, cfg, built, scope)
+
+
 def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -> list[str]:
     """Find everything in a config that cannot be built or would do nothing, without running anything.
 
@@ -344,7 +354,5 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     if check_data:
         problems += [line for key in known for line in _data_roots(key, tree[key])]
     if not problems:
-        problems += _guarded('model', fit_problems, sound, scope)
-    if not problems:
-        problems += _guarded('optim_wrapper.modulator', idle_rule_problems, sound, scope)
+        problems += _guarded('model', _problems_of_built, sound, scope)
     return _explain_lost_imports(list(dict.fromkeys(problems)), file)

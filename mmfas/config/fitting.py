@@ -18,13 +18,14 @@ from torch import nn
 
 from mmfas.config.lookup import find_part
 from mmfas.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, register_all_modules
+from mmfas.utils.errors import RunError
 
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 #: Keys of other toolkits' networks that make them read or download weights while they are built.
 _WEIGHT_KEYS = ('pretrained', 'checkpoint_path', 'load_from')
 
 
-class _Forbidden(Exception):
+class _Forbidden(RunError):
     """A model reads weights while it is built, so it cannot be checked whether its parts fit."""
 
 
@@ -120,20 +121,17 @@ def _is_ours(error: Exception) -> bool:
     return bool(frames) and os.path.realpath(frames[-1].filename).startswith(_PACKAGE)
 
 
-def fit_problems(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
+def fit_problems(cfg: Mapping[str, Any], built: nn.Module | Exception, scope: str) -> Iterator[str]:
     """Find a trunk, a neck or a head that does not fit the others.
 
     Args:
         cfg: A whole config as for Runner in which nothing else is wrong.
+        built: Its model, see `build_without_memory`.
         scope: Where types without a prefix are looked up.
 
     Yields:
         At most one line. Parts of other packages that cannot be built for reasons of their own are not judged.
     """
-    model = cfg.get('model')
-    if not isinstance(model, Mapping):
-        return
-    built = build_without_memory(model, scope)
     if isinstance(built, nn.Module):
         yield from _layer_decay(cfg, built, scope)
     elif not isinstance(built, _Forbidden | OSError) and _is_ours(built):

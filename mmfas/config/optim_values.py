@@ -119,6 +119,8 @@ def _arguments(optimizer: Mapping[str, Any], scope: str) -> tuple[str, ...]:
         with OPTIMIZERS.switch_scope_and_registry(scope) as scoped:
             part = resolve(scoped, optimizer.get('type'))
     except (KeyError, ImportError, TypeError):
+        part = None
+    if not callable(part):
         return ('lr', 'weight_decay')  # reported where the type is checked
     return tuple(name for name in arguments_of(part).names if name != 'params')
 

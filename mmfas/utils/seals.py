@@ -26,6 +26,8 @@ _COMMENT_SIZE = len(_MARK) + _NUM_DIGITS
 #: The last record of a zip archive: signature, six numbers, length of the comment that follows.
 _END = struct.Struct('<4sHHHHLLH')
 _END_SIGNATURE = b'PK\x05\x06'
+#: Bytes that the comment of a zip archive may have.
+_MAX_COMMENT = (1 << 16) - 1
 _BLOCK = 1 << 20
 
 
@@ -141,8 +143,8 @@ def verify(stream: BinaryIO, max_unpacked: int) -> Fingerprint:
     if not is_sealed and stream.read(4) != b'PK\x03\x04':
         return Fingerprint(sha256, False)
     archive = _open_archive(stream)
-    if not is_sealed and tail[: len(_END_SIGNATURE)] == _END_SIGNATURE:
-        # A comment of the length of a seal, but of other words.
+    if not is_sealed and _stated_comment(stream, size) == _COMMENT_SIZE:
+        # A seal that was cut, changed, or has something behind it; readers of zip archives do not mind.
         raise DamagedFile('the SHA-256 at its end cannot be read')
     _check_unpacked(archive, size, max_unpacked)
     return Fingerprint(sha256, is_sealed or _check_entries(archive))
@@ -161,6 +163,13 @@ def _tail(stream: BinaryIO, size: int, num_bytes: int) -> bytes:
     """Return the last bytes of a file."""
     stream.seek(max(0, size - num_bytes))
     return stream.read()
+
+
+def _stated_comment(stream: BinaryIO, size: int) -> int | None:
+    """Return how long the comment is that the last record of a zip archive announces, whatever follows it."""
+    end = _tail(stream, size, _END.size + _MAX_COMMENT)
+    record = end[max(0, end.rfind(_END_SIGNATURE)) :][: _END.size]
+    return None if len(record) < _END.size else int(_END.unpack(record)[-1])
 
 
 def _ends_without_comment(record: bytes) -> bool:

@@ -25,8 +25,12 @@ BASES = [
     'configs/big_moe/big-moe_mini-vit_1xb32-12e_synthfas-cps2w.py',
     'configs/mmda/mmda_mini-vit_1xb32-12e_synthfas-cps2w.py',
 ]
+#: Part of the names of parameters, for `custom_keys`.
+PATTERN = 'trunk.vit'
 #: Dictionaries whose keys are names of the user's own, or go where no signature says what is taken.
-FREE = ('custom_keys', 'metainfo', 'extra_test_dataloaders', 'default_hooks', 'dist_cfg', 'clip_grad', 'losses')
+FREE = ('metainfo', 'extra_test_dataloaders', 'default_hooks', 'dist_cfg', 'losses')
+#: Dictionaries without a type whose keys are all known.
+CLOSED = ('clip_grad', 'paramwise_cfg', PATTERN)
 #: Names at the top that are misspelt.
 _READ = [
     'model',
@@ -42,7 +46,10 @@ _READ = [
 
 @cache
 def _good(name: str) -> dict[str, Any]:
-    return read_config(str(REPO / name)).to_dict()
+    cfg = read_config(str(REPO / name)).to_dict()
+    factors = cfg['optim_wrapper'].setdefault('paramwise_cfg', {})
+    factors['custom_keys'] = {PATTERN: dict(lr_mult=0.1, decay_mult=0.0)}
+    return cfg
 
 
 def _nodes(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -93,7 +100,9 @@ def _misspellable(cfg: dict[str, Any]) -> list[tuple[Any, ...]]:
     for way, _ in _nodes(cfg):
         holder = _holder(cfg, way)
         is_part = (
-            len(way) == 1 and way[0] in _READ or (len(way) > 1 and isinstance(holder, dict) and 'type' in holder)
+            len(way) == 1
+            and way[0] in _READ
+            or (len(way) > 1 and isinstance(holder, dict) and ('type' in holder or way[-2] in CLOSED))
         )
         if is_part and isinstance(way[-1], str) and len(way[-1]) >= 4 and not set(way[:-1]) & set(FREE):
             found.append(way)

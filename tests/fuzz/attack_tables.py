@@ -18,6 +18,7 @@ from mmfas.benchmark.plan import Cell
 from mmfas.benchmark.records import read_record
 from mmfas.datasets.annotations import read_annotations
 from mmfas.evaluation import ScoreTable
+from mmfas.evaluation.warning_signs import ranking_notes
 
 sys.path.append(str(Path(__file__).parents[1] / 'test_benchmark'))
 from benchmark_records import add_record  # noqa: E402
@@ -121,15 +122,35 @@ def _harmful_of_form(form: str, good: str, rows: list[dict[str, str]], rng: Rand
     }
 
 
+#: Scores that are no decimal number; Python's `float` takes some of them.
+ODD_SCORES = (
+    'nan', 'inf', '-inf', '', 'high', '0,5', '1_000', '0_5', '\u0660.\u0665', '\uff10.5', '1e999', '0x1p-1',
+    '7' * 6000,
+)  # fmt: skip
+#: Values that no record has in the places below.
+ODD_VALUES: list[Any] = [
+    None, float('nan'), float('inf'), -1.5, -1, [], {}, [[]], {'a': 1}, '', 'a/b', '\0', '\ud800',
+]  # fmt: skip
+_Ways = list[tuple[str, ...]]
+#: Kind -> places of a record, and values that are odd there beside `ODD_VALUES`.
+PLACES: dict[str, tuple[_Ways, list[Any]]] = {
+    'count': ([('seed',), ('epoch',), ('max_epochs',), ('protocol',)], [True, 7.0, '7']),
+    'format': ([('format',)], [True, 1.0, '1', 2]),
+    'time': ([('seconds', 'train'), ('seconds', 'score')], [True, '7', 10**400]),
+    'rate': (
+        [('report', 'hter', 'value'), ('report', 'auc', 'value'), ('report', 'acer_max')],
+        [True, '0.5', 7.0, 10**400],
+    ),
+    'text': ([('method',), ('split',), ('scores', 'dev', 'file'), ('scores', 'test', 'sha256')], [7, True]),
+    'choice': ([('select',), ('split',)], ['first', 'last ', 'CPS2W', 7]),
+    'mapping': ([('data',), ('versions',), ('report',), ('scores',), ('report', 'threshold')], [5, True]),
+    'flag': ([('dirty',)], [0, 1, 'false']),
+}
 SCORE_COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai', 'label', 'score')
 
 
 def score_files(rng: Random, folder: Path) -> Attack:
-    """Score files, plain and packed.
-
-    Left out until the score reader has rules for them: scores outside [0, 1], a column twice, `1_000` and digits
-    of other scripts, NUL in an id.
-    """
+    """Score files, plain and packed."""
     rows = [{**row, 'score': repr(rng.random())} for row in _rows(rng)]
     good = _csv(rows, SCORE_COLUMNS)
     path = folder / 'scores.csv'
@@ -144,7 +165,7 @@ def score_files(rng: Random, folder: Path) -> Attack:
         (folder / name).write_bytes(data)
         return Attack(f'scores, {what}', lambda: ScoreTable.from_csv(folder / name), wrong, may_refuse)
 
-    kind = rng.choice(['value', 'value', 'column', 'rows', 'packed', 'damage', 'neutral'])
+    kind = rng.choice(['value', 'value', 'column', 'rows', 'packed', 'damage', 'neutral', 'range'])
     if kind == 'packed':
         packed = gzip.compress(good.encode(), mtime=0)
         how, data = rng.choice([('flip', flip_bits(packed, rng, start=10)), damage(packed, rng)])
@@ -155,8 +176,14 @@ def score_files(rng: Random, folder: Path) -> Attack:
     if kind == 'damage':
         how, data = damage(good.encode(), rng)
         return attack(how, data, lambda result: None)
+    if kind == 'range':
+        rows[0]['score'] = rng.choice(['1.5', '-0.25', '85', '1e3'])
+        outside = lambda table: None if _notes(table) else 'no word on scores outside [0, 1]'  # noqa: E731
+        return attack('a score outside [0, 1]', _csv(rows, SCORE_COLUMNS).encode(), outside)
     if kind == 'column':
         name = rng.choice(SCORE_COLUMNS)
+        if rng.random() < 0.5:
+            return attack(f'column {name} twice', _with_repeated_column(good, name), must_be_refused)
         return attack(f'no column {name}', good.replace(name, slip(name, rng), 1).encode(), must_be_refused)
     if kind == 'rows':
         short = '\n'.join(good.splitlines()[:-1] + [good.splitlines()[-1].rpartition(',')[0]])
@@ -166,47 +193,91 @@ def score_files(rng: Random, folder: Path) -> Attack:
         return attack('a short, repeated or missing row', broken.encode(), must_be_refused)
     key, value = rng.choice(
         [
-            ('score', rng.choice(['nan', 'inf', '-inf', '', 'high', '0,5'])),
-            ('label', rng.choice(['2', '', 'live'])),
+            ('score', rng.choice(ODD_SCORES)),
+            ('label', rng.choice(['2', '', 'live', '1.0', ' 1', '\u0661', '7' * 6000])),
+            (rng.choice(SCORE_COLUMNS[:5]), rng.choice(['a\0', '\0', 'a\0b', 'a\x1b[1m', 'a\x7f'])),
         ]
     )
     rng.choice(rows)[key] = value
     return attack(f'{key} {value!r}', _csv(rows, SCORE_COLUMNS).encode(), must_be_refused)
 
 
-def records(rng: Random, folder: Path) -> Attack:
-    """Records of the benchmark.
+def _with_repeated_column(text: str, name: str) -> bytes:
+    """Add a second column of a name, with other values."""
+    first, *rest = text.splitlines()
+    return '\n'.join([f'{first},{name}', *(f'{line},0' for line in rest), '']).encode()
 
-    Left out until records are checked by type and range: numbers such as 7.0, NaN, strings or null in `report`, a
-    `method` that is no string, flips of single bits, which may change a digit, and deep nesting.
-    """
-    add_record(folder, Cell('concat', 1, 'CPS2W', rng.randrange(3)))
+
+def _notes(table: ScoreTable) -> bool:
+    """Tell whether the report warns of the range of the scores."""
+    return any('outside [0, 1]' in note for note in ranking_notes(table, 'test'))
+
+
+def records(rng: Random, folder: Path) -> Attack:
+    """Records of the benchmark."""
+    add_record(folder, Cell('concat', 1, 'cps2w', rng.randrange(3)))
     (path,) = folder.glob('*/*.json')
     good = path.read_text()
-    content = json.loads(good)
-    kind = rng.choice(['missing', 'unknown', 'format', 'cut', 'text', 'name', 'inner', 'same'])
-    wrong: Any = must_be_refused
-    if kind == 'missing':
-        content.pop(rng.choice([key for key in content if key != 'paper']))
-    elif kind == 'unknown':
-        key = rng.choice([key for key in content if len(key) >= 4])
-        content[slip(key, rng)] = content.pop(key)
-    elif kind == 'inner':
-        place, key = rng.choice([('report', 'hter'), ('report', 'auc'), ('scores', 'dev'), ('data', 'name')])
-        del content[place][key]
-    elif kind == 'format':
-        content['format'] = rng.choice([2, '1', None, [1]])
-    text = json.dumps(content, indent=1) + '\n'
-    if kind == 'cut':
-        text = good[: rng.randrange(len(good) - 3)]
+    expected, content = read_record(path), json.loads(good)
+    same = lambda result: None if result == expected else 'another record'  # noqa: E731
+    kind = rng.choice(['keys', 'value', 'value', 'damage', 'text', 'nested', 'name', 'same'])
+    what, data, wrong = '', good.encode(), must_be_refused
+    if kind == 'keys':
+        what = _odd_key(content, rng)
+        data = json.dumps(content, indent=1).encode()
+    elif kind == 'value':
+        what = _odd_place(content, rng)
+        data = json.dumps(content, indent=1).encode()
+    elif kind == 'damage':
+        what, data = damage(good.encode(), rng)
+        wrong = lambda result: None  # a digit may be another, within its range  # noqa: E731
     elif kind == 'text':
-        text = rng.choice(['', '[]', 'null', '5', '{}', '{"format": 1}', 'NaN', '\0'])
+        data = rng.choice(
+            ['', '[]', 'null', '5', '{}', '{"format": 1}', 'NaN', '\0', good + good, '7' * 6000]
+        ).encode()
+    elif kind == 'nested':
+        what, data = _deep(good, rng)
     elif kind == 'name':
         path = path.rename(path.with_name(slip(path.stem, rng) + '.json'))
-    elif kind == 'same':
-        wrong, text = (
-            (lambda result: None if result.cell.method == 'concat' else 'another cell'),
-            json.dumps(content),
-        )
-    path.write_text(text)
-    return Attack(f'record, {kind}', lambda: read_record(path), wrong, may_refuse=kind != 'same')
+    else:
+        data, wrong = json.dumps(dict(rng.sample(list(content.items()), len(content)))).encode(), same
+    path.write_bytes(data)
+    return Attack(f'record, {kind}: {what}', lambda: read_record(path), wrong, may_refuse=kind != 'same')
+
+
+def _odd_key(content: dict[str, Any], rng: Random) -> str:
+    """Remove or misspell a key that every record has; returns it."""
+    place, key = rng.choice(
+        [
+            *(('', key) for key in content if len(key) >= 4),
+            *(('report', key) for key in ('hter', 'auc', 'acer_max', 'threshold')),
+            *((place, key) for place in ('scores', 'seconds') for key in content[place]),
+            ('data', 'name'),
+        ]
+    )
+    holder = content[place] if place else content
+    value = holder.pop(key)
+    if not place and rng.random() < 0.5:
+        holder[slip(key, rng)] = value
+    return f'{place} {key}'
+
+
+def _odd_place(content: dict[str, Any], rng: Random) -> str:
+    """Put an odd value into a place of a record for which there is a rule; returns the place."""
+    kind = rng.choice(list(PLACES))
+    ways, odd = PLACES[kind]
+    way = rng.choice(ways)
+    holder, value = content, rng.choice([*ODD_VALUES, *odd])
+    for key in way[:-1]:
+        holder = holder[key]
+    holder[way[-1]] = value
+    return f'{".".join(way)} = {value!r:.20}'
+
+
+def _deep(good: str, rng: Random) -> tuple[str, bytes]:
+    """Nest a record, or a value that it may hold, too deep to be read or checked."""
+    depth = rng.choice([400, 900, 5000, 100_000])
+    opening, closing = rng.choice([('[', ']'), ('{"a":', '}')])
+    value = opening * depth + '1' + closing * depth
+    within = good.replace('"options": {}', f'"options": {{"a": {value}}}')
+    return f'{depth} {opening}', rng.choice([nested(opening, depth), value, within]).encode()

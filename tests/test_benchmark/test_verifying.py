@@ -37,6 +37,10 @@ def change(path: Path, key: str, value: Any) -> None:
     path.write_text(json.dumps(content), encoding='utf-8')
 
 
+def nested(depth: int) -> str:
+    return '[' * depth + ']' * depth
+
+
 def record_file(folder: Path) -> Path:
     return next((folder / CONCAT).glob('*.json'))
 
@@ -53,6 +57,7 @@ def record_file(folder: Path) -> Path:
         ('report.hter', -3, 'report.hter must be a mapping, got -3'),
         ('report.hter.low', 0.9, 'report.hter.low must be at most its high'),
         ('report.auc.value', float('inf'), 'got Infinity'),
+        ('report.auc.value', 10**400, 'report.auc.value must be a number from 0 to 1, got 1000'),
         ('report.acer_max', 1.5, 'report.acer_max must be a number from 0 to 1'),
         ('report.threshold.value', '0.5', 'report.threshold.value must be a finite number, got "0.5"'),
         ('report.threshold.origin!', None, 'origin missing in its report.threshold'),
@@ -76,6 +81,9 @@ def record_file(folder: Path) -> Path:
         ('dirty', 'no', 'dirty must be true or false'),
         ('data.name!', None, 'name missing in its data'),
         ('seconds.train', -1, 'seconds.train must be a number, 0 or more'),
+        ('seconds.score', 10**400, 'seconds.score must be a number, 0 or more, got 1000'),
+        ('device', '\ud800', 'is not text: it holds half of a character'),
+        ('options.\ud800', 1, 'is not text: it holds half of a character'),
         ('versions', None, 'versions must be a mapping, got null'),
         ('paper', {'hter': 0.1, 'auc': 2}, 'paper.auc must be'),
         (
@@ -108,6 +116,10 @@ def test_a_value_of_the_wrong_type_or_range_is_named(
     [
         (lambda text: text.replace('"seed": 0', '"seed": 0, "seed": 0', 1), "the key 'seed' is there twice"),
         (lambda text: '[' * 100_000, 'nested too deep|recursion'),
+        (lambda text: text.replace('"options": {}', f'"options": {{"a": {nested(400)}}}'), 'more than 50 levels'),
+        (lambda text: text.replace('"method": "', f'"method": {nested(900)}, "x": "'), 'more than 50 levels'),
+        (lambda text: text.replace('"format": 1', '"format": 1.0'), 'another format than 1, got 1.0;'),
+        (lambda text: text.replace('"format": 1', '"format": true'), 'another format than 1, got true;'),
         (lambda text: text.replace('"epoch": 12', f'"epoch": {"9" * 6000}'), 'is a broken record'),
         (lambda text: 'null', 'format missing'),
     ],

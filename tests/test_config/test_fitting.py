@@ -11,6 +11,7 @@ from config_samples import ARCH, GOOD, changed
 from mmengine.model import BaseModule
 from torch import nn
 
+from mmfas.config import check
 from mmfas.config.check import check_config
 from mmfas.config.fitting import _without_foreign_weights, build_without_memory
 from mmfas.models.backbones import MultiStreamViT
@@ -95,6 +96,18 @@ def test_models_that_fit_need_no_memory() -> None:
     assert {parameter.device.type for parameter in model.parameters()} == {'meta'}
     assert torch.equal(before, torch.random.get_rng_state())
     assert next(nn.Linear(2, 2).parameters()).device.type == 'cpu'
+
+
+def test_the_check_builds_the_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule that modulates gradients and the check of the parts look at one model."""
+    built, build = [], check.build_without_memory
+    monkeypatch.setattr(check, 'build_without_memory', lambda *args: built.append(build(*args)) or built[-1])
+    cfg = changed(
+        optim_wrapper__type='GradientModulationOptimWrapper', optim_wrapper__modulator=dict(type='ReGrad')
+    )
+    (problem,) = check_config(cfg)
+    assert problem.startswith('optim_wrapper.modulator: ReGrad has nothing to modulate')
+    assert [type(model).__name__ for model in built] == ['MultiModalFAS']
 
 
 def test_a_trunk_that_reads_its_own_numbers_is_built_in_memory(trunk: Any) -> None:

@@ -11,6 +11,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from test_check import broken
 
 from mmfas.config.check import check_config
+from mmfas.config.optim_values import optim_wrapper_problems
 from mmfas.utils.optim_options import PARAMWISE_KEYS
 
 pytestmark = pytest.mark.engine
@@ -105,6 +106,14 @@ def test_clipping_that_works(clip_grad: dict[str, Any] | None) -> None:
 def test_factors_of_parameters(paramwise: dict[str, Any], expected: str) -> None:
     (problem,) = problems_of(paramwise_cfg=paramwise)
     assert problem.startswith(f'optim_wrapper.paramwise_cfg.{expected}')
+
+
+@pytest.mark.parametrize('kind', [['X', 3], {'type': 'X'}, 5, None, 'NoSuchOptimizer'])
+def test_factors_survive_an_optimizer_of_no_type(kind: Any) -> None:
+    optimizer = dict(type=kind, lr=0.1, weight_decay=0.1)
+    paramwise = dict(custom_keys=dict(trunk=dict(lr_mult=-1.0)))
+    (problem,) = optim_wrapper_problems(dict(optimizer=optimizer, paramwise_cfg=paramwise), 'mmfas')
+    assert problem.startswith('optim_wrapper.paramwise_cfg.custom_keys.trunk.lr_mult: must be a finite number')
 
 
 def test_factors_that_work() -> None:

@@ -13,6 +13,7 @@ from contracts.cases import SLOTS, build_model, make_batch, model_cfg, names_in,
 from modulated_step import Keeper
 from torch import Tensor, nn
 
+from mmfas.config.fitting import build_without_memory
 from mmfas.config.idle_rules import idle_rule_problems
 from mmfas.engine.modulators import OGMGE
 from mmfas.models import LinearFASHead, MultiModalFAS, PrototypeHead
@@ -194,14 +195,15 @@ def test_the_check_builds_the_model_and_sees_it(trunk: str) -> None:
     cfg = model_cfg(trunk=trunk, head='TextAlignHead', neck='ConcatNeck').to_dict()
     cfg |= dict(train_cfg=dict(max_epochs=1), optim_wrapper=dict(modulator=dict(type='ReGrad')))
     before = copy.deepcopy(cfg)
-    (problem,) = idle_rule_problems(cfg, 'mmfas')
+    built = build_without_memory(cfg['model'], 'mmfas')
+    (problem,) = idle_rule_problems(cfg, built, 'mmfas')
     assert problem.startswith('optim_wrapper.modulator: ReGrad has nothing to modulate: TextAlignHead gives no')
     assert cfg == before
     cfg['optim_wrapper']['modulator'] = dict(type='OGMGE', alpha=0, noise=0)
-    (problem,) = idle_rule_problems(cfg, 'mmfas')
+    (problem,) = idle_rule_problems(cfg, built, 'mmfas')
     assert problem.startswith('optim_wrapper.modulator: alpha=0 and noise=0 change nothing')
     cfg['optim_wrapper']['modulator'] = dict(type='Sum')
-    assert list(idle_rule_problems(cfg, 'mmfas')) == []
+    assert list(idle_rule_problems(cfg, built, 'mmfas')) == []
 
 
 def test_a_rule_that_is_told_to_do_nothing_is_refused() -> None:

@@ -26,6 +26,16 @@ class GetattrPayload(Payload):
         return getattr, (self.proof, 'touch')
 
 
+class Call:
+    """Unpickling this calls a function with arguments."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return self.call
+
+
 def write_malicious(path: Path, proof: Path, kind: type[Payload] = Payload) -> Path:
     """Write a checkpoint with a payload in every place a loader looks."""
     content = dict(

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from malicious import Call
 
 from mmfas.utils.checkpoint import CheckpointError, load_checkpoint, load_into, load_weights, write_checkpoint
 from mmfas.utils.seals import seal, verify
@@ -79,6 +80,18 @@ def test_every_byte_of_a_small_file_is_under_the_seal() -> None:
             ValueError, match=r'its content is not the one|SHA-256 at its end cannot be read|not whole'
         ):
             verify(io.BytesIO(flipped(content, position, position % 8)), 1 << 20)
+
+
+@pytest.mark.parametrize(('num_cut', 'num_added'), [(1, 0), (70, 0), (0, 1), (0, 9000)])
+def test_a_seal_that_is_cut_or_has_something_behind_it_is_seen(
+    sealed: bytes, tmp_path: Path, num_cut: int, num_added: int
+) -> None:
+    """Readers of zip archives accept all of these."""
+    path = tmp_path / 'x.pth'
+    path.write_bytes(sealed[: len(sealed) - num_cut] + b'x' * num_added)
+    assert zipfile.ZipFile(path).testzip() is None
+    with pytest.raises(CheckpointError, match='the SHA-256 at its end cannot be read'):
+        load_checkpoint(path)
 
 
 def test_seal_survives_copies_and_every_reader(sealed: bytes, tmp_path: Path) -> None:
@@ -220,16 +233,6 @@ def test_the_origin_of_weights_comes_from_one_reading(tmp_path: Path, monkeypatc
     monkeypatch.setattr(torch, 'load', lambda *args, **options: loads.append(1) or load(*args, **options))
     origin = load_into(torch.nn.LayerNorm(2), path)
     assert (origin.path, origin.sha256, origin.meta, loads) == (str(path), sha256, {'epoch': 3}, [1])
-
-
-class Call:
-    """Unpickling this calls a function with arguments."""
-
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return self.call
 
 
 @pytest.mark.parametrize(
