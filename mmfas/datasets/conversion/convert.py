@@ -14,7 +14,7 @@ from mmfas.datasets.conversion.unit import Converter, Plan, Unit
 from mmfas.datasets.journal import Journal
 from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.file_identity import FileIdentity
-from mmfas.utils.files import remove_leftovers, write_atomically
+from mmfas.utils.files import name_file, remove_leftovers, write_atomically
 from mmfas.utils.jobs import ChunkEntry, digest, is_complete, run_tasks
 from mmfas.utils.locks import lock_folder
 
@@ -160,7 +160,7 @@ def _work(
     for name, entry, failure in run_tasks(convert_unit, tasks, num_processes):
         if failure is not None:
             reason = f"the files of {name} cannot be written below '{out}': {failure.strerror}"
-            raise OSError(failure.errno, reason, failure.filename)
+            raise name_file(OSError(failure.errno, reason), failure.filename)
         assert entry is not None
         journal.add(name, entry)
         done()
