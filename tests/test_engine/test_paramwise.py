@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,19 +64,24 @@ def test_a_pattern_in_the_shadow_of_longer_ones() -> None:
     assert idle_patterns(None, Net()) == idle_patterns(dict(norm_decay_mult=0.0), Net()) == {}
 
 
-def test_training_warns_of_them_at_build(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_warns_of_them_at_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told: list[str] = []
-    runner = SimpleNamespace(model=Net(), train=lambda: None)
+    loop = SimpleNamespace(dataloader=[None])
+    runner = SimpleNamespace(
+        model=Net(), train_loop=loop, train=lambda: None, register_hook=lambda hook, priority: None
+    )
     monkeypatch.setattr('mmfas.apis.training.Runner.from_cfg', lambda cfg: runner)
     monkeypatch.setattr(paramwise, 'print_log', lambda message, **kwargs: told.append(message))
     custom = dict(trnk=dict(lr_mult=0.1), head=dict(lr_mult=0.1))
     wrapper = dict(type='OptimWrapper', paramwise_cfg=dict(custom_keys=custom))
-    assert train(Config(dict(optim_wrapper=wrapper))) is runner
+    assert train(Config(dict(work_dir=str(tmp_path), optim_wrapper=wrapper))) is runner
     assert told == [
         'optim_wrapper.paramwise_cfg.custom_keys.trnk sets nothing: no parameter has it in its name, '
         'did you mean trunk?'
     ]
-    train(Config(dict(optim_wrapper=dict(wrapper, constructor='Other'))))  # whose patterns are its own
+    train(
+        Config(dict(work_dir=str(tmp_path), optim_wrapper=dict(wrapper, constructor='Other')))
+    )  # whose patterns are its own
     assert len(told) == 1
 
 

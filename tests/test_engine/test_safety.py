@@ -114,18 +114,17 @@ def test_nan_loss_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_poisoned_weights_are_not_saved(tmp_path: Path) -> None:
-    """A finite loss may still have a gradient that is not; here clipping makes it so."""
-    changes = (
-        'default_hooks = dict(loss_guard=dict(interval=1))\n'
-        "optim_wrapper = dict(clip_grad=dict(max_norm=float('nan')))"
-    )
+    """A finite loss may still have a gradient that is not: here the last step of an epoch makes a weight NaN."""
+    changes = "custom_hooks = [dict(type='PoisonHook', at_iter=3)]"
     work_dir, text = train(tmp_path, 'run', '--no-validate', changes=changes, expect=1)
-    assert 'NotFiniteError' in text
+    assert 'NotFiniteError: 1 weights are NaN or infinite at epoch 1, iteration 4' in text
+    assert 'Traceback' not in text
     assert not list(work_dir.glob('*.pth'))
 
 
 def test_wrong_config_key_stops_before_anything(tmp_path: Path) -> None:
-    work_dir, text = train(tmp_path, 'run', '--cfg-options', 'model.dorp=0.1', 'optim_wraper.x=1', expect=2)
+    changes = 'optim_wraper = dict(x=1)'
+    work_dir, text = train(tmp_path, 'run', '--cfg-options', 'model.dorp=0.1', changes=changes, expect=2)
     assert 'problem(s), nothing was started' in text
     assert 'model.dorp' in text
     assert 'did you mean drop' in text

@@ -140,6 +140,18 @@ class RecordingOptimWrapper(OptimWrapper):
 
 
 @HOOKS.register_module(force=True)
+class PoisonHook(Hook):
+    """Make a weight NaN after a step, which no loss shows before the next one."""
+
+    def __init__(self, at_iter: int) -> None:
+        self.at_iter = at_iter
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        if runner.iter == self.at_iter:
+            next(runner.model.parameters()).data.view(-1)[0] = float('nan')
+
+
+@HOOKS.register_module(force=True)
 class KillHook(Hook):
     """End the process as `kill` does, with SIGKILL or another signal, in the middle of an epoch."""
 

@@ -25,6 +25,9 @@ from torch import nn
 
 from mmfas.utils import compat
 from mmfas.utils.checkpoint import CheckpointError, sha256_of
+from mmfas.utils.distributed import start_distributed
+from mmfas.utils.loading import cached_path, load_from_file
+from mmfas.utils.message_hub import plain_message_hub
 
 pytestmark = pytest.mark.engine
 
@@ -67,7 +70,7 @@ def test_hardened_even_if_the_engine_comes_later() -> None:
         "print(CheckpointLoader._schemes[''].__module__, len(CheckpointLoader._schemes) > 3)"
     )
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip().endswith('mmfas.utils.compat True')
+    assert result.stdout.strip().endswith('mmfas.utils.loading True')
 
 
 def test_a_good_file_fills_a_module(tmp_path: Path) -> None:
@@ -127,7 +130,7 @@ def test_a_file_is_fetched_once_per_address(site: _Site) -> None:
     assert [_load(address) for address in (*addresses, *reversed(addresses))] == [0, 1, 1, 1, 1, 0]
     assert _load(f'{addresses[1]}#weights') == 1
     assert site.requests == ['/old/x.pth', '/new/x.pth', '/new/x.pth?download=1']
-    paths = {compat.cached_path(address) for address in addresses}
+    paths = {cached_path(address) for address in addresses}
     assert len(paths) == 3 and {path.name for path in paths} == {'x.pth'}
     assert all(path.is_file() for path in paths)
 
@@ -149,7 +152,7 @@ def test_the_hash_in_a_name_is_checked(site: _Site, tmp_path: Path) -> None:
     for _ in range(2):  # nothing of the first attempt is kept
         with pytest.raises(CheckpointError, match=rf"cannot download '{wrong}': invalid hash value .*0123abcd"):
             _load(wrong)
-    assert not compat.cached_path(wrong).exists()
+    assert not cached_path(wrong).exists()
     assert _load(f'{site.address}/new/date-20240131.pth') == 1
     assert _load(f'{site.address}/new/right-{digest[:8]}.pth') == 1
 
@@ -159,7 +162,7 @@ def test_what_cannot_be_fetched_is_named(site: _Site) -> None:
         CheckpointError, match=r"cannot download '.*/nothing\.pth': HTTP Error 404.*check the address"
     ):
         _load(f'{site.address}/nothing.pth')
-    assert compat.cached_path('https://example.org/').name == 'checkpoint'
+    assert cached_path('https://example.org/').name == 'checkpoint'
 
 
 def test_message_hub_survives_as_plain_numbers(tmp_path: Path) -> None:
@@ -167,11 +170,11 @@ def test_message_hub_survives_as_plain_numbers(tmp_path: Path) -> None:
     for value in (1.0, 3.0, 8.0):
         hub.update_scalar('train/loss', value, 2)
     hub.update_info('best_score', 0.25)
-    plain_state = compat.plain_message_hub(hub.state_dict())
-    torch.save(dict(message_hub=plain_state), tmp_path / 'x.pth')
+    plain_state = plain_message_hub(hub.state_dict())
+    torch.save(dict(message_hub=plain_state, state_dict=_Part().state_dict()), tmp_path / 'x.pth')
     torch.load(tmp_path / 'x.pth', weights_only=True)
     restored = MessageHub('test_restored_message_hub')
-    restored.load_state_dict(compat.load_from_file(str(tmp_path / 'x.pth'))['message_hub'])
+    restored.load_state_dict(load_from_file(str(tmp_path / 'x.pth'))['message_hub'])
     assert restored.get_scalar('train/loss').mean(2) == (3.0 + 8.0) / (2 + 2)
     assert restored.get_scalar('train/loss').data[1].tolist() == [2, 2, 2]
     assert restored.get_info('best_score') == 0.25
@@ -211,9 +214,9 @@ def test_launcher_needs_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
     monkeypatch.delenv('RANK', raising=False)
     with pytest.raises(RuntimeError, match='--launcher pytorch needs .*RANK.*: start with tools/dist_train.sh'):
-        compat.start_distributed('pytorch')
+        start_distributed('pytorch')
     with pytest.raises(RuntimeError, match="launcher 'slurm' needs GPUs"):
-        compat.start_distributed('slurm')
+        start_distributed('slurm')
 
 
 def test_no_advice_to_install_another_mmcv() -> None:
