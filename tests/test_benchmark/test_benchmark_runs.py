@@ -154,7 +154,7 @@ def test_a_failed_training_is_named_and_its_reason_kept(tmp_path: Path, data_roo
     failures = run_jobs([job], ['cpu'], report=lines.append)
     assert len(failures) == len(lines) == 1
     assert lines[0].startswith('[1/1] ')
-    assert failures[0].startswith(f'{METHOD} cps2w seed 0: failed, FileNotFoundError: ')
+    assert failures[0].startswith(f'{METHOD} cps2w seed 0: failed, MissingFileError: ')
     assert failures[0].endswith(f'the full message is in {job.folder / "log.txt"}')
     assert 'Traceback' in (job.folder / 'log.txt').read_text(encoding='utf-8')
     assert read_records(job.settings.records) == []
