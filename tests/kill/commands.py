@@ -18,6 +18,12 @@ METHOD = 'concat_mini-vit_1xb32-12e_synthfas-cps2w'
 TINY = Path(__file__).parents[1] / 'test_engine' / 'tiny_config.py'
 
 
+def _end_with(status: int) -> None:
+    """End the process with the status of a command, as its program does, unless that is 0."""
+    if status:
+        raise SystemExit(status)
+
+
 def train(folder: Path) -> None:
     """Train for three epochs; the data have no workers."""
     _train(folder)
@@ -32,8 +38,8 @@ def _train(folder: Path, *options: str) -> None:
     from mmfas.cli.train import main
 
     os.environ['PYTHONPATH'] = str(TINY.parent)
-    assert (
-        main([str(TINY), '--work-dir', str(folder), '--resume', '--cfg-options', 'log_level=ERROR', *options]) == 0
+    _end_with(
+        main([str(TINY), '--work-dir', str(folder), '--resume', '--cfg-options', 'log_level=ERROR', *options])
     )
 
 
@@ -41,9 +47,8 @@ def render(folder: Path) -> None:
     """Render two lists of the tiny data set."""
     from mmfas.cli.data.render import main
 
-    assert (
+    _end_with(
         main([str(folder), '--size', 'tiny', '--domains', 'C', 'P', '--splits', 'val', '--num-processes', '1'])
-        == 0
     )
 
 

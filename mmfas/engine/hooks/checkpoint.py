@@ -99,7 +99,14 @@ class SafeCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if is_main_process():
             remove_leftovers(self.out_dir)  # which may lie outside of the work dir
+            self._remove_outdated()
         self._is_training = True
+
+    def _remove_outdated(self) -> None:
+        """Remove the checkpoint that fell out with the last one, if a kill came between writing and removing."""
+        kept = list(getattr(self, 'keep_ckpt_ids', ()))
+        if self.by_epoch and kept and len(kept) == self.max_keep_ckpts and self.interval > 0:
+            Path(self.out_dir, self.filename_tmpl.format(min(kept) - self.interval)).unlink(missing_ok=True)
 
     def after_train(self, runner: Runner) -> None:
         """Note that training is over."""
