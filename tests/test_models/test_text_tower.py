@@ -115,7 +115,7 @@ def test_refusals(open_clip: ModuleType) -> None:
     with pytest.raises(ValueError, match="open_clip has no model 'ViT-B-17'"):
         TextTower(TEXTS, arch='ViT-B-17')
     with pytest.raises(
-        ValueError, match=r"'roberta-ViT-B-32' is none of the kind of CLIP \(it has \['hf_model_name"
+        ValueError, match=r"'roberta-ViT-B-32' is not of the kind of CLIP \(it has \['hf_model_name"
     ):
         TextTower(TEXTS, arch='roberta-ViT-B-32')
     with pytest.raises(ValueError, match=r"a text tower of your own needs embed_dim, but got \['width'\]"):

@@ -34,14 +34,14 @@ def main(args: argparse.Namespace) -> int:
 
     cfg = read_checked_config(args.config, args.cfg_options)
     for number, maps in enumerate(uncertainty_maps(cfg, args.checkpoint, max_samples=args.max_samples)):
-        last = len(maps.confidence) - 1
+        last = len(maps.patch_confidence) - 1
         blocks = list(range(last + 1)) if args.blocks is None else args.blocks
         if not all(0 <= block <= last for block in blocks):
             raise InputError(f'--blocks must lie in 0..{last}, got {blocks}')
         figure = draw_uncertainty(
             maps.pictures,
             maps.modalities,
-            maps.confidence,
+            maps.patch_confidence,
             present=maps.present.tolist(),
             blocks=blocks,
             title=f'{maps.sample_id} ({"live" if maps.label else "spoof"}), score {maps.score:.4f}',
