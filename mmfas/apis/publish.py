@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,9 @@ def publish(source: str | Path, target: str | Path, *, weights: str = 'ema') -> 
         CheckpointError: If it is refused, has no weights of this kind or some that are not finite, or its `meta`
             is not a dictionary.
     """
-    if weights not in ('ema', 'raw'):
-        raise InputError(f"weights must be 'ema' or 'raw', got {weights!r}")
     checkpoint = load_checkpoint(source)
-    if 'state_dict' not in checkpoint:
-        raise CheckpointError(f"'{source}' has no `state_dict`; it has {', '.join(map(str, checkpoint))}")
-    check_weights(checkpoint['state_dict'], source)
+    state_dict = select_weights(checkpoint, source, weights)
     meta = find_meta(checkpoint, source)
-    state_dict = _raw_weights(checkpoint, source) if weights == 'raw' else checkpoint['state_dict']
     check_finite(state_dict, source, 'publish an earlier checkpoint of the run')
     packed = pack_checkpoint(
         dict(meta=plain({key: meta[key] for key in META_KEYS if key in meta}), state_dict=state_dict)
@@ -60,7 +56,27 @@ def publish(source: str | Path, target: str | Path, *, weights: str = 'ema') -> 
     return path
 
 
-def _raw_weights(checkpoint: dict[str, Any], source: str | Path) -> dict[str, Tensor]:
+def select_weights(checkpoint: Mapping[str, Any], source: str | Path, weights: str) -> dict[str, Tensor]:
+    """Return the averaged or the trained weights of a checkpoint.
+
+    Args:
+        checkpoint: The dictionary in the file.
+        source: The file, for messages.
+        weights: `'ema'` for the averaged weights where the run had some, `'raw'` for those that were trained.
+
+    Raises:
+        ValueError: If `weights` is unknown.
+        CheckpointError: If there are no weights of this kind.
+    """
+    if weights not in ('ema', 'raw'):
+        raise InputError(f"weights must be 'ema' or 'raw', got {weights!r}")
+    if 'state_dict' not in checkpoint:
+        raise CheckpointError(f"'{source}' has no `state_dict`; it has {', '.join(map(str, checkpoint))}")
+    check_weights(checkpoint['state_dict'], source)
+    return _raw_weights(checkpoint, source) if weights == 'raw' else checkpoint['state_dict']
+
+
+def _raw_weights(checkpoint: Mapping[str, Any], source: str | Path) -> dict[str, Tensor]:
     """Return the trained weights, which mmengine's EMA hook swaps with the averaged ones when it saves."""
     if not checkpoint.get('ema_state_dict'):
         return checkpoint['state_dict']

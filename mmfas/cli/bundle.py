@@ -1,0 +1,104 @@
+"""Make one file that is enough to decide: weights, preprocessing, threshold and its origin; or show one."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mmfas.cli.command import command
+from mmfas.cli.errors import UsageError
+from mmfas.cli.options import add_config_options
+
+if TYPE_CHECKING:
+    from mmfas.deploy.bundle import Bundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument('config', nargs='?', help='config file; its test pipeline becomes that of the bundle')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    parser.add_argument('--show', metavar='BUNDLE', help='print a bundle as a model card; makes nothing')
+    parser.add_argument('--card', metavar='FILE.md', help='write the card as Markdown, for a model hub')
+    parser.add_argument('--out', metavar='FILE', help='bundle to write: NAME.mmfas.pth or NAME.mmfas.safetensors')
+    parser.add_argument('--push', metavar='hf://ORG/NAME', help='upload bundle and card to a model hub')
+    parser.add_argument('--dev-scores', metavar='DEV.csv', help='score file of the dev split, from `mmfas test`')
+    parser.add_argument(
+        '--criterion', help='how dev scores fix the threshold: eer, bpcer@apcer=0.01, ..., fixed=0.5'
+    )
+    parser.add_argument('--level', choices=('frame', 'video', 'subject'), help='what one score is for')
+    parser.add_argument('--how', choices=('mean', 'median', 'max'), help='how frames become one score')
+    parser.add_argument('--allow-duplicates', action='store_true', help='accept repeated sample ids in dev scores')
+    parser.add_argument(
+        '--max-apcer', type=float, metavar='RATE', help='undecided unless at most this part of dev attacks passes'
+    )
+    parser.add_argument(
+        '--max-bpcer',
+        type=float,
+        metavar='RATE',
+        help='undecided unless at most this part of dev live is rejected',
+    )
+    parser.add_argument(
+        '--optional',
+        nargs='*',
+        metavar='MODALITY',
+        help='modalities that may be absent (default: those that training dropped at random)',
+    )
+    parser.add_argument('--crop-margin', type=float, help='faces are cut out of frames with this margin first')
+    parser.add_argument('--detector', default='CenterFaceDetector', help='face detector of the crop')
+    parser.add_argument('--weights', choices=('ema', 'raw'), default='ema', help='averaged or trained weights')
+    parser.add_argument('--licence', default='', help='under what terms weights and data may be used')
+    add_config_options(parser)
+
+
+@command()
+def main(args: argparse.Namespace) -> int:
+    """Make or show a bundle; returns 0, 1 if it could not be done, 2 for a wrong config."""
+    if args.show is None and not (args.config and args.checkpoint and args.out):
+        raise UsageError('give CONFIG CHECKPOINT --out FILE to make a bundle, or --show FILE to look at one')
+    if args.show is not None and (args.config or args.out):
+        raise UsageError('--show makes nothing: leave out CONFIG and --out')
+
+    from mmfas.deploy.bundle_file import write_bundle
+    from mmfas.deploy.card import card, markdown_card
+    from mmfas.deploy.hub import open_bundle, push_bundle
+    from mmfas.utils.files import write_atomically
+
+    bundle = open_bundle(args.show) if args.show is not None else _make(args)
+    print(card(bundle))
+    if args.out:
+        print(f'bundle: {write_bundle(bundle, args.out)}')
+    if args.card:
+        write_atomically(args.card, markdown_card(bundle))
+        print(f'card: {args.card}')
+    if args.push:
+        print(f'pushed: {push_bundle(bundle, args.push)}')
+    return 0
+
+
+def _make(args: argparse.Namespace) -> Bundle:
+    """Make the bundle that the options ask for."""
+    from mmfas.cli.configs import read_checked_config
+    from mmfas.deploy.making import make_bundle
+    from mmfas.evaluation import ScoreRules
+
+    cfg = read_checked_config(args.config, args.cfg_options)
+    rules = ScoreRules.from_config(
+        cfg,
+        criterion=args.criterion,
+        level=args.level,
+        frame_reduction=args.how,
+        allow_duplicates=args.allow_duplicates,
+    )
+    crop = None if args.crop_margin is None else dict(margin=args.crop_margin, detector=dict(type=args.detector))
+    return make_bundle(
+        cfg,
+        args.checkpoint,
+        dev_scores=args.dev_scores,
+        rules=rules,
+        max_apcer=args.max_apcer,
+        max_bpcer=args.max_bpcer,
+        optional=args.optional,
+        crop=crop,
+        weights=args.weights,
+        licence=args.licence,
+    )

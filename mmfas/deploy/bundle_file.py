@@ -1,0 +1,132 @@
+"""Reading and writing bundles: `.pth` and `.safetensors`, both strict, both verified before anything is built."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mmfas.deploy.bundle import FORMAT, Bundle, BundleError, GoldenSample, digest_of, json_of
+from mmfas.deploy.decision import DecisionRule
+from mmfas.utils.checkpoint import CheckpointError, check_finite, check_weights, read_checkpoint, write_checkpoint
+from mmfas.utils.safetensors import read_safetensors, write_safetensors
+
+__all__ = ['SUFFIXES', 'read_bundle', 'write_bundle']
+
+SUFFIXES = ('.pth', '.safetensors')
+#: Keys of a file: the record as text, and the SHA-256 over it and all tensors.
+_RECORD, _SHA256 = 'mmfas_bundle', 'mmfas_bundle_sha256'
+
+
+def write_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
+    """Write a bundle, completely or not at all.
+
+    Args:
+        bundle: With its golden sample.
+        path: File that ends in `.pth` or `.safetensors`; the folder is made.
+
+    Returns:
+        The file.
+
+    Raises:
+        BundleError: If the name ends otherwise, or the bundle has no golden sample.
+    """
+    file = Path(path)
+    if file.suffix not in SUFFIXES:
+        raise BundleError(f"a bundle ends in {' or '.join(SUFFIXES)}, got '{file}'")
+    if bundle.golden is None:
+        raise BundleError('a bundle needs its golden sample: `with_golden_sample` adds it')
+    head = {_RECORD: json_of(bundle.record()), _SHA256: bundle.sha256}
+    # Tensors that share memory would be written twice, or not at all.
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in bundle.tensors().items()}
+    if file.suffix == '.pth':
+        write_checkpoint({**head, 'state_dict': tensors}, file)
+    else:
+        write_safetensors(tensors, file, metadata=head)
+    return file
+
+
+def read_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Read a bundle and verify its content; nothing in it is run.
+
+    Args:
+        path: File of `write_bundle`.
+
+    Returns:
+        The bundle.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        BundleError: If it is damaged, was changed, or is no bundle; the message says which, and what to do.
+    """
+    file = Path(path).expanduser()
+    head, tensors = _read(file)
+    record = head.get(_RECORD)
+    if not isinstance(record, str) or not isinstance(head.get(_SHA256), str):
+        raise BundleError(
+            f"'{file}' is not a bundle, but {'a checkpoint' if tensors else 'another file'}; make one with "
+            '`mmfas bundle CONFIG CHECKPOINT --dev-scores dev.csv --out FILE`'
+        )
+    if digest_of(record, tensors) != head[_SHA256]:
+        raise BundleError(
+            f"'{file}' was changed after it was made: its content does not have the SHA-256 that it states; copy "
+            'it again from where it was made'
+        )
+    return _parse(record, tensors, file)
+
+
+def _read(file: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+    """Read the head and the tensors of a file of either kind."""
+    if file.suffix == '.safetensors':
+        tensors, head = read_safetensors(file)
+        return head, tensors
+    content, _ = read_checkpoint(file)
+    if _RECORD not in content:
+        return {}, content.get('state_dict') or {}
+    check_weights(content.get('state_dict'), file)
+    return content, content['state_dict']
+
+
+def _parse(text: str, tensors: dict[str, Tensor], file: Path) -> Bundle:
+    """Make the bundle of a verified record."""
+    try:
+        record = json.loads(text)
+        if record['format'] != FORMAT:
+            raise BundleError(
+                f"'{file}' is a bundle of format {record['format']}, but this version reads {FORMAT}; "
+                'use the version of mmfas that made it, or make it again'
+            )
+        weights = _below(tensors, 'model.')
+        check_finite(weights, file, 'make the bundle again from an earlier checkpoint')
+        golden = record['golden']
+        return Bundle(
+            name=record['name'],
+            model=record['model'],
+            weights=weights,
+            modalities=tuple(record['modalities']),
+            optional=tuple(record['optional']),
+            pipeline=record['pipeline'],
+            decision=DecisionRule.from_dict(record['decision']),
+            golden=GoldenSample(
+                _below(tensors, 'golden.'),
+                tuple(tuple(names) for names in golden['present']),
+                tuple(golden['scores']),
+                golden['source'],
+            ),
+            crop=record['crop'],
+            origin=record['origin'],
+            licence=record['licence'],
+        )
+    except (BundleError, CheckpointError):
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+        raise BundleError(f"'{file}' is not a usable bundle: its record lacks or misstates {error}") from error
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names start with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,140 @@
+"""The rule of a bundle: how a score becomes live, spoof or undecided, and where the threshold comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any
+
+from mmfas.evaluation import ScoreRules, ScoreTable
+from mmfas.evaluation.evaluate import choose_threshold
+from mmfas.evaluation.fas_report import rate_dict
+from mmfas.evaluation.functional import apcer, bpcer, select_threshold
+from mmfas.utils.errors import InputError
+
+LIVE, SPOOF, UNDECIDED, NOT_JUDGED = 'live', 'spoof', 'undecided', 'not judged'
+#: What every score of mmfas means.
+POLARITY = 'liveness in [0, 1], higher is live'
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """How a score becomes a decision.
+
+    Args:
+        threshold: Live if the score is at least this, in [0, 1] unless it was given by hand.
+        origin: Where it comes from, such as `'dev-eer'`.
+        band: Scores from the first number up to, but not including, the second are undecided; the threshold lies
+            in between. None: every score is decided by the threshold.
+        level: What the threshold was chosen on: `'frame'`, `'video'` or `'subject'`.
+        frame_reduction: How frames became one score there, and how scores of a video are smoothed.
+        dev: Counts and error rates on the dev scores at the threshold, with Wilson intervals; empty for a
+            threshold given by hand.
+        notes: What a reader must know about the choice.
+
+    Raises:
+        ValueError: If a number is not finite or the band does not hold the threshold.
+
+    >>> rule = DecisionRule(0.5, 'fixed', band=(0.4, 0.7))
+    >>> [rule.decide(score) for score in (0.39, 0.4, 0.69, 0.7)]
+    ['spoof', 'undecided', 'undecided', 'live']
+    """
+
+    threshold: float
+    origin: str
+    band: tuple[float, float] | None = None
+    level: str = 'frame'
+    frame_reduction: str = 'mean'
+    dev: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        values = (self.threshold, *self.limits)
+        if not all(type(value) in (float, int) and isfinite(value) for value in values):
+            raise InputError(f'threshold and band must be finite numbers, got {values}')
+        if not self.limits[0] <= self.threshold <= self.limits[1]:
+            raise InputError(f'the band {self.band} must hold the threshold {self.threshold}')
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Spoof below the first number, live from the second on."""
+        return self.band or (self.threshold, self.threshold)
+
+    def decide(self, score: float) -> str:
+        """Return `'live'`, `'spoof'` or `'undecided'`.
+
+        Args:
+            score: Liveness in [0, 1].
+        """
+        low, high = self.limits
+        return LIVE if score >= high else SPOOF if score < low else UNDECIDED
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rule as plain values."""
+        return {**asdict(self), 'polarity': POLARITY}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> DecisionRule:
+        """Read what `to_dict` made.
+
+        Raises:
+            ValueError: If the polarity is another, or a value is not usable.
+        """
+        if content.get('polarity') != POLARITY:
+            raise InputError(f'scores must mean {POLARITY!r}, but the rule says {content.get("polarity")!r}')
+        names = ('threshold', 'origin', 'level', 'frame_reduction', 'dev')
+        band = None if content['band'] is None else (content['band'][0], content['band'][1])
+        return cls(**{name: content[name] for name in names}, band=band, notes=tuple(content['notes']))
+
+
+def rule_from_dev(
+    dev: ScoreTable, rules: ScoreRules, *, max_apcer: float | None = None, max_bpcer: float | None = None
+) -> DecisionRule:
+    """Choose the threshold on dev scores and, if wished, a band in which nothing is decided.
+
+    Args:
+        dev: Scores of the dev split, one per frame.
+        rules: Criterion, level and reduction of frames.
+        max_apcer: Call live only what lies above the threshold at which at most this part of the attacks of any
+            instrument passes on dev, in [0, 1).
+        max_bpcer: Call spoof only what lies below the threshold at which at most this part of the live samples is
+            rejected on dev, in [0, 1).
+
+    Returns:
+        The rule, with counts and rates at its threshold.
+
+    Raises:
+        ValueError: If the dev scores lack a class, or a rate is not in [0, 1).
+    """
+    if rules.parsed.kind == 'fixed':
+        assert rules.parsed.value is not None
+        return DecisionRule(rules.parsed.value, 'fixed', notes=('The threshold was given by hand.',))
+    threshold, notes = choose_threshold(dev, rules)
+    table = rules.reduce(dev)
+    low = high = threshold.value
+    arrays = (table.score, table.is_live, table.pai)
+    if max_apcer is not None:
+        high = max(high, select_threshold(*arrays, criterion=f'bpcer@apcer={max_apcer}').value)
+    if max_bpcer is not None:
+        low = min(low, select_threshold(*arrays, criterion=f'apcer@bpcer={max_bpcer}').value)
+    return DecisionRule(
+        threshold.value,
+        threshold.origin,
+        band=None if low == high else (low, high),
+        level=rules.level,
+        frame_reduction=rules.frame_reduction,
+        dev=_rates(table, threshold.value),
+        notes=tuple(notes),
+    )
+
+
+def _rates(table: ScoreTable, threshold: float) -> dict[str, Any]:
+    """Return counts and error rates on dev at the threshold."""
+    attacks = apcer(table.score, table.is_live, table.pai, threshold=threshold)
+    return {
+        'num_live': table.num_live,
+        'num_spoof': table.num_spoof,
+        'bpcer': rate_dict(bpcer(table.score, table.is_live, threshold=threshold)),
+        'apcer': {name: rate_dict(rate) for name, rate in attacks.per_pai.items()},
+    }

@@ -1,0 +1,175 @@
+"""Making a bundle from a config, a checkpoint and dev scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from mmfas.apis.publish import select_weights
+from mmfas.apis.scoring import ScoreError
+from mmfas.deploy.bundle import Bundle, BundleError
+from mmfas.deploy.decision import DecisionRule, rule_from_dev
+from mmfas.deploy.golden_sample import with_golden_sample
+from mmfas.deploy.preprocessing import test_pipeline_of
+from mmfas.evaluation import ScoreRules, ScoreTable
+from mmfas.structures import MODALITIES
+from mmfas.synthfas.files.manifest import manifest_identity
+from mmfas.utils.checkpoint import check_finite, find_meta, read_checkpoint, sha256_of
+from mmfas.utils.plain_values import plain
+from mmfas.utils.runs import commit
+from mmfas.version import __version__
+
+__all__ = ['make_bundle']
+
+
+def make_bundle(
+    cfg: Config,
+    checkpoint: str | Path,
+    *,
+    dev_scores: str | Path | None = None,
+    rules: ScoreRules | None = None,
+    max_apcer: float | None = None,
+    max_bpcer: float | None = None,
+    optional: Iterable[str] | None = None,
+    crop: Mapping[str, Any] | None = None,
+    weights: str = 'ema',
+    licence: str = '',
+) -> Bundle:
+    """Make a bundle, its golden sample included.
+
+    Args:
+        cfg: Whole config of the model; its test pipeline becomes that of the bundle.
+        checkpoint: File with the weights.
+        dev_scores: Score file of the dev split, as `mmfas test` writes it with this checkpoint; needed unless
+            the criterion is `fixed=VALUE`.
+        rules: How dev scores fix the threshold; those of the config's `val_evaluator` if None.
+        max_apcer: See `rule_from_dev`.
+        max_bpcer: See `rule_from_dev`.
+        optional: Modalities that may be absent. None: those that training dropped at random, so that the model
+            has learned to do without them.
+        crop: How faces are cut out of frames, see `Bundle`.
+        weights: `'ema'` for the averaged weights where the run had some, `'raw'` for those that were trained.
+        licence: Under what terms weights and data may be used.
+
+    Returns:
+        The bundle.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        CheckpointError: If the checkpoint is damaged, refused or does not fit the config.
+        ScoreError: If the dev scores cannot fix a threshold.
+        BundleError: If the dev scores are of another checkpoint, or the pipeline is not one for inference.
+    """
+    content, sha256 = read_checkpoint(checkpoint)
+    meta, state_dict = find_meta(content, checkpoint), select_weights(content, checkpoint, weights)
+    check_finite(state_dict, checkpoint, 'use an earlier checkpoint of the run')
+    rules = rules or ScoreRules.from_config(cfg)
+    decision = _decide(dev_scores, rules, max_apcer, max_bpcer)
+    modalities = tuple(cfg.model.get('modalities', MODALITIES))
+    origin = dict(
+        config=Path(cfg.filename).name if cfg.filename else None,
+        checkpoint=Path(checkpoint).name,
+        checkpoint_sha256=sha256,
+        weights=weights,
+        epoch=meta.get('epoch'),
+        seed=meta.get('seed'),
+        data=_data_of(cfg),
+        dev_scores=_origin_of_scores(dev_scores, sha256),
+        commit=commit(),
+        mmfas_version=__version__,
+        torch_version=torch.__version__,
+    )
+    return with_golden_sample(
+        Bundle(
+            name=Path(cfg.filename).stem if cfg.filename else str(cfg.model.get('type')),
+            model=_as_data(_without_files(cfg.model)),
+            weights={name: value.detach().cpu() for name, value in state_dict.items()},
+            modalities=modalities,
+            optional=tuple(_dropped_in_training(cfg, modalities) if optional is None else optional),
+            pipeline=_as_data(test_pipeline_of(cfg.get('test_dataloader') or {})),
+            decision=decision,
+            crop=None if crop is None else _as_data(crop),
+            origin=_as_data(origin),
+            licence=licence,
+        )
+    )
+
+
+def _decide(
+    path: str | Path | None, rules: ScoreRules, max_apcer: float | None, max_bpcer: float | None
+) -> DecisionRule:
+    """Choose the threshold on a score file."""
+    if path is None:
+        if rules.parsed.kind != 'fixed':
+            raise BundleError(
+                'a threshold needs dev scores: give --dev-scores dev.csv (`mmfas test` writes it), or '
+                '--criterion fixed=VALUE for one that was chosen elsewhere'
+            )
+        assert rules.parsed.value is not None
+        return DecisionRule(rules.parsed.value, 'fixed', notes=('The threshold was given by hand.',))
+    try:
+        dev = ScoreTable.from_csv(path, allow_duplicates=rules.allow_duplicates)
+        return rule_from_dev(dev, rules, max_apcer=max_apcer, max_bpcer=max_bpcer)
+    except ValueError as error:
+        raise ScoreError(f"'{path}': {error}") from error
+
+
+def _origin_of_scores(path: str | Path | None, sha256: str) -> dict[str, Any] | None:
+    """Say where dev scores come from; refuse those that a report beside them ties to another checkpoint."""
+    if path is None:
+        return None
+    report = Path(path).with_name('report.json')
+    try:
+        stated = json.loads(report.read_text(encoding='utf-8'))['origin']['sha256']
+    except (OSError, ValueError, KeyError, TypeError):
+        stated = None
+    if stated not in (None, sha256):
+        raise BundleError(
+            f"'{path}' holds scores of another checkpoint: {report.name} beside it says SHA-256 {stated}, this "
+            f'one has {sha256}; score this checkpoint with `mmfas test`'
+        )
+    return dict(file=Path(path).name, sha256=sha256_of(path), is_of_this_checkpoint=stated == sha256)
+
+
+def _without_files(config: Any) -> Any:
+    """Copy the config of a model without what only training reads: files of weights to start from."""
+    if isinstance(config, Mapping):
+        dropped = ('init_cfg', 'pretrained') if 'type' in config else ('init_cfg',)
+        return {key: _without_files(value) for key, value in config.items() if key not in dropped}
+    if isinstance(config, list | tuple):
+        return [_without_files(value) for value in config]
+    return config
+
+
+def _as_data(value: Any) -> Any:
+    """Return a config as JSON would give it back, so that a bundle is the same before and after a file."""
+    return json.loads(json.dumps(plain(value), allow_nan=False))
+
+
+def _dropped_in_training(cfg: Config, modalities: Sequence[str]) -> list[str]:
+    """Name the modalities that the training pipeline drops at random."""
+    try:
+        steps = test_pipeline_of(cfg.get('train_dataloader') or {})
+    except ValueError:
+        return []
+    dropped: set[str] = set()
+    for step in steps:
+        if str(step.get('type')).rpartition('.')[2] == 'RandomModalityDropout':
+            prob = step.get('prob', 0.3)
+            dropped |= {m for m, p in prob.items() if p > 0} if isinstance(prob, Mapping) else set(modalities)
+    return [m for m in modalities if m in dropped]
+
+
+def _data_of(cfg: Config) -> dict[str, Any]:
+    """Say which data the model was trained on, as far as the config tells."""
+    root = str(cfg.get('data_root') or '')
+    lists = (cfg.get('train_dataloader') or {}).get('dataset', {})
+    found: dict[str, Any] = dict(root=Path(root).name, lists=plain(lists.get('ann_file', lists.get('lists'))))
+    if root and Path(root, 'manifest.json').is_file():
+        found['synthfas'] = manifest_identity(root)
+    return found

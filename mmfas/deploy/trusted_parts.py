@@ -1,0 +1,88 @@
+"""Which parts a file from elsewhere may ask for.
+
+A config of one's own may name any class by its dotted path, and building it calls it: `type='os.system'` would run
+a program. A bundle comes from somebody else, so its configs may name registered parts only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from mmengine.registry import Registry
+
+from mmfas.utils.errors import InputError
+
+_NAME = re.compile(r'(?:(?P<scope>mmfas|mmpretrain)\.)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)')
+#: Keys that change where mmengine looks for parts, or what it reads before it builds them.
+_REFUSED_KEYS = ('_scope_', 'custom_imports')
+#: Classes of these packages may be named: layers, activations, norms, trunks. Not whole methods of mmpretrain,
+#: some of which fetch files when they are built.
+_TRUSTED_HOMES = (
+    'mmfas.',
+    'torch.nn.',
+    'mmcv.',
+    'mmengine.model.',
+    'mmpretrain.models.backbones.',
+    'mmpretrain.models.utils.',
+)
+
+
+def check_parts(config: Any, registry: Registry, what: str) -> None:
+    """Raise if a config asks for anything but registered parts.
+
+    Args:
+        config: Nested configs, with their parts under `type`.
+        registry: Where the parts are registered.
+        what: What the config is of, for the message.
+
+    Raises:
+        ValueError: If a part is not registered, or a key changes where parts are looked for.
+    """
+    for key, value in _entries(config):
+        if key in _REFUSED_KEYS:
+            raise InputError(
+                f'{what} was refused: it sets {key!r}, which a bundle must not; nothing of it was built'
+            )
+        if key == 'type' and not _is_trusted(value, registry):
+            raise InputError(
+                f'{what} was refused: it asks for {value!r}, which is not a registered part; nothing of it was '
+                'built. If a plugin has it, install that first; `mmfas list` shows what there is'
+            )
+
+
+def _entries(config: Any) -> Iterator[tuple[str, Any]]:
+    """Yield all keys with their values, at any depth."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            yield str(key), value
+            yield from _entries(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _entries(value)
+
+
+def _is_trusted(name: Any, registry: Registry) -> bool:
+    """Tell whether a name is that of a registered part, without importing anything that the name says."""
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
+    if match is None:
+        return False
+    if match['name'] in registry.module_dict:  # of mmfas, or of a plugin that was installed here
+        return True
+    found = next((table[match['name']] for table in _other_tables(registry) if match['name'] in table), None)
+    return found is not None and f'{found.__module__}.'.startswith(_TRUSTED_HOMES)
+
+
+def _other_tables(registry: Registry) -> Iterator[dict[str, Any]]:
+    """Yield the tables of the parents of a registry, then that of mmpretrain."""
+    place = registry.parent
+    while place is not None:
+        yield place.module_dict
+        place = place.parent
+    import_module('mmpretrain.registry')
+    sibling = registry.parent.children.get('mmpretrain') if registry.parent is not None else None
+    if sibling is not None:
+        sibling.import_from_location()
+        yield sibling.module_dict

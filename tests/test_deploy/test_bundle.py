@@ -1,0 +1,167 @@
+"""Bundles: what they hold, how they travel, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tiny_bundles import tiny_config, trained
+
+from mmfas.deploy.bundle import Bundle, BundleError, json_of
+from mmfas.deploy.bundle_file import read_bundle, write_bundle
+from mmfas.deploy.golden_sample import check_golden_sample
+from mmfas.deploy.making import make_bundle
+from mmfas.deploy.torch_runtime import TorchRuntime
+from mmfas.evaluation import ScoreRules, ScoreTable, dev_threshold
+from mmfas.utils.checkpoint import CheckpointError, write_checkpoint
+
+pytestmark = pytest.mark.engine
+
+FORMATS = ('model.mmfas.pth', 'model.mmfas.safetensors')
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_a_file_brings_everything_back(bundle: Bundle, tmp_path: Path, name: str) -> None:
+    read = read_bundle(write_bundle(bundle, tmp_path / name))
+    assert json_of(read.record()) == json_of(bundle.record()) and read.sha256 == bundle.sha256
+    assert all(torch.equal(value, read.tensors()[key]) for key, value in bundle.tensors().items())
+    assert read.decision == bundle.decision and read.golden is not None
+    # dev: 12 frames of the val list of C, at least half a dozen live
+    assert read.decision.dev is not None and read.decision.dev['num_live'] + read.decision.dev['num_spoof'] == 12
+    assert check_golden_sample(read, TorchRuntime(read.build_model())) == 0.0
+    assert len(read.golden.scores) == len(read.allowed_subsets()) == 4
+
+
+def test_threshold_is_that_of_the_dev_scores(faces: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(faces)
+    checkpoint, scores = trained(cfg, tmp_path)
+    table = ScoreTable.from_csv(scores)
+    for criterion in ('eer', 'bpcer@apcer=0.2'):
+        rules = ScoreRules(criterion)
+        decision = make_bundle(cfg, checkpoint, dev_scores=scores, rules=rules).decision
+        assert decision.threshold == float(dev_threshold(table, rules)) and decision.origin == f'dev-{criterion}'
+    banded = make_bundle(cfg, checkpoint, dev_scores=scores, max_apcer=0.0, max_bpcer=0.0).decision
+    low, high = banded.limits
+    live, spoof = table.score[table.is_live], table.score[~table.is_live]
+    assert low <= banded.threshold <= high
+    assert (spoof < high).all() and (live >= low).all()
+    assert banded.decide(high) == 'live' and banded.decide(low) == ('undecided' if low < high else 'live')
+
+
+def test_scores_of_another_checkpoint_are_refused(faces: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(faces)
+    checkpoint, scores = trained(cfg, tmp_path)
+    (tmp_path / 'report.json').write_text(json.dumps(dict(origin=dict(sha256='0' * 64))))
+    with pytest.raises(BundleError, match='holds scores of another checkpoint'):
+        make_bundle(cfg, checkpoint, dev_scores=scores)
+    with pytest.raises(BundleError, match='a threshold needs dev scores: give --dev-scores'):
+        make_bundle(cfg, checkpoint)
+    fixed = make_bundle(cfg, checkpoint, rules=ScoreRules('fixed=0.25'))
+    assert fixed.decision.threshold == 0.25 and fixed.decision.origin == 'fixed'
+
+
+def test_pipelines_that_draw_at_random_are_refused(faces: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(faces, PhotometricModalities=dict(brightness=(-40, 40), gamma=(0.5, 2.0)))
+    checkpoint, _ = trained(cfg, tmp_path)
+    with pytest.raises(BundleError, match='gives other pictures each time'):
+        make_bundle(cfg, checkpoint, rules=ScoreRules('fixed=0.5'))
+
+
+def test_modalities_that_the_pipeline_takes_away_are_not_asked_for(faces: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(faces, FixedMissing=dict(missing=('depth',)))
+    checkpoint, _ = trained(cfg, tmp_path)
+    bundle = make_bundle(cfg, checkpoint, rules=ScoreRules('fixed=0.5'))
+    assert bundle.required == ('rgb', 'ir') and bundle.allowed_subsets() == (('rgb', 'ir'),)
+    assert bundle.missing(dict(rgb=1, ir=1)) == () and bundle.missing(dict(rgb=1, depth=1)) == ('ir',)
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_every_changed_byte_is_noticed(bundle: Bundle, tmp_path: Path, name: str) -> None:
+    path = write_bundle(bundle, tmp_path / name)
+    content = path.read_bytes()
+    for at in torch.linspace(0, len(content) - 1, 40).long().tolist():
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0x10]) + content[at + 1 :])
+        with pytest.raises((BundleError, CheckpointError)):
+            read_bundle(path)
+    for size in (0, 7, 100, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:size])
+        with pytest.raises((BundleError, CheckpointError)):
+            read_bundle(path)
+
+
+def test_foreign_files_are_refused_in_a_sentence(bundle: Bundle, tmp_path: Path) -> None:
+    write_checkpoint(dict(state_dict=dict(bundle.weights)), tmp_path / 'epoch_1.pth')
+    with pytest.raises(
+        BundleError, match="epoch_1.pth' is not a bundle, but a checkpoint; make one with `mmfas bundle"
+    ):
+        read_bundle(tmp_path / 'epoch_1.pth')
+    save_file({'a': torch.zeros(2)}, tmp_path / 'other.safetensors')
+    with pytest.raises(BundleError, match="other.safetensors' is not a bundle"):
+        read_bundle(tmp_path / 'other.safetensors')
+    with pytest.raises(FileNotFoundError, match='nothing.pth'):
+        read_bundle(tmp_path / 'nothing.pth')
+    with pytest.raises(BundleError, match=r'a bundle ends in \.pth or \.safetensors'):
+        write_bundle(bundle, tmp_path / 'model.bin')
+
+
+def test_a_rewritten_threshold_is_noticed(bundle: Bundle, tmp_path: Path) -> None:
+    path = write_bundle(bundle, tmp_path / 'model.safetensors')
+    with safe_open(path, 'pt') as file:
+        head = dict(file.metadata())
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    record = json.loads(head['mmfas_bundle'])
+    record['decision'].update(threshold=0.0, band=None)
+    save_file(tensors, path, {**head, 'mmfas_bundle': json_of(record)})
+    with pytest.raises(BundleError, match='was changed after it was made'):
+        read_bundle(path)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(type='os.system', command='touch {file}'), "asks for 'os.system', which is not a registered part"),
+        (dict(type='mmengine.dump', obj='x', file='{file}'), "asks for 'mmengine.dump'"),
+        (dict(type='subprocess.Popen', args='touch {file}', shell=True), "asks for 'subprocess.Popen'"),
+        (dict(type='LinearFASHead', _scope_='mmengine'), "sets '_scope_'"),
+        (dict(type=['os.system']), 'which is not a registered part'),
+    ],
+)
+def test_nothing_a_bundle_names_is_run(
+    bundle: Bundle, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    mark = tmp_path / 'mark'
+    change = {name: value.format(file=mark) if isinstance(value, str) else value for name, value in change.items()}
+    wrong = replace(bundle, model={**bundle.model, 'head': change})
+    read = read_bundle(write_bundle(wrong, tmp_path / 'model.pth'))
+    with pytest.raises(ValueError, match=message):
+        read.build_model()
+    steps = replace(bundle, pipeline=[bundle.pipeline[0], change, *bundle.pipeline[1:]])
+    with pytest.raises(ValueError, match='nothing of it was built'):
+        steps.preprocessing()
+    assert not mark.exists()
+
+
+def test_a_golden_sample_with_other_scores_stops(bundle: Bundle) -> None:
+    assert bundle.golden is not None
+    wrong = replace(bundle, golden=replace(bundle.golden, scores=tuple(s + 0.01 for s in bundle.golden.scores)))
+    runtime = TorchRuntime(bundle.build_model())
+    with pytest.raises(BundleError, match='differ by 0.01, and 0.0001 is allowed'):
+        check_golden_sample(wrong, runtime)
+    assert check_golden_sample(wrong, runtime, tolerance=0.1) == pytest.approx(0.01)
+
+
+def test_nan_weights_and_other_formats_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    weights = {name: value.clone() for name, value in bundle.weights.items()}
+    next(iter(weights.values())).view(-1)[0] = float('nan')
+    with pytest.raises(CheckpointError, match='NaN or infinite values in 1 of'):
+        read_bundle(write_bundle(replace(bundle, weights=weights), tmp_path / 'model.pth'))
+    other = replace(bundle, modalities=('rgb', 'depth', 'ir'), optional=('depth',))
+    assert other.sha256 != bundle.sha256
+    with pytest.raises(BundleError, match='must be among those of the model'):
+        replace(bundle, optional=('thermal',))
