@@ -35,11 +35,14 @@ from mmfas.utils.errors import InputError, MissingFileError
 __all__ = [
     'MAX_SAMPLE_MB',
     'PADISI_SIZE',
+    'as_colour',
+    'check_memory',
     'decode_colour',
     'decode_raw',
     'encode_jpeg',
     'read_image_bytes',
     'read_padisi',
+    'turn_upright',
 ]
 
 #: Memory that one sample may take once unpacked, in megabytes (10^6 bytes), unless another limit is given.
@@ -81,8 +84,17 @@ def read_image_bytes(path: str) -> bytes:
         raise InputError(f'the file cannot be read: {error}') from error
 
 
-def _check_size(num_bytes: int, shape: Sequence[int], max_mb: float) -> None:
-    """Raise if unpacking would exceed the memory limit."""
+def check_memory(num_bytes: int, shape: Sequence[int], max_mb: float) -> None:
+    """Check that a picture or array is not too large to be unpacked.
+
+    Args:
+        num_bytes: Memory that it would take.
+        shape: Its shape, for the message.
+        max_mb: Memory that it may take, in megabytes.
+
+    Raises:
+        ValueError: If it would take more.
+    """
     if num_bytes > max_mb * 1e6:
         raise _TooLargeError(
             f'unpacking {"x".join(map(str, shape))} values would take {num_bytes / 1e6:.0f} MB, but only '
@@ -101,7 +113,7 @@ def _check(data: bytes, max_mb: float) -> ImageHeader:
         )
     if header.width < 1 or header.height < 1:
         raise InputError(f'the picture is {header.width}x{header.height}, which is empty')
-    _check_size(header.unpacked_bytes, (header.width, header.height, header.channels), max_mb)
+    check_memory(header.unpacked_bytes, (header.width, header.height, header.channels), max_mb)
     if (known := hash(data)) not in _whole:
         check_whole(data, header)
         if len(_whole) < _MOST_REMEMBERED:
@@ -120,8 +132,16 @@ def _decode(data: bytes, flag: int) -> np.ndarray:
     return image
 
 
-def _turn(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn a picture upright, as EXIF says."""
+def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn a picture upright, as EXIF says.
+
+    Args:
+        image: (H, W) or (H, W, C).
+        orientation: 1..8 as in EXIF.
+
+    Returns:
+        The picture, or a turned copy.
+    """
     if orientation == 1:
         return image
     if orientation >= 5:
@@ -186,7 +206,7 @@ def decode_raw(data: bytes, *, max_mb: float = MAX_SAMPLE_MB) -> np.ndarray:
     channels = 1 if image.ndim == 2 else image.shape[2]
     if image.dtype not in (np.uint8, np.uint16) or channels not in (1, 3):
         raise InputError(f'expected 8 or 16 bits and 1 or 3 channels, but got {image.dtype}, {channels}')
-    return _turn(image, header.orientation)
+    return turn_upright(image, header.orientation)
 
 
 def decode_colour(data: bytes, *, rgb: bool = False, max_mb: float = MAX_SAMPLE_MB) -> np.ndarray:
@@ -205,8 +225,20 @@ def decode_colour(data: bytes, *, rgb: bool = False, max_mb: float = MAX_SAMPLE_
     """
     if rgb and _READ_RGB is not None and data.startswith(b'\xff\xd8'):  # saves a pass over the pixels
         header = _check(data, max_mb)
-        return _turn(_decode(data, _READ_RGB | cv2.IMREAD_IGNORE_ORIENTATION), header.orientation)
-    image = decode_raw(data, max_mb=max_mb)
+        return turn_upright(_decode(data, _READ_RGB | cv2.IMREAD_IGNORE_ORIENTATION), header.orientation)
+    return as_colour(decode_raw(data, max_mb=max_mb), rgb=rgb)
+
+
+def as_colour(image: np.ndarray, *, rgb: bool = False) -> np.ndarray:
+    """Turn any decoded picture into 8-bit colour: grey is repeated, 16 bits are divided by 256.
+
+    Args:
+        image: (H, W) or (H, W, 3), blue first, uint8 or uint16.
+        rgb: Red first instead of blue first.
+
+    Returns:
+        (H, W, 3), uint8.
+    """
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if image.ndim == 2:
@@ -232,14 +264,14 @@ def _check_archive(path: str, max_mb: float) -> None:
     """Read the memory that the array `data` of a `.npz` takes from its header, and raise if it is too much."""
     with zipfile.ZipFile(path) as archive:
         entry = archive.getinfo('data' if 'data' in archive.namelist() else 'data.npy')  # as numpy picks
-        _check_size(entry.file_size, (entry.file_size,), max_mb)
+        check_memory(entry.file_size, (entry.file_size,), max_mb)
         with archive.open(entry) as file:
             version = np.lib.format.read_magic(file)
             read = (
                 np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             )
             shape, _, dtype = read(file)
-    _check_size(math.prod(shape) * dtype.itemsize, shape, max_mb)
+    check_memory(math.prod(shape) * dtype.itemsize, shape, max_mb)
 
 
 def read_padisi(path: str, modalities: Sequence[str], *, max_mb: float = MAX_SAMPLE_MB) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -10,7 +10,15 @@ import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmfas.datasets.image_files import MAX_SAMPLE_MB, decode_colour, decode_raw, read_image_bytes, read_padisi
+from mmfas.datasets.image_files import (
+    MAX_SAMPLE_MB,
+    as_colour,
+    decode_colour,
+    decode_raw,
+    read_image_bytes,
+    read_padisi,
+)
+from mmfas.datasets.memory_images import is_encoded, kind_of, read_memory_image
 from mmfas.datasets.randomness import numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES
@@ -27,9 +35,9 @@ class LoadedFile(NamedTuple):
 
     Args:
         modality: rgb, depth or ir.
-        path: Its file.
-        data: Content of the file; of an archive empty.
-        raw: (H, W) or (H, W, 3) as the file has it, uint8 or uint16; None of rgb and of an archive.
+        path: Its file; empty if it came from memory.
+        data: Content of the file; empty of an archive, an array or a Pillow picture.
+        raw: (H, W) or (H, W, 3) as the file has it, uint8 or uint16, blue first; None of rgb and of an archive.
         image: (H, W, 3), uint8, as the sample gets it.
     """
 
@@ -70,6 +78,32 @@ def _make_table(limits: tuple[float, float] | None, no_reading: Sequence[int] = 
     return table
 
 
+def _place_of(results: Mapping[str, Any]) -> str:
+    """Name the list line of a sample in messages, if it has one."""
+    line = results.get('source_line')
+    return f' ({line})' if line else ''
+
+
+def _name_of(modality: str, results: Mapping[str, Any]) -> str:
+    """Name a picture of a sample in messages: by its file, or by the sample if it came from memory."""
+    arrays = results.get('img_arrays', {})
+    if modality in arrays:
+        return f'{modality} {kind_of(arrays[modality])} of {results["sample_id"]}{_place_of(results)}'
+    return f'{modality} image {results.get("img_paths", {}).get(modality)}{_place_of(results)}'
+
+
+def _check_sources(results: Mapping[str, Any], paths: Mapping[str, str], arrays: Mapping[str, Any]) -> None:
+    """Check that pictures in memory are those of known modalities, which have no file as well."""
+    for modality in arrays:
+        if modality not in MODALITIES:
+            problem = f'img_arrays has {modality!r}, but the modalities are {", ".join(MODALITIES)}'
+        elif modality in paths or 'npz' in paths:
+            problem = f'{modality} is given in memory and as a file; give one of them'
+        else:
+            continue
+        raise InputError(f'{results["sample_id"]}{_place_of(results)}: {problem}')
+
+
 @TRANSFORMS.register_module()
 @numpy_draws_only
 class LoadMultiModalImages(BaseTransform):
@@ -80,8 +114,13 @@ class LoadMultiModalImages(BaseTransform):
     repeated to three channels. A 16-bit depth or IR image becomes 8-bit by a stated range: `low` -> 0, `high` ->
     255, clipped; depth values that mean "no reading" become 0, black. 16 bits of rgb are divided by 256.
 
+    Pictures may be in memory instead (`img_arrays`, see `mmfas.datasets.memory_images`): rgb (H, W, 3) uint8, red
+    first; depth (H, W) uint16 in the unit of `depth_range_mm`, or uint8; ir (H, W) uint16 or uint8; or Pillow
+    pictures, or the bytes of image files. They give the same images as files with these values. A sample may have
+    some modalities in memory and others as files.
+
     Required Keys:
-        img_paths, modalities, sample_id, source_line
+        modalities, sample_id, source_line (may be left out), img_paths or img_arrays (modality -> file or picture)
     Added Keys:
         rgb, depth, ir (uint8 (H, W, 3); zeros where absent), present (dict modality -> bool)
 
@@ -139,37 +178,49 @@ class LoadMultiModalImages(BaseTransform):
             raw = np.where(np.isin(raw, self._holes_8_bit), np.uint8(0), raw)
         return cv2.cvtColor(raw, cv2.COLOR_GRAY2RGB if raw.ndim == 2 else cv2.COLOR_BGR2RGB)
 
-    def _load_file(self, modality: str, path: str, max_mb: float) -> LoadedFile:
-        """Read one image file."""
-        data = read_image_bytes(path)
+    def _load_file(self, modality: str, path: str, data: bytes, max_mb: float) -> LoadedFile:
+        """Read the content of one image file."""
         if modality == 'rgb':
             return LoadedFile(modality, path, data, None, decode_colour(data, rgb=True, max_mb=max_mb))
         raw = decode_raw(data, max_mb=max_mb)
         exact = not data.startswith(b'\xff\xd8')
         return LoadedFile(modality, path, data, raw, self._to_eight_bits(modality, raw, exact=exact))
 
+    def _load_from_memory(self, modality: str, given: Any, max_mb: float) -> LoadedFile:
+        """Read one picture that is in memory."""
+        if is_encoded(given):
+            return self._load_file(modality, '', bytes(given), max_mb)
+        raw, exact = read_memory_image(given, max_mb=max_mb)
+        if modality == 'rgb':
+            return LoadedFile(modality, '', b'', None, as_colour(raw, rgb=True))
+        return LoadedFile(modality, '', b'', raw, self._to_eight_bits(modality, raw, exact=exact))
+
     def _load_all(
         self, results: dict[str, Any], watch: Callable[[LoadedFile], None] = lambda file: None
     ) -> dict[str, np.ndarray]:
         """Read every image that the sample has."""
-        paths, wanted = results['img_paths'], results['modalities']
-        modality, path = 'npz', paths.get('npz', '')
+        paths, arrays, wanted = results.get('img_paths', {}), results.get('img_arrays', {}), results['modalities']
+        _check_sources(results, paths, arrays)
+        modality = 'npz'
         images, left = {}, self.max_sample_mb
         try:
             if 'npz' in paths:
-                images = read_padisi(path, wanted, max_mb=left)
+                images = read_padisi(paths['npz'], wanted, max_mb=left)
                 for modality, image in images.items():
-                    watch(LoadedFile(modality, path, b'', None, image))
+                    watch(LoadedFile(modality, paths['npz'], b'', None, image))
                 return images
             for modality in wanted:
-                if modality in paths:
-                    path = paths[modality]
-                    file = self._load_file(modality, path, left)
-                    watch(file)
-                    images[modality] = file.image
-                    left -= max(file.image.nbytes, 0 if file.raw is None else file.raw.nbytes) / 1e6
+                if modality not in paths and modality not in arrays:
+                    continue
+                if modality in arrays:
+                    file = self._load_from_memory(modality, arrays[modality], left)
+                else:
+                    file = self._load_file(modality, paths[modality], read_image_bytes(paths[modality]), left)
+                watch(file)
+                images[modality] = file.image
+                left -= max(file.image.nbytes, 0 if file.raw is None else file.raw.nbytes) / 1e6
         except (ValueError, FileNotFoundError) as error:
-            raise restate(error, f'{modality} image {path} ({results["source_line"]}): {error}') from error
+            raise restate(error, f'{_name_of(modality, results)}: {error}') from error
         return images
 
     def _match_sizes(self, images: dict[str, np.ndarray], results: dict[str, Any]) -> None:
@@ -180,9 +231,8 @@ class LoadMultiModalImages(BaseTransform):
             if image.shape[:2] == (height, width):
                 continue
             if not self.allow_size_mismatch:
-                path = results['img_paths'].get(modality)
                 raise InputError(
-                    f'{modality} image {path} ({results["source_line"]}): is {image.shape[1]}x{image.shape[0]}, '
+                    f'{_name_of(modality, results)}: is {image.shape[1]}x{image.shape[0]}, '
                     f'but {first} is {width}x{height}; register them, or set allow_size_mismatch=True to resize'
                 )
             images[modality] = mmcv.imresize(image, (width, height))
@@ -191,7 +241,7 @@ class LoadMultiModalImages(BaseTransform):
         """Load the images.
 
         Args:
-            results: Sample with `img_paths`, `modalities`, `sample_id` and `source_line`.
+            results: Sample with `modalities`, `sample_id`, `source_line`, and `img_paths` or `img_arrays`.
 
         Returns:
             The sample with the images and `present`.
@@ -212,7 +262,7 @@ class LoadMultiModalImages(BaseTransform):
         """
         images = self._load_all(results, watch)
         if not images:
-            raise InputError(f'{results["sample_id"]} ({results["source_line"]}): none of the modalities is there')
+            raise InputError(f'{results["sample_id"]}{_place_of(results)}: none of the modalities is there')
         self._match_sizes(images, results)
         shape = next(iter(images.values())).shape
         results['present'] = {m: m in images for m in MODALITIES}
