@@ -3,6 +3,7 @@
 | code | reason | modality |
 | --- | --- | --- |
 | `'no content'` | black, white or one value: 98 % of all values span at most 3 of 255 levels | all |
+| `'no content'` | black but for noise: 99 % of all values are at most 8 | rgb, ir |
 | `'saturated'` | at least three quarters of the values are 255 | rgb, ir |
 | `'no depth'` | readings in less than 5 % of the pixels | depth |
 | `'outside the range'` | at least 99 % of the readings are outside what becomes 0..255 | 16-bit depth, ir |
@@ -31,11 +32,17 @@ __all__ = ['Refusal', 'judge_quality', 'quality_notes']
 
 _REFUSED = ('no content', 'outside the range', 'one file twice')
 #: Findings on a picture that a refusal says better.
-_SAID_BETTER = {'no depth': ('no content', 'saturated'), 'saturated': ('saturated', 'clipped')}
+_SAID_BETTER = {
+    'no depth': ('no content', 'saturated'),
+    'no content': ('no content',),
+    'saturated': ('saturated', 'clipped'),
+}
 #: Depth with readings in fewer of its pixels than this says nothing.
 _LEAST_READINGS = 0.05
-#: 8-bit depth up to this level counts as "no reading": JPEG does not keep the 0.
-_DARKEST_READING = 8
+#: Values up to this level are black but for noise, and "no reading" in 8-bit depth, as JPEG does not keep the 0.
+_BLACK = 8
+#: A picture of colour or infrared is black if more of its values are than this.
+_MOST_BLACK = 0.99
 #: A picture of colour or infrared is saturated from this fraction of its values on.
 _MOST_SATURATED = 0.75
 
@@ -66,7 +73,7 @@ def _readings(file: LoadedFile, loader: LoadMultiModalImages) -> float:
     """Return the fraction of pixels of a depth picture that have a reading."""
     if file.raw is not None and file.raw.dtype == np.uint16:
         return 1.0 - float(np.isin(file.raw, loader.no_reading).mean())
-    return float((file.image > _DARKEST_READING).mean())
+    return float((file.image > _BLACK).mean())
 
 
 def _own_refusals(files: Sequence[LoadedFile], loader: LoadMultiModalImages) -> Iterator[Refusal]:
@@ -78,6 +85,9 @@ def _own_refusals(files: Sequence[LoadedFile], loader: LoadMultiModalImages) -> 
             if part < _LEAST_READINGS:
                 text = f'has readings in {part:.1%} of its pixels, but at least {_LEAST_READINGS:.0%} are needed'
                 yield Refusal('no depth', name, f'the depth picture {text}')
+        elif (file.image <= _BLACK).mean() >= _MOST_BLACK:
+            text = f'is black: {_MOST_BLACK:.0%} of its values are at most {_BLACK} of 255'
+            yield Refusal('no content', name, f'the {name} picture {text}')
         elif (part := float((file.image == 255).mean())) >= _MOST_SATURATED:
             yield Refusal('saturated', name, f'the {name} picture is saturated: {part:.0%} of its values are 255')
 
@@ -92,7 +102,7 @@ def _findings(files: Sequence[LoadedFile], loader: LoadMultiModalImages) -> Iter
         if better is None or fact.kind not in _SAID_BETTER[better.code]:
             yield fact.kind in _REFUSED, _as_refusal(fact.kind, fact)
     for found in own.values():
-        if found.code == 'no depth' or found.modality not in refused:
+        if found.code != 'saturated' or found.modality not in refused:
             yield True, found
 
 
