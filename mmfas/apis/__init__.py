@@ -1,4 +1,4 @@
-"""The public face of mmfas: train, test, check, models by name, scores, inference. A name is imported at first use."""
+"""The public face of mmfas: train, test, check, models by name, scores, inference. Imported at first use."""
 
 from __future__ import annotations
 
