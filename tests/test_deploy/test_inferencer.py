@@ -272,3 +272,33 @@ def test_a_bundle_in_memory_and_from_a_file_judge_alike(bundle: Bundle, tmp_path
     path = write_bundle(bundle, tmp_path / 'model.mmfas.pth')
     scores = {FASInferencer(b, 'cpu')(dict(LIVE))['predictions'][0]['score'] for b in (bundle, path, str(path))}
     assert len(scores) == 1
+
+
+def test_frames_are_judged_and_smoothed(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    triples = [rendered_triple(), rendered_triple('print'), rendered_triple(number=1)]
+    arrays = {m: np.stack([triple[m] for triple in triples]) for m in LIVE}
+    np.savez(tmp_path / 'frames.npz', **arrays)
+    judge = FASInferencer(bundle, 'cpu')
+    single = [judge(triple)['predictions'][0]['score'] for triple in triples]
+    path = write_bundle(bundle, tmp_path / 'model.mmfas.pth')
+    command = [str(path), '--video', str(tmp_path / 'frames.npz'), '--format', 'jsonl', '--device', 'cpu']
+    assert predict_main([*command, '--window', '2', '--out-video', str(tmp_path / 'out.mp4')]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{')]
+    expected = [single[0], (single[0] + single[1]) / 2, (single[1] + single[2]) / 2]
+    assert [line['score'] for line in lines] == pytest.approx(expected, abs=1e-12)
+    assert [line['sample_id'] for line in lines] == [f'frames.npz:{i}' for i in range(3)]
+    assert int(cv2.VideoCapture(str(tmp_path / 'out.mp4')).get(cv2.CAP_PROP_FRAME_COUNT)) == 3
+
+
+def test_probes_that_are_called_live_end_with_status_3(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for threshold, status in ((1.1, 0), (0.0, 3)):
+        rule = replace(bundle.decision, threshold=threshold, band=None)
+        path = write_bundle(replace(bundle, decision=rule), tmp_path / f'{status}.pth')
+        assert predict_main([str(path), '--probe', '--device', 'cpu']) == status
+        captured = capsys.readouterr()
+        assert 'probe: black frame: no content' in captured.out
+        assert ('called live, but no face is there: probe: wall' in captured.err) == (status == 3)
