@@ -26,9 +26,8 @@ def crop_record(detector: Mapping[str, Any], *, detect_on: str = 'rgb', **spec: 
         ValueError: If a value is out of its range, or the detector is not a registered one.
         TypeError: If there is no such field.
     """
-    record = dict(detector=dict(detector), detect_on=detect_on, spec=vars(CropSpec(**spec)))
-    _check(record['detector'], 'the face crop')
-    return record
+    _check(detector, 'the face crop')
+    return dict(detector=dict(detector), detect_on=detect_on, spec=vars(CropSpec(**spec)))
 
 
 def face_front_of(bundle: Bundle) -> FaceFront | None:
