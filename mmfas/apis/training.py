@@ -20,6 +20,7 @@ from mmfas.utils.compat import unscope_functions
 from mmfas.utils.distributed import start_distributed
 from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.files import full_disk_named
+from mmfas.utils.interruption import raise_if_terminated
 from mmfas.utils.locks import lock_folder_of_ranks
 
 #: Optimizer wrapper -> the one that does the same in mixed precision.
@@ -41,6 +42,18 @@ class _DevSplitHook(Hook):
             return
         if any(getattr(metric, 'needs_both_classes', False) for metric in loop.evaluator.metrics):
             require_both_classes(loop.dataloader.dataset, 'val_dataloader')
+
+
+class _StopHook(Hook):
+    """Ends the run after a step in which SIGTERM came and was swallowed by other code."""
+
+    def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
+        """Raise if it came."""
+        raise_if_terminated()
+
+    def after_val_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
+        """Raise if it came."""
+        raise_if_terminated()
 
 
 def train(cfg: Config) -> Runner:
@@ -70,6 +83,7 @@ def train(cfg: Config) -> Runner:
     with lock_folder_of_ranks(cfg.work_dir, 'give this one another --work-dir'), full_disk_named(cfg.work_dir):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         runner.register_hook(_DevSplitHook(), 'VERY_HIGH')
+        runner.register_hook(_StopHook(), 'LOWEST')
         _require_batches(runner)
         wrapper = cfg.get('optim_wrapper') or {}
         if 'constructor' not in wrapper:  # another one may read patterns otherwise
