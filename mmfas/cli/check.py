@@ -33,13 +33,14 @@ def main(args: argparse.Namespace) -> int:
         except ConfigError as error:
             status = report_error(error, 2)
             continue
-        problems = check_config(cfg, check_data=args.data)
+        notes: list[str] = []
+        problems = check_config(cfg, check_data=args.data, notes=notes)
         if args.data and not problems:  # only a config without other problems can be built
             problems += sampling_problems(cfg)
         print(f'{path}: {len(problems)} problem(s)' if problems else f'{path}: ok')
         for problem in problems:
             print(f'  {problem}')
-        for note in config_notes(cfg):
+        for note in (*config_notes(cfg), *notes):
             print(f'  note: {note}')
         status = max(status, 1 if problems else 0)
     return status
