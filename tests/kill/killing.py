@@ -161,6 +161,7 @@ def run_until(function: Callable[[Path], None], folder: Path, death: Death) -> E
     """
     context = _warm_server()
     log = folder.with_suffix('.log')
+    log.unlink(missing_ok=True)
     arguments = (function.__module__, function.__name__, str(folder), str(log), death)
     process = context.Process(target=_child, args=arguments)
     start = time.monotonic()
