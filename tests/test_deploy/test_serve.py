@@ -279,7 +279,8 @@ def served(path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield process, re.findall(r'http://[\d.:]+', process.stdout.readline())[0]
+            line = next(line for line in process.stdout if 'judges at' in line)  # after lines of the log
+            yield process, re.findall(r'http://[\d.:]+', line)[0]
         finally:
             process.kill()
 
