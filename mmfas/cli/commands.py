@@ -46,6 +46,9 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
             },
         ),
     },
+    'Use a model': {
+        'serve': 'judge pictures over HTTP',
+    },
     'Look into a model': {
         'vis': Group(
             'draw what a model does',
