@@ -48,6 +48,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
     },
     'Use a model': {
         'serve': 'judge pictures over HTTP',
+        'demo': 'open a page that judges pictures and shows why',
     },
     'Look into a model': {
         'vis': Group(
