@@ -48,9 +48,13 @@ def test_quick_start_ends_with_a_table_and_skips_what_is_done(tmp_path: Path) ->
         assert word in first.stdout
     assert 'done before' not in first.stderr
 
+    verdicts = tmp_path / 'work_dirs/quickstart_tiny/verdicts'
+    assert sorted(path.name for path in verdicts.iterdir()) == ['0000_live.png', '0001_attack.png', 'verdicts.csv']
+    assert 'probe: wall' in first.stdout
+
     second = run(tmp_path)
     assert second.returncode == 0, second.stderr
-    assert second.stderr.count('done before') == 4
+    assert second.stderr.count('done before') == 6
     # The table comes last and is the same.
     assert first.stdout.endswith(second.stdout)
 

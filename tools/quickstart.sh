@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# From a bare machine to a trained, honestly tested model: install, render SynthFAS, train, test, print a table.
+# From a bare machine to a verdict: install, render SynthFAS, train, test honestly, print a table, make a bundle and
+# judge one live person and one attack with it.
 #   bash tools/quickstart.sh            everything; a second run skips what is done
 #   bash tools/quickstart.sh --fresh    forget data and results of earlier runs first (the environment stays)
 # Needs Python >= 3.10 and a package index; no GPU, no licensed data, no weights.
@@ -52,6 +53,21 @@ train() {
         best=("$work"/train/best_*.pth) && cp "${best[0]}" "$work/best.pth"
 }
 
+# The first live person and the first attack of the test list, which the model has never seen.
+two_triples() {
+    printf 'sample_id,rgb,depth,ir\n'
+    awk -v root="$PWD/$data" '!seen[$4]++ {
+        printf "%s,%s/%s,%s/%s,%s/%s\n", ($4 == 1 ? "live" : "attack"), root, $1, root, $2, root, $3
+    }' <(tr -d '\r' < "$data/protocols/W-test.txt")
+}
+
+judge() {
+    two_triples > "$work/triples.csv"
+    "$MMFAS_PYTHON" -m mmfas predict "$work/model.mmfas.pth" "$work/triples.csv" --out-dir "$work/verdicts" --device cpu &&
+        { "$MMFAS_PYTHON" -m mmfas predict "$work/model.mmfas.pth" --probe --device cpu ||
+            mmfas_say 'the model calls a scene live that has no face in it; see above'; }
+}
+
 close() { "$MMFAS_PYTHON" -m mmfas.cli.quickstart_report "$work/test" > "$work/table.txt"; }
 
 case ${1:-} in
@@ -74,7 +90,13 @@ step train "$train_key" "$work/best.pth" train
 step test "$train_key $(hash_of "$work/best.pth")" "$work/test/report.json" \
     "$MMFAS_PYTHON" "$root/tools/test.py" "$config" "$work/best.pth" --out "$work/test"
 step table "$(hash_of "$work/test/report.json")" "$work/table.txt" close
+step bundle "$train_key $(hash_of "$work/best.pth")" "$work/model.mmfas.pth" \
+    "$MMFAS_PYTHON" -m mmfas bundle "$config" "$work/best.pth" --dev-scores "$work/test/dev.csv" \
+    --out "$work/model.mmfas.pth"
+step predict "$(hash_of "$work/model.mmfas.pth")" "$work/verdicts/verdicts.csv" judge
 
 cat "$work/table.txt"
 printf 'figure: %s\n' "$work"/test/*.png
 printf 'report: %s\n' "$work/test/report.md"
+printf 'bundle: %s\n' "$work/model.mmfas.pth"
+printf 'verdict: %s\n' "$work"/verdicts/*.png

@@ -1,4 +1,4 @@
-"""The public face of mmfas: train, test, check, models by name, scores. A name is imported at first use."""
+"""The public face of mmfas: train, test, check, models by name, scores, inference. Imported at first use."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 #: Public name -> the module that defines it, imported when the name is first used (PEP 562). No module of this
 #: package may have the name of a public function: the import system would put the module in its place.
 _HOMES = {
+    'FASInferencer': 'mmfas.deploy.inferencer',
     'ModelEntry': 'mmfas.apis.model_index',
     'check_config': 'mmfas.config.check',
     'evaluate_scores': 'mmfas.evaluation.evaluate',
@@ -26,6 +27,7 @@ _HOMES = {
 }
 
 __all__ = [
+    'FASInferencer',
     'ModelEntry',
     'check_config',
     'evaluate_scores',

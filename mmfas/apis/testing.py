@@ -186,9 +186,10 @@ def _origin(cfg: Config, weights: Origin) -> dict[str, Any]:
 
 def _refuse_shared_files(loaders: Mapping[str, DataLoader]) -> None:
     """Raise if dev and a test set share files, under whatever names, before anything is scored."""
-    for name, loader in loaders.items():
-        shared = shared_files(loaders['dev'].dataset, loader.dataset) if 'dev' in loaders and name != 'dev' else []
-        if shared:
+    if 'dev' not in loaders:
+        return
+    for (one, name), shared in shared_files({name: loader.dataset for name, loader in loaders.items()}).items():
+        if one == 'dev':
             raise ScoreError(
                 f'{len(shared)} samples are in both dev and {name}, the first: {shared[0]}; a threshold chosen on '
                 'test samples is an oracle. Give val_dataloader other samples, or set it to None for oracle values'

@@ -14,12 +14,14 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmfas.datasets.classes import require_both_classes
+from mmfas.datasets.overlaps import overlaps_of
 from mmfas.engine.optim_wrappers.paramwise import warn_of_idle_patterns
 from mmfas.registry import register_all_modules
 from mmfas.utils.compat import unscope_functions
 from mmfas.utils.distributed import start_distributed
 from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.files import full_disk_named
+from mmfas.utils.interruption import raise_if_terminated
 from mmfas.utils.locks import lock_folder_of_ranks
 
 #: Optimizer wrapper -> the one that does the same in mixed precision.
@@ -31,16 +33,33 @@ AMP_WRAPPERS = {
 }
 
 
-class _DevSplitHook(Hook):
-    """Checks the dev split before the first step, since its metrics would only fail after the first epoch."""
+class _SplitsHook(Hook):
+    """Checks the splits before the first step: metrics would only fail after an epoch, and shared files never."""
 
     def before_run(self, runner: Runner) -> None:
-        """Raise if the dev split has one class and a metric needs both."""
-        loop = runner.val_loop
-        if loop is None:
-            return
-        if any(getattr(metric, 'needs_both_classes', False) for metric in loop.evaluator.metrics):
-            require_both_classes(loop.dataloader.dataset, 'val_dataloader')
+        """Raise if dev has one class and a metric needs both, or if training and test have samples in common."""
+        built, loop = {'train_dataloader': runner.train_loop.dataloader.dataset}, runner.val_loop
+        if loop is not None:
+            built['val_dataloader'] = loop.dataloader.dataset
+            if any(getattr(metric, 'needs_both_classes', False) for metric in loop.evaluator.metrics):
+                require_both_classes(loop.dataloader.dataset, 'val_dataloader')
+        problems, notes = overlaps_of(runner.cfg, built)
+        if problems:
+            raise InputError('; '.join(problems))
+        for note in notes:
+            runner.logger.warning(note)
+
+
+class _StopHook(Hook):
+    """Ends the run after a step in which SIGTERM came and was swallowed by other code."""
+
+    def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
+        """Raise if it came."""
+        raise_if_terminated()
+
+    def after_val_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
+        """Raise if it came."""
+        raise_if_terminated()
 
 
 def train(cfg: Config) -> Runner:
@@ -57,7 +76,8 @@ def train(cfg: Config) -> Runner:
         BusyError: If another training works in the same work dir.
         FloatingPointError: If a loss or weight is no longer finite.
         CheckpointError: If a file to load or resume from is damaged, refused or does not fit.
-        ValueError: If the dev split, on which a threshold is to be chosen, has one class only.
+        ValueError: If the dev split, on which a threshold is to be chosen, has one class only, or if training and
+            test have samples in common.
     """
     register_all_modules()
     cfg = cfg.copy()
@@ -69,7 +89,8 @@ def train(cfg: Config) -> Runner:
     # The engine writes logs and a copy of the config there itself.
     with lock_folder_of_ranks(cfg.work_dir, 'give this one another --work-dir'), full_disk_named(cfg.work_dir):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-        runner.register_hook(_DevSplitHook(), 'VERY_HIGH')
+        runner.register_hook(_SplitsHook(), 'VERY_HIGH')
+        runner.register_hook(_StopHook(), 'LOWEST')
         _require_batches(runner)
         wrapper = cfg.get('optim_wrapper') or {}
         if 'constructor' not in wrapper:  # another one may read patterns otherwise

@@ -78,6 +78,7 @@ def main(args: argparse.Namespace) -> int:
 def _make(args: argparse.Namespace) -> Bundle:
     """Make the bundle that the options ask for."""
     from mmfas.cli.configs import read_checked_config
+    from mmfas.deploy.crop_record import crop_record
     from mmfas.deploy.making import make_bundle
     from mmfas.evaluation import ScoreRules
 
@@ -89,7 +90,7 @@ def _make(args: argparse.Namespace) -> Bundle:
         frame_reduction=args.how,
         allow_duplicates=args.allow_duplicates,
     )
-    crop = None if args.crop_margin is None else dict(margin=args.crop_margin, detector=dict(type=args.detector))
+    crop = None if args.crop_margin is None else crop_record(dict(type=args.detector), margin=args.crop_margin)
     return make_bundle(
         cfg,
         args.checkpoint,

@@ -13,7 +13,7 @@ from mmfas.config.reading import ConfigError, read_config
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument('config', nargs='+', help='config files')
-    parser.add_argument('--data', action='store_true', help='also look at data folders and training lists')
+    parser.add_argument('--data', action='store_true', help='also look at data folders and lists')
     add_config_options(parser)
 
 
@@ -25,6 +25,7 @@ def main(args: argparse.Namespace) -> int:
     """
     from mmfas.config.check import check_config, config_notes
     from mmfas.datasets.building import sampling_problems
+    from mmfas.datasets.overlaps import overlaps_of
 
     status = 0
     for path in args.config:
@@ -33,13 +34,16 @@ def main(args: argparse.Namespace) -> int:
         except ConfigError as error:
             status = report_error(error, 2)
             continue
-        problems = check_config(cfg, check_data=args.data)
+        notes: list[str] = []
+        problems = check_config(cfg, check_data=args.data, notes=notes)
         if args.data and not problems:  # only a config without other problems can be built
-            problems += sampling_problems(cfg)
+            overlaps, notes_of_data = overlaps_of(cfg)
+            problems += dict.fromkeys((*sampling_problems(cfg), *overlaps))
+            notes += notes_of_data
         print(f'{path}: {len(problems)} problem(s)' if problems else f'{path}: ok')
         for problem in problems:
             print(f'  {problem}')
-        for note in config_notes(cfg):
+        for note in (*config_notes(cfg), *notes):
             print(f'  note: {note}')
         status = max(status, 1 if problems else 0)
     return status

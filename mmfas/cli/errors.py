@@ -7,14 +7,12 @@ import functools
 import os
 import re
 import select
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mmfas.utils.errors import ConfigError, InputError, UserError
+from mmfas.utils.interruption import Terminated, sigterm_raises
 
 
 class UsageError(InputError):
@@ -36,10 +34,6 @@ class Main(Protocol):
 
     def __call__(self, argv: list[str] | None = None) -> int:
         """Run the command; `argv` are its arguments, those of the process if None."""
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, as schedulers send it: the same clean-up as on Ctrl-C runs."""
 
 
 #: If this variable is set, every error shows its traceback.
@@ -119,7 +113,7 @@ def reports_user_errors(code: int = 1, *, on_stop: str = '') -> Callable[[Main],
         @functools.wraps(main)
         def reporting(argv: list[str] | None = None) -> int:
             try:
-                with _sigterm_raises():
+                with sigterm_raises():
                     try:
                         return main(argv)
                     finally:
@@ -161,29 +155,6 @@ def _report_stop(stop: KeyboardInterrupt, kept: str) -> int:
     what, status = ('terminated', 143) if isinstance(stop, Terminated) else ('interrupted', 130)
     print(f'\n{what}; {kept}' if kept else f'\n{what}', file=sys.stderr)
     return status
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Turn SIGTERM into `Terminated`, in the process and thread that a command was started in."""
-    before = signal.getsignal(signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread() or before in (None, signal.SIG_IGN):
-        yield
-        return
-    process = os.getpid()
-
-    def stop(number: int, frame: object) -> None:
-        if os.getpid() == process:
-            raise Terminated
-        # A forked worker inherits this handler, but ends as if it were not there.
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:

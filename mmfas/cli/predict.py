@@ -133,7 +133,7 @@ def _frames(inferencer: FASInferencer, args: argparse.Namespace) -> int:
 def _probe(inferencer: FASInferencer, form: str) -> int:
     """Judge what is no face; returns 0 if nothing was called live."""
     from mmfas.deploy.decision import LIVE
-    from mmfas.deploy.probes import judge_probes
+    from mmfas.deploy.probe_run import judge_probes
 
     verdicts = judge_probes(inferencer)
     _print(verdicts, form)

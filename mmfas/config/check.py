@@ -297,17 +297,19 @@ def _guarded(what: str, rule: Callable[..., Iterable[str]], *args: Any) -> list[
     return found
 
 
-def _problems_of_built(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
+def _problems_of_built(cfg: Mapping[str, Any], scope: str, notes: list[str]) -> Iterator[str]:
     """Build the model, once, and find what does not fit it."""
     model = cfg.get('model')
     if not isinstance(model, Mapping):
         return
     built = build_without_memory(model, scope)
     misfits = list(fit_problems(cfg, built, scope))
-    yield from misfits or _guarded('optim_wrapper.modulator', idle_rule_problems, cfg, built, scope)
+    yield from misfits or _guarded('optim_wrapper.modulator', idle_rule_problems, cfg, built, scope, notes)
 
 
-def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -> list[str]:
+def check_config(
+    cfg: Config | Mapping[str, Any], *, check_data: bool = False, notes: list[str] | None = None
+) -> list[str]:
     """Find everything in a config that cannot be built or would do nothing, without running anything.
 
     Every `type` is looked up where it belongs, its arguments are bound to the signature of what it names, and
@@ -320,6 +322,7 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     Args:
         cfg: A whole config as for Runner.
         check_data: Also report data folders that are missing or empty.
+        notes: Takes one line for everything that is odd about the built model but may be intended.
 
     Returns:
         One line for every problem; empty if all is well.
@@ -354,5 +357,5 @@ def check_config(cfg: Config | Mapping[str, Any], *, check_data: bool = False) -
     if check_data:
         problems += [line for key in known for line in _data_roots(key, tree[key])]
     if not problems:
-        problems += _guarded('model', _problems_of_built, sound, scope)
+        problems += _guarded('model', _problems_of_built, sound, scope, [] if notes is None else notes)
     return _explain_lost_imports(list(dict.fromkeys(problems)), file)

@@ -11,7 +11,9 @@ from torch import nn
 from mmfas.registry import GRADIENT_MODULATORS, register_all_modules
 
 
-def idle_rule_problems(cfg: Mapping[str, Any], built: nn.Module | Exception, scope: str) -> Iterator[str]:
+def idle_rule_problems(
+    cfg: Mapping[str, Any], built: nn.Module | Exception, scope: str, notes: list[str]
+) -> Iterator[str]:
     """Find a rule that would change nothing, so that a result would carry its name without its effect.
 
     A model that cannot be built is left to what builds it; one of another toolkit, which cannot say what it
@@ -21,6 +23,7 @@ def idle_rule_problems(cfg: Mapping[str, Any], built: nn.Module | Exception, sco
         cfg: A whole config as for Runner in which nothing else is wrong.
         built: Its model, see `mmfas.config.fitting.build_without_memory`.
         scope: Where types without a prefix are looked up.
+        notes: Takes the line, if the rule changes nothing in this model but may be meant for a comparison.
 
     Yields:
         One line, if the rule would change nothing or cannot be built.
@@ -36,9 +39,13 @@ def idle_rule_problems(cfg: Mapping[str, Any], built: nn.Module | Exception, sco
         yield f'optim_wrapper.modulator: {error}'
         return
     offer = _offer_of(built)
-    refusal = None if offer is None else built_rule.refusal(offer)
+    if offer is None:
+        return
+    refusal, doubt = built_rule.refusal(offer), built_rule.doubt(offer)
     if refusal is not None:
         yield f'optim_wrapper.modulator: {refusal}'
+    elif doubt is not None:
+        notes.append(f'optim_wrapper.modulator: {doubt}')
 
 
 def _offer_of(built: nn.Module | Exception) -> Any:

@@ -12,7 +12,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ def _parse_list_line(line: str, place: str) -> dict[str, Any]:
     else:
         raise InputError(f'{place}: expected {_LIST_FORMAT}, but got {len(words)} words: {line.strip()[:200]!r}')
     sample_id = words[0]
-    known = asdict(parse_provenance(sample_id))
+    known = vars(parse_provenance(sample_id))  # `asdict` would copy every string of every line deeply
     return {'sample_id': sample_id, 'img_paths': paths, 'label': _parse_label(words[-1], place), **known}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from mmfas.datasets.image_formats import read_header, turned
 from mmfas.datasets.transforms.loading import LoadedFile, LoadMultiModalImages
 
-__all__ = ['ContentFinding', 'ContentReport', 'facts_of']
+__all__ = ['ContentFinding', 'ContentReport', 'Fact', 'facts_of', 'facts_of_files']
 
 #: Between its 1st and 99th percentile a picture without content spans at most this many of 255 levels.
 _FLAT_LEVELS = 3
@@ -48,14 +48,38 @@ class ContentFinding:
     is_warning: bool
 
 
+#: Words that a fact says in other ways of one picture and of several.
+_OF_SEVERAL = {'are': 'are', 'have': 'have', 'show': 'show', 'their': 'their'}
+_OF_ONE = {'are': 'is', 'have': 'has', 'show': 'shows', 'their': 'its'}
+
+
 @dataclass(frozen=True)
-class _Fact:
-    """One remarkable thing about one sample; equal `kind`, `modality` and `text` are counted together."""
+class Fact:
+    """One remarkable thing about one sample; equal `kind`, `modality` and `text` are counted together.
+
+    Args:
+        kind: Such as `'no content'` or `'one file twice'`.
+        modality: Modality, or two of them as `'rgb and ir'`.
+        text: What, with `{are}`, `{have}`, `{show}`, `{their}` for one picture or several and `{span}`.
+        span: Lowest and highest value of the picture that the text names.
+    """
 
     kind: str
     modality: str
     text: str
     span: tuple[int, int] | None = None
+
+    def verdict(self, *, several: bool) -> str:
+        """Say what is remarkable, as the end of a sentence.
+
+        Args:
+            several: Whether its subject is in the plural.
+
+        >>> Fact('no content', 'ir', '{are} black {span}', (0, 3)).verdict(several=False)
+        'is black (0..3)'
+        """
+        values = f'({self.span[0]}..{self.span[1]})' if self.span else ''
+        return self.text.format(span=values, **(_OF_SEVERAL if several else _OF_ONE))
 
 
 @dataclass(frozen=True)
@@ -64,11 +88,11 @@ class _SampleFacts:
 
     line: str
     modalities: tuple[str, ...]
-    facts: tuple[_Fact, ...]
+    facts: tuple[Fact, ...]
     places: Mapping[str, str] = field(default_factory=dict)
 
 
-def _flat_fact(modality: str, image: np.ndarray, scaling: str) -> _Fact | None:
+def _flat_fact(modality: str, image: np.ndarray, scaling: str) -> Fact | None:
     """Recognise a picture without content."""
     counts = np.bincount(image.reshape(-1), minlength=256)
     below = np.cumsum(counts)
@@ -76,15 +100,16 @@ def _flat_fact(modality: str, image: np.ndarray, scaling: str) -> _Fact | None:
     if high - low > _FLAT_LEVELS:
         if counts[255] / image.size < _MOST_SATURATED:
             return None
-        return _Fact('saturated', modality, f'are saturated: at least half of their values are 255{scaling}')
+        text = f'{{are}} saturated: at least half of {{their}} values are 255{scaling}'
+        return Fact('saturated', modality, text)
     if middle <= _NEAR_END:
-        return _Fact('no content', modality, f'are black{scaling} {{span}}', (low, high))
+        return Fact('no content', modality, f'{{are}} black{scaling} {{span}}', (low, high))
     if middle >= 255 - _NEAR_END:
-        return _Fact('no content', modality, f'are white{scaling} {{span}}', (low, high))
-    return _Fact('no content', modality, f'show one value all over{scaling} {{span}}', (low, high))
+        return Fact('no content', modality, f'{{are}} white{scaling} {{span}}', (low, high))
+    return Fact('no content', modality, f'{{show}} one value all over{scaling} {{span}}', (low, high))
 
 
-def _range_fact(file: LoadedFile, loader: LoadMultiModalImages, holes: np.ndarray) -> _Fact | None:
+def _range_fact(file: LoadedFile, loader: LoadMultiModalImages, holes: np.ndarray) -> Fact | None:
     """Compare the raw values of a 16-bit picture with the range that becomes 0..255."""
     assert file.raw is not None
     name = 'depth_range_mm' if file.modality == 'depth' else 'ir_range'
@@ -99,17 +124,17 @@ def _range_fact(file: LoadedFile, loader: LoadMultiModalImages, holes: np.ndarra
         left = {'above': 'one value (255)', 'below': 'one value (0)', 'outside': 'two values (0 and 255)'}[where]
         part = 'all' if above + below == 1 else 'nearly all'
         text = (
-            f'have {left} after {name}={(low, high)}: {part} raw values {{span}} lie {where} it; '
+            f'{{have}} {left} after {name}={(low, high)}: {part} raw values {{span}} lie {where} it; '
             'give the range in the unit of the files'
         )
-        return _Fact('outside the range', file.modality, text, span)
+        return Fact('outside the range', file.modality, text, span)
     if above + below >= _MOST_SATURATED:
-        text = f'have at least half of their raw values {{span}} outside {name}={(low, high)}'
-        return _Fact('clipped', file.modality, text, span)
+        text = f'{{have}} at least half of {{their}} raw values {{span}} outside {name}={(low, high)}'
+        return Fact('clipped', file.modality, text, span)
     return None
 
 
-def _hole_fact(file: LoadedFile, loader: LoadMultiModalImages) -> _Fact | None:
+def _hole_fact(file: LoadedFile, loader: LoadMultiModalImages) -> Fact | None:
     """Look for a largest raw value that stands for "no reading"."""
     assert file.raw is not None
     top = int(file.raw.max())
@@ -121,10 +146,11 @@ def _hole_fact(file: LoadedFile, loader: LoadMultiModalImages) -> _Fact | None:
         means = 'if it means "no reading", name it in no_reading, for now it is the farthest distance'
     else:
         return None
-    return _Fact('no reading', 'depth', f'have the raw value {top} in at least 10 % of their pixels; {means}')
+    text = f'{{have}} the raw value {top} in at least 10 % of {{their}} pixels; {means}'
+    return Fact('no reading', 'depth', text)
 
 
-def _file_facts(file: LoadedFile, loader: LoadMultiModalImages) -> Iterator[_Fact]:
+def _file_facts(file: LoadedFile, loader: LoadMultiModalImages) -> Iterator[Fact]:
     """Yield what is remarkable about one file."""
     scaling = ''
     if file.raw is not None and file.raw.dtype == np.uint16:
@@ -141,21 +167,42 @@ def _file_facts(file: LoadedFile, loader: LoadMultiModalImages) -> Iterator[_Fac
         yield found
 
 
-def _pair_facts(files: Sequence[LoadedFile]) -> Iterator[_Fact]:
+def _same_pixels(first: LoadedFile, second: LoadedFile) -> bool:
+    """Whether two pictures are equal, as they were or as the sample gets them, and not of one value."""
+    shown = [(first.image, second.image)]
+    if first.raw is not None and second.raw is not None:  # depth and infrared have other ranges
+        shown.append((first.raw, second.raw))
+    return any(one.min() != one.max() and np.array_equal(one, other) for one, other in shown)
+
+
+def _pair_facts(files: Sequence[LoadedFile]) -> Iterator[Fact]:
     """Yield what is remarkable about two files of a sample together."""
     for number, first in enumerate(files):
         for second in files[number + 1 :]:
             pair = f'{first.modality} and {second.modality}'
-            if first.data and os.path.realpath(first.path) == os.path.realpath(second.path):
-                yield _Fact('one file twice', pair, 'are one file')
+            if first.data and first.path and os.path.realpath(first.path) == os.path.realpath(second.path):
+                yield Fact('one file twice', pair, 'are one file')
             elif first.data and first.data == second.data:
-                yield _Fact('one file twice', pair, 'are copies of one file')
-            elif first.image.min() != first.image.max() and np.array_equal(first.image, second.image):
-                yield _Fact('one file twice', pair, 'show the same picture, pixel by pixel')
+                yield Fact('one file twice', pair, 'are copies of one file')
+            elif _same_pixels(first, second):
+                yield Fact('one file twice', pair, 'show the same picture, pixel by pixel')
     turns = {file.modality: turned(read_header(file.data)) for file in files if file.data}
     if len(set(turns.values())) > 1:
         text = ', '.join(f'{modality} {turn}' for modality, turn in turns.items())
-        yield _Fact('orientation', ' and '.join(turns), f'carry different orientations ({text}); each is obeyed')
+        yield Fact('orientation', ' and '.join(turns), f'carry different orientations ({text}); each is obeyed')
+
+
+def facts_of_files(files: Sequence[LoadedFile], loader: LoadMultiModalImages) -> tuple[Fact, ...]:
+    """Look at the pictures of one sample.
+
+    Args:
+        files: What the loader showed its watcher.
+        loader: That loader, for its ranges.
+
+    Returns:
+        What is remarkable about single pictures, then about pairs.
+    """
+    return (*(fact for file in files for fact in _file_facts(file, loader)), *_pair_facts(files))
 
 
 def facts_of(loader: LoadMultiModalImages, info: Mapping[str, Any], modalities: Sequence[str]) -> _SampleFacts:
@@ -175,11 +222,9 @@ def facts_of(loader: LoadMultiModalImages, info: Mapping[str, Any], modalities: 
     """
     files: list[LoadedFile] = []
     loader.load({**info, 'modalities': modalities}, files.append)
-    facts = [fact for file in files for fact in _file_facts(file, loader)]
-    places = {file.modality: os.path.realpath(file.path) for file in files if file.data}
-    return _SampleFacts(
-        info['source_line'], tuple(file.modality for file in files), (*facts, *_pair_facts(files)), places
-    )
+    modalities = tuple(file.modality for file in files)
+    places = {file.modality: os.path.realpath(file.path) for file in files if file.data and file.path}
+    return _SampleFacts(info['source_line'], modalities, facts_of_files(files, loader), places)
 
 
 class ContentReport:
@@ -187,7 +232,7 @@ class ContentReport:
 
     def __init__(self) -> None:
         self._num: Counter[tuple[str, tuple[str, ...]]] = Counter()
-        self._found: dict[tuple[str, _Fact], list[Any]] = {}
+        self._found: dict[tuple[str, Fact], list[Any]] = {}
         self._place: dict[int, str] = {}  # hash of a path -> modality
 
     def add(self, sample: _SampleFacts) -> None:
@@ -200,19 +245,19 @@ class ContentReport:
         self._num[name, sample.modalities] += 1
         for fact in (*sample.facts, *self._elsewhere(sample)):
             entry = self._found.setdefault(
-                (name, _Fact(fact.kind, fact.modality, fact.text)), [0, sample.line, fact.span]
+                (name, Fact(fact.kind, fact.modality, fact.text)), [0, sample.line, fact.span]
             )
             entry[0] += 1
             if fact.span and entry[2]:
                 entry[2] = (min(entry[2][0], fact.span[0]), max(entry[2][1], fact.span[1]))
 
-    def _elsewhere(self, sample: _SampleFacts) -> Iterator[_Fact]:
+    def _elsewhere(self, sample: _SampleFacts) -> Iterator[Fact]:
         """Yield the files that are another modality of another sample."""
         places = list(sample.places.values())
         for modality, place in sample.places.items():
             first = self._place.setdefault(hash(place), modality)
             if first != modality and places.count(place) == 1:
-                yield _Fact('one file twice', modality, f'are {first} pictures of other samples')
+                yield Fact('one file twice', modality, f'are {first} pictures of other samples')
 
     def findings(self) -> list[ContentFinding]:
         """Return what was found, by list and kind.
@@ -225,8 +270,7 @@ class ContentReport:
             involved = set(fact.modality.split(' and '))
             total = sum(num for (of, loaded), num in self._num.items() if of == name and involved <= set(loaded))
             what = f'{fact.modality} pictures' if len(involved) == 1 else f'samples: {fact.modality}'
-            values = f'({span[0]}..{span[1]})' if span else ''
-            message = f'{count} of {total} {what} {fact.text.format(span=values)}'
+            message = f'{count} of {total} {what} {replace(fact, span=span).verdict(several=True)}'
             out.append(ContentFinding(fact.kind, line, message, self._is_warning(fact.kind, count, total)))
         return out
 

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from mmfas.datasets.content import ContentReport, facts_of
@@ -115,20 +116,21 @@ def _check_contradictions(split: str, infos: Sequence[Mapping[str, Any]], identi
     return problems
 
 
-def _check_files(infos: Mapping[str, Sequence[Mapping[str, Any]]], identity: FileIdentity) -> list[Problem]:
-    """Check that no file is in two splits, under whatever names."""
+def _files_in_two(
+    infos: Mapping[str, Sequence[Mapping[str, Any]]], identity: FileIdentity
+) -> list[dict[str, tuple[str, str]]]:
+    """Find files that are in two splits, under whatever names: split -> (path, list line), one for every pair."""
     places: dict[Any, dict[str, tuple[str, str]]] = defaultdict(dict)
     for split, rows in infos.items():
         for info in rows:
             for path in info['img_paths'].values():
                 places[identity.of(path)].setdefault(split, (path, info['source_line']))
-    problems: dict[tuple[Any, ...], Problem] = {}
+    pairs: dict[tuple[Any, ...], dict[str, tuple[str, str]]] = {}
     for found in places.values():
         if len(found) > 1:
-            # One problem for the pair of lines, not one for each of their files.
-            pair = tuple((split, line) for split, (_, line) in found.items())
-            problems.setdefault(pair, Problem('duplicate', ' / '.join(found), _in_words(found)))
-    return list(problems.values())
+            # One for the pair of lines, not one for each of their files.
+            pairs.setdefault(tuple((split, line) for split, (_, line) in found.items()), found)
+    return list(pairs.values())
 
 
 def _in_words(found: Mapping[str, tuple[str, str]]) -> str:
@@ -154,21 +156,26 @@ def _check_subjects(infos: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Pr
     return problems
 
 
-def shared_files(first: Any, second: Any) -> list[str]:
-    """Find the files that are in two data sets, under whatever names.
+def shared_files(splits: Mapping[str, Any]) -> dict[tuple[str, str], list[str]]:
+    """Find the files that are in two data sets, under whatever names; no picture is opened.
 
     Args:
-        first: A data set, such as that of the dev split; wrappers are looked into, other kinds have no files.
-        second: Another one.
+        splits: Name of a split -> its data set; wrappers are looked into, other kinds have no files.
 
     Returns:
-        One line for every pair of samples with a file in both; empty if there is none.
+        Two names, in the order of `splits` -> one line for every pair of samples with a file in both. Names
+        without such a pair are left out.
     """
     infos = {
         name: [found.get_data_info(i) for found in face_datasets_in(dataset) for i in range(len(found))]
-        for name, dataset in (('one', first), ('the other', second))
+        for name, dataset in splits.items()
     }
-    return [problem.message for problem in _check_files(infos, FileIdentity())]
+    shared: dict[tuple[str, str], dict[tuple[str, ...], str]] = defaultdict(dict)
+    for found in _files_in_two(infos, FileIdentity()):
+        for pair in combinations(found, 2):
+            lines = tuple(found[split][1] for split in pair)
+            shared[pair].setdefault(lines, _in_words({split: found[split] for split in pair}))
+    return {pair: list(lines.values()) for pair, lines in shared.items()}
 
 
 def _subject_key(info: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -210,4 +217,7 @@ def verify_datasets(
         ]
         infos[split] = [d.get_data_info(index) for d in datasets for index in range(len(d))]
         problems += _check_labels(split, infos[split]) + _check_contradictions(split, infos[split], identity)
-    return problems + _check_files(infos, identity) + _check_subjects(infos)
+    problems += [
+        Problem('duplicate', ' / '.join(found), _in_words(found)) for found in _files_in_two(infos, identity)
+    ]
+    return problems + _check_subjects(infos)

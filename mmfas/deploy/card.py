@@ -19,7 +19,9 @@ def card(bundle: Bundle) -> str:
     Args:
         bundle: The bundle.
     """
-    sections = [text_table(('bundle', bundle.name), list(_facts(bundle)))]
+    facts = list(_facts(bundle))
+    width = max(len(name) for name, _ in facts)
+    sections = [bundle.name, '-' * len(bundle.name), *(f'{name:<{width}}  {value}' for name, value in facts)]
     rates = list(_rates(bundle))
     if rates:
         sections.append(text_table(_RATE_HEADER, rates))

@@ -64,7 +64,7 @@ def uncertainty(inferencer: FASInferencer, pictures: Mapping[str, Any]) -> Uncer
     if not isinstance(inferencer.runtime, TorchRuntime):
         return None
     if inferencer.face_front is not None:
-        pictures = inferencer.face_front.cut(pictures, inferencer.preprocessing, _SAMPLE_ID).pictures
+        pictures = inferencer.face_front(pictures, max_mb=inferencer.preprocessing.loader.max_sample_mb).pictures
     try:
         return uncertainty_of(inferencer.runtime.model, inferencer.preprocessing(pictures, _SAMPLE_ID))
     except ScoreError:

@@ -20,6 +20,7 @@ from mmengine.infer import BaseInferencer
 
 from mmfas.datasets.transforms.loading import LoadedFile
 from mmfas.deploy.bundle import Bundle
+from mmfas.deploy.crop_record import face_front_of
 from mmfas.deploy.face_front import FaceFront
 from mmfas.deploy.golden_sample import check_golden_sample
 from mmfas.deploy.inputs import Sample, read_inputs
@@ -73,7 +74,7 @@ class FASInferencer(BaseInferencer):
         self.device, self.scope, self.show_progress = self.runtime.device, 'mmfas', show_progress
         self.preprocessing = self.bundle.preprocessing()
         self.quality_gate = quality_gate
-        self.face_front = face_front or (FaceFront.from_config(self.bundle.crop) if self.bundle.crop else None)
+        self.face_front = face_front or face_front_of(self.bundle)
         self.self_test_difference = check_golden_sample(self.bundle, self.runtime) if self_test else None
 
     def __call__(
@@ -174,16 +175,17 @@ class FASInferencer(BaseInferencer):
         try:
             pictures = sample.pictures
             if self.face_front is not None:
-                front = self.face_front.cut(pictures, self.preprocessing, name)
-                if front.pictures is None:
-                    return not_judged(name, rule, code=front.code, reason=front.reason)
+                used = {m: pictures[m] for m in self._used(sample)}
+                front = self.face_front(used, max_mb=self.preprocessing.loader.max_sample_mb)
+                if front.reason:
+                    return not_judged(name, rule, code=front.reason, reason=front.message)
                 pictures = front.pictures
             packed = self.preprocessing(pictures, name, watch=files.append)
         except (ValueError, OSError) as error:
             return not_judged(name, rule, code='unreadable', reason=str(error))
         refusals = judge_quality(files, self.preprocessing.loader) if self.quality_gate else []
         if refusals:
-            reason = '; '.join(refusal.reason for refusal in refusals)
+            reason = '; '.join(refusal.message for refusal in refusals)
             return not_judged(name, rule, code=refusals[0].code, reason=reason)
         return packed
 

@@ -33,6 +33,8 @@ class FileIdentity:
         self.by_content = by_content
         self._files: dict[str, Hashable] = {}
         self._folders: dict[str, str] = {}
+        #: Folders that do not exist: nothing in them needs to be looked up.
+        self._absent: set[str] = set()
         self._contents: dict[Hashable, str] = {}
 
     def of(self, path: str | os.PathLike[str]) -> Hashable:
@@ -63,9 +65,14 @@ class FileIdentity:
 
     def _number(self, path: str) -> Hashable:
         """Return device and number of a file that exists, else its resolved path."""
+        above = os.path.dirname(path)
+        if above in self._absent:
+            return self._resolve(path)
         try:
             status = os.stat(path)
         except (OSError, ValueError):  # ValueError: a path with a NUL
+            if above and '\0' not in above and not os.path.lexists(above):
+                self._absent.add(above)
             return self._resolve(path)
         return (status.st_dev, status.st_ino) if status.st_ino else self._resolve(path)
 
@@ -91,7 +98,8 @@ class FileIdentity:
                     known = os.path.realpath(path)
                 else:
                     place = os.path.join(self._resolve(above), name)
-                    known = os.path.realpath(place) if os.path.islink(place) else place
+                    is_link = above not in self._absent and os.path.islink(place)
+                    known = os.path.realpath(place) if is_link else place
             except (OSError, ValueError):  # nothing to resolve: too many links, a NUL
                 known = path
             known = self._folders[path] = os.path.normcase(known)

@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from mmfas.utils.interruption import signals_wait
+
 _MACHINE = f'{zlib.crc32(platform.node().encode()):08x}'
 _TEMPORARY = re.compile(r'\..+\.([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}\.part', re.DOTALL)
 #: Temporary files of mmfas 1.0, whose names do not say which process made them.
@@ -85,7 +87,7 @@ def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
         if durable:
             _sync_folder(file.parent)
     except BaseException as error:
-        with suppress(OSError):
+        with signals_wait(), suppress(OSError):
             os.unlink(temporary)
         cause = _cause_of(error)
         if isinstance(cause, OSError) and cause.errno is not None and cause.filename in (None, temporary):

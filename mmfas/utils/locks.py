@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmfas.utils.errors import RunError
 from mmfas.utils.files import name_file, remove_leftovers
+from mmfas.utils.interruption import signals_wait
 
 #: Seconds to wait for a lock: a process that was just killed may need a moment to end.
 WAIT_S = 4.0
@@ -55,12 +56,12 @@ def lock_folder(
             _held[key] -= 1
         return
     with _locked(folder, file, advice):
-        _held[key] = 1
         try:
+            _held[key] = 1
             remove_leftovers(folder, below=below)
             yield
         finally:
-            del _held[key]
+            _held.pop(key, None)
 
 
 @contextmanager
@@ -102,22 +103,22 @@ def _locked(folder: str | os.PathLike[str], file: str, advice: str) -> Iterator[
     # A soft lock, which is only a file, would outlive a killed process.
     lock = FileLock(file, thread_local=False, fallback_to_soft=False)
     try:
-        lock.acquire(timeout=WAIT_S)
-    except Timeout:
-        raise BusyError(f"another process works in '{folder}'; wait until it has ended, or {advice}") from None
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise name_file(error, folder) from error
-        warnings.warn(
-            f"the file system of '{folder}' has no locks ({error.strerror}); start no second process in it",
-            stacklevel=2,
-        )
-        yield
-        return
-    try:
+        try:
+            lock.acquire(timeout=WAIT_S)
+        except Timeout:
+            raise BusyError(f"another process works in '{folder}'; wait until it has ended, or {advice}") from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise name_file(error, folder) from error
+            warnings.warn(
+                f"the file system of '{folder}' has no locks ({error.strerror}); start no second process in it",
+                stacklevel=2,
+            )
         yield
     finally:
-        # Removed while it is held: who waits for it finds out that its file is gone, and makes a new one.
-        with suppress(OSError):
-            os.unlink(file)
-        lock.release()
+        with signals_wait():
+            if lock.is_locked:
+                # Removed while it is held: who waits for it finds out that its file is gone, and makes a new one.
+                with suppress(OSError):
+                    os.unlink(file)
+                lock.release()

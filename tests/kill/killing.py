@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import io
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import sys
@@ -14,19 +17,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-_PRELOAD = [
-    'torchvision',
-    'mmpretrain.models',
-    'mmfas.benchmark.jobs',
-    'mmfas.cli.train',
-    'mmfas.config.check',
-    'mmfas.datasets.face_crop',
-    'mmfas.datasets.conversion',
-    'mmfas.datasets.transforms',
-    'mmfas.engine.hooks',
-    'mmfas.models',
-    'mmfas.synthfas',
-]
 #: Writes of one file that count as events; a checkpoint has dozens of them.
 _WRITES_PER_FILE = 3
 
@@ -123,7 +113,7 @@ def _count_events(fuse: _Fuse) -> None:
     from mmfas.datasets.journal import Journal
     from mmfas.utils import files
 
-    for name in ('fsync', 'replace', 'unlink'):
+    for name in ('fsync', 'replace', 'unlink', 'remove', 'rmdir'):
         setattr(os, name, fuse.around(getattr(os, name)))
     files.open = fuse.around(lambda path, mode: _Stream(path, mode, fuse))  # type: ignore[attr-defined]
     enter = Journal.__enter__
@@ -142,6 +132,7 @@ def _stop(number: int, frame: object) -> None:
 
 def _child(module: str, function: str, folder: str, log: str, death: Death) -> None:
     os.setsid()
+    gc.freeze()  # collections need not look through everything that the server has imported
     signal.signal(signal.SIGTERM, _stop)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
@@ -168,9 +159,9 @@ def run_until(function: Callable[[Path], None], folder: Path, death: Death) -> E
     Returns:
         How it ended. Processes that it started may still be ending, see `remaining`.
     """
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(_PRELOAD)
+    context = _warm_server()
     log = folder.with_suffix('.log')
+    log.unlink(missing_ok=True)
     arguments = (function.__module__, function.__name__, str(folder), str(log), death)
     process = context.Process(target=_child, args=arguments)
     start = time.monotonic()
@@ -187,6 +178,21 @@ def run_until(function: Callable[[Path], None], folder: Path, death: Death) -> E
     sessions.add(process.pid)
     events = Path(f'{log}.events')
     return End(process.exitcode, int(events.read_text()) if process.exitcode == 0 else 0, seconds, text)
+
+
+@functools.cache
+def _warm_server() -> Any:
+    """Return the context of a server that has imported everything; it finds modules by the environment only."""
+    before = os.environ.get('PYTHONPATH')
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, (str(Path(__file__).parent), before)))
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['warm'])
+    multiprocessing.forkserver.ensure_running()
+    if before is None:
+        del os.environ['PYTHONPATH']
+    else:
+        os.environ['PYTHONPATH'] = before
+    return context
 
 
 #: Sessions that `run_until` has started.

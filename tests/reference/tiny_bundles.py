@@ -50,6 +50,9 @@ def tiny_config(root: Path, neck: str = 'ConcatNeck', head: str = 'LinearFASHead
             val_dataloader=loader('C-val'),
             test_dataloader=loader('W-test'),
             val_evaluator=dict(type='FASMetric', split='dev'),
+            test_evaluator=dict(type='FASMetric', split='test'),
+            val_cfg={},
+            test_cfg={},
         )
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from mmfas.datasets.face_crop.run import read_picture
+from mmfas.datasets.face_crop import read_picture
 from mmfas.datasets.image_files import decode_colour, decode_raw
 from mmfas.datasets.transforms import LoadMultiModalImages
 from mmfas.structures import MODALITIES

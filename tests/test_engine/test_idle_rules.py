@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from contracts.cases import SLOTS, build_model, make_batch, model_cfg, names_in,
 from modulated_step import Keeper
 from torch import Tensor, nn
 
+from mmfas.cli.check import main as check
 from mmfas.config.fitting import build_without_memory
 from mmfas.config.idle_rules import idle_rule_problems
 from mmfas.engine.modulators import OGMGE
@@ -195,15 +197,30 @@ def test_the_check_builds_the_model_and_sees_it(trunk: str) -> None:
     cfg = model_cfg(trunk=trunk, head='TextAlignHead', neck='ConcatNeck').to_dict()
     cfg |= dict(train_cfg=dict(max_epochs=1), optim_wrapper=dict(modulator=dict(type='ReGrad')))
     before = copy.deepcopy(cfg)
-    built = build_without_memory(cfg['model'], 'mmfas')
-    (problem,) = idle_rule_problems(cfg, built, 'mmfas')
+    built, notes = build_without_memory(cfg['model'], 'mmfas'), []
+    (problem,) = idle_rule_problems(cfg, built, 'mmfas', notes)
     assert problem.startswith('optim_wrapper.modulator: ReGrad has nothing to modulate: TextAlignHead gives no')
     assert cfg == before
     cfg['optim_wrapper']['modulator'] = dict(type='OGMGE', alpha=0, noise=0)
-    (problem,) = idle_rule_problems(cfg, built, 'mmfas')
+    (problem,) = idle_rule_problems(cfg, built, 'mmfas', notes)
     assert problem.startswith('optim_wrapper.modulator: alpha=0 and noise=0 change nothing')
     cfg['optim_wrapper']['modulator'] = dict(type='Sum')
-    assert list(idle_rule_problems(cfg, built, 'mmfas')) == []
+    assert list(idle_rule_problems(cfg, built, 'mmfas', notes)) == notes == []
+
+
+@pytest.mark.parametrize(('neck', 'num_notes'), [('ConcatNeck', 1), ('UAdapterNeck', 0)])
+def test_the_check_notes_a_rule_that_gives_the_plain_sum(
+    neck: str, num_notes: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        f"_base_ = '{Path(__file__).parents[2]}/configs/_base_/mmdg_mini_vit_synthfas.py'\n"
+        f"model = dict(neck=dict(_delete_=True, type='{neck}'))\n"
+    )
+    assert check([str(config)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count('note: optim_wrapper.modulator: ReGrad will give the plain sum') == num_notes
+    assert shown.startswith(f'{config}: ok')
 
 
 def test_a_rule_that_is_told_to_do_nothing_is_refused() -> None:

@@ -59,6 +59,10 @@ mmfas_environment() {
     local venv=$1 extras=$2 root base stamp found
     root=$(mmfas_root)
     MMFAS_PYTHON="$venv/bin/python"
+    # Compiled modules are kept in the environment, not in the sources, even where the caller wants none written:
+    # torch and the engines are 2,000 modules, and compiling them takes every new process 4 seconds.
+    unset PYTHONDONTWRITEBYTECODE
+    export PYTHONPYCACHEPREFIX="$venv/.pycache"
     # The extras are last and alone on their line: the rest must be equal, and the requested ones must be among them.
     stamp="$root $(cat "$root"/setup.py "$root"/requirements/*.txt "$root"/tools/lib/environment.sh | cksum)"
     if [ -x "$MMFAS_PYTHON" ] && [ "$(head -n 1 "$venv/.mmfas-stamp" 2>/dev/null)" = "$stamp" ]; then

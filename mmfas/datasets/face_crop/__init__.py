@@ -10,6 +10,7 @@ from mmfas.datasets.face_crop.geometry import (
     crop_picture,
     crop_sample,
 )
+from mmfas.datasets.face_crop.pictures import read_picture
 from mmfas.datasets.face_crop.report import CropReport
 from mmfas.datasets.face_crop.run import crop_dataset
 
@@ -24,4 +25,5 @@ __all__ = [
     'crop_dataset',
     'crop_picture',
     'crop_sample',
+    'read_picture',
 ]

@@ -16,17 +16,17 @@ import numpy as np
 from mmfas.datasets.detectors.base import BaseFaceDetector, build_detector
 from mmfas.datasets.face_crop.geometry import CropSpec, crop_sample
 from mmfas.datasets.face_crop.outcome import JOURNAL_NAME, Outcome, is_done, stamp_of
+from mmfas.datasets.face_crop.pictures import read_picture
 from mmfas.datasets.face_crop.report import CropReport, write_results
 from mmfas.datasets.face_crop.samples import CropTask, read_crop_samples, tasks_of
-from mmfas.datasets.image_files import decode_colour, decode_raw, read_image_bytes
 from mmfas.datasets.journal import Journal
 from mmfas.structures import check_modalities
-from mmfas.utils.errors import InputError, restate
+from mmfas.utils.errors import InputError
 from mmfas.utils.files import remove_leftovers, write_atomically
 from mmfas.utils.jobs import run_tasks
 from mmfas.utils.locks import lock_folder
 
-__all__ = ['crop_dataset', 'read_picture']
+__all__ = ['crop_dataset']
 
 #: Samples that a process crops before it reports.
 _SAMPLES_PER_CHUNK = 8
@@ -47,27 +47,6 @@ class _Work:
 def _detector_of(text: str) -> BaseFaceDetector:
     """Build a detector once per process."""
     return build_detector(json.loads(text))
-
-
-def read_picture(path: str, modality: str) -> np.ndarray:
-    """Read a picture by the rules of the data set's loader, but keep 16 bits of depth and infrared.
-
-    Args:
-        path: The file.
-        modality: rgb, depth or ir; colour is read with 8 bits.
-
-    Returns:
-        (H, W) or (H, W, 3), blue first, uint8 or uint16.
-
-    Raises:
-        FileNotFoundError: If it does not exist.
-        ValueError: If it is broken or of another kind; the message names modality and file.
-    """
-    try:
-        data = read_image_bytes(path)
-        return decode_colour(data) if modality == 'rgb' else decode_raw(data)
-    except (ValueError, FileNotFoundError) as error:
-        raise restate(error, f"{modality} image '{path}': {error}") from error
 
 
 def _crop(task: CropTask, work: _Work, detector: BaseFaceDetector) -> Outcome:

@@ -42,8 +42,9 @@ class SafeCheckpointHook(CheckpointHook):
 
     Differs from mmengine's hook in this:
 
-    * a file is written completely or not at all, the pointer `last_checkpoint` too, and an old checkpoint is
-      removed only after the new one is written; it carries the SHA-256 of its content, verified on every load;
+    * a file is written completely or not at all, the pointer `last_checkpoint` too, and an old checkpoint (the
+      best one so far, too) is removed only after the new one is written; it carries the SHA-256 of its content,
+      verified on every load;
     * an epoch that is validated is saved once, after its validation, so that early stopping, the best score and
       schedulers that follow a metric continue exactly where they were;
     * the message hub is saved as plain numbers, so that the file loads with the restricted unpickler;
@@ -128,6 +129,28 @@ class SafeCheckpointHook(CheckpointHook):
         self.last_ckpt = last
         if self.by_epoch and self._is_due(runner, runner.epoch):
             self._save_epoch(runner, runner.epoch)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:
+        """Save the best checkpoint, and only then remove the one before, which the parent would do first."""
+        if not self.save_best:
+            return
+        is_one = len(self.key_indicators) == 1
+        before = {'': self.best_ckpt_path} if is_one else dict(self.best_ckpt_path_dict)
+        # What the parent does not know of, it does not remove.
+        if is_one:
+            self.best_ckpt_path = None
+        else:
+            self.best_ckpt_path_dict = dict.fromkeys(before)
+        super()._save_best_checkpoint(runner, metrics)
+        after = {'': self.best_ckpt_path} if is_one else self.best_ckpt_path_dict
+        for metric, old in before.items():
+            if after[metric] is None:
+                after[metric] = old
+            elif old and old != after[metric] and is_main_process():
+                Path(old).unlink(missing_ok=True)
+                runner.logger.info(f'The best checkpoint before, {old}, is removed')
+        if is_one:
+            self.best_ckpt_path = after['']
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Refuse poisoned weights; keep plain values only."""

@@ -1,0 +1,1 @@
+"""Tests of what takes a trained model to a verdict."""
