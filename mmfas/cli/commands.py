@@ -50,6 +50,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
         'bundle': 'make one file that is enough to decide, or show one',
         'predict': 'judge pictures, folders, videos and cameras with a bundle',
         'serve': 'judge pictures over HTTP',
+        'demo': 'open a page that judges pictures and shows why',
     },
     'Look into a model': {
         'vis': Group(

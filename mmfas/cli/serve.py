@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C (status 130) or SIGTERM (143); returns 1 if it cannot start."""
     try:
-        from mmfas.deploy.serve import Limits, bind, make_app, run_app
+        from mmfas.deploy.http_server import address_of, bind, run_app
+        from mmfas.deploy.serve import Limits, make_app
     except ModuleNotFoundError as error:
         if str(error.name).startswith('mmfas'):
             raise
@@ -56,8 +57,6 @@ def main(args: argparse.Namespace) -> int:
             quality_gate=not args.no_quality_gate,
         )
         app = make_app(inferencer, limits)
-        host, port = place.getsockname()[:2]
-        shown = f'[{host}]' if ':' in host else host
-        print(f'{inferencer.bundle.name} judges at http://{shown}:{port}/judge (Ctrl-C ends)', flush=True)
+        print(f'{inferencer.bundle.name} judges at {address_of(place)}/judge (Ctrl-C ends)', flush=True)
         run_app(app, place, max_connections=4 * limits.max_requests)
     return 0

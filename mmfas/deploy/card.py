@@ -8,7 +8,7 @@ from typing import Any
 from mmfas.deploy.bundle import Bundle
 from mmfas.evaluation.tables import Row, markdown_table, percent, text_table
 
-__all__ = ['card', 'markdown_card']
+__all__ = ['card', 'markdown_card', 'notes']
 
 _SYNTHETIC = 'Trained on rendered faces (SynthFAS): it judges no real face and must not guard anything.'
 
@@ -25,7 +25,7 @@ def card(bundle: Bundle) -> str:
     rates = list(_rates(bundle))
     if rates:
         sections.append(text_table(_RATE_HEADER, rates))
-    return '\n'.join([*sections, *(f'* {note}' for note in _notes(bundle))])
+    return '\n'.join([*sections, *(f'* {note}' for note in notes(bundle))])
 
 
 def markdown_card(bundle: Bundle) -> str:
@@ -38,7 +38,7 @@ def markdown_card(bundle: Bundle) -> str:
     head = ['---', 'library_name: mmfas', 'tags:', *(f'- {tag}' for tag in tags)]
     if bundle.licence:
         head.append(f'license_name: {bundle.licence!r}')
-    lines = [*head, '---', '', f'# {bundle.name}', '', *(f'* {note}' for note in _notes(bundle)), '']
+    lines = [*head, '---', '', f'# {bundle.name}', '', *(f'* {note}' for note in notes(bundle)), '']
     lines += [markdown_table(('fact', 'value'), [(name, f'`{value}`') for name, value in _facts(bundle)]), '']
     rates = list(_rates(bundle))
     if rates:
@@ -89,8 +89,12 @@ def _rates(bundle: Bundle) -> Iterator[Row]:
         yield name, percent(rate['value']), f'{rate["errors"]}/{rate["total"]}', interval
 
 
-def _notes(bundle: Bundle) -> Iterator[str]:
-    """Yield what a reader must know before anything else."""
+def notes(bundle: Bundle) -> Iterator[str]:
+    """Yield what a reader must know before anything else.
+
+    Args:
+        bundle: The bundle.
+    """
     if (bundle.origin.get('data') or {}).get('synthfas'):
         yield _SYNTHETIC
     scores = bundle.origin.get('dev_scores')

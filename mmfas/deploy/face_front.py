@@ -15,6 +15,7 @@ import numpy as np
 
 from mmfas.datasets.detectors import BaseFaceDetector, Face, build_detector
 from mmfas.datasets.face_crop import CropSpec, Square, crop_sample, read_picture
+from mmfas.datasets.image_files import MAX_SAMPLE_MB
 from mmfas.structures import check_modalities
 
 __all__ = ['FaceFront', 'FrontCrop']
@@ -63,12 +64,13 @@ class FaceFront:
         self.spec = spec
         self.detect_on = detect_on
 
-    def __call__(self, frame: Mapping[str, Any]) -> FrontCrop:
+    def __call__(self, frame: Mapping[str, Any], *, max_mb: float = MAX_SAMPLE_MB) -> FrontCrop:
         """Crop one frame.
 
         Args:
             frame: Modality -> registered picture: path, array (red first), Pillow picture or bytes of a file.
                 They may have different sizes, but not other aspect ratios.
+            max_mb: Memory that all of them may take once unpacked, in megabytes.
 
         Returns:
             The crops, or why there are none.
@@ -77,7 +79,10 @@ class FaceFront:
             FileNotFoundError: If a file does not exist.
             ValueError: If a picture cannot be read, `detect_on` is missing, or aspect ratios differ.
         """
-        pictures = {modality: read_picture(given, modality) for modality, given in frame.items()}
+        pictures: dict[str, np.ndarray] = {}
+        for modality, given in frame.items():
+            left = max_mb - sum(picture.nbytes for picture in pictures.values()) / 1e6
+            pictures[modality] = read_picture(given, modality, max_mb=left)
         found = crop_sample(pictures, self.detector, self.spec, detect_on=self.detect_on)
         if found.pictures is not None:
             crops = {modality: _red_first(crop) for modality, crop in found.pictures.items()}

@@ -175,7 +175,8 @@ class FASInferencer(BaseInferencer):
         try:
             pictures = sample.pictures
             if self.face_front is not None:
-                front = self.face_front({m: pictures[m] for m in self._used(sample)})
+                used = {m: pictures[m] for m in self._used(sample)}
+                front = self.face_front(used, max_mb=self.preprocessing.loader.max_sample_mb)
                 if front.reason:
                     return not_judged(name, rule, code=front.reason, reason=front.message)
                 pictures = front.pictures

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -38,17 +36,15 @@ from mmfas.deploy.uploads import (
     read_upload,
 )
 from mmfas.deploy.verdict import Verdict
-from mmfas.utils.errors import InputError, RunError
+from mmfas.utils.errors import InputError
 
-__all__ = ['Limits', 'bind', 'make_app', 'run_app']
+__all__ = ['Limits', 'make_app']
 
 _LOGGER = logging.getLogger(__name__)
 #: What every uploaded sample is called in messages.
 _SAMPLE_ID = 'upload'
 #: Reasons for `not judged` that lie in the request, not in what the pictures show.
 _UNUSABLE = ('unreadable', 'missing modality')
-#: Requests in work may take this long to end when the server is stopped.
-_GRACE_S = 30
 
 
 @dataclass(frozen=True)
@@ -226,48 +222,3 @@ def make_app(inferencer: FASInferencer, limits: Limits | None = None) -> FastAPI
 async def _refuse(request: Request, error: Any) -> Response:
     """Answer a wrong address or method in the form of all refusals."""
     return JSONResponse({'error': str(error.detail)}, error.status_code, error.headers)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Reserve the address of the service; connections are refused until it runs.
-
-    Args:
-        host: Name or number of a network interface.
-        port: Number from 0 to 65535; 0 takes a free one.
-
-    Returns:
-        Socket at this address.
-
-    Raises:
-        RuntimeError: If the address cannot be used.
-    """
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        place = socket.socket(family, kind)
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        place.bind(address)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, 'strerror', None) or error
-        raise RunError(f'cannot listen at {host}:{port}: {reason}; choose another --host or --port') from error
-    return place
-
-
-def run_app(app: FastAPI, place: socket.socket, *, max_connections: int) -> None:
-    """Serve until SIGINT or SIGTERM; requests in work are answered first, then the signal takes its course.
-
-    Args:
-        app: The app.
-        place: Socket of `bind`.
-        max_connections: Connections that are kept open at once; one more is refused with 503.
-    """
-    # A line per malformed body is a log that clients can fill.
-    logging.getLogger('python_multipart').setLevel(logging.ERROR)
-    config = uvicorn.Config(
-        app,
-        log_level='warning',
-        access_log=False,
-        server_header=False,
-        limit_concurrency=max_connections,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
-    uvicorn.Server(config).run(sockets=[place])

@@ -35,3 +35,11 @@ def bundle(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     cfg = tiny_config(faces)
     checkpoint, scores = trained(cfg, tmp_path_factory.mktemp('tiny'))
     return make_bundle(cfg, checkpoint, dev_scores=scores, optional=('depth', 'ir'), licence='CC0-1.0')
+
+
+@pytest.fixture(scope='session')
+def unsure_bundle(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Bundle of a tiny model that estimates its uncertainty, with a band in which nothing is decided."""
+    cfg = tiny_config(faces, 'UAdapterNeck')
+    checkpoint, scores = trained(cfg, tmp_path_factory.mktemp('unsure'))
+    return make_bundle(cfg, checkpoint, dev_scores=scores, max_apcer=0.0, optional=('depth', 'ir'))

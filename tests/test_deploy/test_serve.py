@@ -27,8 +27,9 @@ from starlette.testclient import TestClient
 from mmfas.cli.serve import main
 from mmfas.deploy.bundle import Bundle
 from mmfas.deploy.bundle_file import write_bundle
+from mmfas.deploy.http_server import bind
 from mmfas.deploy.inferencer import FASInferencer
-from mmfas.deploy.serve import Limits, bind, make_app
+from mmfas.deploy.serve import Limits, make_app
 from mmfas.deploy.uploads import TooLargeError, Upload, read_upload
 
 pytestmark = pytest.mark.engine
