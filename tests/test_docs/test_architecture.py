@@ -45,7 +45,7 @@ def test_the_page_draws_the_arrows_that_are_enforced(monkeypatch: pytest.MonkeyP
     drawn = drawn_arrows()
     assert drawn.pop('tools') == {'cli'}
     rooms = {name: allowed for name, allowed in enforced_arrows(monkeypatch).items() if name in drawn}
-    assert len(rooms) == 15
+    assert len(rooms) == 16
     assert drawn == rooms
 
 

@@ -18,7 +18,8 @@ ARROWS: dict[str, set[str]] = {
     'apis': BOTTOM | ROOMS | {'visualization'},
     'analysis': JOINED,
     'benchmark': JOINED,
-    'cli': JOINED | {'analysis', 'benchmark'},
+    'deploy': JOINED,
+    'cli': JOINED | {'analysis', 'benchmark', 'deploy'},
     '__main__': {'cli'},
     '': {'utils', 'version'},
 }

@@ -1,0 +1,1 @@
+"""From a trained model to a verdict: bundles, inference, export, serving. Import from the modules in here."""
