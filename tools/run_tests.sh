@@ -11,8 +11,8 @@ source tools/lib/environment.sh
 
 stack=${MMFAS_STACK:-onedl}
 case "$stack" in
-    # open_clip is what converted CLIP weights are compared with
-    onedl) venv=${MMFAS_VENV:-$PWD/.venv} extras=onedl,tests,clip ;;
+    # open_clip is what converted CLIP weights are compared with; deploy: what exported models run on
+    onedl) venv=${MMFAS_VENV:-$PWD/.venv} extras=onedl,tests,clip,deploy ;;
     openmmlab) venv=${MMFAS_VENV:-$PWD/.venv-openmmlab} extras=openmmlab,tests ;;
     *) mmfas_say "MMFAS_STACK must be onedl or openmmlab, but is '$stack'"; exit 2 ;;
 esac
