@@ -49,6 +49,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
     'Use a model': {
         'bundle': 'make one file that is enough to decide, or show one',
         'predict': 'judge pictures, folders, videos and cameras with a bundle',
+        'export': 'write a bundle as an ONNX file or a program of torch.export',
         'serve': 'judge pictures over HTTP',
         'demo': 'open a page that judges pictures and shows why',
     },

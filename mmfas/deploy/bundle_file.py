@@ -12,10 +12,10 @@ from torch import Tensor
 
 from mmfas.deploy.bundle import FORMAT, Bundle, BundleError, GoldenSample, digest_of, json_of
 from mmfas.deploy.decision import DecisionRule
-from mmfas.utils.checkpoint import CheckpointError, check_finite, check_weights, read_checkpoint, write_checkpoint
+from mmfas.utils.checkpoint import check_finite, check_weights, read_checkpoint, write_checkpoint
 from mmfas.utils.safetensors import read_safetensors, write_safetensors
 
-__all__ = ['SUFFIXES', 'read_bundle', 'write_bundle']
+__all__ = ['SUFFIXES', 'bundle_of', 'read_bundle', 'write_bundle']
 
 SUFFIXES = ('.pth', '.safetensors')
 #: Keys of a file: the record as text, and the SHA-256 over it and all tensors.
@@ -93,15 +93,35 @@ def _read(file: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
 
 def _parse(text: str, tensors: dict[str, Tensor], file: Path) -> Bundle:
     """Make the bundle of a verified record."""
+    weights = _below(tensors, 'model.')
+    check_finite(weights, file, 'make the bundle again from an earlier checkpoint')
     try:
         record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"'{file}' is not a usable bundle: its record is not JSON: {error}") from error
+    return bundle_of(record, weights, _below(tensors, 'golden.'), source=str(file))
+
+
+def bundle_of(
+    record: Any, weights: Mapping[str, Tensor], pictures: Mapping[str, Tensor], *, source: str
+) -> Bundle:
+    """Make a bundle of its record, as `Bundle.record` returns it.
+
+    Args:
+        record: Plain values, read from a file.
+        weights: State dict of the model; empty where the weights are elsewhere.
+        pictures: Modality -> picture of the golden sample.
+        source: Where the record is from, for messages.
+
+    Raises:
+        BundleError: If the record is of another version, or lacks or misstates something.
+    """
+    try:
         if record['format'] != FORMAT:
             raise BundleError(
-                f"'{file}' is a bundle of format {record['format']}, but this version reads {FORMAT}; "
+                f"'{source}' is a bundle of format {record['format']}, but this version reads {FORMAT}; "
                 'use the version of mmfas that made it, or make it again'
             )
-        weights = _below(tensors, 'model.')
-        check_finite(weights, file, 'make the bundle again from an earlier checkpoint')
         golden = record['golden']
         return Bundle(
             name=record['name'],
@@ -112,7 +132,7 @@ def _parse(text: str, tensors: dict[str, Tensor], file: Path) -> Bundle:
             pipeline=record['pipeline'],
             decision=DecisionRule.from_dict(record['decision']),
             golden=GoldenSample(
-                _below(tensors, 'golden.'),
+                pictures,
                 tuple(tuple(names) for names in golden['present']),
                 tuple(golden['scores']),
                 golden['source'],
@@ -121,10 +141,10 @@ def _parse(text: str, tensors: dict[str, Tensor], file: Path) -> Bundle:
             origin=record['origin'],
             licence=record['licence'],
         )
-    except (BundleError, CheckpointError):
+    except BundleError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
-        raise BundleError(f"'{file}' is not a usable bundle: its record lacks or misstates {error}") from error
+        raise BundleError(f"'{source}' is not a usable bundle: its record lacks or misstates {error}") from error
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
