@@ -20,6 +20,11 @@ def pytest_configure() -> None:
     torch.set_num_threads(1 if 'PYTEST_XDIST_WORKER' in os.environ else min(2, os.cpu_count() or 1))
 
 
+def pytest_unconfigure() -> None:
+    """Let everything be cleaned up at the end; see `_out_of_sight_of_the_garbage_collector`."""
+    gc.unfreeze()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what nobody asked for, and skip GPU tests on machines without a GPU."""
     leave_out_optional(config, items)

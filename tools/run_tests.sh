@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run the tests on a bare machine (Python >= 3.10 and a package index); arguments go to pytest.
 #   bash tools/run_tests.sh                                      everything but the next three, on the onedl stack
-#   bash tools/run_tests.sh -m 'records or fuzz or tutorial'     pages against records, random inputs, tutorials
+#   bash tools/run_tests.sh -m 'records or fuzz or tutorial'     pages against records, random inputs, kills, tutorials
 #   bash tools/run_tests.sh -m 'not slow' tests/test_models      a part of it
 #   MMFAS_STACK=openmmlab bash tools/run_tests.sh -m engine      the engine-facing part, on the original stack
 # MMFAS_VENV names another place for the virtual environment, MMFAS_TEST_WORKERS the number of processes (2; 0 for none).
@@ -11,8 +11,8 @@ source tools/lib/environment.sh
 
 stack=${MMFAS_STACK:-onedl}
 case "$stack" in
-    # open_clip is what converted CLIP weights are compared with
-    onedl) venv=${MMFAS_VENV:-$PWD/.venv} extras=onedl,tests,clip ;;
+    # open_clip is what converted CLIP weights are compared with; deploy: what exported models run on
+    onedl) venv=${MMFAS_VENV:-$PWD/.venv} extras=onedl,tests,clip,deploy ;;
     openmmlab) venv=${MMFAS_VENV:-$PWD/.venv-openmmlab} extras=openmmlab,tests ;;
     *) mmfas_say "MMFAS_STACK must be onedl or openmmlab, but is '$stack'"; exit 2 ;;
 esac

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mmfas.deploy.inferencer import FASInferencer
     from mmfas.deploy.verdict import Verdict
 
-#: Exit status if something could not be judged, or a sensor test was called live.
+#: Exit status if something could not be judged.
 NOT_ALL = 3
 _SOURCES = ('watch', 'camera', 'video', 'probe')
 
@@ -54,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @command(on_stop='verdicts so far are kept; the same command continues')
 def main(args: argparse.Namespace) -> int:
-    """Judge; returns 0 if all was judged, 3 if not or if a sensor test was called live, 1 for wrong input."""
+    """Judge; returns 0 if all was judged, 3 if not, 1 for wrong input or a probe that was called live."""
     triple = {m: getattr(args, m) for m in ('rgb', 'depth', 'ir') if getattr(args, m) is not None}
-    chosen = [name for name in _SOURCES if getattr(args, name) not in (None, False)]
+    chosen = [name for name in _SOURCES if getattr(args, name) is not None]
     if len(chosen) + bool(args.inputs) + bool(triple) != 1:
         raise UsageError(
             'give one thing to judge: INPUT..., --rgb with --depth and --ir, --watch, --video, --camera or --probe'
@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
         quality_gate=not args.no_quality_gate,
     )
     if args.probe:
-        return _probe(inferencer, args.format)
+        return _probe(inferencer, args.probe, args.format)
     if args.watch is not None:
         from mmfas.deploy.predicting import watch_folder
 
@@ -130,17 +130,18 @@ def _frames(inferencer: FASInferencer, args: argparse.Namespace) -> int:
     return status
 
 
-def _probe(inferencer: FASInferencer, form: str) -> int:
-    """Judge what is no face; returns 0 if nothing was called live."""
+def _probe(inferencer: FASInferencer, probes: str, form: str) -> int:
+    """Judge scenes without a face; returns 1 if one was called live."""
     from mmfas.deploy.decision import LIVE
     from mmfas.deploy.probe_run import judge_probes
+    from mmfas.deploy.probes import PROBES, SENSOR_SET
 
-    verdicts = judge_probes(inferencer)
+    verdicts = judge_probes(inferencer, names=SENSOR_SET if probes == 'sensor' else tuple(PROBES))
     _print(verdicts, form)
     fooled = [verdict.sample_id for verdict in verdicts if verdict.decision == LIVE]
     if fooled:
         print(f'called live, but no face is there: {", ".join(fooled)}', file=sys.stderr)
-    return NOT_ALL if fooled else 0
+    return 1 if fooled else 0
 
 
 def _print(verdicts: Iterable[Verdict], form: str) -> int:

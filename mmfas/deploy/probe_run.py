@@ -1,15 +1,19 @@
-"""What a bundle says of scenes without a face: nothing of it may be called live."""
+"""What a bundle says of scenes without a face: none of them may be called live."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mmfas.deploy.inferencer import FASInferencer
-from mmfas.deploy.probes import render_probes
+from mmfas.deploy.probes import SENSOR_SET, render_probes
 from mmfas.deploy.verdict import Verdict
 
 __all__ = ['judge_probes']
 
 
-def judge_probes(inferencer: FASInferencer, *, size: int = 128, seed: int = 0) -> list[Verdict]:
+def judge_probes(
+    inferencer: FASInferencer, *, names: Sequence[str] = SENSOR_SET, size: int = 128, seed: int = 0
+) -> list[Verdict]:
     """Judge walls, sheets, a covered lens and noise, as a sensor delivers them.
 
     The quality gate has its say: what it does not judge is not called live. Depth comes in mm where the pipeline
@@ -17,6 +21,7 @@ def judge_probes(inferencer: FASInferencer, *, size: int = 128, seed: int = 0) -
 
     Args:
         inferencer: What judges.
+        names: Some of `PROBES`.
         size: Side of the pictures in pixels, 16 to 4096.
         seed: Of all draws, >= 0.
 
@@ -26,7 +31,7 @@ def judge_probes(inferencer: FASInferencer, *, size: int = 128, seed: int = 0) -
     coded = inferencer.preprocessing.loader.depth_range_mm is None
     used = [m for m in inferencer.bundle.modalities if m not in inferencer.bundle.unused]
     verdicts = []
-    for probe in render_probes(size, seed=seed):
+    for probe in render_probes(size, seed=seed, names=names):
         arrays = probe.arrays(coded_depth=coded)
         verdicts.append(inferencer.judge_pictures({m: arrays[m] for m in used}, f'probe: {probe.name}'))
     return verdicts

@@ -24,7 +24,7 @@ from mmfas.synthfas.optics.photo_sensor import expose, expose_nir, resample, to_
 from mmfas.synthfas.shapes import noise_field, unit_clip
 from mmfas.utils.errors import InputError, UnknownKeyError
 
-__all__ = ['PROBES', 'Probe', 'render_probes']
+__all__ = ['PROBES', 'SENSOR_SET', 'Probe', 'render_probes']
 
 _DOMAIN = DOMAINS['P']
 _SMALLEST, _LARGEST = 16, 4096
@@ -200,6 +200,8 @@ _SIGNALS: dict[str, str] = {
 }
 #: Name -> what it shows, in the order of rendering.
 PROBES: dict[str, str] = {**{name: shows for name, (shows, *_) in _SCENES.items()}, **_SIGNALS}
+#: What every sensor delivers sooner or later; the other probes are things in front of it, some with relief.
+SENSOR_SET: tuple[str, ...] = ('wall', 'white sheet', 'black frame', 'white frame', 'noise')
 
 
 def _shoot(scene: _Scene, picture: Picture, exposure: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -92,12 +92,16 @@ def register_to_colour(
     rows, columns = np.nonzero(depth)
     z = depth[rows, columns] * np.float64(mm_per_unit)
     pixels = np.stack([columns, rows], axis=1).astype(np.float64)
-    corners, away = [], z
-    for half in (-0.5, 0.5):  # upper left and lower right corner of every pixel, as librealsense does
+
+    def corner(half: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return where a corner of every pixel is seen (N, 2), and its distance (N,)."""
         points = _rays(pixels + half, depth_camera) * z[:, None] @ rotation.T + translation
-        corners.append(_project(points, colour_camera))
-        away = away if half < 0 else points[:, 2]
-    nearest = _nearest(*corners, away, colour_camera)
+        return _project(points, colour_camera), points[:, 2]
+
+    # Upper left and lower right corner, as librealsense does: larger pixels leave no gaps.
+    (first, near), (last, far) = corner(-0.5), corner(0.5)
+    away = (near + far) / 2
+    nearest = _nearest(first, last, away, colour_camera)
     seen = nearest >= 0
     moved = np.zeros(seen.shape, np.uint16)
     moved[seen] = np.rint(away[nearest[seen]]).clip(0, 65535)

@@ -15,15 +15,8 @@ from mmfas.deploy.frames import quiet_video
 from mmfas.utils.errors import FileError, InputError
 from mmfas.utils.files import atomic_file
 
-__all__ = ['COLOURS', 'VideoWriter', 'annotate']
+__all__ = ['VideoWriter', 'annotate']
 
-#: Decision -> colour (red, green, blue): distinct in brightness too.
-COLOURS: dict[str, tuple[int, int, int]] = {
-    'live': (30, 150, 60),
-    'spoof': (200, 30, 40),
-    'undecided': (235, 180, 30),
-    'not judged': (110, 110, 110),
-}
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -35,7 +28,7 @@ def annotate(
     Args:
         picture: (H, W, 3), uint8, red first.
         text: One line; made smaller until it fits. What is not ASCII becomes `?`, as OpenCV has no other letters.
-        colour: Of bar and square, red first, such as `COLOURS['live']`.
+        colour: Of bar and square, red first, such as `DECISION_COLOURS['live']`.
         square: Square of the face crop.
 
     Returns:

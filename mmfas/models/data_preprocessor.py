@@ -96,14 +96,24 @@ class FASDataPreprocessor(BaseDataPreprocessor):
             )
         images = self._stack([data['inputs'][m] for m in self.modalities], samples)
         present = self._presence(samples, images.shape[1]).to(images.device, non_blocking=self._non_blocking)
+        inputs = dict(zip(self.modalities, self.normalise(images, present).unbind(0)))
+        return {'inputs': {**inputs, 'present': present}, 'data_samples': samples}
+
+    def normalise(self, images: Tensor, present: Tensor) -> Tensor:
+        """Normalise images and fill absent ones.
+
+        Args:
+            images: Images (M, B, 3, H, W), uint8.
+            present: Boolean mask (B, M).
+
+        Returns:
+            Images (M, B, 3, H, W) of the type of this module's buffers.
+        """
         mask = present.t()[:, :, None, None, None]
         if self.fill == 'black':
             images = images * mask
         images = (images.to(self.mean.dtype) - self.mean) / self.std
-        if self.fill == 'zero':
-            images = images.masked_fill(~mask, 0.0)
-        inputs = dict(zip(self.modalities, images.unbind(0)))
-        return {'inputs': {**inputs, 'present': present}, 'data_samples': samples}
+        return images.masked_fill(~mask, 0.0) if self.fill == 'zero' else images
 
     def _stack(self, batches: list[Any], samples: Sequence[Any] | None) -> Tensor:
         """Join the images of all modalities to one uint8 tensor (M, B, 3, H, W) on the device."""

@@ -14,8 +14,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing.forkserver import ForkServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 #: Writes of one file that count as events; a checkpoint has dozens of them.
 _WRITES_PER_FILE = 3
@@ -61,16 +63,25 @@ class _Fuse:
             send = os.killpg if self.death.to_all else os.kill
             send(os.getpid(), self.death.number)
 
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function with an event before and after it."""
+    def around(self, function: Callable[..., Any], folder: str = '') -> Callable[..., Any]:
+        """Return a function of a path with an event before and after it, if the path lies in the folder."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            if not _place(args[0], kwargs.get('dir_fd')).startswith(folder):
+                return function(*args, **kwargs)
             self.tick()
             result = function(*args, **kwargs)
             self.tick()
             return result
 
         return call
+
+
+def _place(path: Any, folder: int | None) -> str:
+    """Return the place of a path, or of a number of an open file, that may be relative to an open folder."""
+    if isinstance(path, int):
+        return os.readlink(f'/proc/self/fd/{path}')
+    return os.path.abspath(path) if folder is None else f'{_place(folder, None)}/{path}'
 
 
 class _Stream(io.BufferedWriter):
@@ -108,13 +119,13 @@ class _HalfLines:
         self.file.close()
 
 
-def _count_events(fuse: _Fuse) -> None:
-    """Make everything that the package writes pass the fuse."""
+def _count_events(fuse: _Fuse, folder: str) -> None:
+    """Make everything that the package writes into a folder pass the fuse."""
     from mmfas.datasets.journal import Journal
     from mmfas.utils import files
 
     for name in ('fsync', 'replace', 'unlink', 'remove', 'rmdir'):
-        setattr(os, name, fuse.around(getattr(os, name)))
+        setattr(os, name, fuse.around(getattr(os, name), folder))
     files.open = fuse.around(lambda path, mode: _Stream(path, mode, fuse))  # type: ignore[attr-defined]
     enter = Journal.__enter__
 
@@ -142,7 +153,7 @@ def _child(module: str, function: str, folder: str, log: str, death: Death) -> N
 
     torch.set_num_threads(1)
     fuse = _Fuse(death)
-    _count_events(fuse)
+    _count_events(fuse, folder)
     getattr(import_module(module), function)(Path(folder))
     sys.stdout.flush()
     Path(f'{log}.events').write_text(str(fuse.count))
@@ -159,13 +170,14 @@ def run_until(function: Callable[[Path], None], folder: Path, death: Death) -> E
     Returns:
         How it ended. Processes that it started may still be ending, see `remaining`.
     """
-    context = _warm_server()
     log = folder.with_suffix('.log')
     log.unlink(missing_ok=True)
     arguments = (function.__module__, function.__name__, str(folder), str(log), death)
-    process = context.Process(target=_child, args=arguments)
+    process = multiprocessing.get_context('forkserver').Process(target=_child, args=arguments)
+    connect = _warm_server().connect_to_new_process
     start = time.monotonic()
-    process.start()
+    with mock.patch.object(multiprocessing.forkserver, 'connect_to_new_process', connect):
+        process.start()
     process.join(death.after_s or 240)
     if death.after_s and process.exitcode is None:
         os.kill(process.pid, death.number)
@@ -181,18 +193,14 @@ def run_until(function: Callable[[Path], None], folder: Path, death: Death) -> E
 
 
 @functools.cache
-def _warm_server() -> Any:
-    """Return the context of a server that has imported everything; it finds modules by the environment only."""
-    before = os.environ.get('PYTHONPATH')
-    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, (str(Path(__file__).parent), before)))
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['warm'])
-    multiprocessing.forkserver.ensure_running()
-    if before is None:
-        del os.environ['PYTHONPATH']
-    else:
-        os.environ['PYTHONPATH'] = before
-    return context
+def _warm_server() -> ForkServer:
+    """Start a server that has imported everything, beside the one of other tests, which has other imports."""
+    server = ForkServer()
+    server.set_forkserver_preload(['warm'])
+    paths = filter(None, (str(Path(__file__).parent), os.environ.get('PYTHONPATH')))
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(paths)):  # where it looks for modules
+        server.ensure_running()
+    return server
 
 
 #: Sessions that `run_until` has started.

@@ -1,4 +1,4 @@
-"""Commands that are killed at any moment and run again end as if nothing had happened.
+"""Commands that are killed or stopped at any moment and run again end as if nothing had happened.
 
 `MMFAS_KILLS=100 pytest tests/kill -m fuzz` kills 100 times; `MMFAS_KILL_SEED` chooses other moments.
 """
@@ -9,14 +9,15 @@ import os
 import shutil
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 sys.path += [str(Path(__file__).parents[1])]
-from commands import COMMANDS, nothing_left_over
-from killing import Death, remaining, run_until
+from commands import COMMANDS, Command, nothing_left_over
+from killing import Death, End, remaining, run_until
 
 pytestmark = [
     pytest.mark.fuzz,
@@ -29,45 +30,71 @@ SEED = int(os.environ.get('MMFAS_KILL_SEED', '0'))
 PARTS = {'train': 4, 'train_with_workers': 2, 'render': 2, 'convert': 2, 'crop': 1, 'benchmark': 1}
 
 
-@pytest.mark.parametrize('name', COMMANDS)
-def test_a_killed_command_that_is_run_again_gives_the_same(name: str, tmp_path: Path) -> None:
-    command, rng = COMMANDS[name], np.random.default_rng([SEED, *name.encode()])
-    (tmp_path / 'input').mkdir()
-    command.prepare(tmp_path / 'input')
-    whole = run_until(command.run, tmp_path / 'whole', Death())
+@dataclass(frozen=True)
+class Case:
+    """A command with its input, and the result of an undisturbed run of it."""
+
+    command: Command
+    folder: Path
+    whole: End
+
+    @property
+    def broken(self) -> Path:
+        """Where the runs write that are ended."""
+        return self.folder / 'broken'
+
+    def check_and_clear(self) -> None:
+        """Compare the result with that of the undisturbed run, and remove it."""
+        nothing_left_over(self.broken)
+        self.command.same(self.folder / 'whole', self.broken)
+        shutil.rmtree(self.broken)
+
+
+@pytest.fixture(scope='module', params=COMMANDS)
+def name(request: pytest.FixtureRequest) -> str:
+    """Return the name of a command."""
+    return str(request.param)
+
+
+@pytest.fixture(scope='module')
+def case(name: str, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """Prepare the input of a command and run it undisturbed."""
+    folder, command = tmp_path_factory.mktemp(name), COMMANDS[name]
+    (folder / 'input').mkdir()
+    command.prepare(folder / 'input')
+    whole = run_until(command.run, folder / 'whole', Death())
     assert whole.code == 0, whole.log[-3000:]
-    nothing_left_over(tmp_path / 'whole')
+    nothing_left_over(folder / 'whole')
+    return Case(command, folder, whole)
+
+
+def test_a_killed_command_that_is_run_again_gives_the_same(name: str, case: Case) -> None:
+    rng, num_events = np.random.default_rng([SEED, *name.encode()]), case.whole.events
     left = max(1, round(KILLS * PARTS[name] / sum(PARTS.values())))
     # Every event once, in any order, then some again; now and then a moment between them.
-    events = np.concatenate([rng.permutation(whole.events) + 1 for _ in range(1 + left // whole.events)]).tolist()
-    folder = tmp_path / 'broken'
+    events = np.concatenate([rng.permutation(num_events) + 1 for _ in range(1 + left // num_events)]).tolist()
     while left:
         death = Death(at_event=events.pop())
-        while (end := run_until(command.run, folder, death)).code:
+        while (end := run_until(case.command.run, case.broken, death)).code:
             assert end.code == -signal.SIGKILL, end.log[-3000:]
             left -= 1
             death = Death()
             if left and rng.random() < 0.5:
-                death = Death(after_s=rng.uniform(0.05, whole.seconds))
+                death = Death(after_s=rng.uniform(0.05, case.whole.seconds))
             elif left and events:
                 death = Death(at_event=events.pop())
-        nothing_left_over(folder)
-        command.same(tmp_path / 'whole', folder)
-        shutil.rmtree(folder)
+        case.check_and_clear()
     assert not remaining(10.0)
 
 
-@pytest.mark.parametrize('name', ['train', 'train_with_workers'])
-def test_sigterm_ends_cleanly_at_any_event(name: str, tmp_path: Path) -> None:
-    command, rng = COMMANDS[name], np.random.default_rng([SEED, 143])
-    whole = run_until(command.run, tmp_path / 'whole', Death())
-    folder = tmp_path / 'broken'
-    for event, to_all in zip((rng.permutation(whole.events)[:2] + 1).tolist(), (False, True)):
-        end = run_until(command.run, folder, Death(at_event=event, number=signal.SIGTERM, to_all=to_all))
+def test_sigterm_ends_cleanly_at_any_event(name: str, case: Case) -> None:
+    events = np.random.default_rng([SEED, signal.SIGTERM, *name.encode()]).permutation(case.whole.events)[:2] + 1
+    for event, to_all in zip(events.tolist(), (False, True)):
+        death = Death(at_event=event, number=signal.SIGTERM, to_all=to_all)
+        end = run_until(case.command.run, case.broken, death)
         assert end.code == 128 + signal.SIGTERM, end.log[-3000:]
         assert not remaining(4.0)
-        nothing_left_over(folder)
-        again = run_until(command.run, folder, Death())
+        nothing_left_over(case.broken)
+        again = run_until(case.command.run, case.broken, Death())
         assert again.code == 0, again.log[-3000:]
-        command.same(tmp_path / 'whole', folder)
-        shutil.rmtree(folder)
+        case.check_and_clear()

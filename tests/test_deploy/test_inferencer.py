@@ -292,13 +292,15 @@ def test_frames_are_judged_and_smoothed(
     assert int(cv2.VideoCapture(str(tmp_path / 'out.mp4')).get(cv2.CAP_PROP_FRAME_COUNT)) == 3
 
 
-def test_probes_that_are_called_live_end_with_status_3(
+def test_probes_that_are_called_live_end_with_status_1(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for threshold, status in ((1.1, 0), (0.0, 3)):
+    for threshold, status in ((1.1, 0), (0.0, 1)):
         rule = replace(bundle.decision, threshold=threshold, band=None)
         path = write_bundle(replace(bundle, decision=rule), tmp_path / f'{status}.pth')
-        assert predict_main([str(path), '--probe', '--device', 'cpu']) == status
+        assert predict_main([str(path), '--device', 'cpu', '--probe']) == status
         captured = capsys.readouterr()
         assert 'probe: black frame: no content' in captured.out
-        assert ('called live, but no face is there: probe: wall' in captured.err) == (status == 3)
+        assert ('called live, but no face is there: probe: wall' in captured.err) == (status == 1)
+        assert predict_main([str(path), '--device', 'cpu', '--probe', 'all']) == status
+        assert 'probe: curtain' in capsys.readouterr().out

@@ -10,18 +10,19 @@ import pytest
 from mmfas.datasets.face_crop import Square
 from mmfas.deploy.frames import open_frames
 from mmfas.deploy.smoothing import ScoreSmoother
-from mmfas.deploy.video_out import COLOURS, VideoWriter, annotate
+from mmfas.deploy.video_out import VideoWriter, annotate
 from mmfas.evaluation import ScoreRules, ScoreTable
+from mmfas.visualization.verdict_pictures import DECISION_COLOURS
 
 GREY = np.full((120, 160, 3), 90, np.uint8)
 
 
-@pytest.mark.parametrize('decision', COLOURS)
+@pytest.mark.parametrize('decision', DECISION_COLOURS)
 def test_the_bar_has_the_colour_of_the_decision_and_holds_the_text(decision: str) -> None:
     before = GREY.copy()
-    out = annotate(GREY, f'{decision} 0.93', colour=COLOURS[decision])
+    out = annotate(GREY, f'{decision} 0.93', colour=DECISION_COLOURS[decision])
     np.testing.assert_array_equal(GREY, before)
-    bar = (out == COLOURS[decision]).all(axis=2)
+    bar = (out == DECISION_COLOURS[decision]).all(axis=2)
     assert bar[0].mean() > 0.9 and not bar[60:].any() and (out[60:] == 90).all()
     ink = out[:30][~bar[:30]]
     assert ink.size and (ink.min() < 30 or ink.max() > 230), 'letters stand out'

@@ -35,7 +35,7 @@ def stack_inputs(inputs: Mapping[str, Tensor], modalities: tuple[str, ...]) -> t
         )
     shapes = {m: tuple(inputs[m].shape) for m in modalities}
     first = next(iter(shapes.values()))
-    if len(set(shapes.values())) > 1 or len(first) != 4 or first[1] != 3:
+    if any(shape != first for shape in shapes.values()) or len(first) != 4 or first[1] != 3:
         raise InputError(f'images must all have one shape (B, 3, H, W), but got {shapes}')
     images = torch.stack([inputs[m] for m in modalities])
     present = inputs.get('present')

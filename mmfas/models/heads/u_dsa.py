@@ -81,7 +81,7 @@ class SharedBlock(nn.Module):
             Features (B, C), anchors (K, C), router loss (scalar, zero at test).
         """
         rows = image if anchors is None else torch.cat([image, anchors])
-        sizes = [len(image), *num_anchors]
+        sizes = [image.shape[0], *num_anchors]
         x1 = rows + self.project(self._attend(self.norm1(rows), sizes))
         mixed = self.experts(self.norm2(x1))
         out = x1 + mixed.out
@@ -92,7 +92,7 @@ class SharedBlock(nn.Module):
             # one token each: the images, and the anchors of each class, are batches of their own
             losses = [self.experts.router_loss(part[:, None]) for part in mixed.logits.split(sizes)]
             loss = torch.stack(losses).sum()
-        return out[: len(image)], out[len(image) :], loss
+        return out[: sizes[0]], out[sizes[0] :], loss
 
     def _attend(self, x: Tensor, sizes: Sequence[int]) -> Tensor:
         """Let the rows (N, C) of every set but the first attend to their set: (N, C)."""

@@ -111,7 +111,7 @@ class DifferentialAttention(nn.Module):
         query, key = (self._heads(part) for part in query_key.chunk(2, dim=-1))
         logits = query @ key.transpose(-1, -2) / math.sqrt(query_key.shape[-1] // 2)
         if key_mask is not None:
-            shape = (len(key_mask), *[1] * (logits.dim() - 2), key_mask.shape[1])
+            shape = (key_mask.shape[0], *[1] * (logits.dim() - 2), key_mask.shape[1])
             logits = logits.masked_fill(~key_mask.view(shape), -torch.inf)
         return logits.softmax(-1)
 

@@ -145,7 +145,7 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
         if self.mask_absent:
             images = zero_absent(images, ctx.present)
             keys = ctx.present.repeat_interleave(patches.shape[2], dim=1)
-            state['key_mask'] = torch.cat([keys.new_ones(len(keys), prefix), keys], dim=1)[None]
+            state['key_mask'] = torch.cat([keys.new_ones(keys.shape[0], prefix), keys], dim=1)[None]
         else:
             state['present'] = torch.ones_like(ctx.present)
         bits = 2 ** torch.arange(missing.shape[1], device=missing.device)

@@ -147,7 +147,7 @@ class MD2ANeck(BaseFusionNeck):
 
     def _references(self, present: Tensor, domain: Tensor | None) -> Tensor:
         """Choose the row (B,) of the reference of each sample."""
-        own = torch.arange(len(present), device=present.device)
+        own = torch.arange(present.shape[0], device=present.device)
         if self.reference == 'first':
             return own * 0 if domain is None else (domain[:, None] == domain).int().argmax(1)
         if domain is None or not self.training:
