@@ -35,6 +35,8 @@ autosummary_imported_members = False
 # Re-exported names are described once, on the page of the module that defines them.
 autodoc_default_options = {'members': True, 'ignore-module-all': True}
 autodoc_member_order = 'bysource'
+# Of the extras `serve` and `demo`; their pages need none of them.
+autodoc_mock_imports = ['fastapi', 'gradio', 'prometheus_client', 'python_multipart', 'starlette', 'uvicorn']
 autodoc_typehints = 'signature'
 autodoc_typehints_format = 'short'
 napoleon_google_docstring = True

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import gradio as gr
 import numpy as np
 from fastapi import FastAPI
 
 from mmfas.deploy.bundle import Bundle
+from mmfas.deploy.demo_samples import SAMPLES, size_for, write_samples
 from mmfas.deploy.demo_views import (
     CSS,
     UNCERTAINTY,
@@ -22,46 +21,14 @@ from mmfas.deploy.demo_views import (
     verdict_card,
 )
 from mmfas.deploy.explaining import explain
-from mmfas.deploy.golden_sample import rendered_triple
 from mmfas.deploy.inferencer import FASInferencer
 
-__all__ = ['make_demo', 'write_samples']
+__all__ = ['make_demo']
 
-#: What the sample triples show, by label of SynthFAS.
-SAMPLES = {
-    'live': 'live',
-    'print': 'print on paper',
-    'replay': 'screen',
-    'papermask': 'paper mask',
-    'mask3d': '3D mask',
-    'silicone': 'silicone mask',
-    'fakehead': 'mannequin',
-    'glasses': 'glasses',
-}
 #: An upload may be as large as a request of `mmfas serve`.
 _MAX_UPLOAD = '16mb'
 #: Uploads are looked at every so many seconds, and removed at this age.
 _CLEAN_UP_S = (600, 3600)
-
-
-def write_samples(folder: Path, size: str = 'small') -> dict[str, dict[str, str]]:
-    """Render the sample triples.
-
-    Args:
-        folder: Where to write `<label>_<modality>.png`.
-        size: Size of SynthFAS, not `'tiny'`, which has no sample of some labels.
-
-    Returns:
-        Label -> modality -> file.
-    """
-    found: dict[str, dict[str, str]] = {}
-    for label in SAMPLES:
-        found[label] = {}
-        for modality, picture in rendered_triple(label, size=size).items():
-            path = folder / f'{label}_{modality}.png'
-            cv2.imwrite(str(path), picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-            found[label][modality] = str(path)
-    return found
 
 
 class _Page:
@@ -71,7 +38,7 @@ class _Page:
         bundle = inferencer.bundle
         self.inferencer, self.rule = inferencer, bundle.decision
         self.names = tuple(m for m in bundle.modalities if m not in bundle.unused)
-        self.samples = write_samples(folder, _size_of(bundle))
+        self.samples = write_samples(folder, size=size_for(bundle))
 
     def show(self, *files: str | None) -> tuple[str, str, np.ndarray | None]:
         """Judge what is in the slots: card, table and map of uncertainty, if there is one."""
@@ -88,13 +55,6 @@ class _Page:
     def choose(self, event: gr.SelectData) -> tuple[Any, ...]:
         """Show the sample that was clicked."""
         return self.show_sample(list(SAMPLES)[event.index])
-
-
-def _size_of(bundle: Bundle) -> str:
-    """Return the size of SynthFAS that a bundle was trained on."""
-    data = (bundle.origin.get('data') or {}).get('synthfas')
-    size = data['size'] if isinstance(data, Mapping) else 'small'
-    return 'small' if size == 'tiny' else size
 
 
 def _slot(modality: str, bundle: Bundle, value: str) -> gr.Image:
@@ -136,8 +96,9 @@ def _layout(page: _Page, bundle: Bundle) -> gr.Blocks:
             elem_id='samples',
         )
         with gr.Row(equal_height=False):
-            shown.append(gr.HTML(table, elem_id='parts'))
-            with gr.Column(visible=maps is not None):
+            with gr.Column(min_width=420):
+                shown.append(gr.HTML(table, elem_id='parts'))
+            with gr.Column(min_width=420, visible=maps is not None):
                 gr.HTML(section('Where the model is unsure', UNCERTAINTY))
                 shown.append(gr.Image(maps, show_label=False, buttons=[], elem_id='uncertainty'))
         button.click(page.show, slots, shown, api_name='judge')

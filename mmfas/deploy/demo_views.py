@@ -35,7 +35,7 @@ CSS = """
 .fas-card { border: 1px solid var(--border-color-primary); border-top: 5px solid var(--fas);
   border-radius: 10px; padding: 1em 1.3em 1.1em; background: var(--background-fill-primary) }
 .fas-head { display: flex; justify-content: space-between; align-items: baseline }
-.fas-word { font-size: 2.3em; font-weight: 700; color: var(--fas); letter-spacing: -.02em; line-height: 1.2 }
+.fas-word { font-size: 2.3em; font-weight: 700; letter-spacing: -.02em; line-height: 1.2 }
 .fas-number { font-size: 1.5em; font-variant-numeric: tabular-nums }
 .fas-scale { position: relative; height: 12px; border-radius: 6px; background: rgba(128, 128, 128, .2) }
 .fas-big { margin: 2.4em 0 .35em }
@@ -64,10 +64,12 @@ CSS = """
 .fas-chip { display: inline-block; padding: .05em .6em; margin: 0 .25em .1em 0; border-radius: 1em;
   font-size: .86em; border: 1px solid currentColor }
 .fas-off { opacity: .35; text-decoration: line-through; border-style: dashed }
-.fas-decision { color: var(--fas); font-weight: 600; white-space: nowrap }
+.fas-decision { font-weight: 600; white-space: nowrap }
 .fas-section h2 { font-size: 1.15em; font-weight: 650; margin: .5em 0 .1em }
 .fas-section p { margin: 0 0 .5em; opacity: .75; font-size: .92em }
 .fas-slot img { width: 100% !important; height: 100% !important; object-fit: contain }
+.fas-word, .fas-decision { color: color-mix(in srgb, var(--fas) 85%, black) }
+.dark .fas-word, .dark .fas-decision { color: color-mix(in srgb, var(--fas) 65%, white) }
 .html-container { padding: 0 !important }
 #samples .grid-wrap { min-height: 0 !important; height: auto !important }
 """
@@ -172,7 +174,7 @@ def parts_table(explanation: Explanation, rule: DecisionRule) -> str:
     if not whole.is_judged:
         return section(title, 'Nothing was judged.')
     if not explanation.parts:
-        return section(title, 'None of these pictures can be left out: the bundle allows no part of them.')
+        return section(title, 'None of these can be left out; `mmfas bundle --optional` says what may be absent.')
     rows = ''.join(_row(verdict, whole, rule) for verdict in (whole, *explanation.parts))
     return (
         f'{section(title, "The same sample, judged as if a camera were absent; only what the bundle allows.")}'

@@ -127,7 +127,7 @@ def test_the_page_opens_with_a_sample_judged(demo: Demo, tab: Tab) -> None:
     picture = tab.screenshot()
     assert picture.shape == (HEIGHT, WIDTH, 3)
     colour = DECISION_COLOURS[expected.decision]
-    assert (abs(seen(tab, picture, '#verdict .fas-word') - colour).max(axis=-1) < 30).mean() > 0.1
+    assert (abs(seen(tab, picture, '#verdict .fas-word') - colour).max(axis=-1) < 45).mean() > 0.1
     assert (abs(seen(tab, picture, '#verdict .fas-dot') - colour).max(axis=-1) < 30).mean() > 0.3
     for slot in ('rgb', 'depth', 'ir'):
         assert seen(tab, picture, f'#slot-{slot} img').std() > 20, slot

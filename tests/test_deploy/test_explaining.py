@@ -108,7 +108,7 @@ def test_the_table_has_a_row_for_every_part() -> None:
     assert (
         'ir is black' in row and '<span class="fas-chip fas-off">depth</span>' in row and '>not judged</td>' in row
     )
-    assert 'can be left out: the bundle allows no part' in parts_table(Explanation(judged(0.9)), RULE)
+    assert 'None of these can be left out' in parts_table(Explanation(judged(0.9)), RULE)
 
 
 def test_the_head_says_that_no_real_face_is_judged(bundle: Bundle) -> None:
