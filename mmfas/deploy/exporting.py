@@ -1,7 +1,7 @@
 """Bundles as files for other runtimes: what ONNX cannot hold stands in the metadata of the file.
 
-The metadata of an ONNX file has `bundle`, the record of the bundle without the config of the model, and `golden`, the
-pictures of its golden sample as base64. So `FASInferencer` takes the file alone, and so can any other program.
+The metadata of an ONNX file has `bundle`, the record of the bundle without the config of the model, and `golden`,
+the pictures of its golden sample as base64. So `FASInferencer` takes the file alone, and so can any other program.
 """
 
 from __future__ import annotations

@@ -39,23 +39,13 @@ def test_the_inferencer_judges_with_an_onnx_file_alike(bundle: Bundle, exported:
         wanted = by_torch(inputs, batch_size=batch_size)['predictions']
         for one, other in zip(found, wanted, strict=True):
             assert one['score'] == pytest.approx(other['score'], abs=1e-6)
-            assert (
-                {**one, 'score': 0, 'margin': 0, 'elapsed_ms': 0}
-                == {
-                    **other,
-                    'score': 0,
-                    'margin': 0,
-                    'elapsed_ms': 0,
-                }
-                or other['score'] is not None
-                and abs(other['margin']) < 1e-6
-            )
+            assert all(one[key] == other[key] for key in ('decision', 'code', 'modalities', 'threshold'))
     opened, _ = open_onnx(exported)
     assert opened.decision == bundle.decision and opened.pipeline == json.loads(json.dumps(bundle.pipeline))
 
 
 def test_another_runtime_gets_the_score_from_the_file_alone(bundle: Bundle, exported: Path) -> None:
-    """What `examples` on the page does: onnxruntime and numpy, nothing of mmfas."""
+    """As on `docs/en/deploy.md`: onnxruntime and numpy, nothing of mmfas."""
     session = onnxruntime.InferenceSession(str(exported), providers=['CPUExecutionProvider'])
     said = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
     rows, columns = said['size']
@@ -72,7 +62,7 @@ def test_another_runtime_gets_the_score_from_the_file_alone(bundle: Bundle, expo
     names = [list(subset) for subset in said['bundle']['golden']['present']]
     wanted = said['bundle']['golden']['scores'][names.index(said['modalities'])]
     assert bundle.golden is not None and wanted in bundle.golden.scores
-    assert score == pytest.approx(wanted, abs=1e-3)
+    assert score == pytest.approx(wanted, abs=1e-5)
     assert said['bundle']['decision']['threshold'] == bundle.decision.threshold
     assert said['bundle_sha256'] == bundle.sha256
 
