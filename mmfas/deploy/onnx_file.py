@@ -116,6 +116,8 @@ def unpack(content: bytes, name: str) -> OnnxHeader:
     """
     model = _parse(content, name)
     raw = {entry.key: entry.value for entry in model.metadata_props}
+    if not all(isinstance(text, str) for pair in raw.items() for text in pair):  # protobuf gives bytes then
+        raise OnnxFileError(f"'{name}' is damaged: its metadata is not UTF-8; copy or export it again")
     if 'mmfas_format' not in raw or len(raw) < len(model.metadata_props):
         raise OnnxFileError(
             f"'{name}' does not come from `mmfas export`: it lacks the metadata of mmfas, or has some of it twice"
