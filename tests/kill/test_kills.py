@@ -47,7 +47,11 @@ class Case:
         """Compare the result with that of the undisturbed run, and remove it."""
         nothing_left_over(self.broken)
         self.command.same(self.folder / 'whole', self.broken)
-        shutil.rmtree(self.broken)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove the result, which a test that failed has left, too."""
+        shutil.rmtree(self.broken, ignore_errors=True)
 
 
 @pytest.fixture(scope='module', params=COMMANDS)
@@ -58,7 +62,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope='module')
 def case(name: str, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """Prepare the input of a command and run it undisturbed."""
+    """Prepare the input of a command and run it undisturbed; slow, so that both tests use it."""
     folder, command = tmp_path_factory.mktemp(name), COMMANDS[name]
     (folder / 'input').mkdir()
     command.prepare(folder / 'input')
@@ -70,6 +74,7 @@ def case(name: str, tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 def test_a_killed_command_that_is_run_again_gives_the_same(name: str, case: Case) -> None:
     rng, num_events = np.random.default_rng([SEED, *name.encode()]), case.whole.events
+    case.clear()
     left = max(1, round(KILLS * PARTS[name] / sum(PARTS.values())))
     # Every event once, in any order, then some again; now and then a moment between them.
     events = np.concatenate([rng.permutation(num_events) + 1 for _ in range(1 + left // num_events)]).tolist()
@@ -89,6 +94,7 @@ def test_a_killed_command_that_is_run_again_gives_the_same(name: str, case: Case
 
 def test_sigterm_ends_cleanly_at_any_event(name: str, case: Case) -> None:
     events = np.random.default_rng([SEED, signal.SIGTERM, *name.encode()]).permutation(case.whole.events)[:2] + 1
+    case.clear()
     for event, to_all in zip(events.tolist(), (False, True)):
         death = Death(at_event=event, number=signal.SIGTERM, to_all=to_all)
         end = run_until(case.command.run, case.broken, death)

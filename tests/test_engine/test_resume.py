@@ -75,6 +75,16 @@ def test_resume_without_checkpoint_starts_anew(tmp_path: Path) -> None:
     assert (work_dir / 'epoch_1.pth').is_file()
 
 
+def test_a_kill_before_the_pointer_was_written_leaves_none_missing(tmp_path: Path) -> None:
+    options = ('--cfg-options', 'train_cfg.max_epochs=1')
+    work_dir, _ = train(tmp_path, 'run', *options)
+    pointer = work_dir / 'last_checkpoint'
+    content = pointer.read_text()
+    pointer.unlink()
+    train(tmp_path, 'run', '--resume', *options)
+    assert pointer.read_text() == content
+
+
 def test_weights_only_file_cannot_be_resumed(tmp_path: Path) -> None:
     work_dir, _ = train(tmp_path, 'run', '--cfg-options', 'train_cfg.max_epochs=1')
     best = next(work_dir.glob('best_*.pth'))

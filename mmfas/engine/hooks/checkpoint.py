@@ -103,6 +103,7 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             remove_leftovers(self.out_dir)  # which may lie outside of the work dir
             self._remove_outdated()
+            self._point_to_resumed(runner)
         self._is_training = True
 
     def _remove_outdated(self) -> None:
@@ -110,6 +111,13 @@ class SafeCheckpointHook(CheckpointHook):
         kept = list(getattr(self, 'keep_ckpt_ids', ()))
         if self.by_epoch and kept and len(kept) == self.max_keep_ckpts and self.interval > 0:
             Path(self.out_dir, self.filename_tmpl.format(min(kept) - self.interval)).unlink(missing_ok=True)
+
+    def _point_to_resumed(self, runner: Runner) -> None:
+        """Write the pointer to the checkpoint that this run goes on from, if a kill came before that."""
+        pointer, resumed = Path(runner.work_dir, 'last_checkpoint'), Path(runner._load_from or '')
+        is_ours = resumed.resolve().parent == Path(self.out_dir).resolve()
+        if runner._resume and is_ours and not pointer.is_file():
+            write_atomically(pointer, str(Path(self.out_dir, resumed.name)))
 
     def after_train(self, runner: Runner) -> None:
         """Note that training is over."""
