@@ -49,6 +49,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
     'Use a model': {
         'bundle': 'make one file that is enough to decide, or show one',
         'predict': 'judge pictures, folders, videos and cameras with a bundle',
+        'export': 'write a bundle as an ONNX file or a program of torch.export',
         'serve': 'judge pictures over HTTP',
         'demo': 'open a page that judges pictures and shows why',
     },
@@ -66,6 +67,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
             'measure speed, size, and what a score depends on',
             {
                 'speed': 'time a model beside its plain trunk, or two models',
+                'latency': 'time a verdict of a bundle, in torch and as ONNX',
                 'loading': 'time the loading of a data set, part by part',
                 'flops': 'count parameters and floating point operations of a model',
                 'batch': 'show that a score does not depend on the other samples of its batch',

@@ -57,6 +57,9 @@ class MultiModalFaceDataset(BaseDataset):
 
     METAINFO: dict = {'dataset_type': 'face_anti_spoofing', 'classes': ('spoof', 'live')}
 
+    ann_file: str | Sequence[str]
+    data_prefix: Mapping[str, str]
+
     def __init__(
         self,
         ann_file: str | Sequence[str],

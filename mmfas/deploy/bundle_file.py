@@ -12,14 +12,39 @@ from torch import Tensor
 
 from mmfas.deploy.bundle import FORMAT, Bundle, BundleError, GoldenSample, digest_of, json_of
 from mmfas.deploy.decision import DecisionRule
-from mmfas.utils.checkpoint import CheckpointError, check_finite, check_weights, read_checkpoint, write_checkpoint
+from mmfas.utils.checkpoint import check_finite, check_weights, read_checkpoint, write_checkpoint
 from mmfas.utils.safetensors import read_safetensors, write_safetensors
 
-__all__ = ['SUFFIXES', 'read_bundle', 'write_bundle']
+__all__ = ['SUFFIXES', 'bundle_of', 'read_bundle', 'write_bundle']
 
 SUFFIXES = ('.pth', '.safetensors')
 #: Keys of a file: the record as text, and the SHA-256 over it and all tensors.
 _RECORD, _SHA256 = 'mmfas_bundle', 'mmfas_bundle_sha256'
+_NONE = type(None)
+#: Key of a record -> kinds that its value may have.
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(('name', 'licence'), (str,)),
+    **dict.fromkeys(('model', 'decision', 'golden', 'origin'), (dict,)),
+    **dict.fromkeys(('modalities', 'optional', 'pipeline'), (list,)),
+    'crop': (dict, _NONE),
+    'format': (int,),
+}
+_DECISION_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(('origin', 'level', 'frame_reduction', 'polarity'), (str,)),
+    'threshold': (float, int),
+    'band': (list, _NONE),
+    'dev': (dict, _NONE),
+    'notes': (list,),
+}
+_DEV_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(('num_live', 'num_spoof'), (int,)),
+    **dict.fromkeys(('bpcer', 'apcer'), (dict,)),
+}
+_RATE_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(('value', 'low', 'high'), (float, int)),
+    **dict.fromkeys(('errors', 'total'), (int,)),
+}
+_GOLDEN_KINDS: dict[str, tuple[type, ...]] = {'present': (list,), 'scores': (list,), 'source': (str,)}
 
 
 def write_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
@@ -93,16 +118,41 @@ def _read(file: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
 
 def _parse(text: str, tensors: dict[str, Tensor], file: Path) -> Bundle:
     """Make the bundle of a verified record."""
+    weights = _below(tensors, 'model.')
+    check_finite(weights, file, 'make the bundle again from an earlier checkpoint')
     try:
         record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"'{file}' is not a usable bundle: its record is not JSON: {error}") from error
+    return bundle_of(record, weights, _below(tensors, 'golden.'), source=str(file))
+
+
+def bundle_of(
+    record: Any, weights: Mapping[str, Tensor], pictures: Mapping[str, Tensor], *, source: str
+) -> Bundle:
+    """Make a bundle of its record, as `Bundle.record` returns it.
+
+    Args:
+        record: Plain values, read from a file.
+        weights: State dict of the model; empty where the weights are elsewhere.
+        pictures: Modality -> picture of the golden sample.
+        source: Where the record is from, for messages.
+
+    Raises:
+        BundleError: If the record is of another version, or lacks or misstates something.
+    """
+    try:
+        _check_kinds(record, _KINDS, source)
         if record['format'] != FORMAT:
             raise BundleError(
-                f"'{file}' is a bundle of format {record['format']}, but this version reads {FORMAT}; "
+                f"'{source}' is a bundle of format {record['format']}, but this version reads {FORMAT}; "
                 'use the version of mmfas that made it, or make it again'
             )
-        weights = _below(tensors, 'model.')
-        check_finite(weights, file, 'make the bundle again from an earlier checkpoint')
+        for number, step in enumerate(record['pipeline']):
+            _check_kinds(step, {'type': (str,)}, f"step {number} of the pipeline' of '{source}")
         golden = record['golden']
+        _check_kinds(golden, _GOLDEN_KINDS, f"golden' of '{source}")
+        _check_decision(record['decision'], f"decision' of '{source}")
         return Bundle(
             name=record['name'],
             model=record['model'],
@@ -112,7 +162,7 @@ def _parse(text: str, tensors: dict[str, Tensor], file: Path) -> Bundle:
             pipeline=record['pipeline'],
             decision=DecisionRule.from_dict(record['decision']),
             golden=GoldenSample(
-                _below(tensors, 'golden.'),
+                pictures,
                 tuple(tuple(names) for names in golden['present']),
                 tuple(golden['scores']),
                 golden['source'],
@@ -121,10 +171,37 @@ def _parse(text: str, tensors: dict[str, Tensor], file: Path) -> Bundle:
             origin=record['origin'],
             licence=record['licence'],
         )
-    except (BundleError, CheckpointError):
+    except BundleError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
-        raise BundleError(f"'{file}' is not a usable bundle: its record lacks or misstates {error}") from error
+        raise BundleError(f"'{source}' is not a usable bundle: its record lacks or misstates {error}") from error
+
+
+def _check_decision(decision: Any, source: str) -> None:
+    """Raise unless a rule and its rates on dev have values of the right kinds."""
+    _check_kinds(decision, _DECISION_KINDS, source)
+    if decision['dev'] is not None:
+        _check_kinds(decision['dev'], _DEV_KINDS, source)
+        for rate in (decision['dev']['bpcer'], *decision['dev']['apcer'].values()):
+            _check_kinds(rate, _RATE_KINDS, source)
+
+
+def _check_kinds(values: Any, kinds: Mapping[str, tuple[type, ...]], source: str) -> None:
+    """Raise unless a dictionary has values of the right kinds under its keys."""
+    if not isinstance(values, dict):
+        raise BundleError(f"'{source}' is not a usable bundle: it must be a dictionary, but is {values!r:.80}")
+    for key, allowed in kinds.items():
+        value = values[key]
+        if type(value) not in allowed or isinstance(value, list) and not all(map(_is_plain_item, value)):
+            names = ' or '.join(kind.__name__ for kind in allowed)
+            raise BundleError(f"'{source}' is not a usable bundle: {key} must be {names}, but is {value!r:.80}")
+
+
+def _is_plain_item(item: Any) -> bool:
+    """Tell whether an entry of a list is of a kind that lists of a record have."""
+    if isinstance(item, list):
+        return all(isinstance(name, str) for name in item)
+    return isinstance(item, dict | str | float | int) and not isinstance(item, bool)
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

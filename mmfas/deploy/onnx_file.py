@@ -116,8 +116,12 @@ def unpack(content: bytes, name: str) -> OnnxHeader:
     """
     model = _parse(content, name)
     raw = {entry.key: entry.value for entry in model.metadata_props}
+    if not all(isinstance(text, str) for pair in raw.items() for text in pair):  # protobuf gives bytes then
+        raise OnnxFileError(f"'{name}' is damaged: its metadata is not UTF-8; copy or export it again")
     if 'mmfas_format' not in raw or len(raw) < len(model.metadata_props):
-        raise OnnxFileError(f"'{name}' does not come from `mmfas export`: it lacks the metadata of mmfas")
+        raise OnnxFileError(
+            f"'{name}' does not come from `mmfas export`: it lacks the metadata of mmfas, or has some of it twice"
+        )
     _check_digest(content, raw.get('sha256', ''), name)
     try:
         entries = {key: json.loads(value) for key, value in raw.items()}

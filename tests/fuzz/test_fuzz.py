@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import attack_bundles
 import attack_checkpoints
 import attack_configs
 import attack_pictures
@@ -35,6 +36,8 @@ ATTACKS: dict[str, Callable[[Random, Path], Attack]] = {
     'score-files': attack_tables.score_files,
     'records': attack_tables.records,
     'checkpoints': attack_checkpoints.checkpoints,
+    'bundles': attack_bundles.bundles,
+    'onnx-files': attack_bundles.onnx_files,
 }
 NUM_CASES = int(os.environ.get('MMFAS_FUZZ_CASES', '300'))
 SEED = os.environ.get('MMFAS_FUZZ_SEED', '0')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,15 @@ def crop(folder: Path) -> None:
 
     spec = CropSpec(size=16, no_face='keep', several_faces='largest')
     crop_dataset(folder.parent / 'input/train.csv', folder, detector=RedDetector(), spec=spec)
+
+
+def bundle(folder: Path) -> None:
+    """Make a bundle and its card."""
+    from mmfas.cli.bundle import main
+
+    source = folder.parent / 'input'
+    made = [str(source / 'tiny.py'), str(source / 'epoch_1.pth'), '--criterion', 'fixed=0.5']
+    _end_with(main([*made, '--out', str(folder / 'model.mmfas.pth'), '--card', str(folder / 'card.md')]))
 
 
 def benchmark(folder: Path) -> None:
@@ -163,6 +173,15 @@ def _write_footage(folder: Path) -> None:
     write_footage(folder)
 
 
+def _write_model(folder: Path) -> None:
+    sys.path.append(str(Path(__file__).parents[1] / 'reference'))
+    from tiny_bundles import save_random, tiny_config
+
+    cfg = tiny_config(folder)
+    cfg.dump(folder / 'tiny.py')
+    save_random(cfg, folder / 'epoch_1.pth')
+
+
 def _write_data(folder: Path) -> None:
     from mmfas.synthfas import Setting, render_dataset
 
@@ -184,5 +203,6 @@ COMMANDS = {
     'render': Command(render, same_bytes),
     'convert': Command(convert, same_bytes, _write_originals),
     'crop': Command(crop, same_bytes, _write_footage),
+    'bundle': Command(bundle, same_bytes, _write_model),
     'benchmark': Command(benchmark, same_records, _write_data),
 }

@@ -27,7 +27,7 @@ pytestmark = [
 #: Kills in all, and which part of them each command gets: those that write more, or start processes, get more.
 KILLS = int(os.environ.get('MMFAS_KILLS', '12'))
 SEED = int(os.environ.get('MMFAS_KILL_SEED', '0'))
-PARTS = {'train': 4, 'train_with_workers': 2, 'render': 2, 'convert': 2, 'crop': 1, 'benchmark': 1}
+PARTS = {'train': 4, 'train_with_workers': 2, 'render': 2, 'convert': 2, 'crop': 1, 'bundle': 1, 'benchmark': 1}
 
 
 @dataclass(frozen=True)

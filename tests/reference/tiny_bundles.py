@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 
 from mmfas.apis.scoring import build_loader, load_model, score_loader
 from mmfas.registry import BACKBONES, FUSION_NECKS, register_all_modules
@@ -59,11 +60,17 @@ def tiny_config(root: Path, neck: str = 'ConcatNeck', head: str = 'LinearFASHead
 
 def trained(cfg: Config, folder: Path) -> tuple[Path, Path]:
     """Write a checkpoint of random weights and its dev scores; return both files."""
-    torch.manual_seed(3)
-    model = load_model(cfg, None)
     checkpoint, scores = folder / 'epoch_1.pth', folder / 'dev.csv'
-    torch.save(dict(meta=dict(epoch=1, seed=7), state_dict=model.state_dict()), checkpoint)
+    model = save_random(cfg, checkpoint)
     table = score_loader(model, build_loader(cfg.val_dataloader))
     assert table is not None
     table.to_csv(scores)
     return checkpoint, scores
+
+
+def save_random(cfg: Config, checkpoint: Path) -> BaseModel:
+    """Write a checkpoint of random weights; return the model."""
+    torch.manual_seed(3)
+    model = load_model(cfg, None)
+    torch.save(dict(meta=dict(epoch=1, seed=7), state_dict=model.state_dict()), checkpoint)
+    return model

@@ -36,11 +36,10 @@ def write(folder: Path, split: str, paths: list[str]) -> None:
     (folder / f'{split}.csv').write_text('rgb,label\n' + ''.join(lines))
 
 
-def loader(folder: Path, split: str, **options: Any) -> dict[str, Any]:
-    root = str(folder)
-    return dict(
-        dataset=dict(type='MultiModalFaceDataset', ann_file=f'{split}.csv', data_root=root, pipeline=[], **options)
-    )
+def loader(folder: Path, split: str, *, clean: bool | str = False) -> dict[str, Any]:
+    # Not serialised: that collects garbage, which takes seconds after tests that have made much of it.
+    options = dict(data_root=str(folder), clean=clean, pipeline=[], serialize_data=False)
+    return dict(dataset=dict(type='MultiModalFaceDataset', ann_file=f'{split}.csv', **options))
 
 
 def config(folder: Path, **changes: Any) -> dict[str, Any]:

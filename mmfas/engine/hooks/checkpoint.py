@@ -67,6 +67,8 @@ class SafeCheckpointHook(CheckpointHook):
     """
 
     last_ckpt: str | None
+    best_ckpt_path: str | None
+    best_ckpt_path_dict: dict[str, str | None]
 
     def __init__(
         self,
@@ -135,7 +137,7 @@ class SafeCheckpointHook(CheckpointHook):
         if not self.save_best:
             return
         is_one = len(self.key_indicators) == 1
-        before = {'': self.best_ckpt_path} if is_one else dict(self.best_ckpt_path_dict)
+        before: dict[str, str | None] = {'': self.best_ckpt_path} if is_one else dict(self.best_ckpt_path_dict)
         # What the parent does not know of, it does not remove.
         if is_one:
             self.best_ckpt_path = None

@@ -168,9 +168,8 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
         delta, prompt, routing = self.adapters[index](
             patches, state['prompt'], present=state['present'], grid=grid_of(state)
         )
-        out = x + block.mlp(hidden)
-        # in place, so that nothing of the length of the sequence is made for the class token alone
-        out[0, :, prefix:] += delta.flatten(1, 2)
+        # not in place: exported, that scatters number by number and takes as long as the attention
+        out = x + block.mlp(hidden) + functional.pad(delta.flatten(1, 2), (0, 0, prefix, 0))
         if options.adapter_residual:
             out = out + x
         if options.double_cls:

@@ -1,0 +1,52 @@
+"""Time how long a verdict of a bundle takes: preprocessing apart, in torch and ONNX, by batch size and threads."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from mmfas.cli.command import command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument('bundle', help='bundle, or hf://ORG/NAME')
+    parser.add_argument(
+        '--runtimes',
+        nargs='+',
+        default=['torch', 'onnx'],
+        help='torch, compiled, onnx; the first is the reference',
+    )
+    parser.add_argument(
+        '--batch-sizes', type=int, nargs='+', default=[1, 8], help='samples at once (default: 1 8)'
+    )
+    parser.add_argument('--threads', type=int, nargs='+', default=[1], help='threads of an operator (default: 1)')
+    parser.add_argument('--rounds', type=int, default=200, help='timed rounds (default: 200)')
+    parser.add_argument('--out', metavar='FILE.json', help='write the numbers as JSON')
+
+
+@command()
+def main(args: argparse.Namespace) -> int:
+    """Print the table of times; returns 0, or 1 if the bundle cannot be used."""
+    from mmfas.deploy.hub import open_bundle
+    from mmfas.deploy.latency import instruction_sets, latency_table, measure_latency
+    from mmfas.utils.files import write_atomically
+
+    bundle = open_bundle(args.bundle)
+    found = measure_latency(
+        bundle,
+        runtimes=args.runtimes,
+        batch_sizes=args.batch_sizes,
+        threads=args.threads,
+        num_rounds=args.rounds,
+    )
+    machine = instruction_sets()
+    print(f'{bundle.name}, per sample, {args.rounds} rounds side by side\n{machine}')
+    print(latency_table(found))
+    if args.out:
+        report = dict(
+            bundle=bundle.name, sha256=bundle.sha256, machine=machine, times=[asdict(one) for one in found]
+        )
+        write_atomically(args.out, json.dumps(report, indent=2) + '\n')
+    return 0

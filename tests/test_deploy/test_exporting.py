@@ -1,0 +1,100 @@
+"""Bundles as ONNX files: the same verdicts from onnxruntime, with mmfas and without."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmfas.cli.export import main as export_main
+from mmfas.deploy.bundle import Bundle, BundleError
+from mmfas.deploy.bundle_file import write_bundle
+from mmfas.deploy.exporting import export_bundle, open_onnx
+from mmfas.deploy.golden_sample import rendered_triple
+from mmfas.deploy.inferencer import FASInferencer
+
+onnxruntime = pytest.importorskip('onnxruntime', reason='needs the extra deploy')
+pytest.importorskip('onnxscript', reason='needs the extra deploy')
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope='module')
+def exported(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ONNX file of the tiny bundle."""
+    path = tmp_path_factory.mktemp('onnx') / 'model.onnx'
+    parity = export_bundle(bundle, path)
+    assert len(parity.rows) == 7 and parity.max_score <= 1e-6
+    return path
+
+
+def test_the_inferencer_judges_with_an_onnx_file_alike(bundle: Bundle, exported: Path) -> None:
+    live, printed = rendered_triple(), rendered_triple('print')
+    inputs = [live, printed, {'rgb': live['rgb']}, {'rgb': live['rgb'], 'ir': printed['ir']}, {'ir': live['ir']}]
+    by_onnx, by_torch = FASInferencer(exported), FASInferencer(bundle, 'cpu')
+    for batch_size in (1, 3):
+        found = by_onnx(inputs, batch_size=batch_size)['predictions']
+        wanted = by_torch(inputs, batch_size=batch_size)['predictions']
+        for one, other in zip(found, wanted, strict=True):
+            assert one['score'] == pytest.approx(other['score'], abs=1e-6)
+            assert all(one[key] == other[key] for key in ('decision', 'code', 'modalities', 'threshold'))
+    opened, _ = open_onnx(exported)
+    assert opened.decision == bundle.decision and opened.pipeline == json.loads(json.dumps(bundle.pipeline))
+
+
+def test_another_runtime_gets_the_score_from_the_file_alone(bundle: Bundle, exported: Path) -> None:
+    """As on `docs/en/deploy.md`: onnxruntime and numpy, nothing of mmfas."""
+    session = onnxruntime.InferenceSession(str(exported), providers=['CPUExecutionProvider'])
+    said = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
+    rows, columns = said['size']
+    inputs = {}
+    for modality in said['modalities']:
+        entry = said['golden'][modality]
+        picture = np.frombuffer(base64.b64decode(entry['base64']), entry['dtype']).reshape(entry['shape'])
+        picture = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+        # ResizeModalities from 64 to 32 pixels is the mean of 2 x 2, halves rounded up
+        small = ((picture.reshape(rows, 2, columns, 2, 3).sum((1, 3), dtype=np.uint16) + 2) // 4).astype(np.uint8)
+        inputs[modality] = small.transpose(2, 0, 1)[None]
+    present = np.ones((1, len(inputs)), bool)
+    score = float(session.run(['score'], {**inputs, 'present': present})[0][0])
+    names = [list(subset) for subset in said['bundle']['golden']['present']]
+    wanted = said['bundle']['golden']['scores'][names.index(said['modalities'])]
+    assert bundle.golden is not None and wanted in bundle.golden.scores
+    assert score == pytest.approx(wanted, abs=1e-5)
+    assert said['bundle']['decision']['threshold'] == bundle.decision.threshold
+    assert said['bundle_sha256'] == bundle.sha256
+
+
+def test_command_prints_the_differences(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_bundle(bundle, tmp_path / 'model.mmfas.pth')
+    assert export_main([str(path), '--format', 'pt2', '--out', str(tmp_path / 'model.pt2')]) == 0
+    assert 'rgb+depth+ir' in capsys.readouterr().out and (tmp_path / 'model.pt2').is_file()
+    assert export_main([str(path), '--out', str(tmp_path / 'model.pt2')]) == 1
+    assert "got format 'onnx' and" in capsys.readouterr().err
+
+
+def test_changed_and_foreign_onnx_files_are_refused(exported: Path, tmp_path: Path) -> None:
+    content = exported.read_bytes()
+    for name, changed in {
+        'threshold': content.replace(b'"threshold": ', b'"threshold":-', 1),
+        'cut': content[: len(content) // 2],
+        'picture': rendered_triple()['rgb'].tobytes(),
+    }.items():
+        assert changed != content
+        (tmp_path / f'{name}.onnx').write_bytes(changed)
+        with pytest.raises(ValueError, match=f"{name}.onnx' (is damaged|is no ONNX file|does not)"):
+            FASInferencer(tmp_path / f'{name}.onnx')
+    with pytest.raises(FileNotFoundError, match='nothing.onnx'):
+        FASInferencer(tmp_path / 'nothing.onnx')
+
+
+def test_an_export_without_a_bundle_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    from mmfas.deploy.export import export_onnx
+
+    export_onnx(bundle.build_model(), tmp_path / 'bare.onnx', size=(32, 32))
+    with pytest.raises(BundleError, match="bare.onnx' was exported without its bundle"):
+        FASInferencer(tmp_path / 'bare.onnx')
