@@ -84,7 +84,7 @@ def _layout(page: _Page, bundle: Bundle) -> gr.Blocks:
                     slots = [_slot(m, bundle, value) for m, value in zip(page.names, first)]
                 button = gr.Button('Judge', variant='primary', elem_id='judge')
             with gr.Column(scale=5):
-                shown = [gr.HTML(card, elem_id='verdict')]
+                shown: list[Any] = [gr.HTML(card, elem_id='verdict')]
         gr.HTML(section('Samples', 'Click one: it is put into the slots and judged.'))
         gallery = gr.Gallery(
             [(page.samples[label]['rgb'], text) for label, text in SAMPLES.items()],
