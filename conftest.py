@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from collections.abc import Iterator
 
@@ -77,6 +78,15 @@ def _scope() -> Iterator[None]:
     yield
     DefaultScope._instance_dict.clear()
     DefaultScope._instance_dict.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _open_log_files_only() -> None:
+    """Forget log files of earlier runs that are closed: mmengine writes to them when a model is initialised."""
+    for logger in MMLogger._instance_dict.values():
+        for handler in [*logger.handlers]:
+            if isinstance(handler, logging.FileHandler) and handler.stream is None:
+                logger.removeHandler(handler)
 
 
 @pytest.fixture

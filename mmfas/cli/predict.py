@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--max-frames', type=int, help='frames of a video or camera to judge (default: all)')
     parser.add_argument('--out-video', metavar='FILE.mp4', help='write the frames with their verdicts')
     parser.add_argument(
-        '--probe', action='store_true', help='judge walls, sheets and noise: none may be called live'
+        '--probe',
+        nargs='?',
+        const='sensor',
+        choices=('sensor', 'all'),
+        help='judge a wall, a white sheet, a covered and a dazzled lens, noise; with `all` also objects and a '
+        'room: none may be called live',
     )
     parser.add_argument('--format', choices=('table', 'csv', 'jsonl'), default='table', help='what is printed')
     parser.add_argument('--out', metavar='FILE', help='write verdicts to FILE.csv or FILE.jsonl; can be resumed')
@@ -64,8 +69,11 @@ def main(args: argparse.Namespace) -> int:
     if args.batch_size < 1 or args.window < 1:
         raise UsageError('--batch-size and --window must be at least 1')
 
+    from mmengine.logging import MMLogger
+
     from mmfas.deploy.inferencer import FASInferencer
 
+    MMLogger.get_current_instance().setLevel('WARNING')  # it writes to the standard output, which is for verdicts
     inferencer = FASInferencer(
         args.bundle,
         args.device,

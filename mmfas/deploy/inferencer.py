@@ -1,9 +1,4 @@
-"""From pictures to verdicts: the inferencer, with the conventions of OpenMMLab.
-
-inferencer = FASInferencer('model.mmfas.pth')
-for verdict in inferencer('folder of pictures')['predictions']:
-    print(verdict['sample_id'], verdict['decision'], verdict['score'])
-"""
+"""From pictures to verdicts: the inferencer, with the conventions of OpenMMLab."""
 
 from __future__ import annotations
 
@@ -38,6 +33,11 @@ class FASInferencer(BaseInferencer):
     from elsewhere.
 
     Scores are those of `mmfas test` for the same files, exactly at the same batch size.
+
+    Example::
+
+        for verdict in FASInferencer('model.mmfas.pth')('folder of pictures')['predictions']:
+            print(verdict['sample_id'], verdict['decision'], verdict['score'])
 
     Args:
         bundle: A bundle (`Bundle`), the path of one, `hf://ORG/NAME`, or the path of an ONNX file that

@@ -26,7 +26,7 @@ def judge_probes(
         seed: Of all draws, >= 0.
 
     Returns:
-        A verdict per scene, named `probe: NAME`.
+        A verdict per scene, whose name begins with `probe`.
     """
     coded = inferencer.preprocessing.loader.depth_range_mm is None
     used = [m for m in inferencer.bundle.modalities if m not in inferencer.bundle.unused]
