@@ -20,9 +20,10 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from mmfas.deploy.export_module import ExportModule
-from mmfas.deploy.onnx_file import OUTPUTS, OnnxHeader, onnx_package, pack
+from mmfas.deploy.onnx_file import OUTPUTS, PRECISIONS, OnnxHeader, onnx_package, pack
 from mmfas.deploy.onnx_runtime import OnnxRuntime
 from mmfas.deploy.parity import Parity, Run, compare_scores, draw_pictures
+from mmfas.deploy.quantise import to_fp16, to_int8
 from mmfas.models.fas import MultiModalFAS
 from mmfas.utils.errors import InputError, RunError
 from mmfas.utils.files import write_atomically
@@ -44,9 +45,11 @@ def export_onnx(
     size: tuple[int, int],
     metadata: Mapping[str, Any] | None = None,
     opset: int = OPSET,
+    precision: str = 'fp32',
+    calibration: Mapping[str, np.ndarray] | None = None,
     pictures: Mapping[str, np.ndarray] | None = None,
 ) -> Parity:
-    """Write a model as an ONNX file in float32, if its scores are those of the model.
+    """Write a model as an ONNX file, in float32 if its scores are those of the model.
 
     Args:
         model: The model; it is not changed.
@@ -54,6 +57,8 @@ def export_onnx(
         size: Rows and columns of the pictures in pixels.
         metadata: Plain values to put into the file, each as JSON, such as threshold and preprocessing.
         opset: Version of ONNX's operators.
+        precision: `'fp32'`; or `'fp16'` or `'int8'`, whose differences are for the caller to judge.
+        calibration: Modality -> pictures (N, 3, H, W), uint8, of training data; for `'int8'` only, see `to_int8`.
         pictures: Modality -> pictures (N, 3, H, W), uint8, to compare scores with; noise if None.
 
     Returns:
@@ -61,15 +66,25 @@ def export_onnx(
 
     Raises:
         RuntimeError: If the model cannot be exported, or scores otherwise then; nothing is written.
-        ValueError: If metadata or size do not fit.
+        ValueError: If metadata, size or precision do not fit.
         ModuleNotFoundError: If the extra `deploy` is not installed.
     """
+    if precision not in PRECISIONS or (precision == 'int8') != (calibration is not None):
+        raise InputError(
+            f"precision must be one of {PRECISIONS}, and 'int8' alone takes pictures for the calibration, but got "
+            f'{precision!r} with{"out" if calibration is None else ""} them'
+        )
     module = ExportModule(model)
     graph = to_onnx(export_program(module, size), module.input_names, opset=opset)
-    content = pack(graph, OnnxHeader(module.modalities, size, 'fp32', metadata or {}))
+    if precision == 'fp16':
+        graph = to_fp16(graph)
+    elif calibration is not None:
+        graph = to_int8(graph, calibration)
+    content = pack(graph, OnnxHeader(module.modalities, size, precision, metadata or {}))
     runtime = OnnxRuntime(content, threads=torch.get_num_threads())
     parity = compare_scores(runtime.run, module.model, pictures or draw_pictures(module.modalities, 7, size=size))
-    parity.require()
+    if precision == 'fp32':
+        parity.require()
     write_atomically(path, content)
     return parity
 
