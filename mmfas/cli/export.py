@@ -15,6 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--format', choices=('onnx', 'pt2'), default='onnx', help='onnx (default), or torch.export'
     )
     parser.add_argument('--out', metavar='FILE', required=True, help='file to write: NAME.onnx or NAME.pt2')
+    parser.add_argument('--fp16', action='store_true', help='half precision, for accelerators')
+    parser.add_argument(
+        '--int8', metavar='INPUT', help='8-bit integers, calibrated on a folder or CSV of training data'
+    )
     parser.add_argument('--opset', type=int, help="version of ONNX's operators (default: 20)")
 
 
@@ -24,12 +28,22 @@ def main(args: argparse.Namespace) -> int:
     if args.opset is not None and args.format != 'onnx':
         raise UsageError('--opset is for --format onnx')
 
+    if args.fp16 and args.int8:
+        raise UsageError('--fp16 and --int8 are two precisions: choose one')
+
     from mmfas.deploy.export import OPSET
     from mmfas.deploy.exporting import export_bundle
     from mmfas.deploy.hub import open_bundle
 
     bundle = open_bundle(args.bundle)
-    parity = export_bundle(bundle, args.out, args.format, opset=args.opset or OPSET)
+    parity = export_bundle(
+        bundle,
+        args.out,
+        args.format,
+        opset=args.opset or OPSET,
+        precision='fp16' if args.fp16 else 'int8' if args.int8 else 'fp32',
+        calibration=args.int8,
+    )
     print('Largest difference from the bundle, by what is there and batch size:')
     print(parity.to_text())
     print(f'{args.format}: {args.out}')

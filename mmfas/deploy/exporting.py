@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,14 @@ from torch import Tensor
 from mmfas.deploy.bundle import Bundle, BundleError
 from mmfas.deploy.bundle_file import bundle_of
 from mmfas.deploy.export import OPSET, export_onnx, export_pt2
+from mmfas.deploy.golden_sample import golden_scores
+from mmfas.deploy.inputs import read_inputs
+from mmfas.deploy.onnx_file import onnx_package, pack
 from mmfas.deploy.onnx_runtime import OnnxRuntime
 from mmfas.deploy.parity import Parity
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError
+from mmfas.utils.files import write_atomically
 
 __all__ = ['FORMATS', 'OnnxScorer', 'export_bundle', 'metadata_of', 'open_onnx', 'picture_size']
 
@@ -31,7 +37,13 @@ FORMATS = {'onnx': '.onnx', 'pt2': '.pt2'}
 
 
 def export_bundle(
-    bundle: Bundle, path: str | os.PathLike[str], form: str = 'onnx', *, opset: int = OPSET
+    bundle: Bundle,
+    path: str | os.PathLike[str],
+    form: str = 'onnx',
+    *,
+    opset: int = OPSET,
+    precision: str = 'fp32',
+    calibration: Any = None,
 ) -> Parity:
     """Write a bundle as a file for another runtime, if its scores are those of the bundle.
 
@@ -40,22 +52,55 @@ def export_bundle(
         path: File to write; its ending is that of the format.
         form: `'onnx'` or `'pt2'` (`torch.export`).
         opset: Version of ONNX's operators.
+        precision: `'fp32'`; or, of ONNX, `'fp16'` or `'int8'`, whose differences are for the caller to judge. The
+            golden scores of such a file are its own.
+        calibration: For `'int8'`: pictures of training data, as `read_inputs` takes them.
 
     Returns:
         The differences from the model that were found, by set of modalities and batch size.
 
     Raises:
-        ValueError: If the format is unknown or the name ends otherwise.
+        ValueError: If the format is unknown, the name ends otherwise, or precision and calibration do not fit.
         RuntimeError: If the model cannot be exported, or scores otherwise then; nothing is written.
         ModuleNotFoundError: If the extra `deploy` is not installed.
     """
     if FORMATS.get(form) != Path(path).suffix:
         endings = ', '.join(f'{name} (FILE{ending})' for name, ending in FORMATS.items())
         raise InputError(f"formats are {endings}; got format '{form}' and '{path}'")
+    if form == 'pt2' and (precision != 'fp32' or calibration is not None):
+        raise InputError('programs of torch.export are written in fp32; fp16 and int8 are for --format onnx')
     size, metadata, model = picture_size(bundle), metadata_of(bundle), bundle.build_model()
     if form == 'pt2':
         return export_pt2(model, path, size=size, metadata=metadata)
-    return export_onnx(model, path, size=size, metadata=metadata, opset=opset)
+    pictures = None if calibration is None else _calibration_pictures(bundle, calibration)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, 'model.onnx')
+        parity = export_onnx(
+            model, file, size=size, metadata=metadata, opset=opset, precision=precision, calibration=pictures
+        )
+        content = file.read_bytes()
+    write_atomically(path, content if precision == 'fp32' else _with_own_scores(content, bundle))
+    return parity
+
+
+def _calibration_pictures(bundle: Bundle, inputs: Any) -> dict[str, np.ndarray]:
+    """Prepare pictures as the model gets them: modality -> (N, 3, H, W), uint8; all modalities must be there."""
+    preprocess, samples = bundle.preprocessing(), read_inputs(inputs)
+    for sample in samples:
+        absent = [m for m in bundle.modalities if m not in sample.pictures and 'npz' not in sample.pictures]
+        if absent:
+            raise InputError(f'{sample.sample_id}: calibration needs all modalities, but {absent[0]} is missing')
+    packed = [preprocess(sample.pictures, sample.sample_id)['inputs'] for sample in samples]
+    return {m: torch.stack([inputs[m] for inputs in packed]).numpy() for m in bundle.modalities}
+
+
+def _with_own_scores(content: bytes, bundle: Bundle) -> bytes:
+    """Replace the golden scores in a file by those that it computes itself: they differ in less than 32 bits."""
+    runtime = OnnxRuntime(content)
+    metadata = dict(runtime.header.metadata)
+    golden = {**metadata['bundle']['golden'], 'scores': golden_scores(bundle, OnnxScorer(runtime))}
+    metadata['bundle'] = {**metadata['bundle'], 'golden': golden}
+    return pack(onnx_package().load_model_from_string(content), replace(runtime.header, metadata=metadata))
 
 
 def picture_size(bundle: Bundle) -> tuple[int, int]:

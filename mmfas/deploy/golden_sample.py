@@ -16,7 +16,7 @@ from mmfas.structures import MODALITIES
 from mmfas.synthfas.plan.plan import Setting, plan_split
 from mmfas.synthfas.render import render_video
 
-__all__ = ['check_golden_sample', 'rendered_triple', 'with_golden_sample']
+__all__ = ['check_golden_sample', 'golden_scores', 'rendered_triple', 'with_golden_sample']
 
 #: Largest difference of a score that another processor or another order of sums may make, in float32.
 TOLERANCE = 1e-4
@@ -90,6 +90,17 @@ def check_golden_sample(bundle: Bundle, runtime: Runtime, *, tolerance: float | 
             '--no-self-test (self_test=False) goes on regardless'
         )
     return worst
+
+
+def golden_scores(bundle: Bundle, runtime: Runtime) -> tuple[float, ...]:
+    """Score the golden sample of a bundle with each allowed subset of its pictures.
+
+    Args:
+        bundle: With golden sample.
+        runtime: What computes scores.
+    """
+    assert bundle.golden is not None
+    return _scores(bundle, bundle.golden, runtime)
 
 
 def _scores(bundle: Bundle, sample: GoldenSample, runtime: Runtime) -> tuple[float, ...]:

@@ -98,3 +98,24 @@ def test_an_export_without_a_bundle_is_refused(bundle: Bundle, tmp_path: Path) -
     export_onnx(bundle.build_model(), tmp_path / 'bare.onnx', size=(32, 32))
     with pytest.raises(BundleError, match="bare.onnx' was exported without its bundle"):
         FASInferencer(tmp_path / 'bare.onnx')
+
+
+def test_less_precise_files_bring_golden_scores_of_their_own(bundle: Bundle, tmp_path: Path) -> None:
+    parity = export_bundle(bundle, tmp_path / 'fp16.onnx', precision='fp16')
+    opened, scorer = open_onnx(tmp_path / 'fp16.onnx')
+    assert not scorer.is_exact and len(parity.rows) == 7
+    assert opened.golden is not None and bundle.golden is not None
+    assert 0 < max(abs(a - b) for a, b in zip(opened.golden.scores, bundle.golden.scores, strict=True)) < 1e-2
+    judge = FASInferencer(tmp_path / 'fp16.onnx')
+    assert judge.self_test_difference is not None and judge.self_test_difference < 1e-6
+
+
+def test_settings_that_do_not_fit_are_refused_before_work_starts(bundle: Bundle, tmp_path: Path) -> None:
+    live = rendered_triple()
+    with pytest.raises(ValueError, match='calibration needs all modalities, but depth is missing'):
+        export_bundle(bundle, tmp_path / 'no.onnx', precision='int8', calibration={'rgb': live['rgb']})
+    with pytest.raises(ValueError, match='it would not gain from integers'):
+        export_bundle(bundle, tmp_path / 'no.onnx', precision='int8', calibration=live)
+    with pytest.raises(ValueError, match='written in fp32'):
+        export_bundle(bundle, tmp_path / 'no.pt2', 'pt2', precision='fp16')
+    assert not list(tmp_path.glob('no.*'))
