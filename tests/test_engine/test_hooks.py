@@ -52,6 +52,8 @@ def _runner(**fields: Any) -> Any:
         rank=0,
         seed=5,
         _randomness_cfg={},
+        _load_from=None,
+        _resume=False,
         logger=SimpleNamespace(info=lambda text: None),
     )
     return SimpleNamespace(**{**base, **fields})
