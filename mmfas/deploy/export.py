@@ -34,6 +34,8 @@ __all__ = ['OPSET', 'export_onnx', 'export_program', 'export_pt2', 'run_program'
 OPSET = 20
 #: Batch size of the example that the graph is traced with; 1 would be taken for a constant.
 _EXAMPLE_BATCH = 2
+#: Operators that draw in training only.
+_WITH_DROPOUT = ('aten.dropout', 'aten.scaled_dot_product_attention')
 #: Name of the batch axis in the ONNX file.
 _BATCH_AXIS = 'batch'
 
@@ -137,7 +139,7 @@ def export_program(module: ExportModule, size: tuple[int, int]) -> ExportedProgr
         size: Rows and columns of the pictures in pixels.
 
     Raises:
-        RuntimeError: If the model cannot be traced, such as where it looks at values or at the size of the batch.
+        RuntimeError: If the model cannot be traced, such as where it looks at values, or draws at random at test.
         ValueError: If the model does not take pictures of this size.
     """
     example = _example(module, size)
@@ -145,6 +147,7 @@ def export_program(module: ExportModule, size: tuple[int, int]) -> ExportedProgr
     with _named_failures(module):
         shapes = {'inputs': tuple({0: batch} for _ in example)}
         program = torch.export.export(module, example, dynamic_shapes=shapes, strict=False)
+    _refuse_random(program)
     for node in program.graph.nodes:
         node.meta.pop('stack_trace', None)  # paths of this machine
     return program
@@ -215,6 +218,19 @@ def _example(module: ExportModule, size: tuple[int, int]) -> tuple[Tensor, ...]:
         reason = str(error).partition('\n')[0]
         raise InputError(f'the model does not take pictures of {size[0]} x {size[1]} pixels: {reason}') from error
     return example
+
+
+def _refuse_random(program: ExportedProgram) -> None:
+    """Refuse a model whose scores cannot be repeated, and so not be compared."""
+    tags = {str(node.target): getattr(node.target, 'tags', ()) for node in program.graph.nodes}
+    drawing = [name for name, found in tags.items() if torch.Tag.nondeterministic_seeded in found]
+    drawing = [name for name in drawing if not name.startswith(_WITH_DROPOUT)]
+    if drawing:
+        raise RunError(
+            f'the model draws at random at test ({", ".join(sorted(drawing))}), so its scores cannot be repeated '
+            'and the exported ones not be compared; switch off what draws, such as uncertainty.mode="sampled" of '
+            'UAdapterNeck or sampled_second=True of a mixture'
+        )
 
 
 @contextmanager

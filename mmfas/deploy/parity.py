@@ -84,8 +84,7 @@ class Parity:
             raise RunError(
                 f'the exported model differs from the model by {self.max_score:.1e} in a score and '
                 f'{self.max_logits:.1e} in a logit, but at most {MAX_DIFFERENCE:.0e} and '
-                f'{MAX_LOGIT_DIFFERENCE:.0e} are allowed, so it was not written; a part that draws at random or '
-                f'that scores a sample by its batch cannot be exported:\n{self.to_text()}'
+                f'{MAX_LOGIT_DIFFERENCE:.0e} are allowed, so it was not written:\n{self.to_text()}'
             )
 
 

@@ -21,9 +21,11 @@ from mmfas.utils.errors import InputError, MissingPackageError
 
 __all__ = ['MIN_WEIGHTS', 'to_fp16', 'to_int8']
 
-#: Weights that a matrix must have to become integers. Routers, gates and classifiers are far smaller: there, an
-#: error chooses another expert or moves every score, and converting costs more time than the product saves.
+#: Weights that a matrix or kernel must have to become integers. Routers, gates and classifiers are far smaller:
+#: there, an error chooses another expert or moves every score, and converting costs more time than it saves.
 MIN_WEIGHTS = 128 * 128
+#: Operators that multiply with weights.
+_PRODUCTS = ('MatMul', 'Gemm', 'Conv')
 #: Samples of a batch of the calibration.
 _BATCH = 16
 #: Operators that stay in float32 in half precision: sums over many numbers, powers, and what ends in a choice. The
@@ -65,20 +67,20 @@ def to_int8(
     present: np.ndarray | None = None,
     min_weights: int = MIN_WEIGHTS,
 ) -> Any:
-    """Return a graph whose large matrix products are computed in 8-bit integers.
+    """Return a graph whose large matrix products and convolutions are computed in 8-bit integers.
 
     Weights are rounded channel by channel, to 7 bits: with 8, processors without VNNI instructions overflow.
     Inputs of the products are rounded in the range that the calibration sees. All else stays in float32, such as
-    attention, norms and small matrices.
+    attention, norms, small matrices, and the first layer, through which everything passes.
 
     Args:
         model: An `onnx.ModelProto` in float32; it is not changed.
         pictures: Modality -> pictures (N, 3, H, W), uint8, that the ranges are taken from: of training data.
         present: Boolean mask (N, M); None if all are present.
-        min_weights: Weights that a matrix must have.
+        min_weights: Weights that a matrix or kernel must have.
 
     Raises:
-        ValueError: If no matrix is large enough, or there are no pictures.
+        ValueError: If nothing is large enough, or there are no pictures.
         ModuleNotFoundError: If onnxruntime is not installed.
     """
     onnx = onnx_package()
@@ -94,7 +96,7 @@ def to_int8(
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         names = _large_products(onnx.load(prepared), min_weights)
         if not names:
-            raise InputError(f'no matrix of the model has {min_weights} weights: it would not gain from integers')
+            raise InputError(f'no layer of the model has {min_weights} weights: it would not gain from integers')
         quantization.quantize_static(
             prepared,
             result,
@@ -104,7 +106,7 @@ def to_int8(
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
             reduce_range=True,
-            op_types_to_quantize=['MatMul', 'Gemm'],
+            op_types_to_quantize=list(_PRODUCTS),
             nodes_to_quantize=names,
             # results are sums: rounding them as well would cost accuracy and save nothing
             extra_options={'OpTypesToExcludeOutputQuantization': ['MatMul', 'Gemm']},
@@ -147,20 +149,24 @@ def _reader(quantization: Any, batches: list[dict[str, np.ndarray]]) -> Any:
 
 
 def _large_products(model: Any, min_weights: int) -> list[str]:
-    """Name the products with a constant matrix of at least so many weights.
+    """Name the products with at least so many constant weights, but for the first layers.
 
     Stacks of matrices, one for each modality or expert, are left out: onnxruntime prepares single matrices when
     it loads them, but stacks each time.
     """
-    weights = {value.name: tuple(value.dims) for value in model.graph.initializer}
-    shapes = {node.name: weights.get(node.input[1], ()) for node in model.graph.node if len(node.input) > 1}
-    return [
-        node.name
-        for node in model.graph.node
-        if node.op_type in ('MatMul', 'Gemm')
-        and len(shapes[node.name]) == 2
-        and prod(shapes[node.name]) >= min_weights
-    ]
+    shapes = {value.name: tuple(value.dims) for value in model.graph.initializer}
+    behind: set[str] = set()  # values that a product has part in
+    found = []
+    for node in model.graph.node:  # in the order of computation
+        is_behind = any(name in behind for name in node.input)
+        if node.op_type in _PRODUCTS:
+            shape = shapes.get(node.input[1], ())
+            is_single = len(shape) == 2 or node.op_type == 'Conv'
+            if is_behind and is_single and prod(shape) >= min_weights:
+                found.append(node.name)
+        if is_behind or node.op_type in _PRODUCTS:
+            behind.update(node.output)
+    return found
 
 
 def _last_layer(model: Any) -> list[str]:
@@ -170,7 +176,7 @@ def _last_layer(model: Any) -> list[str]:
     while waiting:
         node = waiting.pop()
         found.append(node.name)
-        if node.op_type not in ('MatMul', 'Gemm'):
+        if node.op_type not in _PRODUCTS:
             waiting += [makers[name] for name in node.input if name in makers]
     return list(dict.fromkeys(found))
 

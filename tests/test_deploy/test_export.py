@@ -154,6 +154,13 @@ class Lottery(nn.Module):
         return torch.rand_like(features.fused[:, :2])
 
 
+class Turncoat(nn.Module):
+    """A head whose logits (B, 2) are a little different in the exported graph."""
+
+    def forward(self, features: FusedFeatures) -> Tensor:
+        return features.fused[:, :2] * torch.tensor([1.001 if torch.compiler.is_exporting() else 1.0, 1.0])
+
+
 class Looker(nn.Module):
     """A head that looks at values."""
 
@@ -161,10 +168,21 @@ class Looker(nn.Module):
         return features.fused[:, :2] * (2.0 if features.fused.sum() > 0 else 1.0)
 
 
+def test_export_that_scores_otherwise_is_refused_and_not_written(tmp_path: Path) -> None:
+    model = small_model()
+    model.head = Turncoat()
+    with pytest.raises(RunError, match='differs from the model by .* in a score and .* so it was not written'):
+        export_pt2(model, tmp_path / 'model.pt2', size=(SIZE, SIZE))
+    assert not list(tmp_path.iterdir())
+
+
 def test_model_that_draws_at_random_is_refused_and_not_written(tmp_path: Path) -> None:
     model = small_model()
     model.head = Lottery()
-    with pytest.raises(RunError, match='differs from the model by .* in a score and .* so it was not written'):
+    with pytest.raises(
+        RunError,
+        match=r'the model draws at random at test \(aten.rand_like.default\), so its scores cannot be repeated',
+    ):
         export_pt2(model, tmp_path / 'model.pt2', size=(SIZE, SIZE))
     assert not list(tmp_path.iterdir())
 

@@ -85,7 +85,7 @@ def test_half_precision_keeps_inputs_outputs_and_the_last_layer(made: SimpleName
 
 
 def test_model_of_small_matrices_is_refused(made: SimpleNamespace) -> None:
-    with pytest.raises(InputError, match='no matrix of the model has 1000000 weights'):
+    with pytest.raises(InputError, match='no layer of the model has 1000000 weights'):
         to_int8(made.graph, draw_pictures(MODALITIES, 1, size=(SIZE, SIZE)), min_weights=10**6)
     assert MIN_WEIGHTS == WIDTH**2
 
@@ -132,6 +132,6 @@ def test_lower_precision_is_written_and_left_to_the_caller_to_judge(
 
 def test_log_is_as_loud_after_as_before(made: SimpleNamespace) -> None:
     before = logging.root.manager.disable
-    with pytest.raises(InputError, match='no matrix'):
+    with pytest.raises(InputError, match='no layer'):
         to_int8(made.graph, draw_pictures(MODALITIES, 1, size=(SIZE, SIZE)), min_weights=10**6)
     assert logging.root.manager.disable == before
