@@ -54,7 +54,7 @@ def leave_out_optional(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True, scope='module')
-def _out_of_sight_of_the_garbage_collector() -> Iterator[None]:
+def _out_of_sight_of_the_garbage_collector() -> None:
     """Keep what a file of tests leaves behind from being looked through again and again.
 
     mmengine collects garbage whenever a data set is made: late in a session, with millions of live objects, that
@@ -62,7 +62,6 @@ def _out_of_sight_of_the_garbage_collector() -> Iterator[None]:
     """
     gc.collect()
     gc.freeze()
-    yield
 
 
 @pytest.fixture(autouse=True)

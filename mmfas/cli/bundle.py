@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
-from mmfas.cli.options import add_config_options
+from mmfas.cli.options import add_config_options, add_rule_options, rules_of
 
 if TYPE_CHECKING:
     from mmfas.deploy.bundle import Bundle
@@ -22,12 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', metavar='FILE', help='bundle to write: NAME.mmfas.pth or NAME.mmfas.safetensors')
     parser.add_argument('--push', metavar='hf://ORG/NAME', help='upload bundle and card to a model hub')
     parser.add_argument('--dev-scores', metavar='DEV.csv', help='score file of the dev split, from `mmfas test`')
-    parser.add_argument(
-        '--criterion', help='how dev scores fix the threshold: eer, bpcer@apcer=0.01, ..., fixed=0.5'
-    )
-    parser.add_argument('--level', choices=('frame', 'video', 'subject'), help='what one score is for')
-    parser.add_argument('--how', choices=('mean', 'median', 'max'), help='how frames become one score')
-    parser.add_argument('--allow-duplicates', action='store_true', help='accept repeated sample ids in dev scores')
+    add_rule_options(parser)
     parser.add_argument(
         '--max-apcer', type=float, metavar='RATE', help='undecided unless at most this part of dev attacks passes'
     )
@@ -80,22 +75,14 @@ def _make(args: argparse.Namespace) -> Bundle:
     from mmfas.cli.configs import read_checked_config
     from mmfas.deploy.crop_record import crop_record
     from mmfas.deploy.making import make_bundle
-    from mmfas.evaluation import ScoreRules
 
     cfg = read_checked_config(args.config, args.cfg_options)
-    rules = ScoreRules.from_config(
-        cfg,
-        criterion=args.criterion,
-        level=args.level,
-        frame_reduction=args.how,
-        allow_duplicates=args.allow_duplicates,
-    )
     crop = None if args.crop_margin is None else crop_record(dict(type=args.detector), margin=args.crop_margin)
     return make_bundle(
         cfg,
         args.checkpoint,
         dev_scores=args.dev_scores,
-        rules=rules,
+        rules=rules_of(cfg, args),
         max_apcer=args.max_apcer,
         max_bpcer=args.max_bpcer,
         optional=args.optional,

@@ -7,19 +7,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mmfas.cli.command import command
+from mmfas.cli.options import add_inferencer_options, inferencer_of
 from mmfas.utils.errors import MissingPackageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument('bundle', help='bundle, ONNX file of `mmfas export`, or hf://ORG/NAME')
+    add_inferencer_options(parser)
     parser.add_argument(
         '--host', default='127.0.0.1', help='where to listen (default: 127.0.0.1, for this machine)'
     )
     parser.add_argument('--port', type=int, default=7860, help='where to listen (default: 7860); 0: a free port')
-    parser.add_argument('--device', help='such as cpu or cuda:0 (default: the first accelerator, or the CPU)')
-    parser.add_argument('--no-self-test', action='store_true', help='do not score the golden sample first')
-    parser.add_argument('--no-quality-gate', action='store_true', help='judge pictures that show nothing, too')
 
 
 @command()
@@ -34,15 +32,8 @@ def main(args: argparse.Namespace) -> int:
         raise MissingPackageError(
             f"`mmfas demo` needs the package {error.name}: pip install 'mmfas[demo]'"
         ) from error
-    from mmfas.deploy.inferencer import FASInferencer
-
     with bind(args.host, args.port) as place, TemporaryDirectory(prefix='mmfas_demo_') as folder:
-        inferencer = FASInferencer(
-            args.bundle,
-            args.device,
-            self_test=not args.no_self_test,
-            quality_gate=not args.no_quality_gate,
-        )
+        inferencer = inferencer_of(args)
         app = make_demo(inferencer, Path(folder))
         print(f'{inferencer.bundle.name} judges at {address_of(place)} (Ctrl-C ends)', flush=True)
         run_app(app, place, grace_s=1)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import ast
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmfas.utils.errors import InputError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from mmfas.deploy.inferencer import FASInferencer
+    from mmfas.evaluation import ScoreRules
 
 
 class ConfigOptions(argparse.Action):
@@ -60,6 +66,68 @@ class ConfigOptions(argparse.Action):
             except ValueError as error:
                 parser.error(f'{option_string} {key}: {error}')
         setattr(namespace, self.dest, options)
+
+
+def add_rule_options(parser: argparse.ArgumentParser) -> None:
+    """Declare how scores become numbers, where a config has the defaults; `rules_of` reads it.
+
+    Args:
+        parser: Parser to extend.
+    """
+    parser.add_argument(
+        '--criterion', help='how dev scores fix the threshold: eer, min-hter, bpcer@apcer=0.01, ...; or fixed=0.5'
+    )
+    parser.add_argument('--level', choices=('frame', 'video', 'subject'), help='what one score is for')
+    parser.add_argument('--how', choices=('mean', 'median', 'max'), help='how frames become one score')
+    parser.add_argument('--allow-duplicates', action='store_true', help='accept repeated sample ids')
+
+
+def rules_of(cfg: Config, args: argparse.Namespace, **changes: Any) -> ScoreRules:
+    """Return the rules of a config, changed by the options of `add_rule_options`.
+
+    Args:
+        cfg: Config whose `val_evaluator` has the defaults.
+        args: Parsed options.
+        **changes: Further fields; None keeps that of the config.
+    """
+    from mmfas.evaluation import ScoreRules
+
+    return ScoreRules.from_config(
+        cfg,
+        criterion=args.criterion,
+        level=args.level,
+        frame_reduction=args.how,
+        allow_duplicates=args.allow_duplicates,
+        **changes,
+    )
+
+
+def add_inferencer_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what judges, and how it is opened; `inferencer_of` reads it.
+
+    Args:
+        parser: Parser to extend.
+    """
+    parser.add_argument('bundle', help='bundle, ONNX file of `mmfas export`, or hf://ORG/NAME')
+    parser.add_argument('--device', help='such as cpu or cuda:0 (default: the first accelerator, or the CPU)')
+    parser.add_argument('--no-self-test', action='store_true', help='do not score the golden sample first')
+    parser.add_argument('--no-quality-gate', action='store_true', help='judge pictures that show nothing, too')
+
+
+def inferencer_of(args: argparse.Namespace) -> FASInferencer:
+    """Open what the options of `add_inferencer_options` name.
+
+    Args:
+        args: Parsed options.
+    """
+    from mmfas.deploy.inferencer import FASInferencer
+
+    return FASInferencer(
+        args.bundle,
+        args.device,
+        self_test=not args.no_self_test,
+        quality_gate=not args.no_quality_gate,
+    )
 
 
 def add_config_options(parser: argparse.ArgumentParser, text: str = 'override config values: key=value') -> None:

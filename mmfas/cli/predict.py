@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.options import add_inferencer_options, inferencer_of
 
 if TYPE_CHECKING:
     from mmfas.deploy.inferencer import FASInferencer
@@ -21,7 +22,7 @@ _SOURCES = ('watch', 'camera', 'video', 'probe')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument('bundle', help='bundle, ONNX file of `mmfas export`, or hf://ORG/NAME')
+    add_inferencer_options(parser)
     parser.add_argument(
         'inputs',
         nargs='*',
@@ -52,9 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out-dir', help='folder for a picture of every sample with its verdict')
     parser.add_argument('--show', action='store_true', help='show every sample with its verdict in a window')
     parser.add_argument('--batch-size', type=int, default=8, help='samples that are scored at once (default: 8)')
-    parser.add_argument('--device', help='such as cpu or cuda:0 (default: the first accelerator, or the CPU)')
-    parser.add_argument('--no-self-test', action='store_true', help='do not score the golden sample first')
-    parser.add_argument('--no-quality-gate', action='store_true', help='judge pictures that show nothing, too')
 
 
 @command(on_stop='verdicts so far are kept; the same command continues')
@@ -71,15 +69,8 @@ def main(args: argparse.Namespace) -> int:
 
     from mmengine.logging import MMLogger
 
-    from mmfas.deploy.inferencer import FASInferencer
-
     MMLogger.get_current_instance().setLevel('WARNING')  # it writes to the standard output, which is for verdicts
-    inferencer = FASInferencer(
-        args.bundle,
-        args.device,
-        self_test=not args.no_self_test,
-        quality_gate=not args.no_quality_gate,
-    )
+    inferencer = inferencer_of(args)
     if args.probe:
         return _probe(inferencer, args.probe, args.format)
     if args.watch is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mmfas.cli.command import command
+from mmfas.cli.options import add_inferencer_options, inferencer_of
 from mmfas.utils.errors import MissingPackageError
 
 #: Options that are fields of `mmfas.deploy.serve.Limits`.
@@ -13,12 +14,11 @@ _LIMITS = ('max_body_mb', 'max_sample_mb', 'max_requests', 'max_batch', 'max_wai
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument('bundle', help='bundle, ONNX file of `mmfas export`, or hf://ORG/NAME')
+    add_inferencer_options(parser)
     parser.add_argument(
         '--host', default='127.0.0.1', help='where to listen (default: 127.0.0.1, for this machine)'
     )
     parser.add_argument('--port', type=int, default=8000, help='where to listen (default: 8000); 0: a free port')
-    parser.add_argument('--device', help='such as cpu or cuda:0 (default: the first accelerator, or the CPU)')
     parser.add_argument('--max-body-mb', type=float, metavar='MB', help='size of a request (default: 16)')
     parser.add_argument(
         '--max-sample-mb', type=float, metavar='MB', help='memory of its pictures once unpacked (default: 128)'
@@ -29,8 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--max-wait-ms', type=float, metavar='MS', help='how long a request waits for others (default: 2)'
     )
     parser.add_argument('--read-s', type=float, metavar='S', help='time for a request to arrive (default: 30)')
-    parser.add_argument('--no-self-test', action='store_true', help='do not score the golden sample first')
-    parser.add_argument('--no-quality-gate', action='store_true', help='judge pictures that show nothing, too')
 
 
 @command(on_stop='requests in work were answered')
@@ -45,17 +43,11 @@ def main(args: argparse.Namespace) -> int:
         raise MissingPackageError(
             f"`mmfas serve` needs the package {error.name}: pip install 'mmfas[serve]'"
         ) from error
-    from mmfas.deploy.inferencer import FASInferencer
 
     chosen = {name: getattr(args, name) for name in _LIMITS if getattr(args, name) is not None}
     limits = Limits(**chosen)
     with bind(args.host, args.port) as place:
-        inferencer = FASInferencer(
-            args.bundle,
-            args.device,
-            self_test=not args.no_self_test,
-            quality_gate=not args.no_quality_gate,
-        )
+        inferencer = inferencer_of(args)
         app = make_app(inferencer, limits)
         print(f'{inferencer.bundle.name} judges at {address_of(place)}/judge (Ctrl-C ends)', flush=True)
         run_app(app, place, max_connections=4 * limits.max_requests)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_problems
-from mmfas.cli.options import add_config_options
+from mmfas.cli.options import add_config_options, add_rule_options, rules_of
 from mmfas.cli.train import LAUNCHERS
 from mmfas.config.reading import merge_options, read_config
 
@@ -22,11 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--dev-scores', metavar='DEV.csv', help='score file of the dev split, not scored again then'
     )
-    parser.add_argument('--criterion', help='how dev scores fix the threshold: eer, min-hter, bpcer@apcer=0.01')
-    parser.add_argument('--level', choices=('frame', 'video', 'subject'), help='what one score is for')
-    parser.add_argument('--how', choices=('mean', 'median', 'max'), help='how frames become one score')
+    add_rule_options(parser)
     parser.add_argument('--bootstrap', type=int, help='replicates of the intervals, 0 for none (default: 1000)')
-    parser.add_argument('--allow-duplicates', action='store_true', help='accept repeated sample ids')
     parser.add_argument('--no-plots', action='store_true', help='write no figures')
     add_config_options(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how processes are started')
@@ -40,7 +37,6 @@ def main(args: argparse.Namespace) -> int:
 
     from mmfas.apis.testing import test
     from mmfas.config.check import check_config
-    from mmfas.evaluation import ScoreRules
     from mmfas.utils.distributed import finish_distributed
 
     cfg = read_config(args.config)
@@ -50,14 +46,7 @@ def main(args: argparse.Namespace) -> int:
     if problems:
         return report_problems(args.config, problems)
     work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
-    rules = ScoreRules.from_config(
-        cfg,
-        criterion=args.criterion,
-        level=args.level,
-        frame_reduction=args.how,
-        num_bootstrap=args.bootstrap,
-        allow_duplicates=args.allow_duplicates,
-    )
+    rules = rules_of(cfg, args, num_bootstrap=args.bootstrap)
     result = test(
         cfg,
         args.checkpoint,

@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,6 +52,10 @@ class GoldenSample:
     present: tuple[tuple[str, ...], ...]
     scores: tuple[float, ...]
     source: str
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the pictures by modality, as the loader takes them."""
+        return {m: picture.numpy() for m, picture in self.pictures.items()}
 
 
 @dataclass(frozen=True)
@@ -102,13 +107,19 @@ class Bundle:
         return tuple(m for m in self.modalities if m in flat)
 
     @property
+    def used(self) -> tuple[str, ...]:
+        """Modalities that a score can be of."""
+        unused = self.unused
+        return tuple(m for m in self.modalities if m not in unused)
+
+    @property
     def required(self) -> tuple[str, ...]:
         """Modalities without which nothing is judged."""
-        return tuple(m for m in self.modalities if m not in (*self.optional, *self.unused))
+        return tuple(m for m in self.used if m not in self.optional)
 
     def allowed_subsets(self) -> tuple[tuple[str, ...], ...]:
         """List what may be there at once: every subset with all required modalities and one that is used."""
-        used = [m for m in self.modalities if m not in self.unused]
+        used = self.used
         choices = product(*[(True, False) if m in self.optional else (True,) for m in used])
         subsets = (tuple(m for m, is_there in zip(used, choice) if is_there) for choice in choices)
         return tuple(subset for subset in subsets if subset)
@@ -122,8 +133,7 @@ class Bundle:
         if 'npz' in pictures:
             return ()
         absent = tuple(m for m in self.required if m not in pictures)
-        used = tuple(m for m in self.modalities if m not in self.unused)
-        return absent or (() if set(pictures) & set(used) else used)
+        return absent or (() if set(pictures) & set(self.used) else self.used)
 
     def build_model(self, device: str | torch.device = 'cpu') -> MultiModalFAS:
         """Build the model with its weights, in evaluation mode.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmfas.deploy.bundle import Bundle
+from mmfas.deploy.decision import POLARITY
 from mmfas.evaluation.tables import Row, markdown_table, percent, text_table
 
 __all__ = ['card', 'markdown_card', 'notes']
@@ -64,7 +65,7 @@ def _facts(bundle: Bundle) -> Iterator[Row]:
     rule, origin = bundle.decision, bundle.origin
     low, high = rule.limits
     yield 'modalities', ', '.join(f'{m} (may be absent)' if m in bundle.optional else m for m in bundle.modalities)
-    yield 'score', 'liveness in [0, 1], higher is live'
+    yield 'score', POLARITY
     yield 'threshold', f'{rule.threshold:.6g} ({rule.origin}, {_level(bundle)})'
     yield 'undecided', 'nothing' if low == high else f'scores from {low:.6g} up to {high:.6g}'
     if rule.dev:

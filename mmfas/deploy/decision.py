@@ -88,6 +88,18 @@ class DecisionRule:
         return cls(**{name: content[name] for name in names}, band=band, notes=tuple(content['notes']))
 
 
+def fixed_rule(rules: ScoreRules) -> DecisionRule | None:
+    """Return the rule of a threshold that was given by hand; None for every other criterion.
+
+    Args:
+        rules: With its criterion.
+    """
+    value = rules.parsed.value
+    if rules.parsed.kind != 'fixed' or value is None:
+        return None
+    return DecisionRule(value, 'fixed', notes=('The threshold was given by hand.',))
+
+
 def rule_from_dev(
     dev: ScoreTable, rules: ScoreRules, *, max_apcer: float | None = None, max_bpcer: float | None = None
 ) -> DecisionRule:
@@ -107,9 +119,9 @@ def rule_from_dev(
     Raises:
         ValueError: If the dev scores lack a class, or a rate is not in [0, 1).
     """
-    if rules.parsed.kind == 'fixed':
-        assert rules.parsed.value is not None
-        return DecisionRule(rules.parsed.value, 'fixed', notes=('The threshold was given by hand.',))
+    fixed = fixed_rule(rules)
+    if fixed is not None:
+        return fixed
     threshold, notes = choose_threshold(dev, rules)
     table = rules.reduce(dev)
     low = high = threshold.value

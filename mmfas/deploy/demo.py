@@ -37,7 +37,7 @@ class _Page:
     def __init__(self, inferencer: FASInferencer, folder: Path) -> None:
         bundle = inferencer.bundle
         self.inferencer, self.rule = inferencer, bundle.decision
-        self.names = tuple(m for m in bundle.modalities if m not in bundle.unused)
+        self.names = bundle.used
         self.samples = write_samples(folder, size=size_for(bundle))
 
     def show(self, *files: str | None) -> tuple[str, str, np.ndarray | None]:

@@ -28,7 +28,7 @@ from mmfas.models.fas import MultiModalFAS
 from mmfas.utils.errors import InputError, RunError
 from mmfas.utils.files import write_atomically
 
-__all__ = ['OPSET', 'export_onnx', 'export_program', 'export_pt2', 'run_program', 'to_onnx']
+__all__ = ['OPSET', 'export_onnx', 'export_program', 'export_pt2', 'onnx_content', 'run_program', 'to_onnx']
 
 #: Version of ONNX's operators: the first one with GELU as an operator of its own.
 OPSET = 20
@@ -56,6 +56,48 @@ def export_onnx(
     Args:
         model: The model; it is not changed.
         path: Where to write.
+        size: See `onnx_content`, as for all that follow.
+        metadata: Plain values to put into the file.
+        opset: Version of ONNX's operators.
+        precision: `'fp32'`, `'fp16'` or `'int8'`.
+        calibration: Pictures of training data, for `'int8'`.
+        pictures: Pictures to compare scores with.
+
+    Returns:
+        The differences from the model that were found.
+
+    Raises:
+        RuntimeError: If the model cannot be exported, or scores otherwise then; nothing is written.
+        ValueError: If metadata, size or precision do not fit.
+        ModuleNotFoundError: If the extra `deploy` is not installed.
+    """
+    content, parity = onnx_content(
+        model,
+        size=size,
+        metadata=metadata,
+        opset=opset,
+        precision=precision,
+        calibration=calibration,
+        pictures=pictures,
+    )
+    write_atomically(path, content)
+    return parity
+
+
+def onnx_content(
+    model: MultiModalFAS,
+    *,
+    size: tuple[int, int],
+    metadata: Mapping[str, Any] | None = None,
+    opset: int = OPSET,
+    precision: str = 'fp32',
+    calibration: Mapping[str, np.ndarray] | None = None,
+    pictures: Mapping[str, np.ndarray] | None = None,
+) -> tuple[bytes, Parity]:
+    """Return a model as the content of an ONNX file, in float32 if its scores are those of the model.
+
+    Args:
+        model: The model; it is not changed.
         size: Rows and columns of the pictures in pixels.
         metadata: Plain values to put into the file, each as JSON, such as threshold and preprocessing.
         opset: Version of ONNX's operators.
@@ -64,10 +106,10 @@ def export_onnx(
         pictures: Modality -> pictures (N, 3, H, W), uint8, to compare scores with; noise if None.
 
     Returns:
-        The differences from the model that were found.
+        The content, and the differences from the model that were found.
 
     Raises:
-        RuntimeError: If the model cannot be exported, or scores otherwise then; nothing is written.
+        RuntimeError: If the model cannot be exported, or scores otherwise then.
         ValueError: If metadata, size or precision do not fit.
         ModuleNotFoundError: If the extra `deploy` is not installed.
     """
@@ -87,8 +129,7 @@ def export_onnx(
     parity = compare_scores(runtime.run, module.model, pictures or draw_pictures(module.modalities, 7, size=size))
     if precision == 'fp32':
         parity.require()
-    write_atomically(path, content)
-    return parity
+    return content, parity
 
 
 def export_pt2(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from mmfas.deploy.bundle import Bundle, BundleError
 from mmfas.deploy.bundle_file import bundle_of
-from mmfas.deploy.export import OPSET, export_onnx, export_pt2
+from mmfas.deploy.export import OPSET, export_pt2, onnx_content
 from mmfas.deploy.golden_sample import golden_scores
 from mmfas.deploy.inputs import read_inputs
 from mmfas.deploy.onnx_file import onnx_package, pack
@@ -73,12 +72,9 @@ def export_bundle(
     if form == 'pt2':
         return export_pt2(model, path, size=size, metadata=metadata)
     pictures = None if calibration is None else _calibration_pictures(bundle, calibration)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, 'model.onnx')
-        parity = export_onnx(
-            model, file, size=size, metadata=metadata, opset=opset, precision=precision, calibration=pictures
-        )
-        content = file.read_bytes()
+    content, parity = onnx_content(
+        model, size=size, metadata=metadata, opset=opset, precision=precision, calibration=pictures
+    )
     write_atomically(path, content if precision == 'fp32' else _with_own_scores(content, bundle))
     return parity
 
@@ -110,8 +106,7 @@ def picture_size(bundle: Bundle) -> tuple[int, int]:
         bundle: With its golden sample.
     """
     assert bundle.golden is not None
-    pictures = {m: picture.numpy() for m, picture in bundle.golden.pictures.items()}
-    packed = bundle.preprocessing()(pictures, 'golden sample')
+    packed = bundle.preprocessing()(bundle.golden.arrays(), 'golden sample')
     rows, columns = packed['inputs'][bundle.modalities[0]].shape[-2:]
     return rows, columns
 
@@ -126,7 +121,7 @@ def metadata_of(bundle: Bundle) -> dict[str, Any]:
         Plain values: `bundle`, `bundle_sha256`, `golden`.
     """
     assert bundle.golden is not None
-    pictures = {m: _encode(picture.numpy()) for m, picture in bundle.golden.pictures.items()}
+    pictures = {m: _encode(picture) for m, picture in bundle.golden.arrays().items()}
     return dict(bundle={**bundle.record(), 'model': {}}, bundle_sha256=bundle.sha256, golden=pictures)
 
 

@@ -12,7 +12,6 @@ import torch
 
 from mmfas.deploy.bundle import Bundle, BundleError, GoldenSample
 from mmfas.deploy.torch_runtime import Runtime, TorchRuntime
-from mmfas.structures import MODALITIES
 from mmfas.synthfas.plan.plan import Setting, plan_split
 from mmfas.synthfas.render import render_video
 
@@ -50,12 +49,13 @@ def with_golden_sample(bundle: Bundle) -> Bundle:
     Raises:
         BundleError: If two runs of the pipeline differ, so that it is not one for inference.
     """
-    pictures = {m: torch.from_numpy(np.ascontiguousarray(rendered_triple()[m])) for m in bundle.modalities}
+    triple = rendered_triple()
+    pictures = {m: torch.from_numpy(np.ascontiguousarray(triple[m])) for m in bundle.modalities}
     sample = GoldenSample(
         pictures, bundle.allowed_subsets(), (), 'rendered by SynthFAS: live, domain W, test, 64 px'
     )
-    runtime = TorchRuntime(bundle.build_model())
-    scores = [_scores(bundle, sample, runtime) for _ in range(2)]
+    unscored, runtime = replace(bundle, golden=sample), TorchRuntime(bundle.build_model())
+    scores = [golden_scores(unscored, runtime) for _ in range(2)]
     if scores[0] != scores[1]:
         raise BundleError(
             'the test pipeline gives other pictures each time: a bundle needs one without random steps; change '
@@ -78,10 +78,9 @@ def check_golden_sample(bundle: Bundle, runtime: Runtime, *, tolerance: float | 
     Raises:
         BundleError: If it is larger.
     """
-    if bundle.golden is None:
-        raise BundleError(f"bundle '{bundle.name}' has no golden sample")
+    found = golden_scores(bundle, runtime)
+    assert bundle.golden is not None
     allowed = tolerance if tolerance is not None else TOLERANCE if runtime.is_exact else LOOSE_TOLERANCE
-    found = _scores(bundle, bundle.golden, runtime)
     worst = max(abs(a - b) for a, b in zip(found, bundle.golden.scores, strict=True))
     if not worst <= allowed:  # also NaN
         raise BundleError(
@@ -98,14 +97,12 @@ def golden_scores(bundle: Bundle, runtime: Runtime) -> tuple[float, ...]:
     Args:
         bundle: With golden sample.
         runtime: What computes scores.
+
+    Raises:
+        BundleError: If there is no golden sample.
     """
-    assert bundle.golden is not None
-    return _scores(bundle, bundle.golden, runtime)
-
-
-def _scores(bundle: Bundle, sample: GoldenSample, runtime: Runtime) -> tuple[float, ...]:
-    """Score the golden sample with each allowed subset of its pictures."""
-    preprocess = bundle.preprocessing()
-    arrays = {m: picture.numpy() for m, picture in sample.pictures.items() if m in MODALITIES}
-    packed = [preprocess({m: arrays[m] for m in names}, 'golden sample') for names in sample.present]
+    if bundle.golden is None:
+        raise BundleError(f"bundle '{bundle.name}' has no golden sample")
+    preprocess, arrays = bundle.preprocessing(), bundle.golden.arrays()
+    packed = [preprocess({m: arrays[m] for m in names}, 'golden sample') for names in bundle.golden.present]
     return tuple(runtime.score(packed).tolist())

@@ -191,8 +191,7 @@ class FASInferencer(BaseInferencer):
 
     def _used(self, sample: Sample) -> tuple[str, ...]:
         """Name the pictures of a sample that the score is of."""
-        used = [m for m in self.bundle.modalities if m not in self.bundle.unused]
-        return tuple(m for m in used if m in sample.pictures or 'npz' in sample.pictures)
+        return tuple(m for m in self.bundle.used if m in sample.pictures or 'npz' in sample.pictures)
 
     def _progress(self, samples: Sequence[Sample]) -> Iterator[Sample]:
         """Walk through samples, with a bar if wished."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,8 @@ import numpy as np
 import torch
 
 from mmfas.deploy.bundle import Bundle
-from mmfas.deploy.exporting import OnnxScorer, export_bundle
+from mmfas.deploy.export import onnx_content
+from mmfas.deploy.exporting import OnnxScorer, picture_size
 from mmfas.deploy.onnx_runtime import OnnxRuntime
 from mmfas.deploy.preprocessing import Preprocessing
 from mmfas.deploy.torch_runtime import Runtime, TorchRuntime
@@ -63,10 +63,8 @@ def _compiled(bundle: Bundle, threads: int) -> Runtime:
 
 
 def _onnx(bundle: Bundle, threads: int) -> Runtime:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, 'model.onnx')
-        export_bundle(bundle, path)
-        return OnnxScorer(OnnxRuntime(path.read_bytes(), threads=threads))
+    content, _ = onnx_content(bundle.build_model(), size=picture_size(bundle))
+    return OnnxScorer(OnnxRuntime(content, threads=threads))
 
 
 #: Name -> what makes the runtime of a bundle for a number of threads.
@@ -104,7 +102,7 @@ def measure_latency(
     if min(*batch_sizes, *threads, num_rounds) < 1 or num_warm_up < 0:
         raise InputError('batch sizes, threads and rounds must be at least 1')
     assert bundle.golden is not None
-    pictures = {m: picture.numpy() for m, picture in bundle.golden.pictures.items()}
+    pictures = bundle.golden.arrays()
     preprocess = bundle.preprocessing()
     found: list[Latency] = []
     for number in threads:

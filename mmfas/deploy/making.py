@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmfas.apis.publish import select_weights
 from mmfas.apis.scoring import ScoreError
 from mmfas.deploy.bundle import Bundle, BundleError
-from mmfas.deploy.decision import DecisionRule, rule_from_dev
+from mmfas.deploy.decision import DecisionRule, fixed_rule, rule_from_dev
 from mmfas.deploy.golden_sample import with_golden_sample
 from mmfas.deploy.preprocessing import test_pipeline_of
 from mmfas.evaluation import ScoreRules, ScoreTable
@@ -63,13 +63,14 @@ def make_bundle(
         FileNotFoundError: If a file does not exist.
         CheckpointError: If the checkpoint is damaged, refused or does not fit the config.
         ScoreError: If the dev scores cannot fix a threshold.
-        BundleError: If the dev scores are of another checkpoint, or the pipeline is not one for inference.
+        BundleError: If dev scores are needed and not given, or are of another checkpoint, or the pipeline is not
+            one for inference.
     """
+    rules = rules or ScoreRules.from_config(cfg)
+    decision = _decide(dev_scores, rules, max_apcer, max_bpcer)
     content, sha256 = read_checkpoint(checkpoint)
     meta, state_dict = find_meta(content, checkpoint), select_weights(content, checkpoint, weights)
     check_finite(state_dict, checkpoint, 'use an earlier checkpoint of the run')
-    rules = rules or ScoreRules.from_config(cfg)
-    decision = _decide(dev_scores, rules, max_apcer, max_bpcer)
     modalities = tuple(cfg.model.get('modalities', MODALITIES))
     origin = dict(
         config=Path(cfg.filename).name if cfg.filename else None,
@@ -105,13 +106,13 @@ def _decide(
 ) -> DecisionRule:
     """Choose the threshold on a score file."""
     if path is None:
-        if rules.parsed.kind != 'fixed':
+        fixed = fixed_rule(rules)
+        if fixed is None:
             raise BundleError(
                 'a threshold needs dev scores: give --dev-scores dev.csv (`mmfas test` writes it), or '
                 '--criterion fixed=VALUE for one that was chosen elsewhere'
             )
-        assert rules.parsed.value is not None
-        return DecisionRule(rules.parsed.value, 'fixed', notes=('The threshold was given by hand.',))
+        return fixed
     try:
         dev = ScoreTable.from_csv(path, allow_duplicates=rules.allow_duplicates)
         return rule_from_dev(dev, rules, max_apcer=max_apcer, max_bpcer=max_bpcer)

@@ -29,9 +29,9 @@ def judge_probes(
         A verdict per scene, whose name begins with `probe`.
     """
     coded = inferencer.preprocessing.loader.depth_range_mm is None
-    used = [m for m in inferencer.bundle.modalities if m not in inferencer.bundle.unused]
     verdicts = []
     for probe in render_probes(size, seed=seed, names=names):
         arrays = probe.arrays(coded_depth=coded)
-        verdicts.append(inferencer.judge_pictures({m: arrays[m] for m in used}, f'probe: {probe.name}'))
+        pictures = {m: arrays[m] for m in inferencer.bundle.used}
+        verdicts.append(inferencer.judge_pictures(pictures, f'probe: {probe.name}'))
     return verdicts

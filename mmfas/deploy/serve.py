@@ -102,7 +102,7 @@ class _Service:
 
     def __init__(self, inferencer: FASInferencer, limits: Limits) -> None:
         self.inferencer, self.bundle, self.limits = inferencer, inferencer.bundle, limits
-        self.names = tuple(m for m in self.bundle.modalities if m not in self.bundle.unused)
+        self.names = self.bundle.used
         self.metrics = _Metrics()
         self.batcher = Batcher(
             self._judge_batch,

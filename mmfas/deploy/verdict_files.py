@@ -16,7 +16,7 @@ from mmfas.deploy.verdict import Verdict
 from mmfas.utils.errors import RunError
 from mmfas.utils.files import write_atomically
 
-__all__ = ['COLUMNS', 'csv_of', 'json_line', 'row_of', 'show_frame', 'show_picture', 'table_line', 'write_picture']
+__all__ = ['COLUMNS', 'csv_of', 'json_line', 'row_of', 'show_picture', 'table_line', 'write_picture']
 
 #: Columns of a CSV file of verdicts.
 COLUMNS = ('sample_id', 'decision', 'score', 'threshold', 'margin', 'modalities', 'code', 'reason', 'elapsed_ms')
@@ -89,34 +89,17 @@ def write_picture(picture: np.ndarray, folder: Path, number: int, name: str) -> 
     return path
 
 
-def show_frame(picture: np.ndarray, title: str) -> None:
-    """Show a frame in a window and go on.
+def show_picture(picture: np.ndarray, title: str, *, wait_ms: int = 0) -> None:
+    """Show a picture in a window.
 
     Args:
         picture: (H, W, 3), uint8, RGB.
         title: Title of the window.
+        wait_ms: How long it is shown before the call returns, in milliseconds; 0 until a key is pressed.
 
     Raises:
         RuntimeError: If there is no screen.
     """
-    _show(picture, title, wait_ms=1)
-
-
-def show_picture(picture: np.ndarray, title: str) -> None:
-    """Show a picture in a window until a key is pressed.
-
-    Args:
-        picture: (H, W, 3), uint8, RGB.
-        title: Title of the window.
-
-    Raises:
-        RuntimeError: If there is no screen.
-    """
-    _show(picture, title, wait_ms=0)
-
-
-def _show(picture: np.ndarray, title: str, *, wait_ms: int) -> None:
-    """Show a picture for some time; 0 until a key is pressed."""
     try:
         cv2.imshow(title, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         cv2.waitKey(wait_ms)

@@ -14,7 +14,7 @@ from mmfas.deploy.frames import Frame, open_frames
 from mmfas.deploy.inferencer import FASInferencer
 from mmfas.deploy.smoothing import ScoreSmoother
 from mmfas.deploy.verdict import Verdict
-from mmfas.deploy.verdict_files import show_frame
+from mmfas.deploy.verdict_files import show_picture
 from mmfas.deploy.video_out import VideoWriter, annotate
 from mmfas.evaluation import ScoreRules
 from mmfas.visualization.verdict_pictures import DECISION_COLOURS
@@ -63,7 +63,7 @@ def judge_frames(
                 if writer is not None:
                     writer.write(picture)
                 if show:
-                    show_frame(picture, str(source))
+                    show_picture(picture, str(source), wait_ms=1)
             yield verdict
 
 

@@ -8,7 +8,6 @@ tensors one after the other. The library checks that they fill the file exactly;
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +49,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], d
     """
     library = _library()
     file = Path(path).expanduser()
-    if not file.is_file() or not stat.S_ISREG(file.stat().st_mode):
+    if not file.is_file():
         raise MissingFileError(f"'{file}' does not exist or is not a file; check the path")
     try:
         with library.safe_open(file, 'pt') as content:

@@ -17,10 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 BROWSER = next((path for name in NAMES if (path := shutil.which(name))), None)
+#: Mark of tests that open a page.
+needs_browser = pytest.mark.skipif(
+    BROWSER is None, reason='needs Chromium to open the page (Debian: apt-get install chromium)'
+)
 FLAGS = (
     '--headless',
     '--no-sandbox',
@@ -31,9 +36,9 @@ FLAGS = (
     '--disable-component-update',
     '--disable-sync',
     '--hide-scrollbars',
-    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
-    '--remote-debugging-pipe',
 )
+#: Of a browser that is driven, and reaches this machine only.
+_DRIVEN = ('--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', '--remote-debugging-pipe')
 #: Seconds; the machines of CI are slow and shared.
 PATIENCE = 90.0
 
@@ -122,7 +127,7 @@ def browser(profile: Path) -> Iterator[Tab]:
             os.dup2(end, number)
 
     process = subprocess.Popen(
-        [str(BROWSER), *FLAGS, f'--user-data-dir={profile}'],
+        [str(BROWSER), *FLAGS, *_DRIVEN, f'--user-data-dir={profile}'],
         pass_fds=(3, 4),
         preexec_fn=place,
         stdout=subprocess.DEVNULL,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,25 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmark_records import add_record
+from browser import BROWSER, FLAGS, needs_browser
 from PIL import Image
 
 from mmfas.benchmark.plan import Cell
 from mmfas.cli.benchmark import main
 
-NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
-BROWSER = next((path for name in NAMES if (path := shutil.which(name))), None)
-FLAGS = (
-    '--headless',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-    '--hide-scrollbars',
-    '--force-device-scale-factor=1',
-)
+#: Of a browser that takes a picture and reaches nothing.
+PICTURED = ('--force-device-scale-factor=1', '--host-resolver-rules=MAP * ~NOTFOUND')
 #: Attributes by which a page fetches something.
 ADDRESSES = ('src', 'srcset', 'href', 'data', 'poster', 'action')
 WIDTH, HEIGHT = 1400, 4200
@@ -50,10 +38,6 @@ PROBE = """<script>addEventListener('load', () => {
     width: document.documentElement.scrollWidth};
   const out = document.createElement('pre'); out.id = 'probe'; out.hidden = true;
   out.textContent = JSON.stringify(found); document.body.append(out)})</script>"""
-
-needs_browser = pytest.mark.skipif(
-    BROWSER is None, reason='needs Chromium to open the page (Debian: apt-get install chromium)'
-)
 
 
 class References(HTMLParser):
@@ -74,7 +58,7 @@ class References(HTMLParser):
 
 def browse(page: Path, profile: Path, *arguments: str) -> str:
     """Open a page in a browser that finds no host, and return what it prints."""
-    command = [str(BROWSER), *FLAGS, '--host-resolver-rules=MAP * ~NOTFOUND', f'--user-data-dir={profile}']
+    command = [str(BROWSER), *FLAGS, *PICTURED, f'--user-data-dir={profile}']
     command += [f'--window-size={WIDTH},{HEIGHT}', *arguments, page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

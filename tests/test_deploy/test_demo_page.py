@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
-from browser import BROWSER, Tab, browser
+from browser import Tab, browser, needs_browser
 
 from mmfas.cli.demo import main
 from mmfas.deploy.bundle import Bundle
@@ -28,9 +28,6 @@ from mmfas.visualization.verdict_pictures import DECISION_COLOURS
 
 needs_gradio = pytest.mark.skipif(
     importlib.util.find_spec('gradio') is None, reason="needs gradio: pip install 'mmfas[demo]'"
-)
-needs_browser = pytest.mark.skipif(
-    BROWSER is None, reason='needs Chromium to open the page (Debian: apt-get install chromium)'
 )
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings('ignore::Warning:gradio')]
 
