@@ -26,15 +26,23 @@ def pytest_unconfigure() -> None:
     gc.unfreeze()
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what nobody asked for, and skip GPU tests on machines without a GPU."""
     leave_out_optional(config, items)
+    slow_files_first(items)
     if torch.cuda.is_available():
         return
     skip = pytest.mark.skip(reason='no CUDA device')
     for item in items:
         if 'gpu' in item.keywords:
             item.add_marker(skip)
+
+
+def slow_files_first(items: list[pytest.Item]) -> None:
+    """Let no process start on a file of minutes when the others are done; see `tools/run_tests.sh`."""
+    slow = {item.path for item in items if item.get_closest_marker('slow') is not None}
+    items.sort(key=lambda item: item.path not in slow)  # stable: all else stays as it is
 
 
 def leave_out_optional(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -39,6 +39,24 @@ def run(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedPr
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=1800)
 
 
+def stand_in(folder: Path) -> Path:
+    """Make an interpreter that notes what it is asked for and leaves other results than before."""
+    script = folder / 'python'
+    script.write_text(
+        f'''#!/bin/sh
+echo "$@" >> "{folder}/calls.txt"
+cd "{folder}/work_dirs/quickstart_tiny"
+case "$1 $3" in
+    */train.py*) mkdir -p train && echo other > train/best_dev_hter_epoch_1.pth ;;
+    */test.py*) echo other > test/report.json ;;
+    *bundle) echo other > model.mmfas.pth ;;
+esac
+'''
+    )
+    script.chmod(0o755)
+    return script
+
+
 @pytest.mark.slow
 @pytest.mark.engine
 def test_quick_start_ends_with_a_table_and_skips_what_is_done(tmp_path: Path) -> None:
@@ -60,9 +78,18 @@ def test_quick_start_ends_with_a_table_and_skips_what_is_done(tmp_path: Path) ->
 
     config = tmp_path / 'tiny.py'
     config.write_text(config.read_text(encoding='utf-8') + 'randomness = dict(seed=1)\n', encoding='utf-8')
-    third = run(tmp_path)
+    third = run(tmp_path, MMFAS_PYTHON=str(stand_in(tmp_path)))
     assert third.returncode == 0, third.stderr
     assert [line for line in third.stderr.splitlines() if 'done before' in line] == ['[mmfas] render: done before']
+    called = (tmp_path / 'calls.txt').read_text(encoding='utf-8').replace(f'{ROOT}/', '').splitlines()
+    assert [' '.join(call.split()[:3]) for call in called] == [
+        f'tools/train.py {config} --work-dir',
+        f'tools/test.py {config} work_dirs/quickstart_tiny/best.pth',
+        '-m mmfas.cli.quickstart_report work_dirs/quickstart_tiny/test',
+        '-m mmfas bundle',
+        '-m mmfas predict',
+        '-m mmfas predict',
+    ]
 
 
 def test_a_failing_step_is_named_with_its_log(tmp_path: Path) -> None:

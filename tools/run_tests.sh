@@ -22,4 +22,4 @@ mmfas_environment "$venv" "$extras"
 # two. Tests of a file stay together, for they share what its fixtures make. `-n 0` among the arguments undoes it.
 workers=${MMFAS_TEST_WORKERS:-2}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} MPLBACKEND=Agg
-exec "$MMFAS_PYTHON" -m pytest -n "$workers" --dist loadfile "$@"
+exec "$MMFAS_PYTHON" -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder "$@"

@@ -73,8 +73,8 @@ def main(args: argparse.Namespace) -> int:
 def _make(args: argparse.Namespace) -> Bundle:
     """Make the bundle that the options ask for."""
     from mmfas.cli.configs import read_checked_config
+    from mmfas.deploy.bundle_making import make_bundle
     from mmfas.deploy.crop_record import crop_record
-    from mmfas.deploy.making import make_bundle
 
     cfg = read_checked_config(args.config, args.cfg_options)
     crop = None if args.crop_margin is None else crop_record(dict(type=args.detector), margin=args.crop_margin)

@@ -19,6 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--int8', metavar='INPUT', help='8-bit integers, calibrated on a folder or CSV of training data'
     )
+    parser.add_argument(
+        '--dev',
+        metavar='LIST',
+        nargs='+',
+        help='labelled lists: print what the file costs there',
+    )
+    parser.add_argument('--data-root', default='', help='folder of the data, which the lists are named from')
     parser.add_argument('--opset', type=int, help="version of ONNX's operators (default: 20)")
 
 
@@ -30,12 +37,18 @@ def main(args: argparse.Namespace) -> int:
 
     if args.fp16 and args.int8:
         raise UsageError('--fp16 and --int8 are two precisions: choose one')
+    if args.dev and args.format != 'onnx':
+        raise UsageError('--dev is for --format onnx')
+    if args.data_root and not args.dev:
+        raise UsageError('--data-root says where the lists of --dev lie: give --dev as well')
 
+    from mmfas.deploy.bundle_export import export_bundle
     from mmfas.deploy.export import OPSET
-    from mmfas.deploy.exporting import export_bundle
     from mmfas.deploy.hub import open_bundle
+    from mmfas.deploy.precision_cost import labelled_samples, measure_cost
 
     bundle = open_bundle(args.bundle)
+    labelled = labelled_samples(bundle, args.dev, args.data_root) if args.dev else None
     parity = export_bundle(
         bundle,
         args.out,
@@ -46,5 +59,8 @@ def main(args: argparse.Namespace) -> int:
     )
     print('Largest difference from the bundle, by what is there and batch size:')
     print(parity.to_text())
+    if labelled is not None:
+        print('On the lists of --dev, rates in %:')
+        print(measure_cost(bundle, args.out, labelled).to_text())
     print(f'{args.format}: {args.out}')
     return 0

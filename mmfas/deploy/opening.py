@@ -31,7 +31,7 @@ def open_runtime(source: Bundle | str | os.PathLike[str], device: str | None = N
         ValueError: If there is no such device.
     """
     if isinstance(source, str | os.PathLike) and Path(source).suffix == '.onnx':
-        from mmfas.deploy.exporting import open_onnx
+        from mmfas.deploy.bundle_export import open_onnx
 
         return open_onnx(source, device or 'cpu')
     bundle = source if isinstance(source, Bundle) else open_bundle(source)

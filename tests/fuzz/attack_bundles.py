@@ -129,7 +129,7 @@ def onnx_files(rng: Random, folder: Path) -> Attack:
     """Damaged ONNX files, and graphs that name files or foreign operators."""
     from onnx import TensorProto, helper
 
-    from mmfas.deploy.exporting import open_onnx
+    from mmfas.deploy.bundle_export import open_onnx
 
     path = folder / 'model.onnx'
     inputs = [helper.make_tensor_value_info(m, TensorProto.UINT8, ['batch', 3, 8, 8]) for m in ('rgb',)]

@@ -102,6 +102,7 @@ def test_killed_and_restarted_gives_the_same_table(
     assert '1 cells, 1 of them done; 0 trainings to go' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_one_training_fills_protocols_1_and_2(tmp_path: Path, data_root: Path, small_and_quiet: None) -> None:
     job = _job(tmp_path, data_root, **{'train_cfg.max_epochs': 2})
     made = do_job(job)
@@ -117,6 +118,7 @@ def test_one_training_fills_protocols_1_and_2(tmp_path: Path, data_root: Path, s
     assert tested['reports'][0]['auc'] == next(r for r in made if r.split == 'cps2w_no-ir').report['auc']
 
 
+@pytest.mark.slow
 def test_methods_that_differ_at_test_only_share_one_training(
     tmp_path: Path, data_root: Path, small_and_quiet: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

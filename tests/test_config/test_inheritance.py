@@ -122,6 +122,7 @@ class {name}(ConcatNeck):
 """
 
 
+@pytest.mark.slow
 def test_imports_that_a_child_replaces_are_named(tmp_path: Path) -> None:
     for name in ('PlugOne', 'PlugTwo'):
         (tmp_path / f'{name.lower()}.py').write_text(PLUG.format(name=name))

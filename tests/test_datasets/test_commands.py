@@ -162,6 +162,7 @@ def test_measure_loading_prints_a_table(config: Path, capsys: pytest.CaptureFixt
     assert len(out) == 4
 
 
+@pytest.mark.slow
 def test_overhead_stays_in_its_budget(tmp_path: Path) -> None:
     """The budget is 15 %; the best of several rounds counts, for other processes disturb a round."""
     dataset = measure_loading.write_example(tmp_path)

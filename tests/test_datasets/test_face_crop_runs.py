@@ -170,6 +170,7 @@ def test_other_settings_need_another_folder(tmp_path: Path, capsys: pytest.Captu
     assert 'is broken' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_processes_write_the_same_files(tmp_path: Path) -> None:
     source = write_footage(tmp_path / 'in')
     options = ['--no-face', 'keep', '--several-faces', 'largest']

@@ -194,6 +194,7 @@ def draws_of(dataset: Any, **loader: Any) -> list[bytes]:
     return [b''.join(t.numpy().tobytes() for t in s['inputs'].values()) for batch in batches for s in batch]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('num_workers', 'context'), [(1, 'fork'), (2, 'fork'), (2, 'spawn')])
 def test_draws_do_not_depend_on_workers(wmca_root: Path, num_workers: int, context: str) -> None:
     dataset = wmca(wmca_root, pipeline=TRAIN)

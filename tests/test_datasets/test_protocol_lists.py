@@ -69,6 +69,7 @@ def test_table_is_that_of_the_notes() -> None:
     assert sum(counts.lines for counts in PUBLISHED_LISTS.values()) == 41967
 
 
+@pytest.mark.slow
 @needs_lists
 @pytest.mark.parametrize('clean', [False, True])
 def test_published_lists(clean: bool) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tiny_bundles import tiny_config, trained
 
 from mmfas.deploy.bundle import Bundle
-from mmfas.deploy.making import make_bundle
+from mmfas.deploy.bundle_making import make_bundle
 from mmfas.synthfas.files.writer import render_dataset
 from mmfas.synthfas.plan.plan import Setting
 

@@ -15,8 +15,8 @@ from tiny_bundles import tiny_config, trained
 
 from mmfas.deploy.bundle import Bundle, BundleError, json_of
 from mmfas.deploy.bundle_file import read_bundle, write_bundle
+from mmfas.deploy.bundle_making import make_bundle
 from mmfas.deploy.golden_sample import check_golden_sample
-from mmfas.deploy.making import make_bundle
 from mmfas.deploy.torch_runtime import TorchRuntime
 from mmfas.evaluation import ScoreRules, ScoreTable, dev_threshold
 from mmfas.utils.checkpoint import CheckpointError, write_checkpoint

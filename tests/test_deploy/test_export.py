@@ -134,6 +134,7 @@ def test_file_states_its_opset_and_names_nothing_of_this_machine(exported: Simpl
     assert axes == dict.fromkeys(('rgb', 'depth', 'ir', 'present'), 'batch')
 
 
+@pytest.mark.slow
 def test_program_of_torch_export_scores_as_the_model_does(model: MultiModalFAS, tmp_path: Path) -> None:
     path = tmp_path / 'model.pt2'
     parity = export_pt2(model, path, size=(SIZE, SIZE), metadata=METADATA)

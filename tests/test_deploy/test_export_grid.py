@@ -21,7 +21,7 @@ TRACES = [*(('MultiStreamViT', neck) for neck in NECKS), ('MultiStreamCNN', 'Con
 #: How many pairs of neck and head there are; change it when a part is added.
 NUM_PAIRS = 18
 
-pytestmark = [pytest.mark.engine, pytest.mark.usefixtures('small_and_quiet')]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.usefixtures('small_and_quiet')]
 
 
 class EveryHead(nn.Module):

@@ -22,10 +22,10 @@ from mmfas.cli.bundle import main as bundle_main
 from mmfas.cli.predict import main as predict_main
 from mmfas.deploy.bundle import Bundle, BundleError
 from mmfas.deploy.bundle_file import read_bundle, write_bundle
+from mmfas.deploy.bundle_making import make_bundle
 from mmfas.deploy.golden_sample import rendered_triple
 from mmfas.deploy.inferencer import FASInferencer
 from mmfas.deploy.inputs import read_inputs
-from mmfas.deploy.making import make_bundle
 from mmfas.evaluation import ScoreRules
 from mmfas.registry import FUSION_NECKS
 

@@ -17,7 +17,7 @@ PAIRS = [(neck, HEADS[number if number < len(HEADS) else 0]) for number, neck in
 #: How many there are; change it when a part is added.
 NUM_PAIRS = 6
 
-pytestmark = [pytest.mark.engine, pytest.mark.usefixtures('small_and_quiet')]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.usefixtures('small_and_quiet')]
 for _package in ('onnxruntime', 'onnxscript'):
     pytest.importorskip(_package, reason="the extra deploy is missing: pip install 'mmfas[deploy]'")
 

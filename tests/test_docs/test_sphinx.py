@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.records
 @pytest.mark.slow
 @pytest.mark.parametrize('language', ['en', 'zh_CN'])
 def test_docs_build_without_warnings(language: str, tmp_path: Path) -> None:

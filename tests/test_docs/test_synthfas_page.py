@@ -62,6 +62,7 @@ def test_materials() -> None:
     assert f'{MATERIALS["screen_glass"][3]:.2f} in NIR' in row('screen')[1]
 
 
+@pytest.mark.slow
 def test_probe_finds_no_shortcut_in_c(tmp_path: Path) -> None:
     # what 1.1.0 fixed; the other domains are as they were
     render_dataset(tmp_path, Setting('small'), domains=('C',))

@@ -245,6 +245,7 @@ param_scheduler = None
 """
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_and_the_stock_wrapper(tmp_path: Path) -> None:
     ours = "type='GradientModulationOptimWrapper', modulator=dict(type='Sum')"
     states = {}

@@ -42,6 +42,7 @@ def test_it_gives_the_logits_that_it_gave_then() -> None:
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_resumed_it_becomes_what_it_became_then(tmp_path: Path, small_and_quiet: None) -> None:
     """Optimizer state, schedules, prototypes and streams of random numbers are read as they were written."""
     render_dataset(tmp_path / 'data', Setting('tiny'), domains=('C', 'P', 'S'), splits=('train', 'val'))

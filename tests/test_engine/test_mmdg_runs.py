@@ -52,6 +52,7 @@ def leaves(value: Any, path: str = '') -> dict[str, Any]:
     return {path: value}
 
 
+@pytest.mark.slow
 def test_mmdg_resumed_after_a_kill_equals_the_unbroken_run(tmp_path: Path, data: Path) -> None:
     """Weights, prototypes, moments of the optimizer, schedule and best epoch: equal to the last bit."""
     whole = fit(tmp_path, data, 'whole')
@@ -75,6 +76,7 @@ def test_mmdg_resumed_after_a_kill_equals_the_unbroken_run(tmp_path: Path, data:
     assert one['state_dict']['head.seen'].tolist() == [[True, True, True, True, False]] * 3
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_the_curves_of_every_modality(tmp_path: Path, data: Path) -> None:
     """Losses, gradient norms, cosines and which modality was fast, read back from the event file."""
     event_accumulator = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')

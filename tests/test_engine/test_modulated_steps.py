@@ -181,6 +181,7 @@ def test_mmdg_regrad_step_equals_four_backward_passes(neck: str) -> None:
     assert difference(plain, reached) > 1e-3
 
 
+@pytest.mark.slow
 def test_mmdg_step_equals_the_naive_one() -> None:
     """Streams and adapters one by one, whole maps of attention, four `.backward()` calls: the same gradients."""
     model = tiny_model()
@@ -375,6 +376,7 @@ optim_wrapper = dict(
 """
 
 
+@pytest.mark.slow
 def test_curves_of_a_run_show_what_the_rule_did(tmp_path: Path) -> None:
     work_dir, _ = train(tmp_path, 'logged', '--no-validate', changes=_LOGGED)
     log = TrainingLog.read(work_dir)

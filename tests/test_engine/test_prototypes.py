@@ -154,6 +154,7 @@ def state_of(folder: Path, epoch: int) -> dict[str, Tensor]:
     return load_checkpoint(folder / f'epoch_{epoch}.pth')['state_dict']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('absent_ir', [(3, 4, 11), tuple(range(1, 22, 2))], ids=['mixed', 'whole rank'])
 def test_two_processes_train_mmdg_as_one_with_the_doubled_batch(
     absent_ir: tuple[int, ...], tmp_path: Path
@@ -181,6 +182,7 @@ def test_two_processes_train_mmdg_as_one_with_the_doubled_batch(
     assert (one['neck.adapters.0.up.weight'] - start['neck.adapters.0.up.weight']).abs().max() > 1e-5
 
 
+@pytest.mark.slow
 def test_terminated_and_resumed_mmdg_run_has_the_prototypes_of_an_unbroken_one(tmp_path: Path) -> None:
     options = dict(epochs=3)
     whole, _ = train(tmp_path, 'whole', '--no-validate', changes=changes(**options))

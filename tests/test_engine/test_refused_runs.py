@@ -18,6 +18,7 @@ def test_a_loader_without_a_batch(tmp_path: Path, schedule: str) -> None:
     assert 'Traceback' not in text and not list(work_dir.rglob('*.pth'))
 
 
+@pytest.mark.slow
 def test_resuming_with_values_that_the_checkpoint_overrides(tmp_path: Path) -> None:
     """Another rate or schedule is refused; more epochs and another batch size are followed."""
     train(tmp_path, 'run', changes='train_cfg = dict(max_epochs=1)')

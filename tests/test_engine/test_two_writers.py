@@ -77,6 +77,7 @@ def test_the_second_ends_with_one_sentence(
         assert [path.name for path in folder.iterdir()] == [name]
 
 
+@pytest.mark.slow
 def test_of_two_ranks_both_end(tmp_path: Path) -> None:
     log = tmp_path / 'log.txt'
     with another_process_in(tmp_path / 'w'):

@@ -156,6 +156,7 @@ sys.exit([worker.exitcode for worker in workers] != [0, 0])
 """
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     records = make_records(101, 3)
     (tmp_path / 'records.json').write_text(json.dumps(records), encoding='utf-8')

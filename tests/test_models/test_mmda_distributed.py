@@ -52,6 +52,7 @@ sys.exit([worker.exitcode for worker in workers] != [0, 0])
 """
 
 
+@pytest.mark.slow
 def test_references_stay_in_their_process(tmp_path: Path) -> None:
     paths = [
         str(Path(mmfas.__file__).parents[1]),

@@ -192,6 +192,7 @@ def test_building_changes_no_config() -> None:
     assert repr(cfg) == text
 
 
+@pytest.mark.slow
 def test_importing_the_models_is_light() -> None:
     heavy = ('mmpretrain', 'torchvision', 'matplotlib')
     code = f'import sys, mmfas.models; print([m for m in {heavy} if m in sys.modules])'

@@ -167,6 +167,7 @@ def assert_golden(found: dict[str, Tensor], prefix: str = '') -> None:
         torch.testing.assert_close(value, golden()[prefix + name], rtol=0, atol=atol, msg=prefix + name)
 
 
+@pytest.mark.slow
 def test_golden_full_big_moe(released_big_moe: MultiModalFAS, golden_inputs: dict[str, Tensor]) -> None:
     assert_golden(run(released_big_moe, golden_inputs))
 

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = ('torchvision', 'mmpretrain', 'matplotlib', 'skimage', 'mmcv')
 MOST_SECONDS = 0.3
 
@@ -21,6 +23,7 @@ def measure() -> tuple[float, list[str]]:
     return seconds, heavy
 
 
+@pytest.mark.slow
 def test_import_is_cheap() -> None:
     best = None
     for _ in range(3):
@@ -42,6 +45,7 @@ def test_help_needs_no_torch() -> None:
     assert 'mmfas COMMAND' in out
 
 
+@pytest.mark.slow
 def test_scores_are_judged_without_torch() -> None:
     code = (
         'import sys; import mmfas.evaluation as e; import mmfas.cli.scores.eval, mmfas.cli.quickstart_report; '

@@ -78,6 +78,7 @@ def fresh_process() -> Iterator[Any]:
     yield context.Process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'page', [page for page in PAGES if blocks(page)], ids=lambda page: str(page.relative_to(REPO))
 )

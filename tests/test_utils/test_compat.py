@@ -61,6 +61,7 @@ def test_engine_functions_refuse_a_malicious_file(tmp_path: Path) -> None:
     assert not proof.exists()
 
 
+@pytest.mark.slow
 def test_hardened_even_if_the_engine_comes_later() -> None:
     """The loader is imported after mmfas here, and by nobody else."""
     code = (
@@ -219,6 +220,7 @@ def test_launcher_needs_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
         start_distributed('slurm')
 
 
+@pytest.mark.slow
 def test_no_advice_to_install_another_mmcv() -> None:
     code = 'import mmfas, mmcv.cnn.bricks.transformer'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)

@@ -80,6 +80,8 @@ mmfas_environment() {
             return 1
         fi
     fi
+    # An environment that another tool made may lack pip.
+    "$MMFAS_PYTHON" -m pip --version > /dev/null 2>&1 || "$MMFAS_PYTHON" -m ensurepip > /dev/null || true
     "$MMFAS_PYTHON" -m pip install --quiet --disable-pip-version-check uv >&2 || {
         mmfas_say 'pip could not install uv: is the package index reachable?'
         return 1

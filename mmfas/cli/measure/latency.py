@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--runtimes',
         nargs='+',
         default=['torch', 'onnx'],
-        help='torch, compiled, onnx; the first is the reference',
+        help='torch, compiled, onnx, int8; the first is the reference',
     )
     parser.add_argument(
         '--batch-sizes', type=int, nargs='+', default=[1, 8], help='samples at once (default: 1 8)'

@@ -11,8 +11,8 @@ import pytest
 
 from mmfas.cli.export import main as export_main
 from mmfas.deploy.bundle import Bundle, BundleError
+from mmfas.deploy.bundle_export import export_bundle, open_onnx
 from mmfas.deploy.bundle_file import write_bundle
-from mmfas.deploy.exporting import export_bundle, open_onnx
 from mmfas.deploy.golden_sample import rendered_triple
 from mmfas.deploy.inferencer import FASInferencer
 
@@ -92,6 +92,7 @@ def test_changed_and_foreign_onnx_files_are_refused(exported: Path, tmp_path: Pa
         FASInferencer(tmp_path / 'nothing.onnx')
 
 
+@pytest.mark.slow
 def test_an_export_without_a_bundle_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     from mmfas.deploy.export import export_onnx
 
@@ -100,6 +101,7 @@ def test_an_export_without_a_bundle_is_refused(bundle: Bundle, tmp_path: Path) -
         FASInferencer(tmp_path / 'bare.onnx')
 
 
+@pytest.mark.slow
 def test_less_precise_files_bring_golden_scores_of_their_own(bundle: Bundle, tmp_path: Path) -> None:
     parity = export_bundle(bundle, tmp_path / 'fp16.onnx', precision='fp16')
     opened, scorer = open_onnx(tmp_path / 'fp16.onnx')
@@ -110,6 +112,7 @@ def test_less_precise_files_bring_golden_scores_of_their_own(bundle: Bundle, tmp
     assert judge.self_test_difference is not None and judge.self_test_difference < 1e-6
 
 
+@pytest.mark.slow
 def test_settings_that_do_not_fit_are_refused_before_work_starts(bundle: Bundle, tmp_path: Path) -> None:
     live = rendered_triple()
     with pytest.raises(ValueError, match='calibration needs all modalities, but depth is missing'):
