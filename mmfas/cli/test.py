@@ -9,6 +9,7 @@ from pathlib import Path
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_problems
 from mmfas.cli.options import add_config_options, add_rule_options, rules_of
+from mmfas.cli.score_inputs import add_group_arguments, pai_groups_of
 from mmfas.cli.train import LAUNCHERS
 from mmfas.config.reading import merge_options, read_config
 
@@ -23,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--dev-scores', metavar='DEV.csv', help='score file of the dev split, not scored again then'
     )
     add_rule_options(parser)
+    add_group_arguments(parser)
+    parser.add_argument(
+        '--failures', metavar='FILE.csv', help='presentations of the test set without a score, with their reason'
+    )
     parser.add_argument('--bootstrap', type=int, help='replicates of the intervals, 0 for none (default: 1000)')
     parser.add_argument('--no-plots', action='store_true', help='write no figures')
     add_config_options(parser)
@@ -46,13 +51,16 @@ def main(args: argparse.Namespace) -> int:
     if problems:
         return report_problems(args.config, problems)
     work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
-    rules = rules_of(cfg, args, num_bootstrap=args.bootstrap)
+    groups = {'by': tuple(args.by) or None, 'pai_groups': pai_groups_of(args.group_pai) or None}
+    rules = rules_of(cfg, args, num_bootstrap=args.bootstrap, **groups)
     result = test(
         cfg,
         args.checkpoint,
         args.out or Path(work_dir, 'test'),
         dev_scores=args.dev_scores,
         rules=rules,
+        attributes=args.attributes,
+        failures=args.failures,
         plots=not args.no_plots,
     )
     finish_distributed()

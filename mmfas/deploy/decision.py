@@ -9,8 +9,8 @@ from typing import Any
 
 from mmfas.evaluation import ScoreRules, ScoreTable
 from mmfas.evaluation.evaluate import choose_threshold
-from mmfas.evaluation.fas_report import rate_dict
 from mmfas.evaluation.functional import apcer, bpcer, select_threshold
+from mmfas.evaluation.tables import rate_dict
 from mmfas.utils.errors import InputError
 
 LIVE, SPOOF, UNDECIDED, NOT_JUDGED = 'live', 'spoof', 'undecided', 'not judged'

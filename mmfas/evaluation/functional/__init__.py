@@ -1,9 +1,9 @@
 """Error rates, curves, thresholds and intervals as pure functions of arrays: numpy alone, no model, no engine."""
 
 from mmfas.evaluation.functional.aggregation import AGGREGATES, aggregate_scores
-from mmfas.evaluation.functional.bootstrap import bootstrap_auc, bootstrap_hter
+from mmfas.evaluation.functional.bootstrap import bootstrap_auc, bootstrap_hter, bootstrap_rate_difference
 from mmfas.evaluation.functional.curves import RocCurve, auc, det_curve, probit, roc_curve
-from mmfas.evaluation.functional.intervals import Interval, half_sum_interval, wilson_interval
+from mmfas.evaluation.functional.intervals import Interval, difference_interval, half_sum_interval, wilson_interval
 from mmfas.evaluation.functional.operating_points import (
     EerPoint,
     PadPoint,
@@ -24,6 +24,7 @@ from mmfas.evaluation.functional.pad_rates import (
     far,
     hter,
 )
+from mmfas.evaluation.functional.paired import McNemar, PairedSamples, mcnemar
 from mmfas.evaluation.functional.thresholds import (
     CRITERIA,
     Criterion,
@@ -40,7 +41,9 @@ __all__ = [
     'Criterion',
     'EerPoint',
     'Interval',
+    'McNemar',
     'PadPoint',
+    'PairedSamples',
     'Rate',
     'RocCurve',
     'Threshold',
@@ -52,13 +55,16 @@ __all__ = [
     'auc',
     'bootstrap_auc',
     'bootstrap_hter',
+    'bootstrap_rate_difference',
     'bpcer',
     'bpcer_at_apcer',
     'det_curve',
+    'difference_interval',
     'eer',
     'far',
     'half_sum_interval',
     'hter',
+    'mcnemar',
     'min_hter',
     'parse_criterion',
     'probit',
