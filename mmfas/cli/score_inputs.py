@@ -57,6 +57,7 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bootstrap', type=int, default=1000, help='number of replicates; 0 for no intervals')
     parser.add_argument('--seed', type=int, default=0, help='seed of bootstrap and permutations')
     add_group_arguments(parser)
+    add_calibration_argument(parser)
     parser.add_argument(
         '--permutation',
         type=int,
@@ -68,6 +69,15 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
         '--mean',
         action='store_true',
         help='files of the same samples are one system in several conditions: print their mean, compare nothing',
+    )
+
+
+def add_calibration_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare how scores become probabilities."""
+    parser.add_argument(
+        '--calibration',
+        choices=('none', 'temperature', 'platt'),
+        help='fit probabilities on dev; thresholds are transformed alike, and no decision changes',
     )
 
 
@@ -124,6 +134,7 @@ def rules_of_scores(args: argparse.Namespace) -> ScoreRules:
     if 'cluster' in given:
         further = dict(cluster=args.cluster, num_bootstrap=args.bootstrap, seed=args.seed)
         further |= dict(by=tuple(args.by), pai_groups=pai_groups_of(args.group_pai))
+        further['calibration'] = args.calibration or 'none'
     return ScoreRules(
         criterion=args.criterion,
         level=args.level,
@@ -222,6 +233,16 @@ def _read(path: str, args: argparse.Namespace) -> ScoreTable:
     table = ScoreTable.from_csv(path, allow_duplicates=args.allow_duplicates)
     attributes = vars(args).get('attributes')
     return join_attributes(table, attributes) if attributes and path in map(_test_path, args.test) else table
+
+
+def paths_of(args: argparse.Namespace) -> list[str]:
+    """Return every score file that the arguments name, once.
+
+    Args:
+        args: Options of `add_score_arguments`.
+    """
+    named = [path for text in args.test for path in _split(text)]
+    return [path for path in dict.fromkeys([*named, args.dev]) if path]
 
 
 def _test_path(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_problems
 from mmfas.cli.options import add_config_options, add_rule_options, rules_of
-from mmfas.cli.score_inputs import add_group_arguments, pai_groups_of
+from mmfas.cli.score_inputs import add_calibration_argument, add_group_arguments, pai_groups_of
 from mmfas.cli.train import LAUNCHERS
 from mmfas.config.reading import merge_options, read_config
 
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_rule_options(parser)
     add_group_arguments(parser)
+    add_calibration_argument(parser)
     parser.add_argument(
         '--failures', metavar='FILE.csv', help='presentations of the test set without a score, with their reason'
     )
@@ -52,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
         return report_problems(args.config, problems)
     work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
     groups = {'by': tuple(args.by) or None, 'pai_groups': pai_groups_of(args.group_pai) or None}
-    rules = rules_of(cfg, args, num_bootstrap=args.bootstrap, **groups)
+    rules = rules_of(cfg, args, num_bootstrap=args.bootstrap, calibration=args.calibration, **groups)
     result = test(
         cfg,
         args.checkpoint,

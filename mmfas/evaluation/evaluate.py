@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mmfas.evaluation.calibration import CalibrationReport, calibrate
 from mmfas.evaluation.failure_rates import failure_rates
 from mmfas.evaluation.fas_report import (
     BEST,
@@ -105,6 +106,8 @@ def evaluate_scores(
     oracle = _oracle_points(table) if _has_both(table) else None
     notes += [*ranking_notes(table, 'test'), *_one_sided(table, fixed)]
     notes += [failures.note()] if failures else []
+    calibration = _calibration(table, dev, fixed, rules)
+    notes += [calibration.note()] if calibration else []
     return FASReport(
         name=name,
         level=rules.level,
@@ -119,6 +122,7 @@ def evaluate_scores(
         dev=None if dev is None else _count(rules.reduce(dev)),
         subgroups=_subgroups(table, fixed, groups, unit, rules),
         failures=failures,
+        calibration=calibration,
     )
 
 
@@ -286,6 +290,17 @@ def _oracle_points(table: ScoreTable) -> OraclePoints:
         tpr_at_fpr=tuple(tpr_at_fpr(score, is_live, target=target) for target in FPR_TARGETS),
         bpcer_at_apcer=tuple(bpcer_at_apcer(score, is_live, pai, target=target) for target in APCER_TARGETS),
     )
+
+
+def _calibration(
+    table: ScoreTable, dev: ScoreTable | None, threshold: Threshold | None, rules: ScoreRules
+) -> CalibrationReport | None:
+    """Fit and judge the calibration that the rules name."""
+    if rules.calibration == 'none':
+        return None
+    if dev is None or threshold is None:
+        raise InputError(f"calibration '{rules.calibration}' is fitted on dev scores; give some, or leave it out")
+    return calibrate(rules.reduce(dev), table, threshold, rules.calibration)
 
 
 def _subgroups(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from mmfas.evaluation.calibration import CalibrationReport
 from mmfas.evaluation.failure_rates import FailureRates
 from mmfas.evaluation.functional import (
     AcerResult,
@@ -121,6 +122,7 @@ class FASReport:
         dev: Counts of the dev scores; None without dev scores.
         subgroups: Errors group by group, one record per column that was asked for.
         failures: Rates of presentations without a score; None where there is none.
+        calibration: Scores as probabilities; None unless it was asked for.
     """
 
     name: str
@@ -136,6 +138,7 @@ class FASReport:
     dev: ClassCounts | None = None
     subgroups: tuple[SubgroupReport, ...] = ()
     failures: FailureRates | None = None
+    calibration: CalibrationReport | None = None
 
     @property
     def absent(self) -> str:
@@ -153,6 +156,8 @@ class FASReport:
             further['subgroups'] = [part.to_dict() for part in self.subgroups]
         if self.failures is not None:
             further['failures'] = self.failures.to_dict()
+        if self.calibration is not None:
+            further['calibration'] = self.calibration.to_dict()
         return {
             'name': self.name,
             'level': self.level,
@@ -183,7 +188,8 @@ class FASReport:
         if self.operating is not None and self.operating.threshold.is_oracle:
             operating = [(f'{label} (oracle)', *cells) for label, *cells in operating]
         failures = [] if self.failures is None else self.failures.rows()
-        return [*operating, *failures, *self._curve_rows()]
+        calibration = [] if self.calibration is None else self.calibration.rows()
+        return [*operating, *failures, *self._curve_rows(), *calibration]
 
     def _operating_rows(self) -> list[Row]:
         if self.operating is None:

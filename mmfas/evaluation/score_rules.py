@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmfas.evaluation.functional.aggregation import AGGREGATES
+from mmfas.evaluation.functional.calibration import CALIBRATIONS
 from mmfas.evaluation.functional.thresholds import Criterion, parse_criterion
 from mmfas.evaluation.pai_groups import check_pai_groups
 from mmfas.utils.errors import InputError, WrongTypeError
@@ -42,6 +43,8 @@ class ScoreRules:
         by: Columns whose values are judged group by group, such as `('sex', 'device')`.
         pai_groups: Pairs of a regular expression and a name, or a mapping: attack instruments whose whole name
             fits are judged together under that name, besides one by one.
+        calibration: `'temperature'` or `'platt'`: fitted on dev and judged beside the scores as they are, which
+            all rates are of; `'none'` for neither.
 
     Raises:
         ValueError: If a value is unknown, an expression cannot be read, or the bootstrap would draw units smaller
@@ -60,12 +63,14 @@ class ScoreRules:
     allow_duplicates: bool = False
     by: tuple[str, ...] = ()
     pai_groups: tuple[tuple[str, str], ...] = ()
+    calibration: str = 'none'
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'by', (self.by,) if isinstance(self.by, str) else tuple(self.by))
         object.__setattr__(self, 'pai_groups', check_pai_groups(self.pai_groups))
         parse_criterion(self.criterion)
-        for name, known in (('level', LEVELS), ('frame_reduction', AGGREGATES), ('cluster', CLUSTERS)):
+        named = {'level': LEVELS, 'frame_reduction': AGGREGATES, 'cluster': CLUSTERS}
+        for name, known in {**named, 'calibration': ('none', *CALIBRATIONS)}.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} must be one of {', '.join(known)}, got '{getattr(self, name)}'")
         if self.num_bootstrap < 0:

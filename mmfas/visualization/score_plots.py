@@ -27,6 +27,7 @@ from mmfas.evaluation.functional import (
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.utils.errors import InputError
+from mmfas.visualization.audit_plots import plot_epc
 from mmfas.visualization.style import (
     LIVE_COLOUR,
     SPOOF_COLOUR,
@@ -101,7 +102,7 @@ def plot_roc(tables: Mapping[str, ScoreTable], *, thresholds: Mapping[str, Thres
     axes.set_xlim(smallest, 1)
     axes.set_ylim(-0.02, 1.02)
     _mark_threshold(axes, thresholds or {})
-    add_legend(figure, axes, num_series=len(tables), loc='lower right')
+    add_legend(figure, axes)
     return figure
 
 
@@ -146,7 +147,7 @@ def plot_det(tables: Mapping[str, ScoreTable], *, thresholds: Mapping[str, Thres
     axes.set_xlim(*limits)
     axes.set_ylim(*limits)
     _mark_threshold(axes, thresholds or {})
-    add_legend(figure, axes, num_series=len(tables), loc='upper right')
+    add_legend(figure, axes)
     return figure
 
 
@@ -195,7 +196,7 @@ def plot_histogram(
     if threshold is not None:
         axes.axvline(threshold.value, color=THRESHOLD_COLOUR, linewidth=1.6, label=f'threshold {threshold}')
     axes.set_xlim(low, high)
-    axes.legend(loc='upper center', fontsize=8, framealpha=0.9)
+    add_legend(figure, axes, num_columns=2)
     return figure
 
 
@@ -252,8 +253,8 @@ def save_score_plots(
         rules: How dev scores fix the threshold, and frames are reduced; the defaults of `ScoreRules` if None.
 
     Returns:
-        Written files by kind: `roc`, `det`, and per test set `histogram` and `pai_bars` (`histogram_<name>` where
-        there are several). ROC and DET leave out test sets that lack a class.
+        Written files by kind: `roc`, `det`, with dev scores `epc`, and per test set `histogram` and `pai_bars`
+            (`histogram_<name>` where there are several). ROC and DET leave out test sets that lack a class.
 
     Raises:
         ValueError: If there is no test set, or as `resolve_threshold`.
@@ -275,6 +276,9 @@ def save_score_plots(
     if complete:
         figures['roc'] = plot_roc(complete, thresholds=thresholds)
         figures['det'] = plot_det(complete, thresholds=thresholds)
+        known = {name: devs[name] for name in complete if name in devs}
+        if known:
+            figures['epc'] = plot_epc({name: complete[name] for name in known}, known)
     for name, table in tables.items():
         suffix = '' if len(tables) == 1 else f'_{_file_name(name)}'
         own = thresholds.get(name, fixed[name])

@@ -228,7 +228,7 @@ def test_sex_of_gradgpad_where_it_is_installed() -> None:
                 label=int(attack == 0),
                 pai=f'pai{attack}' if attack else 'live',
                 score=-scores[item['id']],
-                sex=item['attributes']['person']['sex'],
+                sex=item['attributes']['person'].get('sex'),
             )
         )
     part = judge_subgroups(ScoreTable.from_records(rows), 'sex', Threshold(-threshold, 'dev-eer'))

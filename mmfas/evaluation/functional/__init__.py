@@ -2,7 +2,15 @@
 
 from mmfas.evaluation.functional.aggregation import AGGREGATES, aggregate_scores
 from mmfas.evaluation.functional.bootstrap import bootstrap_auc, bootstrap_hter, bootstrap_rate_difference
+from mmfas.evaluation.functional.calibration import (
+    CALIBRATIONS,
+    Reliability,
+    ScoreCalibration,
+    fit_calibration,
+    reliability,
+)
 from mmfas.evaluation.functional.curves import RocCurve, auc, det_curve, probit, roc_curve
+from mmfas.evaluation.functional.epc import EpcCurve, epc
 from mmfas.evaluation.functional.intervals import Interval, difference_interval, half_sum_interval, wilson_interval
 from mmfas.evaluation.functional.operating_points import (
     EerPoint,
@@ -35,17 +43,21 @@ from mmfas.evaluation.functional.thresholds import (
 
 __all__ = [
     'AGGREGATES',
+    'CALIBRATIONS',
     'CRITERIA',
     'AcerResult',
     'ApcerResult',
     'Criterion',
     'EerPoint',
+    'EpcCurve',
     'Interval',
     'McNemar',
     'PadPoint',
     'PairedSamples',
     'Rate',
+    'Reliability',
     'RocCurve',
+    'ScoreCalibration',
     'Threshold',
     'TprPoint',
     'acer',
@@ -61,13 +73,16 @@ __all__ = [
     'det_curve',
     'difference_interval',
     'eer',
+    'epc',
     'far',
+    'fit_calibration',
     'half_sum_interval',
     'hter',
     'mcnemar',
     'min_hter',
     'parse_criterion',
     'probit',
+    'reliability',
     'roc_curve',
     'select_threshold',
     'tpr_at_fpr',

@@ -45,6 +45,7 @@ class FASMetric(BaseMetric):
         by: Columns whose values are judged group by group, such as `['domain', 'sex']`.
         pai_groups: Regular expression -> name: instruments that are judged together, besides one by one.
         attributes: CSV file with further columns by `sample_id`, `video` or `subject`, see `join_attributes`.
+        calibration: Test with `dev_scores` only: `'temperature'` or `'platt'`, see `ScoreRules`.
         failures: Score file of the presentations of this split that have no score (the cell is empty, the column
             `reason` says why), such as those without a face; they are counted as failures to acquire.
         out_file: Where the main process writes the score file; None to write none.
@@ -69,6 +70,7 @@ class FASMetric(BaseMetric):
         pai_groups: Mapping[str, str] | None = None,
         attributes: str | None = None,
         failures: str | None = None,
+        calibration: str = 'none',
         out_file: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
@@ -80,7 +82,11 @@ class FASMetric(BaseMetric):
             raise InputError("threshold and dev_scores belong to split='test': the dev split chooses its own")
         if threshold is not None and dev_scores is not None:
             raise InputError('give either threshold or dev_scores, not both: one of them would be ignored')
-        self.rules = ScoreRules(criterion, level, how).changed(by=by, pai_groups=pai_groups or {})
+        if calibration != 'none' and dev_scores is None:
+            raise InputError(f"calibration='{calibration}' is fitted on dev_scores: give them with split='test'")
+        self.rules = ScoreRules(criterion, level, how, calibration=calibration).changed(
+            by=by, pai_groups=pai_groups or {}
+        )
         super().__init__(collect_device=collect_device, prefix=prefix or split, collect_dir=collect_dir)
         self.split = split
         self.threshold = threshold
@@ -252,6 +258,9 @@ def _flatten(report: FASReport) -> dict[str, float]:
         flat['eer_oracle'] = report.oracle.eer.value
         for point in report.oracle.tpr_at_fpr:
             flat[f'tpr_at_fpr_{point.target:g}_oracle'] = point.tpr.value
+    if report.calibration is not None:
+        flat['ece'], flat['ece_calibrated'] = report.calibration.ece_test
+        flat['threshold_calibrated'] = report.calibration.threshold.value
     for part in report.subgroups:
         flat.update(_flatten_groups(part))
     if report.failures is not None:
@@ -278,5 +287,7 @@ def _further_names(cfg: Mapping[str, Any]) -> Iterator[str]:
     for column in [*by, *([PAI_GROUP] if cfg.get('pai_groups') else [])]:
         for rate in ('bpcer', 'apcer_pooled'):
             yield from (f'{rate}_{column}_*', f'{rate}_gap_{column}')
+    if cfg.get('calibration', 'none') != 'none':
+        yield from ('ece', 'ece_calibrated', 'threshold_calibrated')
     if cfg.get('failures') is not None:
         yield from ('bpnrr', 'apnrr_*')
