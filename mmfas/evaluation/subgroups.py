@@ -272,7 +272,7 @@ def _notes(groups: Sequence[GroupRates]) -> list[str]:
     counts += [(group.name, group.apcer and group.apcer.pooled, 'attacks') for group in groups]
     small = [f'{name} ({rate.total} {what})' for name, rate, what in counts if rate and rate.total < SMALL_GROUP]
     if small:
-        notes.append(f'Too small to compare, fewer than {SMALL_GROUP} samples: {", ".join(small)}.')
+        notes.append(f'Fewer than {SMALL_GROUP} samples, read the interval: {", ".join(small)}.')
     failed = [f'{group.name} ({group.num_failures})' for group in groups if group.num_failures]
     if failed:
         notes.append(f'Presentations without a score: {", ".join(failed)}.')

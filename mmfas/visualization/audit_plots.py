@@ -119,7 +119,7 @@ def plot_subgroups(part: SubgroupReport, *, name: str = 'test') -> Figure:
     figure.set_figheight(_FRAME_INCH + _BAR_INCH * 2.6 * max(len(part.groups), 2))
     rows = np.arange(len(part.groups)) * 2.6
     for offset, (label, colour, rates) in enumerate(kinds):
-        axes.barh([], [], color=colour, alpha=0.75, label=label)
+        axes.plot([], [], 's', color=colour, alpha=0.75, markersize=8, label=label)
         for row, rate in zip(rows + offset, rates):
             if rate is None:
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import TYPE_CHECKING
 
 from mmfas.evaluation.comparison import Comparison
 from mmfas.evaluation.evaluate import resolve_threshold
@@ -13,11 +14,14 @@ from mmfas.evaluation.functional import ScoreCalibration, Threshold
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.evaluation.tables import Row, percent
+from mmfas.evaluation.worst_samples import WorstSample, worst_samples
 from mmfas.visualization.audit_plots import plot_epc, plot_reliability, plot_subgroups
 from mmfas.visualization.html import figure_html, page_html, picture_html, sentences_html, table_html
 from mmfas.visualization.method_plots import plot_pai_comparison
 from mmfas.visualization.score_plots import plot_det, plot_histogram, plot_pai_bars, plot_roc
-from mmfas.visualization.worst_samples import PictureSource, WorstSample, worst_samples
+
+if TYPE_CHECKING:
+    from mmfas.visualization.picture_source import PictureSource
 
 __all__ = ['ScorePage', 'score_page']
 

@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
 
     pictures = None
     if args.pictures:
-        from mmfas.visualization.worst_samples import PictureSource
+        from mmfas.visualization.picture_source import PictureSource
 
         pictures = PictureSource(args.pictures, args.data_root)
     page = ScorePage(

@@ -1,9 +1,8 @@
-"""The worst errors of a test set: accepted attacks with the highest scores, rejected live with the lowest."""
+"""Pictures of samples to look at, found by the lists that the samples come from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -11,61 +10,15 @@ import numpy as np
 
 from mmfas.datasets.face_dataset import MultiModalFaceDataset
 from mmfas.datasets.transforms.loading import LoadMultiModalImages
-from mmfas.evaluation.functional import Threshold
-from mmfas.evaluation.score_table import ScoreTable
+from mmfas.evaluation.worst_samples import WorstSample
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError
 
-__all__ = ['PictureSource', 'WorstSample', 'worst_samples']
+__all__ = ['PictureSource']
 
 #: For the eye only: 16-bit pictures of any camera, from near to far and from dark to bright.
 _DEPTH_RANGE_MM, _IR_RANGE = (200, 2000), (0, 65535)
 _HEIGHT_PX = 96
-
-
-@dataclass(frozen=True)
-class WorstSample:
-    """A sample that is decided wrongly.
-
-    Args:
-        domain: Its data set.
-        sample_id: Its name.
-        pai: Its instrument; `'live'` for a rejected live sample.
-        score: Its liveness.
-    """
-
-    domain: str
-    sample_id: str
-    pai: str
-    score: float
-
-
-def worst_samples(table: ScoreTable, threshold: Threshold, *, num: int = 8) -> dict[str, list[WorstSample]]:
-    """Find the errors farthest from the threshold.
-
-    Args:
-        table: Scores, one per frame.
-        threshold: Accept if score >= threshold.
-        num: Samples of each kind, at most.
-
-    Returns:
-        `accepted attacks`, highest score first, and `rejected live samples`, lowest first; equal scores by name.
-    """
-    kinds = {
-        'accepted attacks': (~table.is_live & (table.score >= float(threshold)), -table.score),
-        'rejected live samples': (table.is_live & (table.score < float(threshold)), table.score),
-    }
-    found = {}
-    for name, (mask, order) in kinds.items():
-        rows = np.flatnonzero(mask)
-        rows = rows[np.lexsort((table.sample_id[rows], order[rows]))][:num]
-        found[name] = [
-            WorstSample(
-                str(table.domain[row]), str(table.sample_id[row]), str(table.pai[row]), float(table.score[row])
-            )
-            for row in rows
-        ]
-    return found
 
 
 class PictureSource:
