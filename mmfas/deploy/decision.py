@@ -11,6 +11,7 @@ from mmfas.evaluation import ScoreRules, ScoreTable
 from mmfas.evaluation.evaluate import choose_threshold
 from mmfas.evaluation.functional import ScoreCalibration, apcer, bpcer, fit_calibration, select_threshold
 from mmfas.evaluation.tables import rate_dict
+from mmfas.evaluation.warning_signs import bound_notes
 from mmfas.utils.errors import InputError
 
 LIVE, SPOOF, UNDECIDED, NOT_JUDGED = 'live', 'spoof', 'undecided', 'not judged'
@@ -161,9 +162,13 @@ def rule_from_dev(
     low = high = threshold.value
     arrays = (table.score, table.is_live, table.pai)
     if max_apcer is not None:
-        high = max(high, select_threshold(*arrays, criterion=f'bpcer@apcer={max_apcer}').value)
+        bound = f'bpcer@apcer={max_apcer}'
+        high = max(high, select_threshold(*arrays, criterion=bound).value)
+        notes += bound_notes(table, rules.changed(criterion=bound))
     if max_bpcer is not None:
-        low = min(low, select_threshold(*arrays, criterion=f'apcer@bpcer={max_bpcer}').value)
+        bound = f'apcer@bpcer={max_bpcer}'
+        low = min(low, select_threshold(*arrays, criterion=bound).value)
+        notes += bound_notes(table, rules.changed(criterion=bound))
     return DecisionRule(
         threshold.value,
         threshold.origin,
@@ -171,7 +176,7 @@ def rule_from_dev(
         level=rules.level,
         frame_reduction=rules.frame_reduction,
         dev=_rates(table, threshold.value),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
         calibration=calibration,
     )
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BAR_INCH, _FRAME_INCH = 0.3, 1.2
+_GAP = 0.6
 
 
 def plot_epc(tables: Mapping[str, ScoreTable], devs: Mapping[str, ScoreTable]) -> Figure:
@@ -116,8 +117,10 @@ def plot_subgroups(part: SubgroupReport, *, name: str = 'test') -> Figure:
         ('BPCER (live)', LIVE_COLOUR, [group.bpcer for group in part.groups]),
         ('APCER pooled (attacks)', SPOOF_COLOUR, [group.apcer and group.apcer.pooled for group in part.groups]),
     )
-    figure.set_figheight(_FRAME_INCH + _BAR_INCH * 2.6 * max(len(part.groups), 2))
-    rows = np.arange(len(part.groups)) * 2.6
+    kinds = tuple(kind for kind in kinds if any(kind[2]))
+    step = len(kinds) + _GAP
+    figure.set_figheight(_FRAME_INCH + _BAR_INCH * step * max(len(part.groups), 2))
+    rows = np.arange(len(part.groups)) * step
     for offset, (label, colour, rates) in enumerate(kinds):
         axes.plot([], [], 's', color=colour, alpha=0.75, markersize=8, label=label)
         for row, rate in zip(rows + offset, rates):
@@ -129,7 +132,7 @@ def plot_subgroups(part: SubgroupReport, *, name: str = 'test') -> Figure:
             axes.errorbar(value, row, xerr=whisker, color=THRESHOLD_COLOUR, linewidth=1.2, capsize=3)
             place = (100 * ends.high, row)
             axes.annotate(f' {rate}', place, xytext=(4, 0), textcoords='offset points', va='center', fontsize=8)
-    axes.set_yticks(rows + 0.5, [group.name for group in part.groups])
+    axes.set_yticks(rows + (len(kinds) - 1) / 2, [group.name for group in part.groups])
     axes.invert_yaxis()
     axes.set_xlim(0, 114)
     axes.set_xticks(range(0, 101, 20))

@@ -30,7 +30,8 @@ _STYLE = """
 .figures figure:nth-child(3){grid-column:auto;grid-row:auto}
 .strips{display:flex;flex-wrap:wrap;gap:.8rem}.strips figcaption{max-width:19rem;overflow-wrap:anywhere}
 @page{size:A4;margin:14mm}
-@media print{body{font-size:9px;margin:0;max-width:none}figure,tr,.strips figure{break-inside:avoid}
+@media print{body{font-size:9px;margin:0;max-width:none}
+figcaption{font-size:8px}figure,tr,.strips figure{break-inside:avoid}
 h2,h3,caption{break-after:avoid}.wide{overflow:visible}th,td{padding:.15rem .3rem}
 .figures{grid-template-columns:repeat(2,minmax(0,1fr))}}
 """
