@@ -14,7 +14,7 @@ from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
     from mmfas.evaluation import FASReport, ScoreRules, ScoreTable
-    from mmfas.evaluation.comparison import Comparison
+    from mmfas.evaluation.comparison import Comparison, System
 
 __all__ = ['ScoreInputs', 'add_rule_arguments', 'add_score_arguments', 'read_scores', 'rules_of_scores']
 
@@ -233,6 +233,25 @@ def _read(path: str, args: argparse.Namespace) -> ScoreTable:
     table = ScoreTable.from_csv(path, allow_duplicates=args.allow_duplicates)
     attributes = vars(args).get('attributes')
     return join_attributes(table, attributes) if attributes and path in map(_test_path, args.test) else table
+
+
+def system_of(text: str, *, allow_duplicates: bool = False) -> System:
+    """Read the scores of one system.
+
+    Args:
+        text: `TEST.csv` or `TEST.csv:DEV.csv`.
+        allow_duplicates: Accept repeated sample ids.
+
+    Raises:
+        ValueError: If a file is not a score file.
+        FileNotFoundError: If a file is missing.
+    """
+    from mmfas.evaluation import ScoreTable
+    from mmfas.evaluation.comparison import System
+
+    path, dev = _split(text)
+    tables = [ScoreTable.from_csv(name, allow_duplicates=allow_duplicates) for name in (path, dev) if name]
+    return System(Path(path).stem, *tables)
 
 
 def paths_of(args: argparse.Namespace) -> list[str]:

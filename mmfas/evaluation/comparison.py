@@ -198,6 +198,8 @@ def compare_systems(
             ids.
     """
     rules = rules or ScoreRules()
+    if first.name == second.name:
+        raise InputError(f"both systems are called '{first.name}'; give them two names")
     thresholds, notes = [], []
     for system in (first, second):
         found, _ = resolve_threshold(system.test, dev=system.dev, threshold=system.threshold, rules=rules)
