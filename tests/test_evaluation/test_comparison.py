@@ -142,7 +142,7 @@ def test_samples_of_one_system_only_are_noted_and_contradictions_refused() -> No
             System('A', test, threshold=0.5), System('B', make_table(50, 1, domain='C'), threshold=0.5)
         )
     with pytest.raises(ValueError, match="both systems are called 'A'"):
-        compare_systems(one, one)
+        compare_systems(System('A', test, threshold=0.5), System('A', test, threshold=0.5))
     with pytest.raises(ValueError, match="'B' has no threshold"):
         compare_systems(System('A', test, threshold=0.5), System('B', test))
 
