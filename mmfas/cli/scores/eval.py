@@ -72,9 +72,13 @@ def _print(inputs: ScoreInputs, reports: list[FASReport], *, markdown: bool) -> 
 def _print_latex(inputs: ScoreInputs, reports: list[FASReport], comparisons: Sequence[Comparison]) -> None:
     """Print all tables as LaTeX; what their reader must know follows as comments."""
     from mmfas.evaluation import summarise
+    from mmfas.evaluation.fas_report import REPORT_COLUMNS
     from mmfas.evaluation.latex import latex_table
 
-    print(summarise(reports, latex=True, mean=not inputs.are_systems))
+    if len(reports) == 1:
+        print(f'% {reports[0].title()}\n{latex_table(REPORT_COLUMNS, reports[0].rows())}')
+    else:
+        print(summarise(reports, latex=True, mean=not inputs.are_systems))
     for report in reports:
         for part in report.subgroups:
             print(f'\n% {report.name}, by {part.column}\n{latex_table(part.header, part.rows())}')
