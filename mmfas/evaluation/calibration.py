@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmfas.evaluation.functional import ScoreCalibration, Threshold, fit_calibration, reliability
+from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.evaluation.tables import Row, percent
+from mmfas.utils.errors import InputError
 
-__all__ = ['CalibrationReport', 'calibrate']
+__all__ = ['CalibrationReport', 'calibrate', 'calibration_by']
 
 
 @dataclass(frozen=True)
@@ -81,3 +83,27 @@ def calibrate(dev: ScoreTable, test: ScoreTable, threshold: Threshold, method: s
         ece_test=errors[1],
         live_fraction=(dev.num_live / len(dev), test.num_live / len(test)),
     )
+
+
+def calibration_by(
+    rules: ScoreRules, dev: ScoreTable | None, table: ScoreTable, threshold: Threshold | None
+) -> CalibrationReport | None:
+    """Fit and judge the calibration that the rules name.
+
+    Args:
+        rules: With the method, or `'none'`.
+        dev: Dev scores, not reduced yet.
+        table: Test scores, reduced to the level of the rules.
+        threshold: The threshold of the scores as they are.
+
+    Returns:
+        The report; None if no method is named.
+
+    Raises:
+        ValueError: If there are no dev scores, or as `calibrate`.
+    """
+    if rules.calibration == 'none':
+        return None
+    if dev is None or threshold is None:
+        raise InputError(f"calibration '{rules.calibration}' is fitted on dev scores; give some, or leave it out")
+    return calibrate(rules.reduce(dev), table, threshold, rules.calibration)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmfas.evaluation.calibration import CalibrationReport, calibrate
+from mmfas.evaluation.calibration import calibration_by
 from mmfas.evaluation.failure_rates import failure_rates
 from mmfas.evaluation.fas_report import (
     BEST,
@@ -37,10 +37,9 @@ from mmfas.evaluation.functional import (
     tpr_at_fpr,
 )
 from mmfas.evaluation.latex import latex_table
-from mmfas.evaluation.pai_groups import PAI_GROUP
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
-from mmfas.evaluation.subgroups import SubgroupReport, judge_subgroups, with_pai_groups
+from mmfas.evaluation.subgroups import subgroups_by, with_pai_groups
 from mmfas.evaluation.tables import markdown_table, text_table
 from mmfas.evaluation.warning_signs import are_alike, ranking_notes, threshold_notes
 from mmfas.utils.errors import InputError
@@ -106,7 +105,7 @@ def evaluate_scores(
     oracle = _oracle_points(table) if _has_both(table) else None
     notes += [*ranking_notes(table, 'test'), *_one_sided(table, fixed)]
     notes += [failures.note()] if failures else []
-    calibration = _calibration(table, dev, fixed, rules)
+    calibration = calibration_by(rules, dev, table, fixed)
     notes += [calibration.note()] if calibration else []
     return FASReport(
         name=name,
@@ -120,7 +119,7 @@ def evaluate_scores(
         oracle=oracle,
         notes=(*notes, *_notes(table, oracle, unit, rules.num_bootstrap, intervals)),
         dev=None if dev is None else _count(rules.reduce(dev)),
-        subgroups=_subgroups(table, fixed, groups, unit, rules),
+        subgroups=subgroups_by(rules, table, fixed),
         failures=failures,
         calibration=calibration,
     )
@@ -289,40 +288,6 @@ def _oracle_points(table: ScoreTable) -> OraclePoints:
         eer=eer(score, is_live),
         tpr_at_fpr=tuple(tpr_at_fpr(score, is_live, target=target) for target in FPR_TARGETS),
         bpcer_at_apcer=tuple(bpcer_at_apcer(score, is_live, pai, target=target) for target in APCER_TARGETS),
-    )
-
-
-def _calibration(
-    table: ScoreTable, dev: ScoreTable | None, threshold: Threshold | None, rules: ScoreRules
-) -> CalibrationReport | None:
-    """Fit and judge the calibration that the rules name."""
-    if rules.calibration == 'none':
-        return None
-    if dev is None or threshold is None:
-        raise InputError(f"calibration '{rules.calibration}' is fitted on dev scores; give some, or leave it out")
-    return calibrate(rules.reduce(dev), table, threshold, rules.calibration)
-
-
-def _subgroups(
-    table: ScoreTable, threshold: Threshold | None, clusters: np.ndarray | None, unit: str, rules: ScoreRules
-) -> tuple[SubgroupReport, ...]:
-    """Judge the groups of every column of the rules; without a threshold there are no errors to judge."""
-    columns = (*rules.by, *((PAI_GROUP,) if rules.pai_groups else ()))
-    for column in columns:
-        table.column(column)
-    if threshold is None:
-        return ()
-    return tuple(
-        judge_subgroups(
-            table,
-            column,
-            threshold,
-            cluster=clusters,
-            unit=unit,
-            num_bootstrap=rules.num_bootstrap,
-            seed=rules.seed,
-        )
-        for column in dict.fromkeys(columns)
     )
 
 

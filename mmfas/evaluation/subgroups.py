@@ -22,11 +22,12 @@ from mmfas.evaluation.functional import (
 )
 from mmfas.evaluation.functional.checks import BoolArray
 from mmfas.evaluation.pai_groups import PAI_GROUP, Pairs, group_of_pais
+from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import MIXED, ScoreTable
 from mmfas.evaluation.tables import Row, markdown_table, percent, percent_interval, rate_dict, text_table
 from mmfas.utils.errors import InputError
 
-__all__ = ['GroupRates', 'RateGap', 'SubgroupReport', 'judge_subgroups', 'with_pai_groups']
+__all__ = ['GroupRates', 'RateGap', 'SubgroupReport', 'judge_subgroups', 'subgroups_by', 'with_pai_groups']
 
 #: A group with fewer samples of a class takes no part in the largest gap if two others have as many.
 SMALL_GROUP = 30
@@ -168,6 +169,30 @@ def with_pai_groups(table: ScoreTable, pairs: Pairs) -> ScoreTable:
     column = np.array([groups[name] for name in table.pai.tolist()])
     failures = [replace(lost, extra={**lost.extra, PAI_GROUP: groups[lost.pai]}) for lost in table.failures]
     return replace(table.with_columns({PAI_GROUP: column}), failures=tuple(failures))
+
+
+def subgroups_by(rules: ScoreRules, table: ScoreTable, threshold: Threshold | None) -> tuple[SubgroupReport, ...]:
+    """Judge the groups of every column that the rules name; without a threshold there are no errors to judge.
+
+    Args:
+        rules: With the columns, the groups of instruments, and what a bootstrap draws.
+        table: Scores, reduced to the level of the rules.
+        threshold: Accept if score >= threshold.
+
+    Raises:
+        KeyError: If there is no such column.
+        ValueError: As `judge_subgroups`.
+    """
+    columns = dict.fromkeys((*rules.by, *((PAI_GROUP,) if rules.pai_groups else ())))
+    for column in columns:
+        table.column(column)
+    if threshold is None:
+        return ()
+    cluster, unit = rules.clusters(table)
+    bootstrap = dict(num_bootstrap=rules.num_bootstrap, seed=rules.seed)
+    return tuple(
+        judge_subgroups(table, name, threshold, cluster=cluster, unit=unit, **bootstrap) for name in columns
+    )
 
 
 def judge_subgroups(
