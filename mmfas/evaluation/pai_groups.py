@@ -30,7 +30,7 @@ def check_pai_groups(groups: Mapping[str, str] | Iterable[Iterable[str]]) -> Pai
             re.compile(pair[0])
         except re.error as error:
             raise InputError(f"the regular expression '{pair[0]}' cannot be read: {error}") from error
-    return pairs  # type: ignore[return-value]
+    return pairs
 
 
 def group_of_pais(names: Iterable[str], pairs: Pairs) -> dict[str, str]:

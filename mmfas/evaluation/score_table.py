@@ -78,10 +78,10 @@ class ScoreTable:
             object.__setattr__(self, name, column)
         extra = {name: np.array(column, dtype=np.str_) for name, column in self.extra.items()}
         object.__setattr__(self, 'extra', extra)
-        for column in extra.values():
-            column.flags.writeable = False
+        for text in extra.values():
+            text.flags.writeable = False
         shapes = {name: getattr(self, name).shape for name in COLUMNS}
-        shapes.update({name: column.shape for name, column in extra.items()})
+        shapes.update({name: text.shape for name, text in extra.items()})
         if len(set(shapes.values())) != 1 or len(shapes['score']) != 1:
             raise InputError(f'columns of a score table must all have one shape (N,), got {shapes}')
         if not len(self):
