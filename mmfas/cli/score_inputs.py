@@ -250,8 +250,12 @@ def system_of(text: str, *, allow_duplicates: bool = False) -> System:
     from mmfas.evaluation.comparison import System
 
     path, dev = _split(text)
-    tables = [ScoreTable.from_csv(name, allow_duplicates=allow_duplicates) for name in (path, dev) if name]
-    return System(Path(path).stem, *tables)
+    tables = {
+        kind: ScoreTable.from_csv(name, allow_duplicates=allow_duplicates)
+        for kind, name in (('test', path), ('dev', dev))
+        if name
+    }
+    return System(Path(path).stem, tables['test'], tables.get('dev'))
 
 
 def paths_of(args: argparse.Namespace) -> list[str]:

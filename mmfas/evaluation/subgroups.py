@@ -51,6 +51,11 @@ class GroupRates:
     apcer: ApcerResult | None
     num_failures: int = 0
 
+    @property
+    def apcer_pooled(self) -> Rate | None:
+        """Accepted attacks of the group, all instruments together."""
+        return self.apcer.pooled if self.apcer else None
+
     def row(self) -> Row:
         """Return the row of a table, columns as in `SUBGROUP_COLUMNS` and the one for pooled intervals."""
         live, attacks = self.bpcer, self.apcer
@@ -294,7 +299,7 @@ def _notes(groups: Sequence[GroupRates]) -> list[str]:
     """Note groups that are too small, and presentations without a score."""
     notes = []
     counts = [(group.name, group.bpcer, 'live') for group in groups]
-    counts += [(group.name, group.apcer and group.apcer.pooled, 'attacks') for group in groups]
+    counts += [(group.name, group.apcer_pooled, 'attacks') for group in groups]
     small = [f'{name} ({rate.total} {what})' for name, rate, what in counts if rate and rate.total < SMALL_GROUP]
     if small:
         notes.append(f'Fewer than {SMALL_GROUP} samples, read the interval: {", ".join(small)}.')

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmfas.evaluation.functional import Reliability, epc, reliability
+from mmfas.evaluation.functional import Rate, Reliability, epc, reliability
 from mmfas.evaluation.functional.calibration import ScoreCalibration
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.evaluation.subgroups import SubgroupReport
@@ -113,11 +113,11 @@ def plot_subgroups(part: SubgroupReport, *, name: str = 'test') -> Figure:
     figure, axes = new_figure(
         f'Errors of {name} by {part.column}', 'error rate (%), whiskers: 95 % Wilson interval', ''
     )
-    kinds = (
+    kinds: list[tuple[str, str, list[Rate | None]]] = [
         ('BPCER (live)', LIVE_COLOUR, [group.bpcer for group in part.groups]),
-        ('APCER pooled (attacks)', SPOOF_COLOUR, [group.apcer and group.apcer.pooled for group in part.groups]),
-    )
-    kinds = tuple(kind for kind in kinds if any(kind[2]))
+        ('APCER pooled (attacks)', SPOOF_COLOUR, [group.apcer_pooled for group in part.groups]),
+    ]
+    kinds = [kind for kind in kinds if any(kind[2])]
     step = len(kinds) + _GAP
     figure.set_figheight(_FRAME_INCH + _BAR_INCH * step * max(len(part.groups), 2))
     rows = np.arange(len(part.groups)) * step
