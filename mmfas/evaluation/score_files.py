@@ -69,7 +69,7 @@ def read_failures(path: str | PathLike[str]) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no score file, or a row has a score.
+        ValueError: If it is not a score file, or a row has a score.
     """
     rows = read_score_rows(path)
     scored = [row['sample_id'] for row in rows if row['score'] is not None]

@@ -204,7 +204,7 @@ class PairedSamples:
             swap = rng.integers(2, size=(size, names.size)).astype(np.bool_)[:, index]
             found = self._differences(np.where(swap, wrong[1], wrong[0]), np.where(swap, wrong[0], wrong[1]))
             for name, values in found.items():
-                # As large up to rounding: equal counts must not be told apart by the order of a sum.
+                # Up to rounding: equal counts must stay equal whatever the order of a sum.
                 as_large[name] += int(np.sum(np.abs(values) >= abs(actual[name][0]) - _ROUNDING))
         return {name: (count + 1) / (num_permutations + 1) for name, count in as_large.items()}
 
