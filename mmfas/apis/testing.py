@@ -17,6 +17,8 @@ from mmfas.apis.scoring import ScoreError, build_loader, load_trained_model, pre
 from mmfas.datasets.classes import require_both_classes
 from mmfas.datasets.verification import shared_files
 from mmfas.evaluation import FASReport, ScoreRules, ScoreTable, dev_threshold, evaluate_scores, summarise
+from mmfas.evaluation.attributes import join_attributes
+from mmfas.evaluation.score_files import read_failures
 from mmfas.utils.checkpoint import Origin
 from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
@@ -45,6 +47,22 @@ class ScoringResult:
         return summarise(self.reports)
 
 
+@dataclass(frozen=True)
+class _FurtherScores:
+    """What joins the scores of a test set: columns from a file, and presentations without a score."""
+
+    attributes: str | None
+    failures: list[dict[str, Any]]
+    first: str
+
+    def added_to(self, name: str, table: ScoreTable) -> ScoreTable:
+        """Return the table of a test set, or of dev, with what belongs to it."""
+        if name == self.first and self.failures:
+            rows = [*table.to_records(), *self.failures]
+            table = ScoreTable.from_records(rows, allow_duplicates=table.allow_duplicates)
+        return table if self.attributes is None or name == 'dev' else join_attributes(table, self.attributes)
+
+
 def named_test_loaders(cfg: Config) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name every test set of a config.
 
@@ -67,6 +85,8 @@ def test(
     *,
     dev_scores: str | None = None,
     rules: ScoreRules | None = None,
+    attributes: str | None = None,
+    failures: str | None = None,
     plots: bool = True,
 ) -> ScoringResult | None:
     """Score the dev split and every test set, and write the report.
@@ -81,6 +101,9 @@ def test(
         out_dir: Folder for the files.
         dev_scores: Score file of the dev split, instead of scoring it again.
         rules: How scores become numbers; those of the config's `val_evaluator` if None.
+        attributes: CSV file with further columns by sample, video or subject, for the groups of the rules; that of
+            the config's `val_evaluator` if None.
+        failures: Score file of presentations of the first test set that have no score but a reason.
         plots: Draw the figures.
 
     Returns:
@@ -98,9 +121,14 @@ def test(
         raise ScoreError('the config has no test set: give it test_dataloader=dict(...)')
     rules = rules or ScoreRules.from_config(cfg)
     dev, out_dir = _read_dev(dev_scores, rules), _check_folder(out_dir)
+    further = _FurtherScores(
+        attributes or ScoreRules.arguments_of_metric(cfg).get('attributes'),
+        [] if failures is None else read_failures(failures),
+        first=next(iter(loaders)),
+    )
     prepare_scoring(cfg)
     with lock_folder_of_ranks(out_dir, 'give another --out'):
-        return _test(cfg, checkpoint, out_dir, loaders, dev, rules=rules, plots=plots)
+        return _test(cfg, checkpoint, out_dir, loaders, dev, rules=rules, further=further, plots=plots)
 
 
 test.__test__ = False  # type: ignore[attr-defined]
@@ -114,6 +142,7 @@ def _test(
     dev: ScoreTable | None,
     *,
     rules: ScoreRules,
+    further: _FurtherScores,
     plots: bool,
 ) -> ScoringResult | None:
     """Score, and write all files."""
@@ -132,7 +161,7 @@ def _test(
         # Taken out, so that the workers of a loader end with it.
         table = score_loader(model, built.pop(name), allow_duplicates=rules.allow_duplicates)
         if table is not None:
-            tables[name] = table
+            tables[name] = table = further.added_to(name, table)
             files.update(_write_scores(out_dir, name, table))
     if not is_main_process():
         return None

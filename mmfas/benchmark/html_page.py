@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from mmfas.benchmark.plan import SPLITS, title_of
 from mmfas.benchmark.record import Record
 from mmfas.benchmark.records import Folders, load_scores
 from mmfas.benchmark.tables import TITLES, RecordSelection, Table, build_tables
 from mmfas.evaluation import ScoreTable, Threshold
-from mmfas.evaluation.tables import NOT_RUN
+from mmfas.visualization.html import figure_html, page_html, sentences_html, table_html
 from mmfas.visualization.method_plots import plot_pai_comparison
 from mmfas.visualization.score_plots import plot_det, plot_roc
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_DOTS_PER_INCH = 95
-_NUM_COLOURS = 64
 #: Columns of names; the others hold numbers.
 _TEXT_COLUMNS = ('split', 'method')
-_STYLE = """
-body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:84rem;padding:0 1rem;color:#1a1a1a}
-table{border-collapse:collapse;margin:.6rem 0 1.4rem}caption{text-align:left;font-weight:600;padding:.3rem 0}
-th,td{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right;font-variant-numeric:tabular-nums}
-td{white-space:nowrap}.text{text-align:left}thead th{border-bottom:2px solid #555;vertical-align:bottom}
-tbody tr:hover{background:#f2f6fa}.none{color:#999}.wide{overflow-x:auto}
-.figures{display:grid;gap:.6rem;grid-template-columns:minmax(0,max-content);align-items:start}
-@media(min-width:80rem){.figures{grid-template-columns:repeat(2,minmax(0,max-content))}
-.figures figure:nth-child(3){grid-column:2;grid-row:1/span 2}}
-figure{margin:0}figcaption{font-size:.85rem;color:#555}
-code{font-size:.92em;background:#f3f3f3;padding:0 .2em}
-img{max-width:100%;height:auto}summary{cursor:pointer;font-weight:600;padding:.3rem 0}
-"""
 
 
 def html_report(
@@ -63,49 +41,20 @@ def html_report(
     Raises:
         RecordError: If scores are missing or have changed.
     """
-    parts = [_list(facts), _list([*notes, *_without_scores(chosen, protocols)])]
+    parts = [sentences_html(facts), sentences_html([*notes, *_without_scores(chosen, protocols)])]
     for protocol in sorted(set(protocols)):
         overview, details = build_tables(chosen, [protocol])
         parts += [f'<h2>{escape(TITLES[protocol])}</h2>', _table(overview)]
         parts += [f'<details><summary>Every split</summary>{_table(details)}</details>']
         parts += _figures(chosen, protocol, records)
     if chosen.left_out:
-        parts += ['<h2>Records that were left out</h2>', _list(chosen.left_out)]
-    body = '\n'.join(parts)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>mmfas benchmark</title>\n'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
-        f'<body><h1>Benchmark</h1>\n{body}\n</body></html>\n'
-    )
-
-
-def _list(items: Sequence[str]) -> str:
-    """Return sentences as a list; text between backticks becomes code."""
-    texts = (re.sub('`([^`]*)`', r'<code>\1</code>', escape(item)) for item in items)
-    return f'<ul>{"".join(f"<li>{text}</li>" for text in texts)}</ul>'
+        parts += ['<h2>Records that were left out</h2>', sentences_html(chosen.left_out)]
+    return page_html('mmfas benchmark', 'Benchmark', '\n'.join(parts))
 
 
 def _table(table: Table) -> str:
-    """Return a table; names are aligned left, numbers right, and cells that were not run are grey."""
-    head = ''.join(f'<th{_class(name)}>{escape(name)}</th>' for name in table.header)
-    rows = [''.join(map(_cell, table.header, row)) for row in table.rows]
-    body = '\n'.join(f'<tr>{row}</tr>' for row in rows)
-    caption = f'<caption>{escape(table.caption)}</caption>'
-    note = f'<p>{escape(table.note)}</p>' if table.note else ''
-    shown = f'<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
-    return f'<div class="wide">{shown}{note}</div>'
-
-
-def _class(column: str) -> str:
-    return ' class="text"' if column in _TEXT_COLUMNS else ''
-
-
-def _cell(column: str, text: str) -> str:
-    """Return one cell; of two numbers with intervals, the second goes on a new line."""
-    if text == NOT_RUN:
-        return f'<td class="none">{text}</td>'
-    shown = escape(text)
-    return f'<td{_class(column)}>{shown.replace(" / ", " /<br>") if "±" in text else shown}</td>'
+    """Return a table of the benchmark."""
+    return table_html(table.header, table.rows, caption=table.caption, note=table.note, text_columns=_TEXT_COLUMNS)
 
 
 def _without_scores(chosen: RecordSelection, protocols: Sequence[int]) -> list[str]:
@@ -132,9 +81,11 @@ def _figures(chosen: RecordSelection, protocol: int, records: Folders) -> Iterat
         seeds = ', '.join(sorted({str(record.seed) for record in shown.values()}))
         yield f'<details{" open" if protocol != 2 else ""}><summary>{escape(title)}: curves and errors</summary>'
         yield '<div class="figures">'
-        yield _figure(plot_roc(tables, thresholds=thresholds), f'ROC, {title}, seed {seeds}')
-        yield _figure(plot_det(tables, thresholds=thresholds), f'DET, {title}, seed {seeds}')
-        yield _figure(plot_pai_comparison(tables, thresholds=thresholds), f'Attack kinds, {title}, seed {seeds}')
+        yield figure_html(plot_roc(tables, thresholds=thresholds), f'ROC, {title}, seed {seeds}')
+        yield figure_html(plot_det(tables, thresholds=thresholds), f'DET, {title}, seed {seeds}')
+        yield figure_html(
+            plot_pai_comparison(tables, thresholds=thresholds), f'Attack kinds, {title}, seed {seeds}'
+        )
         yield '</div></details>'
 
 
@@ -146,18 +97,3 @@ def _first_seeds(chosen: RecordSelection, protocol: int, split: str) -> dict[str
 
 def _threshold(record: Record) -> Threshold:
     return Threshold(record.report['threshold']['value'], record.report['threshold']['origin'])
-
-
-def _figure(figure: Figure, caption: str) -> str:
-    """Return a figure with its picture inside, in few colours: a third of the size."""
-    from PIL import Image
-
-    drawn, packed = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format='png', dpi=_DOTS_PER_INCH)
-    Image.open(drawn).convert('RGB').quantize(_NUM_COLOURS).save(packed, format='png', optimize=True)
-    data = base64.b64encode(packed.getvalue()).decode()
-    alt = escape(caption, quote=True)
-    return (
-        f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
-        f'<figcaption>{escape(caption)}</figcaption></figure>'
-    )

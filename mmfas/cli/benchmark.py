@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'quarter of the training per protocol, and the checkpoints of all epochs until it is done)',
     )
     run.add_argument('--dry-run', action='store_true', help='only list what would be trained and scored')
+    report.add_argument('--format', choices=('text', 'latex'), default='text', help='how tables are printed')
     report.add_argument('--out', help='also write report.md, report.json and report.html into this folder')
     report.add_argument('--pages', nargs='+', help='Markdown files whose tables of results are rewritten')
     report.add_argument('--renderer', help='only records on SynthFAS of this version, such as 1.0.0')
@@ -240,7 +241,12 @@ def _report(args: argparse.Namespace, methods: list[Method], data: Mapping[str, 
             f'{_places(args)} {len(records)} records, none with --select {args.select}'
             f'{" on this data" if data else ""}: {"; ".join(chosen.left_out[:3])}'
         )
-    print(terminal_report(chosen, args.protocols))
+    if getattr(args, 'format', 'text') == 'latex':
+        from mmfas.benchmark.latex_tables import latex_report
+
+        print(latex_report(chosen, args.protocols))
+    else:
+        print(terminal_report(chosen, args.protocols))
     if getattr(args, 'out', None):
         for path in write_report(chosen, args.protocols, args.records, args.out):
             print(path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
 from mmfas.cli.options import add_config_options, add_rule_options, rules_of
+from mmfas.cli.score_inputs import add_calibration_argument
 
 if TYPE_CHECKING:
     from mmfas.deploy.bundle import Bundle
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--push', metavar='hf://ORG/NAME', help='upload bundle and card to a model hub')
     parser.add_argument('--dev-scores', metavar='DEV.csv', help='score file of the dev split, from `mmfas test`')
     add_rule_options(parser)
+    add_calibration_argument(parser)
     parser.add_argument(
         '--max-apcer', type=float, metavar='RATE', help='undecided unless at most this part of dev attacks passes'
     )
@@ -82,7 +84,7 @@ def _make(args: argparse.Namespace) -> Bundle:
         cfg,
         args.checkpoint,
         dev_scores=args.dev_scores,
-        rules=rules_of(cfg, args),
+        rules=rules_of(cfg, args, calibration=args.calibration),
         max_apcer=args.max_apcer,
         max_bpcer=args.max_bpcer,
         optional=args.optional,

@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
             {
                 'eval': 'recompute every error rate from score files',
                 'plot': 'draw ROC, DET and histograms of score files',
+                'report': 'write one HTML page of score files, with curves and worst samples',
                 'leaderboard': 'write the page of published numbers',
             },
         ),

@@ -9,6 +9,7 @@ from pathlib import Path
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_problems
 from mmfas.cli.options import add_config_options, add_rule_options, rules_of
+from mmfas.cli.score_inputs import add_calibration_argument, add_group_arguments, pai_groups_of, system_of
 from mmfas.cli.train import LAUNCHERS
 from mmfas.config.reading import merge_options, read_config
 
@@ -23,6 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--dev-scores', metavar='DEV.csv', help='score file of the dev split, not scored again then'
     )
     add_rule_options(parser)
+    add_group_arguments(parser)
+    add_calibration_argument(parser)
+    parser.add_argument(
+        '--failures', metavar='FILE.csv', help='presentations of the test set without a score, with their reason'
+    )
+    parser.add_argument(
+        '--against',
+        metavar='TEST.csv[:DEV.csv]',
+        help='score files of another system for the same test samples: print paired differences to it',
+    )
     parser.add_argument('--bootstrap', type=int, help='replicates of the intervals, 0 for none (default: 1000)')
     parser.add_argument('--no-plots', action='store_true', help='write no figures')
     add_config_options(parser)
@@ -37,6 +48,7 @@ def main(args: argparse.Namespace) -> int:
 
     from mmfas.apis.testing import test
     from mmfas.config.check import check_config
+    from mmfas.evaluation.comparison import System, compare_systems
     from mmfas.utils.distributed import finish_distributed
 
     cfg = read_config(args.config)
@@ -46,13 +58,17 @@ def main(args: argparse.Namespace) -> int:
     if problems:
         return report_problems(args.config, problems)
     work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
-    rules = rules_of(cfg, args, num_bootstrap=args.bootstrap)
+    groups = {'by': tuple(args.by) or None, 'pai_groups': pai_groups_of(args.group_pai) or None}
+    rules = rules_of(cfg, args, num_bootstrap=args.bootstrap, calibration=args.calibration, **groups)
+    other = system_of(args.against, allow_duplicates=rules.allow_duplicates) if args.against else None
     result = test(
         cfg,
         args.checkpoint,
         args.out or Path(work_dir, 'test'),
         dev_scores=args.dev_scores,
         rules=rules,
+        attributes=args.attributes,
+        failures=args.failures,
         plots=not args.no_plots,
     )
     finish_distributed()
@@ -60,6 +76,9 @@ def main(args: argparse.Namespace) -> int:
         for report in result.reports:
             print(report.table())
         print(result.summary())
+        if other is not None:
+            table = next(iter(result.tables.values()))
+            print(compare_systems(other, System('this run', table, result.dev), rules).table())
         for what, path in result.files.items():
             print(f'{what}: {path}')
     return 0

@@ -36,6 +36,10 @@ _DECISION_KINDS: dict[str, tuple[type, ...]] = {
     'dev': (dict, _NONE),
     'notes': (list,),
 }
+_CALIBRATION_KINDS: dict[str, tuple[type, ...]] = {
+    'method': (str,),
+    **dict.fromkeys(('slope', 'intercept'), (float, int)),
+}
 _DEV_KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(('num_live', 'num_spoof'), (int,)),
     **dict.fromkeys(('bpcer', 'apcer'), (dict,)),
@@ -180,6 +184,8 @@ def bundle_of(
 def _check_decision(decision: Any, source: str) -> None:
     """Raise unless a rule and its rates on dev have values of the right kinds."""
     _check_kinds(decision, _DECISION_KINDS, source)
+    if decision.get('calibration') is not None:
+        _check_kinds(decision['calibration'], _CALIBRATION_KINDS, f"calibration' of '{source}")
     if decision['dev'] is not None:
         _check_kinds(decision['dev'], _DEV_KINDS, source)
         for rate in (decision['dev']['bpcer'], *decision['dev']['apcer'].values()):

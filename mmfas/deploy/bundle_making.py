@@ -107,6 +107,10 @@ def _decide(
     """Choose the threshold on a score file."""
     if path is None:
         fixed = fixed_rule(rules)
+        if rules.calibration != 'none':
+            raise BundleError(
+                f'a calibration ({rules.calibration}) is fitted on dev scores: give --dev-scores dev.csv'
+            )
         if fixed is None:
             raise BundleError(
                 'a threshold needs dev scores: give --dev-scores dev.csv (`mmfas test` writes it), or '

@@ -68,6 +68,13 @@ def _facts(bundle: Bundle) -> Iterator[Row]:
     yield 'score', POLARITY
     yield 'threshold', f'{rule.threshold:.6g} ({rule.origin}, {_level(bundle)})'
     yield 'undecided', 'nothing' if low == high else f'scores from {low:.6g} up to {high:.6g}'
+    if rule.calibration is not None:
+        fitted = rule.calibration
+        yield (
+            'probability',
+            f'sigmoid({fitted.slope:.6g} logit(score) {fitted.intercept:+.6g}) ({fitted.method}, of dev), '
+            f'threshold {fitted.threshold(rule.threshold):.6g}',
+        )
     if rule.dev:
         yield 'dev samples', f'{rule.dev["num_live"]} live, {rule.dev["num_spoof"]} spoof'
     yield 'pipeline', ' > '.join(_step(step) for step in bundle.pipeline)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
 
 from mmfas.evaluation import ScoreRules, ScoreTable
 from mmfas.evaluation.evaluate import choose_threshold
-from mmfas.evaluation.fas_report import rate_dict
-from mmfas.evaluation.functional import apcer, bpcer, select_threshold
+from mmfas.evaluation.functional import ScoreCalibration, apcer, bpcer, fit_calibration, select_threshold
+from mmfas.evaluation.tables import rate_dict
+from mmfas.evaluation.warning_signs import bound_notes
 from mmfas.utils.errors import InputError
 
 LIVE, SPOOF, UNDECIDED, NOT_JUDGED = 'live', 'spoof', 'undecided', 'not judged'
@@ -32,6 +33,8 @@ class DecisionRule:
         dev: Counts and error rates on the dev scores at the threshold, with Wilson intervals; empty for a
             threshold given by hand.
         notes: What a reader must know about the choice.
+        calibration: How a score becomes a probability, fitted on the same dev scores; it changes no decision, as
+            threshold and band stay those of the scores.
 
     Raises:
         ValueError: If a number is not finite or the band does not hold the threshold.
@@ -48,6 +51,7 @@ class DecisionRule:
     frame_reduction: str = 'mean'
     dev: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    calibration: ScoreCalibration | None = None
 
     def __post_init__(self) -> None:
         values = (self.threshold, *self.limits)
@@ -70,9 +74,33 @@ class DecisionRule:
         low, high = self.limits
         return LIVE if score >= high else SPOOF if score < low else UNDECIDED
 
+    def probability(self, score: float) -> float | None:
+        """Return the calibrated probability of live; None without a calibration.
+
+        Args:
+            score: Liveness in [0, 1].
+        """
+        return None if self.calibration is None else float(self.calibration(score))
+
+    @property
+    def probability_limits(self) -> tuple[float, float] | None:
+        """Spoof below the first probability, live from the second on; None without a calibration."""
+        if self.calibration is None:
+            return None
+        low, high = (self.calibration.threshold(value) for value in self.limits)
+        return low, high
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the rule as plain values."""
-        return {**asdict(self), 'polarity': POLARITY}
+        """Return the rule as plain values; without a calibration, there is no key for it, as ever."""
+        content = {**asdict(self), 'polarity': POLARITY}
+        calibration = content.pop('calibration')
+        if self.calibration is not None and self.probability_limits is not None:
+            content['calibration'] = {
+                **calibration,
+                'threshold': self.calibration.threshold(self.threshold),
+                'limits': list(self.probability_limits),
+            }
+        return content
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> DecisionRule:
@@ -85,7 +113,11 @@ class DecisionRule:
             raise InputError(f'scores must mean {POLARITY!r}, but the rule says {content.get("polarity")!r}')
         names = ('threshold', 'origin', 'level', 'frame_reduction', 'dev')
         band = None if content['band'] is None else (content['band'][0], content['band'][1])
-        return cls(**{name: content[name] for name in names}, band=band, notes=tuple(content['notes']))
+        values, fitted = {name: content[name] for name in names}, content.get('calibration')
+        calibration = None
+        if fitted is not None:
+            calibration = ScoreCalibration(fitted['method'], fitted['slope'], fitted['intercept'])
+        return cls(**values, band=band, notes=tuple(content['notes']), calibration=calibration)
 
 
 def fixed_rule(rules: ScoreRules) -> DecisionRule | None:
@@ -120,16 +152,23 @@ def rule_from_dev(
         ValueError: If the dev scores lack a class, or a rate is not in [0, 1).
     """
     fixed = fixed_rule(rules)
-    if fixed is not None:
-        return fixed
-    threshold, notes = choose_threshold(dev, rules)
     table = rules.reduce(dev)
+    calibration = None
+    if rules.calibration != 'none':
+        calibration = fit_calibration(table.score, table.is_live, method=rules.calibration)
+    if fixed is not None:
+        return replace(fixed, calibration=calibration)
+    threshold, notes = choose_threshold(dev, rules)
     low = high = threshold.value
     arrays = (table.score, table.is_live, table.pai)
     if max_apcer is not None:
-        high = max(high, select_threshold(*arrays, criterion=f'bpcer@apcer={max_apcer}').value)
+        bound = f'bpcer@apcer={max_apcer}'
+        high = max(high, select_threshold(*arrays, criterion=bound).value)
+        notes += bound_notes(table, rules.changed(criterion=bound))
     if max_bpcer is not None:
-        low = min(low, select_threshold(*arrays, criterion=f'apcer@bpcer={max_bpcer}').value)
+        bound = f'apcer@bpcer={max_bpcer}'
+        low = min(low, select_threshold(*arrays, criterion=bound).value)
+        notes += bound_notes(table, rules.changed(criterion=bound))
     return DecisionRule(
         threshold.value,
         threshold.origin,
@@ -137,7 +176,8 @@ def rule_from_dev(
         level=rules.level,
         frame_reduction=rules.frame_reduction,
         dev=_rates(table, threshold.value),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
+        calibration=calibration,
     )
 
 

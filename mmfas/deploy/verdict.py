@@ -26,6 +26,7 @@ class Verdict:
         reason: The same as a sentence.
         modalities: Pictures that the score is of.
         elapsed_ms: Time from pictures to score; of a batch, its part. A file's loading is included.
+        probability: Calibrated probability of live; None if it was not judged, or by a bundle without calibration.
     """
 
     sample_id: str
@@ -37,6 +38,7 @@ class Verdict:
     reason: str = ''
     modalities: tuple[str, ...] = ()
     elapsed_ms: float = 0.0
+    probability: float | None = None
 
     @property
     def is_judged(self) -> bool:
@@ -50,7 +52,7 @@ class Verdict:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Verdict:
         """Read what `to_dict` made; other keys are left out."""
-        values = {field.name: content[field.name] for field in fields(cls)}
+        values = {'probability': None, **{f.name: content[f.name] for f in fields(cls) if f.name in content}}
         return cls(**{**values, 'modalities': tuple(values['modalities'])})
 
 
@@ -74,6 +76,7 @@ def verdict_of(
         margin=score - rule.threshold,
         modalities=modalities,
         elapsed_ms=elapsed_ms,
+        probability=rule.probability(score),
     )
 
 

@@ -19,7 +19,10 @@ from mmfas.utils.files import write_atomically
 __all__ = ['COLUMNS', 'csv_of', 'json_line', 'row_of', 'show_picture', 'table_line', 'write_picture']
 
 #: Columns of a CSV file of verdicts.
-COLUMNS = ('sample_id', 'decision', 'score', 'threshold', 'margin', 'modalities', 'code', 'reason', 'elapsed_ms')
+COLUMNS = (
+    *('sample_id', 'decision', 'score', 'threshold', 'margin', 'modalities', 'code', 'reason', 'elapsed_ms'),
+    'probability',
+)
 
 
 def row_of(verdict: Verdict) -> list[str]:
@@ -65,6 +68,8 @@ def table_line(verdict: Verdict) -> str:
     if verdict.score is None:
         return f'{verdict.decision:<10}  {"":>7}  {verdict.sample_id}: {verdict.code}: {verdict.reason}'
     used = '+'.join(verdict.modalities)
+    if verdict.probability is not None:
+        used = f'{verdict.probability:.1%} live, {used}'
     return (
         f'{verdict.decision:<10}  {verdict.score:7.4f}  {verdict.sample_id} '
         f'(threshold {verdict.threshold:.4f}, {used}, {verdict.elapsed_ms:.1f} ms)'

@@ -79,7 +79,13 @@ def smoothed(verdict: Verdict, smoother: ScoreSmoother, inferencer: FASInference
     if verdict.score is None or score is None:
         return verdict
     rule = inferencer.bundle.decision
-    return replace(verdict, score=score, margin=score - rule.threshold, decision=rule.decide(score))
+    return replace(
+        verdict,
+        score=score,
+        margin=score - rule.threshold,
+        decision=rule.decide(score),
+        probability=rule.probability(score),
+    )
 
 
 def _annotated(frame: Frame, verdict: Verdict) -> np.ndarray:

@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from mmfas.evaluation.calibration import calibration_by
+from mmfas.evaluation.failure_rates import failure_rates
 from mmfas.evaluation.fas_report import (
+    BEST,
     ClassCounts,
     Estimate,
     FASReport,
@@ -33,8 +36,10 @@ from mmfas.evaluation.functional import (
     select_threshold,
     tpr_at_fpr,
 )
+from mmfas.evaluation.latex import latex_table
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
+from mmfas.evaluation.subgroups import subgroups_by, with_pai_groups
 from mmfas.evaluation.tables import markdown_table, text_table
 from mmfas.evaluation.warning_signs import are_alike, ranking_notes, threshold_notes
 from mmfas.utils.errors import InputError
@@ -89,8 +94,9 @@ def evaluate_scores(
     """
     rules = (rules or ScoreRules()).changed(**changes)
     fixed, notes = resolve_threshold(test, dev=dev, threshold=threshold, rules=rules)
-    table = rules.reduce(test)
-    groups, unit = _clusters(table, rules)
+    table = rules.reduce(with_pai_groups(test, rules.pai_groups) if rules.pai_groups else test)
+    groups, unit = rules.clusters(table)
+    failures = failure_rates(table, fixed)
     point = None if fixed is None else _operating_point(table, fixed)
     area = auc(table.score, table.is_live) if _has_both(table) else None
     intervals = _bootstrap(table, fixed, groups, rules.num_bootstrap, rules.seed)
@@ -98,6 +104,9 @@ def evaluate_scores(
         point = replace(point, hter=Estimate(point.hter.value, intervals[0]))
     oracle = _oracle_points(table) if _has_both(table) else None
     notes += [*ranking_notes(table, 'test'), *_one_sided(table, fixed)]
+    notes += [failures.note()] if failures else []
+    calibration = calibration_by(rules, dev, table, fixed)
+    notes += [calibration.note()] if calibration else []
     return FASReport(
         name=name,
         level=rules.level,
@@ -110,6 +119,9 @@ def evaluate_scores(
         oracle=oracle,
         notes=(*notes, *_notes(table, oracle, unit, rules.num_bootstrap, intervals)),
         dev=None if dev is None else _count(rules.reduce(dev)),
+        subgroups=subgroups_by(rules, table, fixed),
+        failures=failures,
+        calibration=calibration,
     )
 
 
@@ -194,12 +206,17 @@ def resolve_threshold(
     return chosen, [*notes, *more]
 
 
-def summarise(reports: Sequence[FASReport], *, markdown: bool = False) -> str:
-    """Return one table with a row per report and, for several, their mean.
+def summarise(
+    reports: Sequence[FASReport], *, markdown: bool = False, mean: bool = True, latex: bool = False
+) -> str:
+    """Return one table with a row per report and, for several test sets of one system, their mean.
 
     Args:
         reports: Reports, at least one.
         markdown: Markdown instead of a terminal table.
+        mean: The reports are of several test sets of one system. False: they are of several systems, whose mean
+            means nothing.
+        latex: LaTeX instead of a terminal table, for the package booktabs; the best system of a column is bold.
 
     Returns:
         The table; rates in percent.
@@ -209,7 +226,9 @@ def summarise(reports: Sequence[FASReport], *, markdown: bool = False) -> str:
     """
     if not reports:
         raise InputError('summarise needs at least one report, got none')
-    header, rows = summary_rows(reports)
+    header, rows = summary_rows(reports, mean=mean)
+    if latex:
+        return latex_table(header, rows, best={} if mean else BEST)
     return markdown_table(header, rows) if markdown else text_table(header, rows)
 
 
@@ -248,19 +267,6 @@ def _plain(sample_id: str, identity: FileIdentity) -> Hashable:
 
 def _count(table: ScoreTable) -> ClassCounts:
     return ClassCounts(table.num_live, table.num_spoof)
-
-
-def _clusters(table: ScoreTable, rules: ScoreRules) -> tuple[np.ndarray | None, str]:
-    """Return the bootstrap cluster of every score (None: each its own), and what a cluster is."""
-    level, cluster = rules.level, rules.cluster
-    if cluster == 'auto':
-        # If every frame is a video of its own, videos are unknown: the interval is over samples.
-        is_named = level == 'frame' and bool(np.all(table.video != ''))
-        has_videos = is_named and np.unique(table.group_ids('video')).size < len(table)
-        cluster = 'video' if has_videos else 'sample'
-    if cluster == 'sample' or cluster == level:
-        return None, 'sample' if level == 'frame' else level
-    return table.group_ids(cluster), cluster
 
 
 def _operating_point(table: ScoreTable, threshold: Threshold) -> OperatingPoint:

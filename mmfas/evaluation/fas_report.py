@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
+from mmfas.evaluation.calibration import CalibrationReport
+from mmfas.evaluation.failure_rates import FailureRates
 from mmfas.evaluation.functional import (
     AcerResult,
     ApcerResult,
@@ -17,9 +19,15 @@ from mmfas.evaluation.functional import (
     TprPoint,
     half_sum_interval,
 )
-from mmfas.evaluation.tables import Row, markdown_table, percent, percent_interval, text_table
+from mmfas.evaluation.subgroups import SubgroupReport
+from mmfas.evaluation.tables import Row, markdown_table, percent, percent_interval, rate_dict, text_table
 
 REPORT_COLUMNS = ('metric', 'value %', '95 % interval', 'counts')
+#: Which value of a column of the summary is the best.
+BEST: dict[str, Literal['min', 'max']] = {
+    **dict.fromkeys(('HTER', 'BPCER', 'APCER max (PAI)', 'ACER max', 'ACER pooled', 'EER (oracle)'), 'min'),
+    'AUC': 'max',
+}
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,9 @@ class FASReport:
         oracle: Points chosen on the test scores; None where a class is absent.
         notes: Sentences a reader needs beside the numbers.
         dev: Counts of the dev scores; None without dev scores.
+        subgroups: Errors group by group, one record per column that was asked for.
+        failures: Rates of presentations without a score; None where there is none.
+        calibration: Scores as probabilities; None unless it was asked for.
     """
 
     name: str
@@ -125,6 +136,9 @@ class FASReport:
     oracle: OraclePoints | None
     notes: tuple[str, ...] = ()
     dev: ClassCounts | None = None
+    subgroups: tuple[SubgroupReport, ...] = ()
+    failures: FailureRates | None = None
+    calibration: CalibrationReport | None = None
 
     @property
     def absent(self) -> str:
@@ -136,6 +150,14 @@ class FASReport:
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values ready for JSON: finite numbers, text, or None where undefined."""
         operating, apcer = self.operating, self.operating and self.operating.apcer
+        # Only what was asked for or occurred: records of earlier versions have no such keys.
+        further: dict[str, Any] = {}
+        if self.subgroups:
+            further['subgroups'] = [part.to_dict() for part in self.subgroups]
+        if self.failures is not None:
+            further['failures'] = self.failures.to_dict()
+        if self.calibration is not None:
+            further['calibration'] = self.calibration.to_dict()
         return {
             'name': self.name,
             'level': self.level,
@@ -156,6 +178,7 @@ class FASReport:
             'acer_pooled_interval': operating and _interval_dict(operating.acer_interval('pooled')),
             'auc': _estimate_dict(self.auc),
             'oracle': self.oracle and _oracle_dict(self.oracle),
+            **further,
             'notes': list(self.notes),
         }
 
@@ -164,7 +187,9 @@ class FASReport:
         operating = self._operating_rows()
         if self.operating is not None and self.operating.threshold.is_oracle:
             operating = [(f'{label} (oracle)', *cells) for label, *cells in operating]
-        return [*operating, *self._curve_rows()]
+        failures = [] if self.failures is None else self.failures.rows()
+        calibration = [] if self.calibration is None else self.calibration.rows()
+        return [*operating, *failures, *self._curve_rows(), *calibration]
 
     def _operating_rows(self) -> list[Row]:
         if self.operating is None:
@@ -211,31 +236,15 @@ class FASReport:
     def table(self) -> str:
         """Return the report as text for a terminal."""
         lines = [self.title(), text_table(REPORT_COLUMNS, self.rows())]
+        lines += [part.text() for part in self.subgroups]
         return '\n'.join([*lines, *(f'* {note}' for note in self.notes)])
 
     def markdown(self) -> str:
         """Return the report as a Markdown section."""
         lines = [f'**{self.title()}**', '', markdown_table(REPORT_COLUMNS, self.rows())]
+        for part in self.subgroups:
+            lines += ['', part.markdown().rstrip()]
         return '\n'.join([*lines, '', *(f'* {note}' for note in self.notes)]).rstrip() + '\n'
-
-
-def rate_dict(rate: Rate) -> dict[str, Any]:
-    """Return a rate as plain values.
-
-    Args:
-        rate: Errors over total.
-
-    Returns:
-        `value`, `errors`, `total` and the Wilson ends `low` and `high`.
-    """
-    interval = rate.interval()
-    return {
-        'value': rate.value,
-        'errors': rate.errors,
-        'total': rate.total,
-        'low': interval.low,
-        'high': interval.high,
-    }
 
 
 def _estimate_dict(estimate: Estimate | None) -> dict[str, Any] | None:
@@ -282,17 +291,18 @@ def _estimate_cells(estimate: Estimate | None, absent: str = '') -> tuple[str, s
     return percent(estimate.value), percent_interval(estimate.interval)
 
 
-def summary_rows(reports: Sequence[FASReport]) -> tuple[Row, list[Row]]:
-    """Return header and rows of a comparison: one row per test set, and their mean where there are several.
+def summary_rows(reports: Sequence[FASReport], *, mean: bool = True) -> tuple[Row, list[Row]]:
+    """Return header and rows of a summary: one row per report, and their mean where there are several test sets.
 
     Args:
         reports: Reports, at least one.
+        mean: Whether they are test sets of one system; rows of several systems have no mean.
 
     Returns:
         The header and the rows, all text; rates in percent.
     """
     header = (
-        'test set',
+        'test set' if mean else 'system',
         'threshold',
         'HTER',
         'BPCER',
@@ -303,7 +313,7 @@ def summary_rows(reports: Sequence[FASReport]) -> tuple[Row, list[Row]]:
         'EER (oracle)',
     )
     rows = [(report.name, *_summary_cells(report)) for report in reports]
-    if len(reports) > 1:
+    if mean and len(reports) > 1:
         rows.append(('mean', '', *_mean_cells(reports)))
     return header, rows
 

@@ -21,18 +21,21 @@ TEXT_COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai')
 #: Control characters but tab and line breaks.
 _HIDDEN = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
 COLUMNS = (*TEXT_COLUMNS, 'label', 'score')
+#: Further column that says why there is no score; read only where the score is empty.
+REASON = 'reason'
 
 
 def read_score_rows(path: str | PathLike[str], *, allow_duplicates: bool = False) -> list[dict[str, Any]]:
     """Read the rows of a score file and check every value.
 
     Args:
-        path: CSV file with the columns of `COLUMNS` in any order; further columns are not read; `.gz` is
-            unpacked.
+        path: CSV file with the columns of `COLUMNS` in any order; further columns with a name are read as text;
+            `.gz` is unpacked.
         allow_duplicates: Accept repeated sample ids.
 
     Returns:
-        One dict per row, `label` as int and `score` as float.
+        One dict per row, `label` as int and `score` as float; `score` is None where the cell is empty and the
+        column `reason` says why.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -55,6 +58,26 @@ def read_score_rows(path: str | PathLike[str], *, allow_duplicates: bool = False
     return records
 
 
+def read_failures(path: str | PathLike[str]) -> list[dict[str, Any]]:
+    """Read a score file that holds only presentations without a score.
+
+    Args:
+        path: Score file; every score is empty, and the column `reason` says why.
+
+    Returns:
+        One dict per row.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a score file, or a row has a score.
+    """
+    rows = read_score_rows(path)
+    scored = [row['sample_id'] for row in rows if row['score'] is not None]
+    if scored:
+        raise InputError(f"{path}: sample '{scored[0]}' has a score; a file of failures has none, but reasons")
+    return rows
+
+
 def _read_rows(path: str | PathLike[str], *, allow_duplicates: bool) -> list[dict[str, Any]]:
     """Return the typed rows of a CSV file."""
     # utf-8-sig: spreadsheet programs put a byte order mark in front, which would become part of the first name.
@@ -66,7 +89,8 @@ def _read_rows(path: str | PathLike[str], *, allow_duplicates: bool) -> list[dic
                 f'{path}, line 1: column {missing[0]} is missing; expected {",".join(COLUMNS)}, '
                 f'got {",".join(reader.fieldnames or ()) or "an empty file"}'
             )
-        repeated = [name for name in COLUMNS if (reader.fieldnames or []).count(name) > 1]
+        named = [name for name in reader.fieldnames or () if name]
+        repeated = [name for name in named if named.count(name) > 1]
         if repeated:
             raise InputError(
                 f'{path}, line 1: column {repeated[0]} is there more than once; keep the intended one'
@@ -110,22 +134,28 @@ def check_text(text: str, where: str) -> None:
 
 def _parse(row: Mapping[str | None, Any], where: str) -> dict[str, Any]:
     """Return the typed record of one CSV row."""
-    record = {name: row[name] for name in COLUMNS}
+    record: dict[str, Any] = {name: row[name] for name in COLUMNS}
     short = [name for name, value in record.items() if value is None]
     if short:
         raise InputError(f'{where}, column {short[0]}: the row ends before it')
+    extra = {name: text or '' for name, text in row.items() if name and name not in COLUMNS}
     if row.get(None):
         raise InputError(f'{where}: more cells than the header has columns; quote cells that contain commas')
     if not record['sample_id']:
         raise InputError(f'{where}, column sample_id: expected a name, got an empty cell')
     if record['label'] not in ('0', '1'):
         raise InputError(f"{where}, column label: expected 0 (spoof) or 1 (live), got '{record['label']}'")
-    for name in TEXT_COLUMNS:
-        check_text(record[name], f'{where}, column {name}')
+    for name, text in {**{name: record[name] for name in TEXT_COLUMNS}, **extra}.items():
+        check_text(text, f'{where}, column {name}')
+    record.update(extra, label=int(record['label']))
+    if not record['score'] and extra.get(REASON):
+        return {**record, 'score': None}
     score = read_number(record['score'])
     if not isfinite(score):
-        raise InputError(f"{where}, column score: expected a finite number, got '{record['score']}'")
-    return {**record, 'label': int(record['label']), 'score': score}
+        remedy = '' if record['score'] else '; a presentation without a score needs a reason in the column reason'
+        raise InputError(f"{where}, column score: expected a finite number, got '{record['score']}'{remedy}")
+    record.pop(REASON, None)
+    return {**record, 'score': score}
 
 
 def write_score_rows(path: str | PathLike[str], records: Iterable[Mapping[str, Any]]) -> None:
@@ -134,17 +164,21 @@ def write_score_rows(path: str | PathLike[str], records: Iterable[Mapping[str, A
     Args:
         path: Where to write; missing folders are made. A name that ends in `.gz` is packed, the same scores always
             to the same bytes.
-        records: One mapping per sample with the keys of `COLUMNS`.
+        records: One mapping per sample with the keys of `COLUMNS`, and further ones, which become columns of
+            text; `score` may be None where `reason` says why.
     """
+    rows = list(records)
+    further = list(dict.fromkeys(name for row in rows for name in row if name not in COLUMNS))
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO(newline='')
     writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(COLUMNS)
-    for record in records:
+    writer.writerow([*COLUMNS, *further])
+    for record in rows:
         # repr of a float is the shortest text that reads back as the same float.
-        score = repr(float(record['score']))
-        writer.writerow([*(record[name] for name in COLUMNS[:-1]), score])
+        score = '' if record['score'] is None else repr(float(record['score']))
+        cells = (record.get(name, '') for name in further)
+        writer.writerow([*(record[name] for name in COLUMNS[:-1]), score, *cells])
     content = text.getvalue().encode()
     # No time stamp inside, so that a run made again leaves no changed file behind.
     write_atomically(target, gzip.compress(content, mtime=0) if target.suffix == '.gz' else content)

@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmfas.evaluation.functional.aggregation import AGGREGATES
+from mmfas.evaluation.functional.calibration import CALIBRATIONS
 from mmfas.evaluation.functional.thresholds import Criterion, parse_criterion
+from mmfas.evaluation.pai_groups import check_pai_groups
 from mmfas.utils.errors import InputError, WrongTypeError
 
 if TYPE_CHECKING:
@@ -17,6 +22,8 @@ LEVELS = ('frame', 'video', 'subject')
 CLUSTERS = ('auto', 'sample', 'video', 'subject')
 #: Names that configs and older scripts use for fields of the record.
 _OLD_NAMES = {'how': 'frame_reduction'}
+#: What the metric of a config says of them.
+_OF_METRIC = ('criterion', 'level', 'how', 'by', 'pai_groups')
 
 
 @dataclass(frozen=True)
@@ -33,9 +40,15 @@ class ScoreRules:
         num_bootstrap: Number of bootstrap replicates of HTER and AUC; 0 for no intervals.
         seed: Seed of the bootstrap, >= 0.
         allow_duplicates: Accept a sample id more than once, as some published lists repeat frames.
+        by: Columns whose values are judged group by group, such as `('sex', 'device')`.
+        pai_groups: Pairs of a regular expression and a name, or a mapping: attack instruments whose whole name
+            fits are judged together under that name, besides one by one.
+        calibration: `'temperature'` or `'platt'`: fitted on dev and judged beside the scores as they are, which
+            all rates are of; `'none'` for neither.
 
     Raises:
-        ValueError: If a value is unknown, or the bootstrap would draw units smaller than those that have a score.
+        ValueError: If a value is unknown, an expression cannot be read, or the bootstrap would draw units smaller
+            than those that have a score.
 
     >>> ScoreRules('bpcer@apcer=0.01', level='video').parsed
     Criterion(kind='bpcer@apcer', value=0.01)
@@ -48,10 +61,16 @@ class ScoreRules:
     num_bootstrap: int = 1000
     seed: int = 0
     allow_duplicates: bool = False
+    by: tuple[str, ...] = ()
+    pai_groups: tuple[tuple[str, str], ...] = ()
+    calibration: str = 'none'
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, 'by', (self.by,) if isinstance(self.by, str) else tuple(self.by))
+        object.__setattr__(self, 'pai_groups', check_pai_groups(self.pai_groups))
         parse_criterion(self.criterion)
-        for name, known in (('level', LEVELS), ('frame_reduction', AGGREGATES), ('cluster', CLUSTERS)):
+        named = {'level': LEVELS, 'frame_reduction': AGGREGATES, 'cluster': CLUSTERS}
+        for name, known in {**named, 'calibration': ('none', *CALIBRATIONS)}.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} must be one of {', '.join(known)}, got '{getattr(self, name)}'")
         if self.num_bootstrap < 0:
@@ -81,13 +100,22 @@ class ScoreRules:
         Returns:
             The rules.
         """
-        metrics = cfg.get('val_evaluator') or []
-        metrics = [metrics] if isinstance(metrics, Mapping) else metrics
-        found = next((dict(m) for m in metrics if str(m.get('type')).endswith('FASMetric')), {})
-        given = {name: found[name] for name in ('criterion', 'level', 'how') if name in found}
+        found = cls.arguments_of_metric(cfg)
+        given = {name: found[name] for name in _OF_METRIC if name in found}
         return (
             cls().changed(**given).changed(**{name: value for name, value in changes.items() if value is not None})
         )
+
+    @staticmethod
+    def arguments_of_metric(cfg: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a config gives the metric of its validation.
+
+        Args:
+            cfg: Config whose `val_evaluator` may be a `FASMetric`.
+        """
+        metrics = cfg.get('val_evaluator') or []
+        metrics = [metrics] if isinstance(metrics, Mapping) else metrics
+        return next((dict(m) for m in metrics if str(m.get('type')).endswith('FASMetric')), {})
 
     def changed(self, **changes: Any) -> ScoreRules:
         """Return a record with other values.
@@ -120,3 +148,25 @@ class ScoreRules:
         if self.level == 'frame':
             return table
         return table.aggregate(self.level, frame_reduction=self.frame_reduction)
+
+    def clusters(self, table: ScoreTable) -> tuple[NDArray[np.str_] | None, str]:
+        """Say what the bootstrap draws.
+
+        Args:
+            table: Scores, reduced to the level.
+
+        Returns:
+            The cluster of every score, shape (N,), or None: each its own; and what a cluster is.
+
+        Raises:
+            ValueError: If a sample has no id of the wanted kind.
+        """
+        level, cluster = self.level, self.cluster
+        if cluster == 'auto':
+            # If every frame is a video of its own, videos are unknown: the interval is over samples.
+            is_named = level == 'frame' and bool(np.all(table.video != ''))
+            has_videos = is_named and np.unique(table.group_ids('video')).size < len(table)
+            cluster = 'video' if has_videos else 'sample'
+        if cluster == 'sample' or cluster == level:
+            return None, 'sample' if level == 'frame' else level
+        return table.group_ids(cluster), cluster

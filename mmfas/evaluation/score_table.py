@@ -8,22 +8,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mmfas.evaluation.failures import Failure, reduce_failures
 from mmfas.evaluation.functional.aggregation import aggregate_scores
 from mmfas.evaluation.functional.checks import BoolArray, FloatArray
-from mmfas.evaluation.score_files import COLUMNS, TEXT_COLUMNS, check_text, read_score_rows, write_score_rows
+from mmfas.evaluation.score_columns import failure_of, texts_of
+from mmfas.evaluation.score_files import (
+    COLUMNS,
+    REASON,
+    TEXT_COLUMNS,
+    read_score_rows,
+    write_score_rows,
+)
 from mmfas.utils.errors import InputError, UnknownKeyError
 
 TextArray = NDArray[np.str_]
 
 _LIVE = 'live'
 _UNKNOWN = 'unknown'
+#: What a further column says of a video or subject whose frames differ in it.
+MIXED = '(mixed)'
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +49,8 @@ class ScoreTable:
         label: 1 live, 0 spoof, shape (N,).
         score: Liveness, shape (N,), finite, higher = live.
         allow_duplicates: Accept repeated sample ids (some published lists repeat frames).
+        extra: Further columns of text by name, shape (N,), such as `sex` or `device`.
+        failures: Presentations without a score, which no rate but those of `failure_rates` counts.
 
     Raises:
         ValueError: If the table is empty or a column breaks its rule; the message names the sample.
@@ -52,6 +64,8 @@ class ScoreTable:
     label: NDArray[np.int64]
     score: FloatArray
     allow_duplicates: bool = False
+    extra: Mapping[str, TextArray] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
 
     def __post_init__(self) -> None:
         for name in COLUMNS:
@@ -62,7 +76,12 @@ class ScoreTable:
                 column[column == _UNKNOWN] = ''
             column.flags.writeable = False
             object.__setattr__(self, name, column)
+        extra = {name: np.array(column, dtype=np.str_) for name, column in self.extra.items()}
+        object.__setattr__(self, 'extra', extra)
+        for text in extra.values():
+            text.flags.writeable = False
         shapes = {name: getattr(self, name).shape for name in COLUMNS}
+        shapes.update({name: text.shape for name, text in extra.items()})
         if len(set(shapes.values())) != 1 or len(shapes['score']) != 1:
             raise InputError(f'columns of a score table must all have one shape (N,), got {shapes}')
         if not len(self):
@@ -79,7 +98,8 @@ class ScoreTable:
             self.pai,
         )
         if not self.allow_duplicates:
-            repeated = [key for key, count in Counter(self.keys()).items() if count > 1]
+            lost = [(failure.domain, failure.sample_id) for failure in self.failures]
+            repeated = [key for key, count in Counter([*self.keys(), *lost]).items() if count > 1]
             if repeated:
                 domain, name = repeated[0]
                 raise InputError(
@@ -128,7 +148,8 @@ class ScoreTable:
 
         Args:
             records: Mappings with `sample_id`, `label` and `score`, and optionally `domain`, `subject`, `video`
-                (empty if absent) and `pai` (`'live'` or `'unknown'` if absent, by the label).
+                (empty if absent) and `pai` (`'live'` or `'unknown'` if absent, by the label). Any other key is a
+                further column. A record whose `score` is None is a failure; its `reason` says why.
             allow_duplicates: Accept repeated sample ids.
 
         Returns:
@@ -143,18 +164,16 @@ class ScoreTable:
             missing = [key for key in ('sample_id', 'label', 'score') if key not in row]
             if missing:
                 raise UnknownKeyError(f'score record {index} lacks {missing}; it has {sorted(row)}')
-        columns: dict[str, Any] = {
-            name: [str(row.get(name, '') or '') for row in rows] for name in ('domain', 'subject', 'video')
-        }
-        columns['pai'] = [_pai_name(row.get('pai'), row['label']) for row in rows]
-        columns['sample_id'] = [str(row['sample_id']) for row in rows]
-        for name in TEXT_COLUMNS:
-            for text, sample_id in zip(columns[name], columns['sample_id']):
-                # numpy drops a NUL at the end, and two samples become one
-                check_text(text, f'sample {sample_id!r}, {name}')
+        further = dict.fromkeys(name for row in rows for name in row if name not in (*COLUMNS, REASON))
+        texts = [texts_of(row, further) for row in rows]
+        failures = tuple(failure_of(row, text) for row, text in zip(rows, texts) if row['score'] is None)
+        texts = [text for row, text in zip(rows, texts) if row['score'] is not None]
+        rows = [row for row in rows if row['score'] is not None]
+        columns: dict[str, Any] = {name: [text[name] for text in texts] for name in TEXT_COLUMNS}
         columns['label'] = [int(row['label']) for row in rows]
         columns['score'] = [float(row['score']) for row in rows]
-        return cls(**columns, allow_duplicates=allow_duplicates)
+        extra = {name: np.array([text[name] for text in texts], dtype=np.str_) for name in further}
+        return cls(**columns, allow_duplicates=allow_duplicates, extra=extra, failures=failures)
 
     @classmethod
     def from_csv(cls, path: str | PathLike[str], *, allow_duplicates: bool = False) -> ScoreTable:
@@ -162,7 +181,7 @@ class ScoreTable:
 
         Args:
             path: CSV file with the header `sample_id,domain,subject,video,pai,label,score` in any order; further
-                columns are not read.
+                columns are kept as text. An empty score with a text in the column `reason` is a failure.
             allow_duplicates: Accept repeated sample ids.
 
         Returns:
@@ -187,9 +206,46 @@ class ScoreTable:
         write_score_rows(path, self.to_records())
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return one dict of plain Python values per sample, the inverse of `from_records`."""
-        rows = zip(*(getattr(self, name).tolist() for name in COLUMNS))
-        return [dict(zip(COLUMNS, row)) for row in rows]
+        """Return one dict of plain Python values per sample, failures last: the inverse of `from_records`."""
+        names = (*COLUMNS, *self.extra)
+        rows = zip(*(column.tolist() for column in self._columns().values()))
+        return [*(dict(zip(names, row)) for row in rows), *(failure.to_record() for failure in self.failures)]
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        """Return all columns by name, the further ones last."""
+        return {**{name: getattr(self, name) for name in COLUMNS}, **self.extra}
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a column by its name.
+
+        Args:
+            name: One of the columns of every score file, or a further one.
+
+        Returns:
+            The column, shape (N,).
+
+        Raises:
+            KeyError: If there is no such column.
+        """
+        columns = self._columns()
+        if name not in columns:
+            raise UnknownKeyError(f"a score table has no column '{name}'; it has {', '.join(columns)}")
+        return columns[name]
+
+    def with_columns(self, columns: Mapping[str, ArrayLike]) -> ScoreTable:
+        """Return the table with further columns of text; one of the same name is replaced.
+
+        Args:
+            columns: Columns by name, shape (N,).
+
+        Raises:
+            ValueError: If a shape is another, or the name is that of a column every score file has.
+        """
+        taken = [name for name in columns if name in COLUMNS]
+        if taken:
+            raise InputError(f"'{taken[0]}' is a column of every score file; name the further one differently")
+        extra = {**self.extra, **{name: np.asarray(column, dtype=np.str_) for name, column in columns.items()}}
+        return replace(self, extra=extra)
 
     def take(self, rows: ArrayLike) -> ScoreTable:
         """Return some of the samples.
@@ -198,14 +254,15 @@ class ScoreTable:
             rows: Positions, or a mask of shape (N,).
 
         Returns:
-            A table of these rows, in the order given.
+            A table of these rows, in the order given; without the failures, which have no position.
 
         Raises:
             ValueError: If no row is left.
         """
         index = np.asarray(rows)
         columns = {name: getattr(self, name)[index] for name in COLUMNS}
-        return ScoreTable(**columns, allow_duplicates=self.allow_duplicates)
+        extra = {name: column[index] for name, column in self.extra.items()}
+        return ScoreTable(**columns, allow_duplicates=self.allow_duplicates, extra=extra)
 
     def select(self, **wanted: str | int | Sequence[str | int]) -> ScoreTable:
         """Return the samples whose columns have the wanted values.
@@ -222,10 +279,8 @@ class ScoreTable:
         """
         mask = np.ones(len(self), dtype=np.bool_)
         for name, values in wanted.items():
-            if name not in COLUMNS:
-                raise UnknownKeyError(f"a score table has no column '{name}'; it has {', '.join(COLUMNS)}")
             options = [values] if isinstance(values, (str, int)) else list(values)
-            mask &= np.isin(getattr(self, name), options)
+            mask &= np.isin(self.column(name), options)
         if not mask.any():
             raise InputError(f'no sample of the score table has {wanted}')
         return self.take(mask)
@@ -238,7 +293,8 @@ class ScoreTable:
             tables: At least one table.
 
         Returns:
-            A table of all rows; duplicates are accepted if any of the tables accepts them.
+            A table of all rows; duplicates are accepted if any of the tables accepts them. A further column that
+            one of them lacks is empty there.
 
         Raises:
             ValueError: If there is no table, or two tables share a sample id.
@@ -247,7 +303,14 @@ class ScoreTable:
         if not parts:
             raise InputError('concat needs at least one score table, got none')
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
-        return cls(**columns, allow_duplicates=any(part.allow_duplicates for part in parts))
+        names = dict.fromkeys(name for part in parts for name in part.extra)
+        extra = {
+            name: np.concatenate([part.extra.get(name, np.full(len(part), '')) for part in parts])
+            for name in names
+        }
+        failures = tuple(failure for part in parts for failure in part.failures)
+        accepts = any(part.allow_duplicates for part in parts)
+        return cls(**columns, allow_duplicates=accepts, extra=extra, failures=failures)
 
     def group_ids(self, level: str) -> TextArray:
         """Return the video or the subject of every sample, made unique over domains.
@@ -303,12 +366,10 @@ class ScoreTable:
         columns = {name: getattr(self, name)[first] for name in COLUMNS}
         if level == 'subject':
             columns['video'] = np.full(first.size, '')
-        return ScoreTable(**{**columns, 'sample_id': groups[first], 'score': score})
-
-
-def _pai_name(pai: Any, label: Any) -> str:
-    """Return the instrument to store: an absent or unknown name follows from the label."""
-    name = str(pai or _UNKNOWN)
-    if name == _UNKNOWN:
-        return _LIVE if int(label) == 1 else _UNKNOWN
-    return name
+        extra = {}
+        for name, column in self.extra.items():
+            mixed_groups = np.unique(groups[column != column[origin]])
+            extra[name] = np.where(np.isin(groups[first], mixed_groups), MIXED, column[first])
+        failures = reduce_failures(self.failures, level, groups[first])
+        columns.update(sample_id=groups[first], score=score)
+        return ScoreTable(**columns, extra=extra, failures=failures)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import mean, stdev
+from typing import Any
 
-from mmfas.evaluation.functional import Interval
+from mmfas.evaluation.functional import Interval, Rate
 
 Row = tuple[str, ...]
 
@@ -39,6 +40,25 @@ def percent_interval(interval: Interval | None) -> str:
         Text such as `'[1.20, 3.40]'`; empty for None.
     """
     return '' if interval is None else f'[{100 * interval.low:.2f}, {100 * interval.high:.2f}]'
+
+
+def rate_dict(rate: Rate) -> dict[str, Any]:
+    """Return a rate as plain values.
+
+    Args:
+        rate: Errors over total.
+
+    Returns:
+        `value`, `errors`, `total` and the Wilson ends `low` and `high`.
+    """
+    interval = rate.interval()
+    return {
+        'value': rate.value,
+        'errors': rate.errors,
+        'total': rate.total,
+        'low': interval.low,
+        'high': interval.high,
+    }
 
 
 def text_table(header: Sequence[str], rows: Sequence[Row]) -> str:

@@ -71,11 +71,19 @@ def threshold_notes(dev: ScoreTable, threshold: Threshold, rules: ScoreRules) ->
             f'All {len(dev)} dev scores are {dev.score[0]:g}, so they fix no threshold: {threshold.value:g} is '
             'not a choice of the dev data, and no number at it means anything.'
         )
-    return [*notes, *_unresolved(dev, rules)]
+    return [*notes, *bound_notes(dev, rules)]
 
 
-def _unresolved(dev: ScoreTable, rules: ScoreRules) -> list[str]:
-    """Note a bound that is finer than one dev sample."""
+def bound_notes(dev: ScoreTable, rules: ScoreRules) -> list[str]:
+    """Note a bound that is finer than one dev sample.
+
+    Args:
+        dev: Dev scores of both classes, reduced to the level of the rules.
+        rules: With the criterion that holds the bound.
+
+    Returns:
+        One sentence, or none.
+    """
     rule = rules.parsed
     if rule.kind == 'bpcer@apcer':
         name, what, verb = 'APCER', 'attacks', 'accepted'

@@ -27,6 +27,7 @@ from mmfas.evaluation.functional import (
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.utils.errors import InputError
+from mmfas.visualization.audit_plots import plot_epc
 from mmfas.visualization.style import (
     LIVE_COLOUR,
     SPOOF_COLOUR,
@@ -101,7 +102,7 @@ def plot_roc(tables: Mapping[str, ScoreTable], *, thresholds: Mapping[str, Thres
     axes.set_xlim(smallest, 1)
     axes.set_ylim(-0.02, 1.02)
     _mark_threshold(axes, thresholds or {})
-    add_legend(figure, axes, num_series=len(tables), loc='lower right')
+    add_legend(figure, axes)
     return figure
 
 
@@ -146,7 +147,7 @@ def plot_det(tables: Mapping[str, ScoreTable], *, thresholds: Mapping[str, Thres
     axes.set_xlim(*limits)
     axes.set_ylim(*limits)
     _mark_threshold(axes, thresholds or {})
-    add_legend(figure, axes, num_series=len(tables), loc='upper right')
+    add_legend(figure, axes)
     return figure
 
 
@@ -195,7 +196,7 @@ def plot_histogram(
     if threshold is not None:
         axes.axvline(threshold.value, color=THRESHOLD_COLOUR, linewidth=1.6, label=f'threshold {threshold}')
     axes.set_xlim(low, high)
-    axes.legend(loc='upper center', fontsize=8, framealpha=0.9)
+    add_legend(figure, axes, num_columns=2)
     return figure
 
 
@@ -236,7 +237,7 @@ def save_score_plots(
     tables: Mapping[str, ScoreTable],
     out_dir: str | PathLike[str],
     *,
-    dev: ScoreTable | None = None,
+    dev: ScoreTable | Mapping[str, ScoreTable] | None = None,
     threshold: Threshold | float | None = None,
     rules: ScoreRules | None = None,
 ) -> dict[str, Path]:
@@ -247,13 +248,13 @@ def save_score_plots(
     Args:
         tables: Scores of at least one test set, by name.
         out_dir: Folder for the PNG files; made if missing.
-        dev: Dev scores.
+        dev: Dev scores of all test sets; or by name, where they are of several systems with a threshold each.
         threshold: Threshold fixed beforehand.
         rules: How dev scores fix the threshold, and frames are reduced; the defaults of `ScoreRules` if None.
 
     Returns:
-        Written files by kind: `roc`, `det`, and per test set `histogram` and `pai_bars` (`histogram_<name>` where
-        there are several). ROC and DET leave out test sets that lack a class.
+        Written files by kind: `roc`, `det`, with dev scores `epc`, and per test set `histogram` and `pai_bars`
+            (`histogram_<name>` where there are several). ROC and DET leave out test sets that lack a class.
 
     Raises:
         ValueError: If there is no test set, or as `resolve_threshold`.
@@ -261,21 +262,27 @@ def save_score_plots(
     if not tables:
         raise InputError('save_score_plots needs at least one score table, got none')
     rules = rules or ScoreRules()
-    for table in tables.values():
-        # The same value for every test set; asked for each, so that each is checked to share no sample with dev.
-        common, _ = resolve_threshold(table, dev=dev, threshold=threshold, rules=rules)
+    devs = dict(dev) if isinstance(dev, Mapping) else {} if dev is None else dict.fromkeys(tables, dev)
+    # Asked for each, so that each is checked to share no sample with its dev scores.
+    fixed = {
+        name: resolve_threshold(table, dev=devs.get(name), threshold=threshold, rules=rules)[0]
+        for name, table in tables.items()
+    }
     tables = {name: rules.reduce(table) for name, table in tables.items()}
-    dev = None if dev is None else rules.reduce(dev)
+    devs = {name: rules.reduce(table) for name, table in devs.items()}
     complete = {name: table for name, table in tables.items() if table.num_live and table.num_spoof}
-    thresholds = {name: common or _oracle_threshold(table) for name, table in complete.items()}
+    thresholds = {name: fixed[name] or _oracle_threshold(table) for name, table in complete.items()}
     figures: dict[str, Figure] = {}
     if complete:
         figures['roc'] = plot_roc(complete, thresholds=thresholds)
         figures['det'] = plot_det(complete, thresholds=thresholds)
+        known = {name: devs[name] for name in complete if name in devs}
+        if known:
+            figures['epc'] = plot_epc({name: complete[name] for name in known}, known)
     for name, table in tables.items():
         suffix = '' if len(tables) == 1 else f'_{_file_name(name)}'
-        own = thresholds.get(name, common)
-        figures[f'histogram{suffix}'] = plot_histogram(table, name=name, threshold=own, dev=dev)
+        own = thresholds.get(name, fixed[name])
+        figures[f'histogram{suffix}'] = plot_histogram(table, name=name, threshold=own, dev=devs.get(name))
         if own is not None:
             figures[f'pai_bars{suffix}'] = plot_pai_bars(table, threshold=own, name=name)
     return {kind: save_figure(figure, Path(out_dir) / f'{kind}.png') for kind, figure in figures.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mmfas.utils.files import atomic_file
 
@@ -23,8 +23,8 @@ THRESHOLD_COLOUR = '#333333'
 SERIES_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 SERIES_STYLES = ('-', '--', '-.', ':')
 
-#: More series than this have their legend below the axes: inside it would hide the curves.
-_MAX_INSIDE = 2
+#: Between axes and legend, for ticks and the label of the axis.
+_LEGEND_GAP_INCH = 0.5
 _LEGEND_ROW_INCH = 0.18
 
 
@@ -83,21 +83,20 @@ def series_style(index: int) -> dict[str, Any]:
     }
 
 
-def add_legend(figure: Figure, axes: Axes, *, num_series: int, loc: Literal['upper right', 'lower right']) -> None:
-    """Add a legend inside the axes, or below them where many series would be hidden by it.
+def add_legend(figure: Figure, axes: Axes, *, num_columns: int = 1) -> None:
+    """Add a legend below the axes, where it hides no curve; the axes keep their size.
 
     Args:
-        figure: The figure.
+        figure: The figure, with a constrained layout.
         axes: Its only axes, with labelled series.
-        num_series: Number of curves.
-        loc: Corner for a legend inside.
+        num_columns: Columns of the legend.
     """
-    if num_series <= _MAX_INSIDE:
-        axes.legend(loc=loc, fontsize=8, framealpha=0.9)
-        return
-    legend = figure.legend(loc='outside lower center', fontsize=8, frameon=False)
-    # The axes keep their size.
-    figure.set_figheight(figure.get_figheight() + _LEGEND_ROW_INCH * len(legend.get_texts()))
+    below = _LEGEND_GAP_INCH / axes.get_position().height / figure.get_figheight()
+    legend = axes.legend(
+        loc='upper center', bbox_to_anchor=(0.5, -below), ncols=num_columns, fontsize=8, frameon=False
+    )
+    num_rows = -(-len(legend.get_texts()) // num_columns)
+    figure.set_figheight(figure.get_figheight() + _LEGEND_ROW_INCH * num_rows)
 
 
 def save_figure(figure: Figure, path: str | PathLike[str]) -> Path:

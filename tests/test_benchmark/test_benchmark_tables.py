@@ -168,6 +168,11 @@ def test_report_is_written_and_its_page_asks_for_nothing(
     report = content['cells'][0]['ours']
     pair = f'{100 * report["hter"]["value"]:.2f} / {100 * report["auc"]["value"]:.2f}'
     assert all(pair in shown for shown in (page, text, printed))
+    assert main([*arguments[:-2], '--format', 'latex']) == 0
+    latex = capsys.readouterr().out
+    assert pair in latex and latex.count('\\begin{tabular}') == latex.count('\\bottomrule') >= 2
+    best = f'{100 * min(cell["ours"]["hter"]["value"] for cell in content["cells"]):.2f}'
+    assert f'\\textbf{{{best}}}' in latex
     assert content['tables'][0]['rows'][0][1] == pair
     for shown in (page, text, printed):
         assert f'{CONCAT} p1_cpw2s_s0: of another config, old' in shown

@@ -29,6 +29,7 @@ NO_COMMANDS = {
     'numbers': 'shared by the commands',
     'options': 'shared by the commands',
     'progress': 'shared by the commands',
+    'score_inputs': 'shared by the commands that judge score files',
     'quickstart_report': 'the last step of tools/quickstart.sh',
 }
 #: What a process may import for help and completion: nothing of these.
@@ -87,7 +88,7 @@ def test_help_lists_every_first_word_and_a_group_its_commands(capsys: pytest.Cap
         (['data', 'sped'], "mmfas data: there is no command 'sped'; did you mean measure speed?"),
         (['convert'], 'did you mean data convert or weights convert?'),
         (['eval-score'], 'did you mean scores eval?'),
-        (['scores', 'zzz'], "mmfas scores: there is no command 'zzz'; known: eval, plot, leaderboard"),
+        (['scores', 'zzz'], "mmfas scores: there is no command 'zzz'; known: eval, plot, report, leaderboard"),
     ],
 )
 def test_unknown_names_are_answered_with_the_nearest(

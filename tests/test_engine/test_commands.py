@@ -56,13 +56,25 @@ def test_artefacts_and_offline_recomputation(
     assert offline_table == table[-4:]
 
 
-def test_dev_scores_can_be_given(tmp_path: Path, run: Path) -> None:
-    _test(tmp_path, run, '--no-plots', '--bootstrap', 0)
+def test_dev_scores_groups_failures_and_another_system_can_be_given(tmp_path: Path, run: Path) -> None:
+    missed = tmp_path / 'missed.csv'
+    missed.write_text('sample_id,domain,subject,video,pai,label,score,reason\nx,W,,,live,1,,no face\n')
+    text = _test(tmp_path, run, '--no-plots', '--bootstrap', 0, '--by', 'domain', '--failures', missed)
     first = json.loads((tmp_path / 'out' / 'report.json').read_text())
+    assert 'FTA live (BPNRR)' in text and [part['column'] for part in first['reports'][0]['subgroups']] == [
+        'domain'
+    ]
+    assert first['reports'][0].pop('failures')['bpnrr']['errors'] == 1 and 'failures' not in first['reports'][1]
+    for report in first['reports']:
+        del report['subgroups']
+        report['notes'] = [note for note in report['notes'] if not note.startswith('Presentations without')]
     dev = (tmp_path / 'out' / 'dev.csv').rename(tmp_path / 'mine.csv')
+    old = (tmp_path / 'out' / 'test.csv').rename(tmp_path / 'old.csv')
     changes = 'val_dataloader = None\nval_cfg = None\nval_evaluator = None'
-    text = _test(tmp_path, run, '--no-plots', '--bootstrap', 0, '--dev-scores', dev, changes=changes)
-    assert '(dev-eer)' in text
+    options = ['--no-plots', '--bootstrap', 0, '--dev-scores', dev, '--against', f'{old}:{dev}']
+    text = _test(tmp_path, run, *options, changes=changes)
+    assert '(dev-eer)' in text and 'this run at' in text and 'minus old at' in text
+    assert re.search(r'\| HTER +\|[^|]+\|[^|]+\| +\+0.00 \|', text)
     assert json.loads((tmp_path / 'out' / 'report.json').read_text())['reports'] == first['reports']
 
 

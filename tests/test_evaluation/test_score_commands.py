@@ -89,7 +89,7 @@ def test_plots_are_written_and_named(
 ) -> None:
     assert scores_plot.main([files['W'], '--dev', files['dev'], '--out', str(tmp_path / 'plots')]) == 0
     written = [Path(line) for line in capsys.readouterr().out.splitlines()]
-    assert [path.name for path in written] == ['roc.png', 'det.png', 'histogram.png', 'pai_bars.png']
+    assert [path.name for path in written] == ['roc.png', 'det.png', 'epc.png', 'histogram.png', 'pai_bars.png']
     assert all(path.read_bytes()[:4] == b'\x89PNG' for path in written)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import mmfas
 from mmfas.evaluation import ScoreTable, Threshold, functional
 from mmfas.visualization import plot_det, plot_histogram, plot_pai_bars, plot_roc, save_score_plots
+from mmfas.visualization.audit_plots import plot_epc, plot_reliability
 
 
 def _table(seed: int, domain: str, num: int = 150) -> ScoreTable:
@@ -90,9 +92,22 @@ def test_one_class_has_histogram_and_bars_only(tmp_path: Path) -> None:
 
 def test_several_test_sets_share_curves_and_have_their_own_bars(tmp_path: Path) -> None:
     paths = save_score_plots({'W': _table(0, 'W'), 'a/b c': _table(1, 'S')}, tmp_path / 'new', dev=_table(2, 'C'))
-    assert list(paths) == ['roc', 'det', 'histogram_W', 'pai_bars_W', 'histogram_a-b-c', 'pai_bars_a-b-c']
-    headers = {path.read_bytes()[16:24] for path in paths.values()}
-    assert headers == {(960).to_bytes(4, 'big') + (720).to_bytes(4, 'big')}
+    assert list(paths) == ['roc', 'det', 'epc', 'histogram_W', 'pai_bars_W', 'histogram_a-b-c', 'pai_bars_a-b-c']
+    widths = {path.read_bytes()[16:20] for path in paths.values()}
+    assert widths == {(960).to_bytes(4, 'big')}
+
+
+def test_no_legend_hides_a_curve() -> None:
+    good, dev = {'W': _table(0, 'W'), 'S': _table(1, 'S')}, _table(2, 'C')
+    turned = {name: replace(table, score=1 - table.score) for name, table in good.items()}
+    for tables in (good, turned):
+        figures = [plot_roc(tables), plot_det(tables), plot_epc(tables, dict.fromkeys(tables, dev))]
+        figures += [plot_histogram(tables['W'], dev=dev), plot_reliability(tables['W'])]
+        for figure in figures:
+            figure.draw_without_rendering()
+            axes = figure.axes[0]
+            legend, inside = axes.get_legend().get_window_extent(), axes.get_window_extent()
+            assert legend.y1 <= inside.y0 and legend.y0 >= 0, axes.get_title(loc='left')
 
 
 def test_figures_are_reproducible(tmp_path: Path) -> None:

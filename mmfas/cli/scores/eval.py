@@ -1,105 +1,53 @@
-"""Recompute every error rate from score files."""
+"""Recompute every error rate from score files; compare systems on the same samples."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from mmfas.cli.command import command
-from mmfas.cli.errors import UsageError, refuse_repeats, report_error
+from mmfas.cli.score_inputs import add_rule_arguments, add_score_arguments, read_scores
 
 if TYPE_CHECKING:
-    from mmfas.evaluation import FASReport, ScoreTable
-
-
-def add_score_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what `mmfas scores eval` and `mmfas scores plot` have in common."""
-    parser.add_argument('test', nargs='+', metavar='TEST.csv', help='score files to report, one row each')
-    parser.add_argument('--dev', metavar='DEV.csv', help='score file that fixes the threshold')
-    parser.add_argument(
-        '--criterion',
-        default='eer',
-        help='how dev scores fix the threshold: eer (default), min-hter, bpcer@apcer=0.01, apcer@bpcer=0.01; '
-        'or fixed=0.5, which needs no dev scores',
-    )
-    parser.add_argument('--level', default='frame', choices=('frame', 'video', 'subject'), help='what is judged')
-    parser.add_argument(
-        '--how', default='mean', choices=('mean', 'median', 'max'), help='how frames become one score'
-    )
-    parser.add_argument('--allow-duplicates', action='store_true', help='accept repeated sample ids')
+    from mmfas.cli.score_inputs import ScoreInputs
+    from mmfas.evaluation import FASReport
+    from mmfas.evaluation.comparison import Comparison
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_score_arguments(parser)
     parser.add_argument('--out', metavar='FILE.json', help='write all numbers as JSON')
-    parser.add_argument('--markdown', action='store_true', help='print Markdown instead of terminal tables')
     parser.add_argument(
-        '--cluster',
-        default='auto',
-        choices=('auto', 'sample', 'video', 'subject'),
-        help='what the bootstrap draws (auto: videos where every sample names one)',
+        '--format', choices=('text', 'markdown', 'latex'), default='text', help='how tables are printed'
     )
-    parser.add_argument('--bootstrap', type=int, default=1000, help='number of replicates; 0 for no intervals')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the bootstrap')
-
-
-def read_tables(args: argparse.Namespace) -> tuple[dict[str, ScoreTable], ScoreTable | None]:
-    """Read the score files that the arguments name.
-
-    Args:
-        args: Parsed arguments of `add_score_arguments`.
-
-    Returns:
-        Test tables by name (the file's name, with its folder where two are equal), and the dev table or None.
-
-    Raises:
-        ValueError: If a test file is given twice, or a file is not a score file.
-        FileNotFoundError: If a file is missing.
-    """
-    from mmfas.evaluation import ScoreTable
-
-    refuse_repeats(args.test, 'score files')
-    stems = [Path(path).stem for path in args.test]
-    names = stems if len(set(stems)) == len(stems) else list(args.test)
-    tables = {
-        name: ScoreTable.from_csv(path, allow_duplicates=args.allow_duplicates)
-        for name, path in zip(names, args.test)
-    }
-    dev = ScoreTable.from_csv(args.dev, allow_duplicates=args.allow_duplicates) if args.dev else None
-    return tables, dev
+    parser.add_argument(
+        '--markdown', action='store_const', const='markdown', dest='format', help='the same as --format markdown'
+    )
+    add_rule_arguments(parser)
 
 
 @command(2)
 def main(args: argparse.Namespace) -> int:
     """Print the report of one or several score files; returns 0, or 2 for wrong input."""
-    if args.seed < 0:
-        raise UsageError(f'--seed must be 0 or more, got {args.seed}')
-    from mmfas.evaluation import ScoreRules, evaluate_scores
-
-    try:
-        tables, dev = read_tables(args)
-        rules = ScoreRules(
-            criterion=args.criterion,
-            level=args.level,
-            frame_reduction=args.how,
-            cluster=args.cluster,
-            num_bootstrap=args.bootstrap,
-            seed=args.seed,
-        )
-        reports = [evaluate_scores(table, dev=dev, rules=rules, name=name) for name, table in tables.items()]
-    except (FileNotFoundError, ValueError) as error:
-        return report_error(error, 2)
-    _print(reports, markdown=args.markdown)
+    inputs = read_scores(args)
+    reports = inputs.reports()
+    comparisons = list(inputs.comparisons(args.permutation))
+    if args.format == 'latex':
+        _print_latex(inputs, reports, comparisons)
+    else:
+        _print(inputs, reports, markdown=args.format == 'markdown')
+        for comparison in comparisons:
+            print('\n' + (comparison.markdown() if args.format == 'markdown' else comparison.table()))
     if args.out:
-        _write_json(args.out, reports)
+        _write_json(args.out, reports, comparisons)
     return 0
 
 
-def _print(reports: list[FASReport], *, markdown: bool) -> None:
-    """Print one report in full, several as one table with their notes."""
+def _print(inputs: ScoreInputs, reports: list[FASReport], *, markdown: bool) -> None:
+    """Print one report in full, several as one table with their subgroups and notes."""
     from mmfas.evaluation import summarise
 
     if len(reports) == 1:
@@ -108,16 +56,43 @@ def _print(reports: list[FASReport], *, markdown: bool) -> None:
     first = reports[0]
     level = first.level if first.level == 'frame' else f'{first.level} ({first.frame_reduction} of frames)'
     print(f'Rates in %, level: {level}\n')
-    print(summarise(reports, markdown=markdown))
+    print(summarise(reports, markdown=markdown, mean=not inputs.are_systems))
     if markdown:
         print()
+    for report in reports:
+        for part in report.subgroups:
+            print(f'{report.name}:\n{part.markdown() if markdown else part.text()}')
+    for note in inputs.notes:
+        print(f'* {note}')
     for note in dict.fromkeys(note for report in reports for note in report.notes):
         names = [report.name for report in reports if note in report.notes]
         print(f'* {"" if len(names) == len(reports) else ", ".join(names) + ": "}{note}')
 
 
-def _write_json(path: str, reports: list[FASReport]) -> None:
+def _print_latex(inputs: ScoreInputs, reports: list[FASReport], comparisons: Sequence[Comparison]) -> None:
+    """Print all tables as LaTeX; what their reader must know follows as comments."""
+    from mmfas.evaluation import summarise
+    from mmfas.evaluation.fas_report import REPORT_COLUMNS
+    from mmfas.evaluation.latex import latex_table
+
+    if len(reports) == 1:
+        print(f'% {reports[0].title()}\n{latex_table(REPORT_COLUMNS, reports[0].rows())}')
+    else:
+        print(summarise(reports, latex=True, mean=not inputs.are_systems))
+    for report in reports:
+        for part in report.subgroups:
+            print(f'\n% {report.name}, by {part.column}\n{latex_table(part.header, part.rows())}')
+    for comparison in comparisons:
+        print(f'\n% {comparison.title()}\n{latex_table(comparison.header, comparison.rows())}')
+    notes = [*inputs.notes, *(note for report in reports for note in report.notes)]
+    for note in dict.fromkeys([*notes, *(note for comparison in comparisons for note in comparison.notes)]):
+        print(f'% {note}')
+
+
+def _write_json(path: str, reports: list[FASReport], comparisons: Sequence[Comparison]) -> None:
     from mmfas.utils.files import write_atomically
 
-    text = json.dumps({'reports': [report.to_dict() for report in reports]}, indent=2, allow_nan=False)
-    write_atomically(path, f'{text}\n')
+    content: dict[str, Any] = {'reports': [report.to_dict() for report in reports]}
+    if comparisons:
+        content['comparisons'] = [comparison.to_dict() for comparison in comparisons]
+    write_atomically(path, json.dumps(content, indent=2, allow_nan=False) + '\n')

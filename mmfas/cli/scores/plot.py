@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mmfas.cli.command import command
-from mmfas.cli.errors import report_error
-from mmfas.cli.scores.eval import add_score_arguments, read_tables
+from mmfas.cli.score_inputs import add_score_arguments, read_scores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,22 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command(2)
 def main(args: argparse.Namespace) -> int:
     """Write the figures and print their paths; returns 0, or 2 for wrong input."""
-    from mmfas.evaluation import ScoreRules
     from mmfas.visualization import save_score_plots
 
-    try:
-        tables, dev = read_tables(args)
-        paths = save_score_plots(
-            tables,
-            args.out,
-            dev=dev,
-            rules=ScoreRules(criterion=args.criterion, level=args.level, frame_reduction=args.how),
-        )
-    except (FileNotFoundError, ValueError) as error:
-        return report_error(error, 2)
+    inputs = read_scores(args)
+    paths = save_score_plots(inputs.tables, args.out, dev=inputs.devs or None, rules=inputs.rules)
     for path in paths.values():
         print(path)
-    for name, table in tables.items():
+    for name, table in inputs.tables.items():
         if not (table.num_live and table.num_spoof):
             absent = 'live' if not table.num_live else 'attack'
             print(f'{name}: no {absent} samples, so no ROC and DET curve')

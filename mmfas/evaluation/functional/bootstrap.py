@@ -125,6 +125,46 @@ def bootstrap_hter(
     return _percentiles(hter_R, confidence)
 
 
+def bootstrap_rate_difference(
+    first: tuple[ArrayLike, ArrayLike],
+    second: tuple[ArrayLike, ArrayLike],
+    *,
+    rng: np.random.Generator,
+    num_replicates: int = 1000,
+    confidence: float = 0.95,
+) -> Interval:
+    """Return the bootstrap percentile interval of the difference of two rates, first minus second.
+
+    The two sets of samples are drawn independently of each other, each cluster by cluster.
+
+    Args:
+        first: Whether each sample is an error, shape (N,), and its cluster, shape (N,).
+        second: The same of the other rate, shapes (K,).
+        rng: Source of the draws; the first set is drawn first.
+        num_replicates: Number R of resamples.
+        confidence: Nominal coverage, in (0, 1).
+
+    Returns:
+        The interval.
+
+    Raises:
+        ValueError: If a set has fewer than two clusters.
+    """
+    check_confidence(confidence)
+    rates_R = []
+    for errors, cluster in (first, second):
+        wrong_N = np.asarray(errors, dtype=np.bool_)
+        _, index = np.unique(np.asarray(cluster), return_inverse=True)
+        clusters = _ClassClusters(index.reshape(-1), int(index.max()) + 1 if index.size else 0)
+        if clusters.num < 2:
+            raise InputError(f'a bootstrap needs at least 2 clusters of each rate, got {clusters.num}')
+        errors_C = np.bincount(clusters.index_N[wrong_N], minlength=clusters.num)
+        sizes_C = np.bincount(clusters.index_N, minlength=clusters.num)
+        weights = (clusters.draw_R(size, rng) for size in _chunk_sizes(num_replicates))
+        rates_R.append(np.concatenate([(w_RC @ errors_C) / (w_RC @ sizes_C) for w_RC in weights]))
+    return _percentiles(rates_R[0] - rates_R[1], confidence)
+
+
 def bootstrap_auc(
     scores: ArrayLike,
     is_live: ArrayLike,

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mmfas.evaluation.attributes import join_attributes
 from mmfas.evaluation.evaluate import FASReport, choose_threshold, dev_threshold, evaluate_scores
 from mmfas.evaluation.functional import Threshold
+from mmfas.evaluation.pai_groups import PAI_GROUP
+from mmfas.evaluation.score_files import read_failures
 from mmfas.evaluation.score_records import score_record
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
+from mmfas.evaluation.subgroups import SubgroupReport
 from mmfas.evaluation.warning_signs import CHOSEN_ON, ranking_notes
 from mmfas.registry import METRICS
 from mmfas.utils.errors import InputError
@@ -38,6 +42,12 @@ class FASMetric(BaseMetric):
         dev_scores: Test only: score file of the dev split.
         level: `'frame'`, `'video'` or `'subject'`.
         how: `'mean'`, `'median'` or `'max'`: the `frame_reduction` of `ScoreRules`.
+        by: Columns whose values are judged group by group, such as `['domain', 'sex']`.
+        pai_groups: Regular expression -> name: instruments that are judged together, besides one by one.
+        attributes: CSV file with further columns by `sample_id`, `video` or `subject`, see `join_attributes`.
+        calibration: Test with `dev_scores` only: `'temperature'` or `'platt'`, see `ScoreRules`.
+        failures: Score file of the presentations of this split that have no score (the cell is empty, the column
+            `reason` says why), such as those without a face; they are counted as failures to acquire.
         out_file: Where the main process writes the score file; None to write none.
         collect_device: `'cpu'` or `'gpu'`, the way results travel between processes.
         prefix: Prefix of the metric names.
@@ -56,6 +66,11 @@ class FASMetric(BaseMetric):
         dev_scores: str | None = None,
         level: str = 'frame',
         how: str = 'mean',
+        by: Sequence[str] = (),
+        pai_groups: Mapping[str, str] | None = None,
+        attributes: str | None = None,
+        failures: str | None = None,
+        calibration: str = 'none',
         out_file: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
@@ -67,12 +82,18 @@ class FASMetric(BaseMetric):
             raise InputError("threshold and dev_scores belong to split='test': the dev split chooses its own")
         if threshold is not None and dev_scores is not None:
             raise InputError('give either threshold or dev_scores, not both: one of them would be ignored')
-        self.rules = ScoreRules(criterion, level, how)
+        if calibration != 'none' and dev_scores is None:
+            raise InputError(f"calibration='{calibration}' is fitted on dev_scores: give them with split='test'")
+        self.rules = ScoreRules(criterion, level, how, calibration=calibration).changed(
+            by=by, pai_groups=pai_groups or {}
+        )
         super().__init__(collect_device=collect_device, prefix=prefix or split, collect_dir=collect_dir)
         self.split = split
         self.threshold = threshold
         self.dev_scores = dev_scores
         self.out_file = out_file
+        self.attributes = attributes
+        self._failures = [] if failures is None else read_failures(failures)
         self._dev: ScoreTable | None = None
         self._logged: set[str] = set()
 
@@ -96,11 +117,11 @@ class FASMetric(BaseMetric):
         """
         split = cfg.get('split', 'dev')
         if split == 'dev':
-            names: tuple[str, ...] = (*_RATES, 'eer')
+            names: tuple[str, ...] = (*_RATES, 'eer', *_further_names(cfg))
         elif cfg.get('threshold') is None and cfg.get('dev_scores') is None:
             names = ('auc', '*_oracle')
         else:
-            names = (*_RATES, 'apcer_*', '*_oracle')
+            names = (*_RATES, 'apcer_*', '*_oracle', *_further_names(cfg))
         return tuple(f'{cfg.get("prefix") or split}/{name}' for name in names)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
@@ -135,7 +156,9 @@ class FASMetric(BaseMetric):
         Returns:
             Metrics by name, without prefix.
         """
-        table = ScoreTable.from_records(results)
+        table = ScoreTable.from_records([*results, *self._failures])
+        if self.attributes is not None:
+            table = join_attributes(table, self.attributes)
         if self.out_file is not None:
             table.to_csv(self.out_file)
         if self.split == 'dev':
@@ -211,6 +234,7 @@ def _test_metrics(
     """Return the metrics of a test split, and what its reader must know."""
     report = evaluate_scores(table, dev=dev, threshold=threshold, rules=rules, num_bootstrap=0)
     notes = ranking_notes(rules.reduce(table), 'test')
+    notes += [] if report.failures is None else [report.failures.note()]
     if dev is not None:
         notes = [*choose_threshold(dev, rules)[1], *notes]
     metrics = _flatten(report)
@@ -234,4 +258,36 @@ def _flatten(report: FASReport) -> dict[str, float]:
         flat['eer_oracle'] = report.oracle.eer.value
         for point in report.oracle.tpr_at_fpr:
             flat[f'tpr_at_fpr_{point.target:g}_oracle'] = point.tpr.value
+    if report.calibration is not None:
+        flat['ece'], flat['ece_calibrated'] = report.calibration.ece_test
+        flat['threshold_calibrated'] = report.calibration.threshold.value
+    for part in report.subgroups:
+        flat.update(_flatten_groups(part))
+    if report.failures is not None:
+        flat.update({f'apnrr_{pai}': rate.value for pai, rate in report.failures.apnrr.items()})
+        if report.failures.bpnrr is not None:
+            flat['bpnrr'] = report.failures.bpnrr.value
     return flat
+
+
+def _flatten_groups(part: SubgroupReport) -> Iterator[tuple[str, float]]:
+    """Yield the rates of groups and their largest gaps, by name."""
+    for group in part.groups:
+        if group.bpcer is not None:
+            yield f'bpcer_{part.column}_{group.name}', group.bpcer.value
+        if group.apcer is not None:
+            yield f'apcer_pooled_{part.column}_{group.name}', group.apcer.pooled.value
+    for gap in part.gaps:
+        yield f'{gap.rate.lower().replace(" ", "_")}_gap_{part.column}', gap.value
+
+
+def _further_names(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of rates of groups and of failures."""
+    by = [cfg['by']] if isinstance(cfg.get('by'), str) else cfg.get('by') or []
+    for column in [*by, *([PAI_GROUP] if cfg.get('pai_groups') else [])]:
+        for rate in ('bpcer', 'apcer_pooled'):
+            yield from (f'{rate}_{column}_*', f'{rate}_gap_{column}')
+    if cfg.get('calibration', 'none') != 'none':
+        yield from ('ece', 'ece_calibrated', 'threshold_calibrated')
+    if cfg.get('failures') is not None:
+        yield from ('bpnrr', 'apnrr_*')

@@ -1,0 +1,96 @@
+"""Tables for papers: LaTeX with booktabs, the best value of a column in bold, intervals small."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from mmfas.evaluation.tables import Row
+
+__all__ = ['escape_latex', 'latex_table']
+
+_SPECIAL = {
+    '\\': r'\textbackslash{}',
+    '~': r'\textasciitilde{}',
+    '^': r'\textasciicircum{}',
+    '±': r'$\pm$',
+    '→': r'$\to$',
+    **{char: f'\\{char}' for char in '&%$#_{}'},
+}
+#: A number at the start of a cell; what follows is its interval or another remark.
+_NUMBER = re.compile(r'([+-]?\d+(?:\.\d+)?)(?!\s*[\d/])(.*)', re.DOTALL)
+#: A name that stands where numbers stand, as the mean over the others.
+_NOT_RANKED = ('mean',)
+
+
+def escape_latex(text: str) -> str:
+    r"""Return text as LaTeX prints it.
+
+    Args:
+        text: Any text.
+
+    >>> escape_latex('APCER_max 5 %')
+    'APCER\\_max 5 \\%'
+    """
+    return ''.join(_SPECIAL.get(char, char) for char in text)
+
+
+def latex_table(
+    header: Sequence[str], rows: Sequence[Row], *, best: Mapping[str, Literal['min', 'max']] | None = None
+) -> str:
+    r"""Return a `tabular` for `\usepackage{booktabs}`.
+
+    Args:
+        header: Column names.
+        rows: Cells, one tuple per row. A number comes first in its cell; what follows it is printed small.
+        best: Column -> whether its lowest or its highest number is the best and printed bold; ties all are.
+
+    Returns:
+        The table, first column left, the others right.
+
+    Example:
+        >>> rows = [('A', '3.10 [2.00, 4.00]'), ('B', '5.00')]
+        >>> print(latex_table(('system', 'HTER'), rows, best={'HTER': 'min'}))
+        \begin{tabular}{lr}
+        \toprule
+        system & HTER \\
+        \midrule
+        A & \textbf{3.10} {\scriptsize [2.00, 4.00]} \\
+        B & 5.00 \\
+        \bottomrule
+        \end{tabular}
+    """
+    winners = {name: _winner(header, rows, name, rule) for name, rule in (best or {}).items() if name in header}
+    lines = [' & '.join(map(escape_latex, header)), r'\midrule']
+    for row in rows:
+        is_ranked = row[0] not in _NOT_RANKED
+        cells = [_cell(text, winners.get(name) if is_ranked else None) for name, text in zip(header, row)]
+        lines.append(' & '.join([escape_latex(row[0]), *cells[1:]]))
+        if not is_ranked:
+            lines.insert(-1, r'\midrule')
+    body = '\n'.join(line if line.startswith('\\midrule') else f'{line} \\\\' for line in lines)
+    columns = 'l' + 'r' * (len(header) - 1)
+    return f'\\begin{{tabular}}{{{columns}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}'
+
+
+def _winner(header: Sequence[str], rows: Sequence[Row], name: str, rule: str) -> str | None:
+    """Return the best number of a column as it is written."""
+    place = list(header).index(name)
+    matches = (_NUMBER.match(row[place]) for row in rows if row[0] not in _NOT_RANKED)
+    found = [match[1] for match in matches if match]
+    if len(found) < 2:
+        return None
+    return (min if rule == 'min' else max)(found, key=float)
+
+
+def _cell(text: str, winner: str | None) -> str:
+    """Return one cell, its number bold if it is the best one and what follows it small."""
+    match = _NUMBER.match(text)
+    if match is None:
+        return escape_latex(text)
+    number, rest = match[1], match[2].strip()
+    shown = f'\\textbf{{{number}}}' if winner is not None and float(number) == float(winner) else number
+    if rest.startswith('±'):
+        return f'{shown} {escape_latex(rest)}'
+    return shown + (f' {{\\scriptsize {escape_latex(rest)}}}' if rest else '')
