@@ -11,9 +11,9 @@ import pytest
 
 from mmfas.deploy.bundle import Bundle, json_of
 from mmfas.deploy.bundle_file import read_bundle, write_bundle
+from mmfas.deploy.bundle_making import make_bundle
 from mmfas.deploy.card import card
 from mmfas.deploy.decision import DecisionRule, rule_from_dev
-from mmfas.deploy.making import make_bundle
 from mmfas.deploy.verdict import Verdict, verdict_of
 from mmfas.deploy.verdict_files import COLUMNS, row_of, table_line
 from mmfas.evaluation import ScoreRules, ScoreTable, evaluate_scores
