@@ -165,7 +165,7 @@ class HyperplaneHead(DomainClasses, BaseFASHead):
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
         """Return a config of a tiny head."""
-        return dict(type='HyperplaneHead', domains=('C', 'W'))
+        return dict(type='HyperplaneHead', domains=('C', 'W'), angular_weight=0.3)
 
     @classmethod
     def needed_hooks(cls, cfg: Mapping[str, Any]) -> tuple[str, ...]:

@@ -86,7 +86,8 @@ class ConvolutionalAdapter(nn.Module):
 
     def forward(self, z: Tensor, num_prefix: int, grid: tuple[int, int]) -> Tensor:
         """Turn tokens (M, B, L, r) of `down` into what is added to the streams (M, B, L, C)."""
-        prefix, patches = quick_gelu(z).tensor_split([num_prefix], dim=2)
+        z = quick_gelu(z)
+        prefix, patches = z[:, :, :num_prefix], z[:, :, num_prefix:]
         if patches.shape[2]:
             patches = self.conv(patches.transpose(2, 3).unflatten(3, grid)).flatten(3).transpose(2, 3)
         if self.convolve_prefix:
@@ -256,7 +257,7 @@ class MutualMaskNeck(BaseFusionNeck):
             with_info=self.training,
         )
         weight = self._weights(state['pairs'])  # (M, S, B)
-        has_pair = state['pairs'].t().repeat_interleave(2, dim=0)  # (S, B)
+        has_pair = _of_sides(state['pairs'])
         sides = torch.where(has_pair[..., None, None], masked.sides, masked.sides.new_zeros(()))
         z = torch.einsum('msb,sblr->mblr', weight.to(sides.dtype), sides) + down.required_bias[:, None, None]
         if self.mask_absent:  # without any partner the tokens are taken as they are
@@ -273,7 +274,7 @@ class MutualMaskNeck(BaseFusionNeck):
 
     def _weights(self, pairs: Tensor) -> Tensor:
         """Say with which weight each side of the pairs (B, P) goes to each modality: (M, S, B)."""
-        takes = self.sides[..., None] * pairs.t().repeat_interleave(2, dim=0)
+        takes = self.sides[..., None] * _of_sides(pairs)
         return takes / takes.sum(1, keepdim=True).clamp(min=1)
 
     def _take_note(self, index: int, state: State, *, info: Tensor, weight: Tensor, y: Tensor) -> None:
@@ -340,3 +341,8 @@ def _sides(pairs: tuple[tuple[int, int], ...], num: int) -> Tensor:
     """Say which sides of the pairs belong to which modality: (M, S), 1 or 0."""
     streams = torch.tensor([number for pair in pairs for number in pair])
     return (streams == torch.arange(num)[:, None]).float()
+
+
+def _of_sides(pairs: Tensor) -> Tensor:
+    """Repeat what holds for pairs (B, P) for both of their sides: (S, B)."""
+    return pairs.t()[:, None].expand(-1, 2, -1).flatten(0, 1)

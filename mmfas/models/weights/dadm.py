@@ -109,7 +109,7 @@ def released_dadm_to_mmfas(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor
 
     It fits a `MultiModalFAS` with `MultiStreamViT(per_modality=('patch', 'cls', 'pos'))`, `MutualMaskNeck` and
     `HyperplaneHead` with three domains and an SSP loss, such as
-    `configs/_base_/models/dadm_vit_base_p16_released.py` with `domains` in the order of the release. Dropped are two
+    `configs/_base_/models/dadm_vit_base_p16_released.py`, `domains` in the order of the release. Dropped are two
     priors that the release never uses, and its classifier of the test, the mean of those of the domains.
 
     Args:
