@@ -33,15 +33,17 @@ def test_golden_dadm_regrad(number: int) -> None:
     }
     lengths = [len(grads[name][0]) for name in OWNERS]
     rows = torch.stack([torch.cat([grads[name][m] for name in OWNERS]) for m in range(3)])
-    # losses in another order than the confidences: they must not matter
-    seen = given(rows, lengths=lengths, owners=list(OWNERS.values()), losses=[0.3, 0.2, 0.1], trust=mi)
+    # the losses rank them the other way round, and must not matter
+    seen = given(rows, lengths=lengths, owners=list(OWNERS.values()), losses=[-value for value in mi], trust=mi)
     total = torch.cat([grads[name][3] for name in OWNERS])
     expected = torch.cat([torch.from_numpy(data[f'{number}.{name}.out.grad'].ravel()) for name in OWNERS])
     found = ReGrad(**DADM, eps=1e-8).modulate(seen) + total
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
-    for other in (ReGrad(), ReGrad(order='confidence'), ReGrad(fast='all_but_slowest')):
-        moved = (other.modulate(seen) + total - expected).abs().max()
-        assert moved > 1e-3 or (len(set(mi)) < 3 and other.fast == 'fastest' and other.order == 'loss')
+    others = [ReGrad(), ReGrad(fast='all_but_slowest')]
+    if mi.count(max(mi)) == 1:  # with a tie at the top, one is fast in both
+        others.append(ReGrad(order='confidence'))
+    for other in others:
+        assert (other.modulate(seen) + total - expected).abs().max() > 1e-3
 
 
 def statistics(

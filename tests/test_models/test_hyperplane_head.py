@@ -88,7 +88,7 @@ def batch(names: str, width: int = 4) -> tuple[FusedFeatures, Tensor, Tensor, Te
 
 @pytest.mark.parametrize('single', [False, True])
 def test_each_sample_is_classified_by_its_own_domain(single: bool) -> None:
-    head = HyperplaneHead('CPW', hyperplanes=dict(single_logit=single), spec=SPEC)
+    head = HyperplaneHead(('C', 'P', 'W'), hyperplanes=dict(single_logit=single), spec=SPEC)
     features, targets, present, codes = batch('CCWWCC')
     terms = head.loss_terms(features, targets, present, domain=codes)
     expected = []
@@ -104,7 +104,7 @@ def test_each_sample_is_classified_by_its_own_domain(single: bool) -> None:
 
 
 def test_score_is_that_of_the_mean_of_domains_that_were_seen() -> None:
-    head = HyperplaneHead('CPW', spec=SPEC)
+    head = HyperplaneHead(('C', 'P', 'W'), spec=SPEC)
     features, targets, present, codes = batch('CCWW')
     before = head(features)
     torch.testing.assert_close(before, features.fused @ head.planes.mean(0).t())
@@ -117,7 +117,7 @@ def test_score_is_that_of_the_mean_of_domains_that_were_seen() -> None:
 
 
 def test_alignment_starts_at_its_epoch() -> None:
-    head = HyperplaneHead('CW', hyperplanes=dict(align_epoch=2), spec=SPEC)
+    head = HyperplaneHead(('C', 'W'), hyperplanes=dict(align_epoch=2), spec=SPEC)
     features, targets, present, codes = batch('CWCW')
     head.loss_terms(features, targets, present, domain=codes)
     start = head.planes.detach().clone()
@@ -142,7 +142,7 @@ def test_angular_loss_equals_a_loop(names: str) -> None:
 
 
 def test_further_losses_are_asked_for() -> None:
-    head = HyperplaneHead('CW', angular=dict(spoof=0.5), angular_weight=0.3, prototype_weight=0.3, spec=SPEC)
+    head = HyperplaneHead(('C', 'W'), angular=dict(spoof=0.5), angular_weight=0.3, prototype_weight=0.3, spec=SPEC)
     head.seen.fill_(True)
     features, targets, present, codes = batch('CCWW')
     terms = head.loss_terms(features, targets, present, domain=codes)
@@ -165,11 +165,11 @@ def test_further_losses_are_asked_for() -> None:
 ])  # fmt: skip
 def test_refusals(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        HyperplaneHead(**{'domains': 'CW', 'spec': SPEC, **options})
+        HyperplaneHead(**{'domains': ('C', 'W'), 'spec': SPEC, **options})
 
 
 def test_foreign_domains_are_refused() -> None:
-    head = HyperplaneHead('CW', spec=SPEC)
+    head = HyperplaneHead(('C', 'W'), spec=SPEC)
     features, targets, present, codes = batch('CCSS')
     with pytest.raises(ValueError, match='none of model.head.domains'):
         head.loss_terms(features, targets, present, domain=codes)

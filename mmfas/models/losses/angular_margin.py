@@ -72,10 +72,10 @@ class AngularMarginLoss(nn.Module):
             present: Boolean mask (B, M).
             num_domains: Number E of domains, more than the batch may have.
         """
-        unit = functional.normalize(features.float(), dim=-1)
+        unit = functional.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
         groups = functional.one_hot(2 * domains + targets, 2 * num_domains)  # (B, N)
         members = (groups * present.t()[..., None]).to(unit.dtype)  # (M, B, N)
-        upper = torch.triu(torch.ones(num_domains, num_domains, device=unit.device), diagonal=1)
+        upper = torch.triu(unit.new_ones(num_domains, num_domains), diagonal=1)
         pairs = upper[:, :, None].repeat(1, 1, 2) * self._complete(members)  # (E, E, K)
         margin, margin_terms = self._margin(unit, members, num_domains)
         parts = [(margin, margin_terms, pairs[None] * (margin_terms > 0))]

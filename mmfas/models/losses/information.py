@@ -78,7 +78,8 @@ class InformationLoss(nn.Module):
             orders: Numbers of the rows of t'_a and t'_b, (2, P, B), those that count first; drawn if None.
         """
         rows = pairs.t()
-        own, other = tokens.float().unflatten(0, (-1, 2)).unbind(1)  # (P, B, C)
+        exact = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
+        own, other = exact.unflatten(0, (-1, 2)).unbind(1)  # (P, B, C)
         if self.kind == 'infonce':
             loss = self._contrast(own, other, rows)
         else:

@@ -228,8 +228,9 @@ class MutualMaskNeck(BaseFusionNeck):
         masks = streams.new_empty((0, len(self.pairs), 2, present.shape[0], *grid_of(state)))
         state = {**state, 'present': present, 'pairs': pairs, 'masks': masks}
         if self.training:
-            state['confidence'] = streams.new_zeros(streams.shape[:2], dtype=torch.float32)
-            state['information'] = streams.new_zeros(len(self.pairs), dtype=torch.float32)
+            exact = torch.promote_types(streams.dtype, torch.float32)
+            state['confidence'] = streams.new_zeros(streams.shape[:2], dtype=exact)
+            state['information'] = streams.new_zeros(len(self.pairs), dtype=exact)
             if self.mask_absent and self.train_norm and not pairs.all():
                 state['rows'] = pairs
         return streams, state
@@ -279,9 +280,10 @@ class MutualMaskNeck(BaseFusionNeck):
 
     def _take_note(self, index: int, state: State, *, info: Tensor, weight: Tensor, y: Tensor) -> None:
         """Add confidence and mutual-information term of a block to a state that is new already."""
-        level = info.detach().float().mean(-1)  # (S, B)
-        partners = torch.einsum('msb,sb->mb', weight, level)
-        alone = torch.where(weight.sum(1) == 0, y.detach().float().mean((-2, -1)), 0.0)
+        exact = state['confidence'].dtype
+        level = info.detach().to(exact).mean(-1)  # (S, B)
+        partners = torch.einsum('msb,sb->mb', weight.to(exact), level)
+        alone = torch.where(weight.sum(1) == 0, y.detach().to(exact).mean((-2, -1)), 0.0)
         state['confidence'] = state['confidence'] + partners + alone
         if self.information.weight:
             state['information'] = state['information'] + self.terms[index](info, state['pairs'])
@@ -299,11 +301,13 @@ class MutualMaskNeck(BaseFusionNeck):
             that were made. In training also confidence (M, B) and mutual-information losses.
         """
         per_modality = zero_absent(readout(streams), state['present'])
-        confidence = state.get('confidence')
+        confidence = None
+        if 'confidence' in state:
+            confidence = zero_absent(state['confidence'], state['present']) / max(self.spec.num_blocks, 1)
         return FusedFeatures(
             fused=concat_streams(per_modality),
             per_modality=per_modality,
-            confidence=None if confidence is None else confidence / max(self.spec.num_blocks, 1),
+            confidence=confidence,
             modality_losses=self._information_of(state) if self.training and self.information.weight else {},
             maps={'mask': state['masks']},
         )

@@ -26,7 +26,7 @@ class Entry:
 
 
 def joined(entry: Entry, state_dict: Mapping[str, Tensor]) -> Tensor:
-    """Make our tensor of theirs."""
+    """Make our tensor of any shape of theirs."""
     slices = [torch.cat([state_dict[name] for name in names]) for names in entry.theirs]
     if entry.join == 'none':
         return slices[0]
@@ -34,7 +34,7 @@ def joined(entry: Entry, state_dict: Mapping[str, Tensor]) -> Tensor:
 
 
 def split(entry: Entry, value: Tensor) -> dict[str, Tensor]:
-    """Make their tensors of ours."""
+    """Make their tensors of ours, of any shape."""
     if entry.join == 'none':
         slices = [value]
     else:
