@@ -10,9 +10,10 @@ from mmfas.registry import MODELS
 
 
 def _needs(cfg: Mapping[str, Any], scope: str) -> tuple[str, ...]:
-    """Return the names of the hooks that a part requires in its class attribute `needs_hooks`."""
+    """Return the names of the hooks that a part requires: by `needed_hooks(cfg)`, or always by `needs_hooks`."""
     part, _ = find_part(MODELS, cfg.get('type'), scope_of(cfg, scope))  # problems: where the type is checked
-    return getattr(part, 'needs_hooks', ())
+    needed = getattr(part, 'needed_hooks', None)
+    return getattr(part, 'needs_hooks', ()) if needed is None else needed(cfg)
 
 
 def _name_of(part: Any) -> str:

@@ -3,7 +3,7 @@
 from mmfas.models.backbones import BaseTrunk, MultiStreamCNN, MultiStreamViT
 from mmfas.models.data_preprocessor import FASDataPreprocessor
 from mmfas.models.fas import FASDistributedDataParallel, MultiModalFAS, fas_train_step
-from mmfas.models.heads import BaseFASHead, LinearFASHead, PrototypeHead, TextAlignHead
+from mmfas.models.heads import BaseFASHead, HyperplaneHead, LinearFASHead, PrototypeHead, TextAlignHead
 from mmfas.models.layers import (
     CentralDifferenceConv,
     DifferentialAttention,
@@ -11,7 +11,14 @@ from mmfas.models.layers import (
     ProductKeyExperts,
     StackedLinear,
 )
-from mmfas.models.losses import BaseLoss, CrossEntropyLoss, FocalLoss, UnnormalizedSmoothingLoss
+from mmfas.models.losses import (
+    AngularMarginLoss,
+    BaseLoss,
+    CrossEntropyLoss,
+    FocalLoss,
+    InformationLoss,
+    UnnormalizedSmoothingLoss,
+)
 from mmfas.models.necks import (
     AMANeck,
     BaseFusionNeck,
@@ -19,12 +26,14 @@ from mmfas.models.necks import (
     CrossAttentionNeck,
     IsolatedGatingMoENeck,
     MD2ANeck,
+    MutualMaskNeck,
     UAdapterNeck,
 )
 from mmfas.models.specs import FeatureSpec, OwnedParameter, StreamSpec
 
 __all__ = [
     'AMANeck',
+    'AngularMarginLoss',
     'BaseFASHead',
     'BaseFusionNeck',
     'BaseLoss',
@@ -39,12 +48,15 @@ __all__ = [
     'FASDistributedDataParallel',
     'FeatureSpec',
     'FocalLoss',
+    'HyperplaneHead',
+    'InformationLoss',
     'IsolatedGatingMoENeck',
     'LinearFASHead',
     'MD2ANeck',
     'MultiModalFAS',
     'MultiStreamCNN',
     'MultiStreamViT',
+    'MutualMaskNeck',
     'OwnedParameter',
     'ProductKeyExperts',
     'PrototypeHead',

@@ -1,5 +1,6 @@
 """What travels between the packages: samples, fusion context, fused features, losses, the repeat protocol."""
 
+from mmfas.structures.after_step import StepAware
 from mmfas.structures.data_sample import FASDataSample, domain_code, domain_codes_of, targets_of
 from mmfas.structures.fusion import FusedFeatures, FusionContext
 from mmfas.structures.loss_terms import LossTerms
@@ -16,6 +17,7 @@ __all__ = [
     'FusionContext',
     'LossTerms',
     'RepeatAware',
+    'StepAware',
     'ModalityOffer',
     'check_modalities',
     'domain_code',

@@ -41,6 +41,7 @@ class FusedFeatures:
         per_modality: Feature of every modality (M, B, C), or None where the method has none.
         confidence: Confidence in every modality (M, B), the higher the better, or None.
         aux_losses: Named scalar losses that the neck adds, such as a router's load balance.
+        modality_losses: Modality -> scalar loss that the neck adds to those of this modality.
         maps: Named tensors to look at (confidence, expert usage, attention); never used in a loss.
     """
 
@@ -48,6 +49,7 @@ class FusedFeatures:
     per_modality: Tensor | None = None
     confidence: Tensor | None = None
     aux_losses: Mapping[str, Tensor] = field(default_factory=dict)
+    modality_losses: Mapping[str, Tensor] = field(default_factory=dict)
     maps: Mapping[str, Tensor] = field(default_factory=dict)
 
     def require_per_modality(self) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -28,6 +28,24 @@ class LossTerms:
     main: Mapping[str, Tensor]
     per_modality: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     confidence: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def with_modality_losses(self, losses: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> LossTerms:
+        """Add losses of whole modalities, each as if it were that of every sample that counts for the modality.
+
+        Args:
+            losses: Modality -> scalar, weight included.
+            present: Modality -> number of samples that have it, for modalities without a loss so far.
+
+        Returns:
+            Terms with their sums.
+        """
+        if not losses:
+            return self
+        terms = dict(self.per_modality)
+        for name, value in losses.items():
+            total, count = terms.get(name, (value.new_zeros(()), present[name]))
+            terms[name] = total + value * count, count
+        return replace(self, per_modality=terms)
 
     def to_losses(self) -> dict[str, Tensor]:
         """Turn the terms into the loss dictionary of mmengine's `parse_losses`.

@@ -23,6 +23,7 @@ TRUNKS = {
 METHODS = {
     'released_mmdg': 'a whole model of the released MMDG code',
     'released_mmda': 'a checkpoint of the released MMDA trainer (model.*, adapter.*), or its adaptor alone',
+    'released_dadm': 'a whole model of the released DADM code, with its three classifiers',
     'released_big_moe': 'a whole model of the released BIG-MoE code',
 }
 
@@ -77,6 +78,7 @@ def main(args: argparse.Namespace) -> int:
 def _to_mmfas(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return weights in the names of mmfas."""
     from mmfas.models.weights.big_moe import released_big_moe_to_mmfas
+    from mmfas.models.weights.dadm import released_dadm_to_mmfas
     from mmfas.models.weights.mmda import released_mmda_to_mmfas
     from mmfas.models.weights.mmdg import released_mmdg_to_mmfas
     from mmfas.models.weights.vit import convert_vit
@@ -84,6 +86,8 @@ def _to_mmfas(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[str,
 
     if args.source == 'released_mmdg':
         return released_mmdg_to_mmfas(weights, num_domains=args.num_domains)
+    if args.source == 'released_dadm':
+        return released_dadm_to_mmfas(weights)
     if args.source == 'released_big_moe':
         return released_big_moe_to_mmfas(weights)
     if args.source == 'released_mmda':
@@ -95,6 +99,7 @@ def _to_mmfas(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[str,
 def _to_release(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return weights in the names of a release."""
     from mmfas.models.weights.big_moe import mmfas_to_released_big_moe
+    from mmfas.models.weights.dadm import mmfas_to_released_dadm
     from mmfas.models.weights.mmda import mmfas_to_released_mmda
     from mmfas.models.weights.mmdg import mmfas_to_released_mmdg
 
@@ -102,6 +107,8 @@ def _to_release(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[st
         return mmfas_to_released_mmda(weights, with_clip=args.with_clip)
     if args.source == 'released_mmdg':
         return mmfas_to_released_mmdg(weights)
+    if args.source == 'released_dadm':
+        return mmfas_to_released_dadm(weights)
     return mmfas_to_released_big_moe(weights)
 
 

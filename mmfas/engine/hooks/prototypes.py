@@ -107,7 +107,7 @@ class PrototypeRefreshHook(Hook):
 def _head_of(model: nn.Module) -> Any:
     """Return the head, or refuse one without prototypes."""
     head = getattr(model, 'head', None)
-    if not hasattr(head, 'update_prototypes'):
+    if not hasattr(head, 'update_prototypes') or not hasattr(head, 'prototypes'):
         raise WrongTypeError(
             f'PrototypeRefreshHook needs a head with prototypes, but model.head is a {type(head).__name__}; set '
             "model.head=dict(type='PrototypeHead', domains=...) or take the hook out of custom_hooks"

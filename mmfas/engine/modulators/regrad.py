@@ -18,6 +18,9 @@ from mmfas.registry import GRADIENT_MODULATORS
 from mmfas.structures import ModalityOffer
 from mmfas.utils.errors import InputError
 
+ORDERS = ('loss', 'confidence')
+FAST = ('fastest', 'all_but_slowest')
+
 
 @GRADIENT_MODULATORS.register_module()
 class ReGrad(BaseModulator):
@@ -39,7 +42,13 @@ class ReGrad(BaseModulator):
     it. Parameters that no modality owns take the plain sum. A modality that no sample of the step has is never
     fast, and its gradient is zero.
 
+    DADM (arXiv 2503.00429) has `order='confidence', fast='all_but_slowest'`: the modality with the largest
+    confidence is slow, the others are fast; of equal ones at the top all are slow.
+
     Args:
+        order: What ranks the modalities, the smallest being the fastest: their `'loss'` or the `'confidence'` of
+            the neck.
+        fast: Which are fast: the `'fastest'`, or `'all_but_slowest'`.
         pairwise: The paper's rule for two modalities in every pair, instead of the released rule above: with i
             owning the tensor, j gives :math:`r(g_j \mid g_i) U_j` beside :math:`g_i` where j is the faster of the
             two, else :math:`g_j` beside :math:`r(g_i \mid g_j) U_i`; what the pairs make of :math:`g_i` is
@@ -67,6 +76,8 @@ class ReGrad(BaseModulator):
     def __init__(
         self,
         *,
+        order: str = 'loss',
+        fast: str = 'fastest',
         pairwise: bool = False,
         use_confidence: bool | None = None,
         reach: Sequence[str] | None = None,
@@ -78,6 +89,13 @@ class ReGrad(BaseModulator):
             )
         if not 0 <= eps < float('inf'):
             raise InputError(f'eps must be a finite number, 0 or more, got {eps}')
+        if order not in ORDERS or fast not in FAST:
+            raise InputError(f'order must be one of {ORDERS} and fast one of {FAST}, got {order!r} and {fast!r}')
+        if pairwise and fast != 'fastest':
+            raise InputError(
+                f'pairwise has one fast modality in every pair, so fast={fast!r} has no effect; leave one out'
+            )
+        self.order, self.fast = order, fast
         self.eps = eps
         self.pairwise = pairwise
         self.use_confidence = use_confidence
@@ -98,9 +116,11 @@ class ReGrad(BaseModulator):
         if gradients.scale is not None:
             eps = self.eps * gradients.scale.to(products.dtype) ** 2  # products carry the loss scale twice
         if self.pairwise:
-            weights = pairwise_weights(products, segments.owners, confidence, gradients, eps=eps)
+            weights = pairwise_weights(
+                products, segments.owners, confidence, gradients, ranks=self._ranked(gradients), eps=eps
+            )
         else:
-            weights = released_weights(products, segments.owners, confidence, fastest(gradients), eps=eps)
+            weights = released_weights(products, segments.owners, confidence, self._is_fast(gradients), eps=eps)
         shared = (segments.owners < 0)[:, None]
         direction = segments.combine(rows, torch.where(shared, torch.ones_like(weights), weights))
         for where, name in zip(gradients.slices, gradients.names, strict=True):
@@ -113,10 +133,11 @@ class ReGrad(BaseModulator):
         missing = super().refusal(offer)
         if missing is not None:
             return missing
-        if self.use_confidence and offer.has_confidence is False:
+        asks = 'use_confidence=True' if self.use_confidence else "order='confidence'"
+        if (self.use_confidence or self.order == 'confidence') and offer.has_confidence is False:
             return (
-                f'use_confidence=True, but {offer.neck} gives no confidence; take one that does (UAdapterNeck) '
-                'or leave use_confidence out'
+                f'{asks}, but {offer.neck} gives no confidence; take one that does (UAdapterNeck) '
+                f'or leave {asks.partition("=")[0]} out'
             )
         for start in self.reach or ():
             if offer.trained is not None and not any(name.startswith(start) for name in offer.trained):
@@ -142,8 +163,24 @@ class ReGrad(BaseModulator):
 
     def describe(self, gradients: ModalityGradients) -> dict[str, Tensor]:
         """Return `fast_<modality>`, 1 for the fast one and 0 for the others; its mean over steps is a fraction."""
-        fast = fastest(gradients)
-        return {f'fast_{name}': (fast == i).float() for i, name in enumerate(gradients.modalities)}
+        is_fast = self._is_fast(gradients).float()
+        return {f'fast_{name}': is_fast[i] for i, name in enumerate(gradients.modalities)}
+
+    def _ranked(self, gradients: ModalityGradients) -> Tensor:
+        """Return what ranks the modalities (M,), the smallest being the fastest."""
+        if self.order == 'loss':
+            return gradients.losses
+        if gradients.confidence is None:
+            raise InputError("order='confidence' needs a neck that gives one; take order='loss'")
+        return gradients.confidence
+
+    def _is_fast(self, gradients: ModalityGradients) -> Tensor:
+        """Say which modalities are fast (M,)."""
+        ranks, is_there = self._ranked(gradients), gradients.counts > 0
+        if self.fast == 'all_but_slowest':
+            return is_there & (ranks < ranks.masked_fill(~is_there, -torch.inf).max())
+        fastest = ranks.masked_fill(~is_there, torch.inf).argmin()
+        return torch.arange(len(ranks), device=ranks.device) == fastest
 
     def _confidence(self, gradients: ModalityGradients) -> Tensor:
         if self.use_confidence is not False and gradients.confidence is not None:
@@ -157,18 +194,8 @@ def _starts(names: Sequence[str]) -> list[str]:
     return sorted({'.'.join(part[:end]) for part in parts for end in range(1, len(part) + 1)})
 
 
-def fastest(gradients: ModalityGradients) -> Tensor:
-    """Return the number of the modality with the smallest loss, of those that samples have; scalar, integer."""
-    return _comparable(gradients).argmin()
-
-
-def _comparable(gradients: ModalityGradients) -> Tensor:
-    """Return the losses (M,), infinite where no sample has the modality."""
-    return gradients.losses.masked_fill(gradients.counts == 0, torch.inf)
-
-
 def released_weights(
-    products: Tensor, owners: Tensor, confidence: Tensor, fast: Tensor, *, eps: Tensor | float = 0.0
+    products: Tensor, owners: Tensor, confidence: Tensor, is_fast: Tensor, *, eps: Tensor | float = 0.0
 ) -> Tensor:
     """Say how much of each modality's gradient is in the released direction.
 
@@ -176,7 +203,7 @@ def released_weights(
         products: Inner products (S, M, M).
         owners: Modality k of each segment (S,); rows of unowned ones are to be ignored.
         confidence: Confidence U in each modality (M,).
-        fast: Number of the fast modality, scalar.
+        is_fast: Which modalities are fast (M,).
         eps: Added to the square of what is projected on; scalar.
 
     Returns:
@@ -205,7 +232,7 @@ def released_weights(
     own_confidence = (own * confidence).sum(1, keepdim=True)
     signed = torch.where(agrees, part, -part)
     fast_weights = others * (1 + own_confidence * signed) + own * own_confidence * (~agrees)
-    return torch.where((owners == fast)[:, None], fast_weights, slow_weights)
+    return torch.where(is_fast[owners.clamp(min=0)][:, None], fast_weights, slow_weights)
 
 
 def pairwise_weights(
@@ -214,6 +241,7 @@ def pairwise_weights(
     confidence: Tensor,
     gradients: ModalityGradients,
     *,
+    ranks: Tensor,
     eps: Tensor | float = 0.0,
 ) -> Tensor:
     """Say how much of each modality's gradient is in the direction of the paper's rule, pair by pair.
@@ -222,7 +250,8 @@ def pairwise_weights(
         products: Inner products (S, M, M).
         owners: Modality i of each segment (S,); rows of unowned ones are to be ignored.
         confidence: Confidence U in each modality (M,).
-        gradients: Losses and counts of the step.
+        gradients: Counts of the step.
+        ranks: What ranks the modalities (M,), the smallest being the fastest.
         eps: Added to the square of what is projected on; scalar.
 
     Returns:
@@ -243,8 +272,8 @@ def pairwise_weights(
     across = (~agrees).to(products.dtype)
     own_confidence = (own * confidence).sum(1, keepdim=True)
     # j faster: g_i + r(g_j | g_i) U_j;  else: r(g_i | g_j) U_i + g_j;  of equal ones the first is the faster, as
-    # in `fastest`, or both of a pair would count as the faster one
-    rank = _comparable(gradients).argsort(stable=True).argsort()
+    # where one is fast, or both of a pair would count as the faster one
+    rank = ranks.masked_fill(gradients.counts == 0, torch.inf).argsort(stable=True).argsort()
     other_is_faster = rank < rank[number][:, None]
     on_own = torch.where(other_is_faster, torch.ones_like(across), own_confidence * across)
     on_other = own_confidence * sign * ratio(with_own, squares + eps)  # of r(g_i | g_j)

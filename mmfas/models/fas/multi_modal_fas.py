@@ -134,6 +134,8 @@ class MultiModalFAS(BaseModel):
         domain = domain_codes_of(data_samples, present.device)
         features = self.extract_feat(inputs, domain)
         terms = self.head.loss_terms(features, targets_of(data_samples, present.device), present, domain=domain)
+        counts = dict(zip(self.modalities, present.sum(0), strict=True))
+        terms = terms.with_modality_losses(features.modality_losses, counts)
         aux = {f'aux_{name}': value for name, value in features.aux_losses.items()}
         return replace(terms, main={**terms.main, **aux}) if aux else terms
 

@@ -25,7 +25,7 @@ def offer_of(model: nn.Module, *, trunk: BaseTrunk, neck: BaseFusionNeck, head: 
     before_head = (*_owned_names(trunk, names), *_owned_names(neck, names))
     remedy = {'remedy': head.modality_loss_remedy} if head.modality_loss_remedy else {}
     return ModalityOffer(
-        losses=head.modality_losses,
+        losses=_losses(neck, head),
         trained=tuple(names.values()),
         owned=(*before_head, *_owned_names(head, names)),
         contested={None: None, True: before_head, False: ()}[neck.mixes_modalities],
@@ -41,3 +41,9 @@ def _owned_names(part: BaseTrunk | BaseFusionNeck | BaseFASHead, names: Mapping[
     entries = [entry for owned in part.modality_parameters().values() for entry in owned]
     parameters = [entry[0] if isinstance(entry, tuple) else entry for entry in entries]
     return tuple(dict.fromkeys(names[id(p)] for p in parameters if id(p) in names))
+
+
+def _losses(neck: BaseFusionNeck, head: BaseFASHead) -> tuple[str, ...] | None:
+    """List the modalities that have a loss of their own; None where the head does not say."""
+    given = head.modality_losses
+    return None if given is None else tuple(m for m in neck.modalities if m in {*given, *neck.modality_losses})

@@ -1,8 +1,10 @@
 """Heads: from fused features to scores and losses."""
 
 from mmfas.models.heads.base import BaseFASHead, liveness, sum_and_count
+from mmfas.models.heads.class_prototypes import DomainClasses, single_side_prototypical_loss
+from mmfas.models.heads.hyperplane import HyperplaneHead, HyperplaneOptions, align_hyperplanes
 from mmfas.models.heads.linear import LinearFASHead
-from mmfas.models.heads.prototype import PrototypeHead, single_side_prototypical_loss
+from mmfas.models.heads.prototype import PrototypeHead
 from mmfas.models.heads.text_align import TextAlignHead, closest_anchor_logits
 from mmfas.models.heads.text_anchors import MMDA_PROMPTS, TextAnchors, read_prompts
 from mmfas.models.heads.text_tower import CLIP_ARCH, TextTower
@@ -13,12 +15,16 @@ __all__ = [
     'MMDA_PROMPTS',
     'UDSA',
     'BaseFASHead',
+    'DomainClasses',
+    'HyperplaneHead',
+    'HyperplaneOptions',
     'LinearFASHead',
     'PrototypeHead',
     'States',
     'TextAlignHead',
     'TextAnchors',
     'TextTower',
+    'align_hyperplanes',
     'closest_anchor_logits',
     'liveness',
     'read_prompts',

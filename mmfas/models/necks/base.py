@@ -77,6 +77,11 @@ class BaseFusionNeck(BaseModule):
             neck=type(self).__name__,
         )
 
+    @property
+    def modality_losses(self) -> tuple[str, ...]:
+        """Modalities for which `finish` gives a loss in training; none by default."""
+        return ()
+
     def begin(self, streams: Tensor, ctx: FusionContext) -> tuple[Tensor, State]:
         """Start a batch.
 

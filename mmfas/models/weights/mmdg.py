@@ -6,11 +6,11 @@ Legend: M = 3 modalities (rgb, depth, ir), N blocks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mmfas.models.weights.entries import Entry, joined, split
 from mmfas.models.weights.names import BLOCK_NAMES, check_names, count_names
 
 #: The adapters of the release, in the order of our edges: own branch, partner; 1 rgb, 2 depth, 3 ir.
@@ -34,23 +34,7 @@ _ADAPTER = {
 _PROTOTYPES = ('head.prototypes', 'head.seen')
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One of our tensors: `theirs` of each slice joined along their first axis, then the slices.
-
-    Args:
-        ours: Our name.
-        theirs: For each slice, the released names.
-        join: `'none'` for a tensor that is only renamed, `'stack'` for a new axis of slices, `'cat'` where theirs
-            have an axis of length 1 already.
-    """
-
-    ours: str
-    theirs: tuple[tuple[str, ...], ...]
-    join: str = 'none'
-
-
-def _entries(num_blocks: int) -> Iterator[_Entry]:
+def _entries(num_blocks: int) -> Iterator[Entry]:
     """List all tensors of a model with N blocks."""
     for ours, theirs, join in (
         ('cls_token', 'class_token{}', 'cat'),
@@ -58,18 +42,18 @@ def _entries(num_blocks: int) -> Iterator[_Entry]:
         ('patch_weight', 'conv_proj{}.weight', 'stack'),
         ('patch_bias', 'conv_proj{}.bias', 'stack'),
     ):
-        yield _Entry(f'trunk.embedding.{ours}', tuple((theirs.format(m),) for m in (1, 2, 3)), join)
+        yield Entry(f'trunk.embedding.{ours}', tuple((theirs.format(m),) for m in (1, 2, 3)), join)
     for kind in ('weight', 'bias'):
         for i in range(num_blocks):
             for ours, theirs in BLOCK_NAMES.items():
                 # their list starts with a dropout, so block i has number i + 1
-                yield _Entry(f'trunk.vit.layers.{i}.{ours}{kind}', ((f'ViT_Encoder.{i + 1}.{theirs}{kind}',),))
-        yield _Entry(f'trunk.vit.ln1.{kind}', ((f'ViT_Encoder.{num_blocks + 1}.{kind}',),))
-        yield _Entry(f'head.classifier.{kind}', ((f'fc_all.0.{kind}',),))
+                yield Entry(f'trunk.vit.layers.{i}.{ours}{kind}', ((f'ViT_Encoder.{i + 1}.{theirs}{kind}',),))
+        yield Entry(f'trunk.vit.ln1.{kind}', ((f'ViT_Encoder.{num_blocks + 1}.{kind}',),))
+        yield Entry(f'head.classifier.{kind}', ((f'fc_all.0.{kind}',),))
     for i in range(num_blocks):
         for name, parts in _ADAPTER.items():
             theirs_by_edge = tuple(tuple(f'{adapter}.{i}.{part}' for part in parts) for adapter in _ADAPTERS)
-            yield _Entry(f'neck.adapters.{i}.{name}', theirs_by_edge, 'stack')
+            yield Entry(f'neck.adapters.{i}.{name}', theirs_by_edge, 'stack')
 
 
 def released_mmdg_to_mmfas(state_dict: Mapping[str, Tensor], *, num_domains: int = 4) -> dict[str, Tensor]:
@@ -91,7 +75,7 @@ def released_mmdg_to_mmfas(state_dict: Mapping[str, Tensor], *, num_domains: int
     """
     entries = list(_entries(count_names(state_dict, r'ViT_Encoder\.(\d+)\.ln_1\.weight')))
     check_names(state_dict, {name for e in entries for names in e.theirs for name in names}, 'released MMDG')
-    ours = {e.ours: _joined(e, state_dict) for e in entries}
+    ours = {e.ours: joined(e, state_dict) for e in entries}
     classes = (3, 1 + num_domains)
     cls_token = ours['trunk.embedding.cls_token']
     ours['head.prototypes'] = cls_token.new_zeros(*classes, cls_token.shape[-1])
@@ -113,25 +97,4 @@ def mmfas_to_released_mmdg(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor
     """
     entries = list(_entries(count_names(state_dict, r'trunk\.vit\.layers\.(\d+)\.ln1\.weight')))
     check_names(state_dict, {e.ours for e in entries}, 'MMDG of mmfas', ignored=_PROTOTYPES)
-    return {name: value for e in entries for name, value in _split(e, state_dict[e.ours]).items()}
-
-
-def _joined(entry: _Entry, state_dict: Mapping[str, Tensor]) -> Tensor:
-    """Make our tensor of theirs."""
-    slices = [torch.cat([state_dict[name] for name in names]) for names in entry.theirs]
-    if entry.join == 'none':
-        return slices[0]
-    return torch.stack(slices) if entry.join == 'stack' else torch.cat(slices)
-
-
-def _split(entry: _Entry, value: Tensor) -> dict[str, Tensor]:
-    """Make their tensors of ours."""
-    if entry.join == 'none':
-        slices = [value]
-    else:
-        slices = list(value.unbind(0)) if entry.join == 'stack' else list(value.split(1))
-    theirs = {}
-    for names, part in zip(entry.theirs, slices, strict=True):
-        # clones: a file would otherwise hold the whole stack once per slice
-        theirs.update({n: v.clone() for n, v in zip(names, part.chunk(len(names)), strict=True)})
-    return theirs
+    return {name: value for e in entries for name, value in split(e, state_dict[e.ours]).items()}
