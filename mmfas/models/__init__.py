@@ -3,7 +3,14 @@
 from mmfas.models.backbones import BaseTrunk, MultiStreamCNN, MultiStreamViT
 from mmfas.models.data_preprocessor import FASDataPreprocessor
 from mmfas.models.fas import FASDistributedDataParallel, MultiModalFAS, fas_train_step
-from mmfas.models.heads import BaseFASHead, LinearFASHead, PrototypeHead, TextAlignHead
+from mmfas.models.heads import (
+    BaseFASHead,
+    CrossModalFocalHead,
+    LinearFASHead,
+    PrototypeHead,
+    TextAlignHead,
+    TextContrastHead,
+)
 from mmfas.models.layers import (
     CentralDifferenceConv,
     DifferentialAttention,
@@ -19,6 +26,7 @@ from mmfas.models.necks import (
     CrossAttentionNeck,
     IsolatedGatingMoENeck,
     MD2ANeck,
+    MeanNeck,
     UAdapterNeck,
 )
 from mmfas.models.specs import FeatureSpec, OwnedParameter, StreamSpec
@@ -33,6 +41,7 @@ __all__ = [
     'ConcatNeck',
     'CrossAttentionNeck',
     'CrossEntropyLoss',
+    'CrossModalFocalHead',
     'DifferentialAttention',
     'ExpertMixture',
     'FASDataPreprocessor',
@@ -42,6 +51,7 @@ __all__ = [
     'IsolatedGatingMoENeck',
     'LinearFASHead',
     'MD2ANeck',
+    'MeanNeck',
     'MultiModalFAS',
     'MultiStreamCNN',
     'MultiStreamViT',
@@ -51,6 +61,7 @@ __all__ = [
     'StackedLinear',
     'StreamSpec',
     'TextAlignHead',
+    'TextContrastHead',
     'UAdapterNeck',
     'UnnormalizedSmoothingLoss',
     'fas_train_step',

@@ -1,6 +1,7 @@
 """What a fusion neck is given with a batch, and what it returns.
 
-Legend: M modalities (canonical order), B batch, C width of one modality's feature, D width of the fused one.
+Legend: M modalities (canonical order), B batch, V views, C width of one modality's feature, D width of the fused
+one.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class FusedFeatures:
         confidence: Confidence in every modality (M, B), the higher the better, or None.
         aux_losses: Named scalar losses that the neck adds, such as a router's load balance.
         maps: Named tensors to look at (confidence, expert usage, attention); never used in a loss.
+        views: Joint features (V, B, D) of further views of the same samples, added by the model while training a
+            head that needs them; else None.
     """
 
     fused: Tensor
@@ -49,6 +52,7 @@ class FusedFeatures:
     confidence: Tensor | None = None
     aux_losses: Mapping[str, Tensor] = field(default_factory=dict)
     maps: Mapping[str, Tensor] = field(default_factory=dict)
+    views: Tensor | None = None
 
     def require_per_modality(self) -> Tensor:
         """Return the features (M, B, C) of the modalities.

@@ -8,7 +8,18 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper
 
-from contracts.cases import SLOTS, SUBSETS, build_model, make_batch, names_in, perturb, presence, scores, take
+from contracts.cases import (
+    SLOTS,
+    SUBSETS,
+    build_model,
+    for_training,
+    make_batch,
+    names_in,
+    perturb,
+    presence,
+    scores,
+    take,
+)
 from mmfas.models import MultiModalFAS
 from mmfas.registry import BACKBONES, FUSION_NECKS
 
@@ -56,7 +67,7 @@ def test_builds_trains_and_predicts(case: tuple) -> None:
     before = [p.detach().clone() for p in model.parameters()]
     batch = make_batch(4)
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
-    log = model.train_step(batch, wrapper)
+    log = model.train_step(for_training(model, batch), wrapper)
     assert torch.isfinite(log['loss']) and set(log) > {'loss', 'loss_cls'}
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     result = scores(model, batch)

@@ -9,6 +9,7 @@ from mmfas.models.necks.grouped_u_adapter import GroupedUAdapter
 from mmfas.models.necks.isolated_gating_adapter import IsolatedGatingAdapter, ReleasedBlockOptions
 from mmfas.models.necks.isolated_gating_moe import IsolatedGatingMoENeck
 from mmfas.models.necks.md2a import MD2ANeck
+from mmfas.models.necks.mean import MeanNeck
 from mmfas.models.necks.prompt import PromptBypass, PromptGenerator, PromptOptions
 from mmfas.models.necks.u_adapter import UAdapterNeck
 
@@ -21,6 +22,7 @@ __all__ = [
     'IsolatedGatingAdapter',
     'IsolatedGatingMoENeck',
     'MD2ANeck',
+    'MeanNeck',
     'PromptBypass',
     'PromptGenerator',
     'PromptOptions',
