@@ -15,8 +15,8 @@ from mmfas.benchmark.tables import RecordSelection, Table, build_tables, data_te
 from mmfas.utils.files import write_atomically
 
 _SCORINGS = (
-    'ours: the threshold is the EER point of the dev scores (val lists of the source domains; in Protocols 2 and '
-    '2s with the same modalities missing), applied to the test set.',
+    'ours: the threshold is the EER point of the dev scores (val lists of the source domains; in Protocol 2 with '
+    'the same modalities missing), applied to the test set.',
     'paper (oracle): threshold and epoch chosen on the test set itself, as published numbers are made; never '
     'compare it with ours.',
     'published: what the paper of the method prints for the real sets (`mmfas/evaluation/published.yml`), with '

@@ -15,6 +15,7 @@ from mmcv.transforms import BaseTransform
 
 from mmfas.datasets import sample_randomness, transforms
 from mmfas.datasets.transforms import (
+    AddViews,
     CenterCropModalities,
     FixedMissing,
     GaussianNoiseModalities,
@@ -260,6 +261,43 @@ def test_fixed_missing() -> None:
 def test_bad_arguments(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TRANSFORMS.build({'_scope_': SCOPE, **config})
+
+
+CROP = {'type': 'RandomResizedCropModalities', 'scale': (12, 10), 'area_range': (0.3, 0.6)}
+
+
+def test_views_are_drawn_apart_and_the_sample_stays() -> None:
+    before = sample(('ir',), same=False)
+    views = AddViews([CROP, PhotometricModalities()], num_views=3)
+    results = run(views, before)
+    assert 'views' not in before and len(results['views']) == 3
+    assert all(results[m] is before[m] for m in MODALITIES)
+    shown = {view['rgb'].tobytes() for view in results['views']}
+    assert len(shown) == 3 and all(view['depth'].shape == (10, 12, 3) for view in results['views'])
+    assert not any(view['ir'].any() for view in results['views'])
+    again = run(views, sample(('ir',), same=False))
+    for one, other in zip(results['views'], again['views'], strict=True):
+        np.testing.assert_array_equal(one['depth'], other['depth'])
+    packed = PackFASInputs().transform(results)
+    assert set(packed) == {'inputs', 'data_samples', 'inputs_view'}
+    for modality, tensor in packed['inputs_view'].items():
+        assert tensor.shape == (3, 3, 10, 12) and tensor.dtype == torch.uint8
+        np.testing.assert_array_equal(tensor[1].permute(1, 2, 0), results['views'][1][modality])
+
+
+def test_views_have_the_modalities_of_their_sample() -> None:
+    with pytest.raises(ValueError, match='put RandomModalityDropout behind AddViews'):
+        run(AddViews([FixedMissing('ir')]), sample())
+    later = FixedMissing('ir').transform(run(AddViews([CROP]), sample()))
+    packed = PackFASInputs().transform(later)
+    assert packed['data_samples'].present.tolist() == [
+        True,
+        True,
+        False,
+    ]  # the preprocessor takes it for the views
+    for options in ({'pipeline': []}, {'pipeline': [CROP], 'num_views': 0}):
+        with pytest.raises(ValueError, match='at least one view and one transform'):
+            AddViews(**options)
 
 
 def test_pack() -> None:

@@ -54,7 +54,7 @@ class CNNBlock:
 
     Args:
         stage: The stage.
-        rows: Numbers of the rows to run, of the flattened batch (M*B); None for all. The others become zero.
+        rows: Numbers (R,) of the rows of the flattened batch (M*B) to run; None for all. The others become zero.
     """
 
     def __init__(self, stage: Stage, rows: Tensor | None = None) -> None:
