@@ -8,5 +8,11 @@ _base_ = [
 
 model = dict(
     modalities=('rgb', 'depth', 'ir'),
-    trunk=dict(cnn=dict(arch=dict(growth_rate=12, depths=[4, 8, 1], init_channels=24))),
+    trunk=dict(
+        cnn=dict(
+            _delete_=True,
+            type='mmpretrain.DenseNet',
+            arch=dict(growth_rate=12, depths=[4, 8, 1], init_channels=24),
+        )
+    ),
 )

@@ -162,7 +162,8 @@ def _dropped_in_training(cfg: Config, modalities: Sequence[str]) -> list[str]:
     dropped: set[str] = set()
     for step in steps:
         if str(step.get('type')).rpartition('.')[2] == 'RandomModalityDropout':
-            dropped |= set(RandomModalityDropout(**{k: v for k, v in step.items() if k != 'type'}).droppable)
+            options = {key: value for key, value in step.items() if key not in ('type', '_scope_')}
+            dropped |= set(RandomModalityDropout(**options).droppable)
     return [m for m in modalities if m in dropped]
 
 

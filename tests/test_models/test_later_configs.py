@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 
+from mmfas.analysis.complexity import measure_complexity
 from mmfas.config.check import check_config
 from mmfas.models import ConcatNeck, CrossModalFocalHead, MeanNeck, MultiModalFAS, TextContrastHead
 from mmfas.registry import MODELS
@@ -67,6 +69,34 @@ def test_configs_build_what_their_names_say(path: Path) -> None:
         assert isinstance(model.neck, MeanNeck)
     target = path.stem.split('cpsw-')[-1].split('synthfas-')[-1].split('_')[0][-1].upper()
     assert [Path(name).name for name in cfg.test_dataloader.dataset.ann_file] == [f'{target}-test.txt']
+
+
+def test_views_and_head_must_fit_before_anything_starts() -> None:
+    cfg = Config.fromfile(CONFIGS / 'flip' / 'flip_mini-vit_1xb32-12e_synthfas-cps2w.py')
+    with_views = cfg.train_dataloader.dataset.pipeline
+    cfg.train_dataloader.dataset.pipeline = [step for step in with_views if step.type != 'AddViews']
+    (problem,) = check_config(cfg)
+    assert problem.startswith('train_dataloader: TextContrastHead needs further views of every sample; put dict(')
+    plain = Config.fromfile(BASELINE)
+    plain.train_dataloader.dataset.pipeline = plain.test_dataloader.dataset.pipeline = with_views
+    assert check_config(plain) == [
+        'train_dataloader: LinearFASHead has no use for further views of the samples; take AddViews out',
+        'test_dataloader: scoring has no use for further views of the samples; take AddViews out',
+    ]
+
+
+def test_metafiles_hold_the_sizes_of_the_models() -> None:
+    listed = {
+        model['Name']: (model['Metadata']['Parameters'], model['Metadata']['FLOPs'])
+        for folder in ('cmfl', 'flip', 'baselines')
+        for model in yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text(encoding='utf-8'))['Models']
+        if 'Parameters' in model['Metadata']
+    }
+    assert set(listed) == {path.stem for path in LEAVES}
+    for path in LEAVES:
+        if '_mini-vit_' in path.stem:
+            found = measure_complexity(MODELS.build(Config.fromfile(path).model).eval())
+            assert listed[path.stem] == (found.total, found.flops), path.stem
 
 
 def test_small_configs_share_trunk_data_and_schedule() -> None:

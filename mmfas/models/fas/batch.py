@@ -74,7 +74,7 @@ def refuse_empty(
 
 def views_misfit(mode: str, head: str, needs_views: bool) -> str:
     """Say why further views do not fit the mode or the head: they are lacking, or of no use."""
-    if mode.startswith('loss') and needs_views:
+    if needs_views:
         remedy = "put dict(type='AddViews', ...) into the training pipeline"
         return f'{head} needs further views of every sample; {remedy}'
     user = head if mode.startswith('loss') else f'mode {mode!r}'

@@ -106,8 +106,9 @@ class MultiModalFAS(BaseModel):
         """
         if mode not in MODES:
             raise InputError(f'mode must be one of {MODES}, but got {mode!r}')
-        if (inputs_view is not None) != (self.head.needs_views and mode.startswith('loss')):
-            raise InputError(views_misfit(mode, type(self.head).__name__, self.head.needs_views))
+        needs_views = mode.startswith('loss') and self.head.needs_views
+        if (inputs_view is not None) != needs_views:
+            raise InputError(views_misfit(mode, type(self.head).__name__, needs_views))
         if mode == 'tensor':
             return self.head(self.extract_feat(inputs))
         if mode == 'predict':
