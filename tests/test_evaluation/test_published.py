@@ -46,7 +46,7 @@ def test_every_table_is_there() -> None:
     }
     assert not METHODS['BIG-MoE'].rows
     assert set(METHODS['MMDA'].rows) == {1}
-    assert len(NUMBERS.ablations) == 7
+    assert len(NUMBERS.ablations) == 12
 
 
 @pytest.mark.parametrize(
