@@ -29,9 +29,9 @@ def stages_of(cnn: nn.Module) -> list[list[nn.Module]]:
 
     A stage of a DenseNet is a block and the transition behind it.
     """
-    transitions = getattr(cnn, 'transitions', None)
-    if isinstance(transitions, nn.ModuleList):
-        return [[stage, transition] for stage, transition in zip(cnn.stages, transitions, strict=True)]
+    blocks, transitions = (getattr(cnn, name, None) for name in ('stages', 'transitions'))
+    if isinstance(blocks, nn.ModuleList) and isinstance(transitions, nn.ModuleList):
+        return [list(pair) for pair in zip(blocks, transitions, strict=True)]
     listed = getattr(cnn, 'res_layers', None) or getattr(cnn, 'layers', None) or []
     return [[getattr(cnn, stage) if isinstance(stage, str) else stage] for stage in listed]
 

@@ -292,11 +292,11 @@ class TextContrastHead(BaseFASHead):
             targets: Labels (B,).
         """
         halves = prompt_halves(targets, self.anchors.num_anchors, with_replacement=self.with_replacement)
-        cosines = [
+        one, other = (
             functional.cosine_similarity(view, (counts / counts.sum(1, keepdim=True)).to(anchors) @ anchors, dim=1)
             for view, counts in zip((first, second), halves, strict=True)
-        ]
-        return functional.mse_loss(*cosines)
+        )
+        return functional.mse_loss(one, other)
 
 
 def _projection(dims: int, width: int) -> nn.Module:
