@@ -219,6 +219,9 @@ def test_views_take_the_same_way_as_the_samples() -> None:
     seen: list[FusedFeatures] = []
     model.head.loss_terms = lambda features, *_, **__: seen.append(features)
     batch = model.data_preprocessor(dict(inputs=data, data_samples=given, inputs_view=views), True)
+    lists = [{m: list(tensor) for m, tensor in part.items()} for part in (data, views)]  # of the other collation
+    again = model.data_preprocessor(dict(inputs=lists[0], data_samples=given, inputs_view=lists[1]), True)
+    assert all(torch.equal(again['inputs_view'][m], x) for m, x in batch['inputs_view'].items())
     model(**batch, mode='loss_terms')
     for number in range(3):
         alone = dict(inputs={m: x[:, number] for m, x in views.items()}, data_samples=given)

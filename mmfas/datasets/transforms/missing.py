@@ -129,7 +129,8 @@ class RandomModalityDropout(BaseTransform):
         if not kept:
             return ()
         reached = np.cumsum([weight for _, weight in kept])
-        stay, _ = kept[int(np.searchsorted(reached, draw * reached[-1], side='right'))]
+        # the last bound is left out: rounding could reach it
+        stay, _ = kept[int(np.searchsorted(reached[:-1], draw * reached[-1], side='right'))]
         return tuple(m for m in present if m not in stay)
 
     def _is_spared(self, results: Mapping[str, Any]) -> bool:
