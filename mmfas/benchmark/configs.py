@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmfas.apis.model_index import configs_folder
 from mmfas.apis.training import skip_validation
 from mmfas.benchmark.methods import MethodError
-from mmfas.benchmark.plan import SPLITS, Cell, Training, missing_modalities
+from mmfas.benchmark.plan import SPLITS, Cell, Protocol, Training, lists_of, missing_modalities
 from mmfas.synthfas.files.manifest import manifest_identity
 from mmfas.utils.errors import MissingFileError
 from mmfas.utils.folders import is_hidden
@@ -57,7 +57,7 @@ def _lists(cfg: Config, name: str) -> list[str]:
     return [found] if isinstance(found, str) else list(found)
 
 
-def apply_split(cfg: Config, family: str, *, protocol: int, split: str) -> None:
+def apply_split(cfg: Config, family: str, *, protocol: Protocol, split: str) -> None:
     """Put the lists of a split, and the modalities missing at test, in place of those of a config.
 
     Everything else of the data part stays the method's: its augmentation, sizes, samplers.
@@ -65,15 +65,15 @@ def apply_split(cfg: Config, family: str, *, protocol: int, split: str) -> None:
     Args:
         cfg: Config of a method, changed in place.
         family: See `family_of`.
-        protocol: 1, 2 or 3.
+        protocol: 1, 2, '2s' or 3.
         split: Name of the split.
 
     Raises:
         MethodError: If the family has no such split.
     """
-    # Protocol 2 has the lists of Protocol 1; what it adds is in the name of its split.
+    # Protocols 2 and 2s have the lists of Protocol 1; what they add is in the names of their splits.
     lists, _, missing = split.partition('_')
-    file = configs_folder() / '_base_' / 'datasets' / f'{family}_p{1 if protocol == 2 else protocol}_{lists}.py'
+    file = configs_folder() / '_base_' / 'datasets' / f'{family}_p{lists_of(protocol)}_{lists}.py'
     if not file.is_file():
         raise MethodError(f"there is no '{file.name}' in configs/_base_/datasets: add it to run this split")
     base = Config.fromfile(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from mmfas.benchmark.plan import SPLITS, title_of
+from mmfas.benchmark.plan import SPLITS, Protocol, in_order, title_of
 from mmfas.benchmark.record import Record
 from mmfas.benchmark.records import Folders, load_scores
 from mmfas.benchmark.tables import TITLES, RecordSelection, Table, build_tables
@@ -20,7 +20,7 @@ _TEXT_COLUMNS = ('split', 'method')
 
 def html_report(
     chosen: RecordSelection,
-    protocols: Sequence[int],
+    protocols: Sequence[Protocol],
     records: Folders,
     *,
     facts: Sequence[str],
@@ -42,7 +42,7 @@ def html_report(
         RecordError: If scores are missing or have changed.
     """
     parts = [sentences_html(facts), sentences_html([*notes, *_without_scores(chosen, protocols)])]
-    for protocol in sorted(set(protocols)):
+    for protocol in in_order(protocols):
         overview, details = build_tables(chosen, [protocol])
         parts += [f'<h2>{escape(TITLES[protocol])}</h2>', _table(overview)]
         parts += [f'<details><summary>Every split</summary>{_table(details)}</details>']
@@ -57,7 +57,7 @@ def _table(table: Table) -> str:
     return table_html(table.header, table.rows, caption=table.caption, note=table.note, text_columns=_TEXT_COLUMNS)
 
 
-def _without_scores(chosen: RecordSelection, protocols: Sequence[int]) -> list[str]:
+def _without_scores(chosen: RecordSelection, protocols: Sequence[Protocol]) -> list[str]:
     """State the number of cells that cannot have curves."""
     lost = [record for record in chosen.records if record.protocol in protocols and not record.has_scores]
     if not lost:
@@ -68,7 +68,7 @@ def _without_scores(chosen: RecordSelection, protocols: Sequence[int]) -> list[s
     ]
 
 
-def _figures(chosen: RecordSelection, protocol: int, records: Folders) -> Iterator[str]:
+def _figures(chosen: RecordSelection, protocol: Protocol, records: Folders) -> Iterator[str]:
     """Yield ROC, DET and error bars of every split that has scores, of each method's first seed."""
     for split in SPLITS[protocol]:
         first = _first_seeds(chosen, protocol, split)
@@ -79,7 +79,8 @@ def _figures(chosen: RecordSelection, protocol: int, records: Folders) -> Iterat
         thresholds = {name: _threshold(record) for name, record in shown.items()}
         title = title_of(split)
         seeds = ', '.join(sorted({str(record.seed) for record in shown.values()}))
-        yield f'<details{" open" if protocol != 2 else ""}><summary>{escape(title)}: curves and errors</summary>'
+        is_open = '' if protocol in (2, '2s') else ' open'
+        yield f'<details{is_open}><summary>{escape(title)}: curves and errors</summary>'
         yield '<div class="figures">'
         yield figure_html(plot_roc(tables, thresholds=thresholds), f'ROC, {title}, seed {seeds}')
         yield figure_html(plot_det(tables, thresholds=thresholds), f'DET, {title}, seed {seeds}')
@@ -89,7 +90,7 @@ def _figures(chosen: RecordSelection, protocol: int, records: Folders) -> Iterat
         yield '</div></details>'
 
 
-def _first_seeds(chosen: RecordSelection, protocol: int, split: str) -> dict[str, Record]:
+def _first_seeds(chosen: RecordSelection, protocol: Protocol, split: str) -> dict[str, Record]:
     """Return each method's record of its lowest seed, by the name for tables."""
     groups = ((name, chosen.group(method, protocol, (split,))) for method, name in chosen.row_names.items())
     return {name: next(iter(group.values()))[0] for name, group in groups if group}

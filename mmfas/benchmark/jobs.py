@@ -28,7 +28,7 @@ from mmfas.benchmark.configs import (
 )
 from mmfas.benchmark.methods import Method, config_hash
 from mmfas.benchmark.paper import score_as_papers
-from mmfas.benchmark.plan import Cell, Training
+from mmfas.benchmark.plan import Cell, Protocol, Training
 from mmfas.benchmark.recomputing import NUM_BOOTSTRAP
 from mmfas.benchmark.record import Identity, Record, full_disk_named, write_record, write_scores
 from mmfas.benchmark.records import finished
@@ -57,7 +57,7 @@ class Settings:
     work_dir: str
     data_root: str | None = None
     select: str = 'last'
-    paper: tuple[int, ...] = ()
+    paper: tuple[Protocol, ...] = ()
     num_workers: int | None = 0
     more_records: tuple[str, ...] = ()
 

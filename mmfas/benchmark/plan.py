@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from mmfas.utils.errors import InputError
 
+#: Name of a protocol: a number as in the papers, or '2s', the sweep over all subsets of the modalities.
+Protocol: TypeAlias = int | str
 #: What is missing in the dev and test sets of Protocol 2.
 MISSING = ('no-depth', 'no-ir', 'no-depth-ir')
+#: The same for the sweep, which has all seven subsets of the modalities once -> what is left, as tables write it.
+SWEPT = {
+    '': 'R+D+I',
+    'no-ir': 'R+D',
+    'no-depth': 'R+I',
+    'no-rgb': 'D+I',
+    'no-depth-ir': 'R',
+    'no-rgb-ir': 'D',
+    'no-rgb-depth': 'I',
+}
 _LEAVE_ONE_OUT = ('cps2w', 'cpw2s', 'csw2p', 'psw2c')
-#: Protocol -> names of its splits. Those of 1 and 3 are as in `configs/_base_/datasets/*_p<protocol>_<split>.py`,
-#: those of 2 have what is missing behind the name of a split of 1.
-SPLITS: dict[int, tuple[str, ...]] = {
+#: Protocol -> names of its splits, in the order of reports. Those of 1 and 3 are as in
+#: `configs/_base_/datasets/*_p<protocol>_<split>.py`, those of 2 and 2s have what is missing behind the name of a
+#: split of 1.
+SPLITS: dict[Protocol, tuple[str, ...]] = {
     1: _LEAVE_ONE_OUT,
     2: tuple(f'{split}_{missing}' for missing in MISSING for split in _LEAVE_ONE_OUT),
+    '2s': tuple(f'{split}_{missing}'.rstrip('_') for missing in SWEPT for split in _LEAVE_ONE_OUT),
     3: ('cw2ps', 'ps2cw'),
 }
 
@@ -25,13 +40,13 @@ class Cell:
 
     Args:
         method: Name of the method, as in its metafile.
-        protocol: 1, 2 or 3.
-        split: Name of the split; in Protocol 2 with what is missing, such as `'cps2w_no-depth'`.
+        protocol: 1, 2, '2s' or 3.
+        split: Name of the split; in Protocols 2 and 2s with what is missing, such as `'cps2w_no-depth'`.
         seed: Seed of the training.
     """
 
     method: str
-    protocol: int
+    protocol: Protocol
     split: str
     seed: int
 
@@ -42,7 +57,7 @@ class Cell:
 
     @property
     def trained_split(self) -> str:
-        """Split whose training gives the checkpoint: Protocol 2 tests the model of Protocol 1."""
+        """Split whose training gives the checkpoint: Protocols 2 and 2s test the models of Protocol 1."""
         return self.split.partition('_')[0]
 
 
@@ -59,7 +74,7 @@ class Training:
     """
 
     method: str
-    protocol: int
+    protocol: Protocol
     split: str
     seed: int
     cells: tuple[Cell, ...]
@@ -70,12 +85,26 @@ class Training:
         return f'{self.split}_s{self.seed}'
 
 
-def cells_of(methods: Sequence[str], protocols: Sequence[int], seeds: Sequence[int]) -> list[Cell]:
+def in_order(protocols: Iterable[Protocol]) -> list[Protocol]:
+    """Return protocols as reports have them, each once.
+
+    >>> in_order([3, '2s', 2, 3])
+    [2, '2s', 3]
+    """
+    return [protocol for protocol in SPLITS if protocol in set(protocols)]
+
+
+def lists_of(protocol: Protocol) -> Protocol:
+    """Return the protocol whose lists and trainings a protocol uses."""
+    return 1 if protocol in (2, '2s') else protocol
+
+
+def cells_of(methods: Sequence[str], protocols: Sequence[Protocol], seeds: Sequence[int]) -> list[Cell]:
     """List the cells of a benchmark, seed by seed, so that a first whole table is there as early as possible.
 
     Args:
         methods: Names of the methods.
-        protocols: Any of 1, 2 and 3.
+        protocols: Any of 1, 2, '2s' and 3.
         seeds: Seeds of the trainings.
 
     Returns:
@@ -91,7 +120,7 @@ def cells_of(methods: Sequence[str], protocols: Sequence[int], seeds: Sequence[i
     if unknown:
         raise InputError(
             f'there is no protocol {unknown[0]}; known: 1 (leave one domain out), 2 (1 with modalities missing), '
-            '3 (two domains to two)'
+            '2s (1 with every subset of the modalities), 3 (two domains to two)'
         )
     if any(seed < 0 for seed in seeds):
         raise InputError(f'seeds are 0 or more, got {min(seeds)}')
@@ -99,7 +128,7 @@ def cells_of(methods: Sequence[str], protocols: Sequence[int], seeds: Sequence[i
         Cell(method, protocol, split, seed)
         for seed in dict.fromkeys(seeds)
         for method in dict.fromkeys(methods)
-        for protocol in sorted(set(protocols))
+        for protocol in in_order(protocols)
         for split in SPLITS[protocol]
     ]
 
@@ -117,10 +146,9 @@ def trainings_of(cells: Sequence[Cell]) -> list[Training]:
     >>> [(training.name, len(training.cells)) for training in trainings_of(cells)][-2:]
     [('cw2ps_s0', 1), ('ps2cw_s0', 1)]
     """
-    groups: dict[tuple[str, int, str, int], list[Cell]] = {}
+    groups: dict[tuple[str, Protocol, str, int], list[Cell]] = {}
     for cell in cells:
-        trained_in = 1 if cell.protocol == 2 else cell.protocol
-        groups.setdefault((cell.method, trained_in, cell.trained_split, cell.seed), []).append(cell)
+        groups.setdefault((cell.method, lists_of(cell.protocol), cell.trained_split, cell.seed), []).append(cell)
     return [Training(*key, tuple(group)) for key, group in groups.items()]
 
 
@@ -136,7 +164,7 @@ def title_of(split: str) -> str:
 
 
 def missing_modalities(missing: str) -> tuple[str, ...]:
-    """Return the modalities that are missing, from what a split of Protocol 2 says after its lists.
+    """Return the modalities that are missing, from what a split of Protocol 2 or 2s says after its lists.
 
     >>> missing_modalities('no-depth-ir')
     ('depth', 'ir')

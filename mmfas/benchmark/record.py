@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmfas.benchmark.plan import Cell
+from mmfas.benchmark.plan import Cell, Protocol
 from mmfas.benchmark.validation import read_json, require_valid
 from mmfas.evaluation import ScoreTable
 from mmfas.utils.checkpoint import sha256_of
@@ -68,7 +68,7 @@ class Record:
         config: Config file as the metafile names it.
         options: Values that replaced those of the config.
         config_hash: Hash of what the config says, with the options.
-        protocol: 1, 2 or 3.
+        protocol: 1, 2, '2s' or 3.
         split: Name of the split.
         seed: Seed of the training.
         select: `'last'` or `'dev'`.
@@ -91,7 +91,7 @@ class Record:
     config: str
     options: dict[str, Any]
     config_hash: str
-    protocol: int
+    protocol: Protocol
     split: str
     seed: int
     select: str

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmfas.apis.model_index import read_model_index
+from mmfas.benchmark.plan import Protocol
 from mmfas.benchmark.record import Record, full_disk_named
 from mmfas.benchmark.records import Folders
 from mmfas.benchmark.tables import RecordSelection, Table, build_tables, data_text
@@ -30,7 +31,7 @@ _OTHER_DATA = (
 )
 
 
-def origin(chosen: RecordSelection, protocols: Sequence[int]) -> dict[str, str]:
+def origin(chosen: RecordSelection, protocols: Sequence[Protocol]) -> dict[str, str]:
     """State where the numbers come from.
 
     Args:
@@ -78,7 +79,7 @@ def notes_of(chosen: RecordSelection) -> list[str]:
     return [*_SCORINGS, *([_OTHER_DATA] if is_synthetic else [])]
 
 
-def markdown_report(chosen: RecordSelection, protocols: Sequence[int]) -> str:
+def markdown_report(chosen: RecordSelection, protocols: Sequence[Protocol]) -> str:
     """Return the report as Markdown.
 
     Args:
@@ -95,7 +96,7 @@ def markdown_report(chosen: RecordSelection, protocols: Sequence[int]) -> str:
     return '\n'.join(lines)
 
 
-def json_report(chosen: RecordSelection, protocols: Sequence[int]) -> dict[str, Any]:
+def json_report(chosen: RecordSelection, protocols: Sequence[Protocol]) -> dict[str, Any]:
     """Return the report as plain values: its tables as text and the numbers of every record.
 
     Args:
@@ -122,7 +123,7 @@ def json_report(chosen: RecordSelection, protocols: Sequence[int]) -> dict[str, 
 
 
 def write_report(
-    chosen: RecordSelection, protocols: Sequence[int], records: Folders, out_dir: str | Path
+    chosen: RecordSelection, protocols: Sequence[Protocol], records: Folders, out_dir: str | Path
 ) -> list[Path]:
     """Write the report.
 
@@ -150,7 +151,7 @@ def write_report(
     return [Path(out_dir, name) for name in texts]
 
 
-def terminal_report(chosen: RecordSelection, protocols: Sequence[int]) -> str:
+def terminal_report(chosen: RecordSelection, protocols: Sequence[Protocol]) -> str:
     """Return the tables for a terminal.
 
     Args:

@@ -9,14 +9,15 @@ from statistics import mean
 from typing import Any
 
 from mmfas.benchmark.methods import Method, config_hash, row_names, short_name
-from mmfas.benchmark.plan import MISSING, SPLITS, missing_title, title_of
+from mmfas.benchmark.plan import MISSING, SPLITS, SWEPT, Protocol, in_order, missing_title, title_of
 from mmfas.benchmark.record import Record, RecordError
 from mmfas.evaluation.published import Published, read_published
 from mmfas.evaluation.tables import NOT_RUN, Row, markdown_table, percent_cell, text_table
 
-TITLES = {
+TITLES: dict[Protocol, str] = {
     1: 'Protocol 1: three domains to the fourth',
     2: 'Protocol 2: the models of Protocol 1, modalities missing in the whole dev and test sets',
+    '2s': 'Protocol 2s: the models of Protocol 1, every subset of the modalities in the whole dev and test sets',
     3: 'Protocol 3: two domains to the other two',
 }
 
@@ -71,12 +72,12 @@ class RecordSelection:
         """The unique name of every method in tables."""
         return row_names(self.methods)
 
-    def group(self, method: str, protocol: int, splits: Sequence[str]) -> dict[int, list[Record]]:
+    def group(self, method: str, protocol: Protocol, splits: Sequence[str]) -> dict[int, list[Record]]:
         """Return the records of some splits by seed, of the seeds that have all of them.
 
         Args:
             method: Name of the method.
-            protocol: 1, 2 or 3.
+            protocol: 1, 2, '2s' or 3.
             splits: Names of splits.
         """
         by_seed: dict[int, list[Record]] = {}
@@ -154,7 +155,7 @@ def data_text(data: Mapping[str, Any]) -> str:
     return ' '.join(f'{key}={value}' for key, value in data.items() if value not in (None, {}, ''))
 
 
-def build_tables(chosen: RecordSelection, protocols: Sequence[int]) -> list[Table]:
+def build_tables(chosen: RecordSelection, protocols: Sequence[Protocol]) -> list[Table]:
     """Make all tables of a report.
 
     Args:
@@ -164,7 +165,7 @@ def build_tables(chosen: RecordSelection, protocols: Sequence[int]) -> list[Tabl
     Returns:
         Two tables per protocol: one row per method, and one row per split and method.
     """
-    return [build(chosen, protocol) for protocol in sorted(set(protocols)) for build in (_overview, _details)]
+    return [build(chosen, protocol) for protocol in in_order(protocols) for build in (_overview, _details)]
 
 
 @dataclass(frozen=True)
@@ -182,49 +183,53 @@ class Column:
     published: str | None
 
 
-def columns_of(protocol: int) -> list[Column]:
+def columns_of(protocol: Protocol) -> list[Column]:
     """Return the columns of a protocol's overview; the last is the mean of all splits.
 
     Args:
-        protocol: 1, 2 or 3.
+        protocol: 1, 2, '2s' or 3.
 
     >>> [column.title for column in columns_of(3)]
     ['CW→PS', 'PS→CW', 'mean']
     """
     if protocol == 2:
-        groups = [
-            Column(missing_title(missing), tuple(s for s in SPLITS[2] if s.partition('_')[2] == missing), missing)
-            for missing in MISSING
-        ]
+        groups = [Column(missing_title(missing), _splits_of(2, missing), missing) for missing in MISSING]
+    elif protocol == '2s':
+        groups = [Column(left, _splits_of('2s', missing), None) for missing, left in SWEPT.items()]
     else:
         groups = [Column(title_of(split), (split,), split) for split in SPLITS[protocol]]
     return [*groups, Column('mean', SPLITS[protocol], 'mean')]
 
 
-def published_cell(chosen: RecordSelection, method: str, protocol: int, column: Column) -> str:
+def _splits_of(protocol: Protocol, missing: str) -> tuple[str, ...]:
+    """Return the splits of a protocol in which exactly this is missing."""
+    return tuple(split for split in SPLITS[protocol] if split.partition('_')[2] == missing)
+
+
+def published_cell(chosen: RecordSelection, method: str, protocol: Protocol, column: Column) -> str:
     """Return what the paper of a method prints, `HTER / AUC` of real sets; `'-'` where it prints nothing.
 
     Args:
         chosen: Methods with their collections.
         method: Name of the method. A variant of it, such as an ablation, has no published numbers.
-        protocol: 1, 2 or 3.
+        protocol: 1, 2, '2s' or 3.
         column: The column.
     """
-    row = _published().row_of(chosen.collections[method], protocol)
+    row = None if isinstance(protocol, str) else _published().row_of(chosen.collections[method], protocol)
     if row is None or column.published is None or not _is_as_published(method):
         return '-'
     return str(row.exact_mean if column.published == 'mean' else row.cells[column.published])
 
 
 def values(
-    chosen: RecordSelection, method: str, protocol: int, splits: Sequence[str], measure: str
+    chosen: RecordSelection, method: str, protocol: Protocol, splits: Sequence[str], measure: str
 ) -> list[float]:
     """Return one number per seed: the mean over splits.
 
     Args:
         chosen: Records.
         method: Name of the method.
-        protocol: 1, 2 or 3.
+        protocol: 1, 2, '2s' or 3.
         splits: Splits that a seed must have all of.
         measure: `'hter'`, `'auc'` or `'acer_max'` at the dev threshold; `'paper_hter'` or `'paper_auc'`.
 
@@ -262,7 +267,7 @@ def _is_as_published(name: str) -> bool:
     return variant in ([], ['released'])
 
 
-def _overview(chosen: RecordSelection, protocol: int) -> Table:
+def _overview(chosen: RecordSelection, protocol: Protocol) -> Table:
     """One row per method: HTER / AUC of every split, the paper's scoring in a column of its own."""
     columns, complete = columns_of(protocol), chosen.of_complete_seeds()
     begun = {record.method for record in chosen.records if record.protocol == protocol}
@@ -278,23 +283,25 @@ def _overview(chosen: RecordSelection, protocol: int) -> Table:
         rows.append((name, *cells, paper, printed, str(len(seeds))))
     titles = [f'{column.title}, ours' for column in columns]
     header = ('method', *titles, 'mean, paper (oracle)', 'mean, published', 'seeds')
-    more = ' Cells are means over four splits.' if protocol == 2 else ''
+    more = ' Cells are means over four splits.' if protocol in (2, '2s') else ''
     note = '0 seeds: none has every split yet; the cells take whatever seeds their splits have.' if partial else ''
     return Table(f'{TITLES[protocol]}: HTER % / AUC %.{more}', header, tuple(rows), note)
 
 
-def _pair(chosen: RecordSelection, method: str, protocol: int, splits: Sequence[str], scoring: str = '') -> str:
+def _pair(
+    chosen: RecordSelection, method: str, protocol: Protocol, splits: Sequence[str], scoring: str = ''
+) -> str:
     """Return `HTER / AUC` of a group of splits."""
     pair = [values(chosen, method, protocol, splits, f'{scoring}{name}') for name in ('hter', 'auc')]
     return ' / '.join(map(percent_cell, pair)) if pair[0] else NOT_RUN
 
 
-def _details(chosen: RecordSelection, protocol: int) -> Table:
+def _details(chosen: RecordSelection, protocol: Protocol) -> Table:
     """One row per split and method, every number in a column of its own."""
     measures = ('hter', 'auc', 'acer_max', 'paper_hter', 'paper_auc')
     columns = columns_of(protocol)
-    if protocol == 2:
-        columns = [*(Column(title_of(split), (split,), None) for split in SPLITS[2]), *columns]
+    if protocol in (2, '2s'):
+        columns = [*(Column(title_of(split), (split,), None) for split in SPLITS[protocol]), *columns]
     rows = []
     for column in columns:
         for method, name in chosen.row_names.items():

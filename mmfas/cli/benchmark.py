@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmfas.benchmark.plan import SPLITS
+from mmfas.benchmark.plan import SPLITS, Protocol, in_order
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_error, report_problems
 from mmfas.cli.numbers import seed
@@ -56,9 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument('--work-dir', default='work_dirs/benchmark', help='checkpoints and logs')
     run.add_argument(
         '--paper-scoring',
-        type=int,
+        type=_protocol,
         nargs='*',
-        choices=(1, 2, 3),
+        choices=tuple(SPLITS),
         help='also score every epoch on the target, as papers do: of these protocols, or of all (costs about a '
         'quarter of the training per protocol, and the checkpoints of all epochs until it is done)',
     )
@@ -67,6 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report.add_argument('--out', help='also write report.md, report.json and report.html into this folder')
     report.add_argument('--pages', nargs='+', help='Markdown files whose tables of results are rewritten')
     report.add_argument('--renderer', help='only records on SynthFAS of this version, such as 1.0.0')
+
+
+def _protocol(text: str) -> Protocol:
+    """Return the name of a protocol as plans have it."""
+    return int(text) if text.isdigit() else text
 
 
 def _add_records(parser: argparse.ArgumentParser) -> None:
@@ -89,11 +94,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument(
         '--protocols',
-        type=int,
+        type=_protocol,
         nargs='+',
-        choices=(1, 2, 3),
+        choices=tuple(SPLITS),
         default=[1, 2, 3],
-        help='1: leave one domain out, 2: the same with modalities missing, 3: two domains to two (default: all)',
+        help='1: leave one domain out, 2: the same with modalities missing, 2s: with every subset of the '
+        'modalities, 3: two domains to two (default: 1 2 3)',
     )
     parser.add_argument('--data-root', help="folder of the data (default: the config's; report: what records say)")
     parser.add_argument('--select', choices=('last', 'dev'), default='last', help='epoch that is scored')
@@ -139,7 +145,7 @@ def _select_cells(args: argparse.Namespace, methods: list[Method]) -> list[Cell]
     from mmfas.benchmark.plan import cells_of
 
     cells = cells_of([method.name for method in methods], args.protocols, args.seeds)
-    protocols = ' '.join(map(str, sorted(set(args.protocols))))
+    protocols = ' '.join(map(str, in_order(args.protocols)))
     idle = [str(number) for number in args.paper_scoring or () if number not in args.protocols]
     if idle:
         raise ConfigError(

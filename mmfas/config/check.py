@@ -20,6 +20,7 @@ from mmfas.config.kinds import oversized_numbers, plain_key_problems, top_level_
 from mmfas.config.lookup import find_part, scope_of
 from mmfas.config.monitored import monitor_problems
 from mmfas.config.needed_hooks import missing_hooks
+from mmfas.config.needed_views import view_problems
 from mmfas.config.optim_values import optim_wrapper_problems
 from mmfas.config.schedules import schedule_problems
 from mmfas.config.signatures import binding_problems, near_match
@@ -305,6 +306,7 @@ def _problems_of_built(cfg: Mapping[str, Any], scope: str, notes: list[str]) -> 
     built = build_without_memory(model, scope)
     misfits = list(fit_problems(cfg, built, scope))
     yield from misfits or _guarded('optim_wrapper.modulator', idle_rule_problems, cfg, built, scope, notes)
+    yield from _guarded('train_dataloader', view_problems, cfg, built)
 
 
 def check_config(
@@ -316,7 +318,8 @@ def check_config(
     their values are checked against its annotations if these are simple; counts, rates and modalities must also
     be in their range. Metrics that hooks and schedulers watch must be among those that the evaluator gives, and
     hooks that a part of the model needs must be there. Where all that is right, the model is built without memory,
-    to see whether trunk, neck and head fit, and whether a rule that modulates gradients has anything to modulate.
+    to see whether trunk, neck and head fit, whether a rule that modulates gradients has anything to modulate, and
+    whether the pipelines make the views that the head needs.
     A problem reads like `model.neck.dims: unexpected, did you mean dim?`.
 
     Args:

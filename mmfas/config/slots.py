@@ -45,6 +45,7 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     ('model.trunk', Slot(parts.BACKBONES)),
     ('model.neck', Slot(parts.FUSION_NECKS)),
     ('model.head', Slot(parts.HEADS)),
+    ('model.head.joint', Slot(parts.HEADS)),
     ('model.head.*loss*', Slot(parts.LOSSES)),
     ('*data_preprocessor', Slot(parts.MODELS)),
     (

@@ -229,6 +229,7 @@ class MultiModalFaceDataset(BaseDataset):
         # Checked every time, since hooks may exchange the transforms.
         only_numpy = not needs_full_seeding(self.pipeline.transforms)
         clock = self._clock
+        info['epoch'] = clock.epoch
         with sample_randomness(clock.seed, clock.epoch, info['sample_idx'], only_numpy=only_numpy):
             data = self.pipeline(info)
         if data is None:

@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from mmfas.apis.publish import select_weights
 from mmfas.apis.scoring import ScoreError
+from mmfas.datasets.transforms import RandomModalityDropout
 from mmfas.deploy.bundle import Bundle, BundleError
 from mmfas.deploy.decision import DecisionRule, fixed_rule, rule_from_dev
 from mmfas.deploy.golden_sample import with_golden_sample
@@ -165,8 +166,8 @@ def _dropped_in_training(cfg: Config, modalities: Sequence[str]) -> list[str]:
     dropped: set[str] = set()
     for step in steps:
         if str(step.get('type')).rpartition('.')[2] == 'RandomModalityDropout':
-            prob = step.get('prob', 0.3)
-            dropped |= {m for m, p in prob.items() if p > 0} if isinstance(prob, Mapping) else set(modalities)
+            options = {key: value for key, value in step.items() if key not in ('type', '_scope_')}
+            dropped |= set(RandomModalityDropout(**options).droppable)
     return [m for m in modalities if m in dropped]
 
 

@@ -3,7 +3,15 @@
 from mmfas.models.backbones import BaseTrunk, MultiStreamCNN, MultiStreamViT
 from mmfas.models.data_preprocessor import FASDataPreprocessor
 from mmfas.models.fas import FASDistributedDataParallel, MultiModalFAS, fas_train_step
-from mmfas.models.heads import BaseFASHead, HyperplaneHead, LinearFASHead, PrototypeHead, TextAlignHead
+from mmfas.models.heads import (
+    BaseFASHead,
+    CrossModalFocalHead,
+    HyperplaneHead,
+    LinearFASHead,
+    PrototypeHead,
+    TextAlignHead,
+    TextContrastHead,
+)
 from mmfas.models.layers import (
     CentralDifferenceConv,
     DifferentialAttention,
@@ -26,6 +34,7 @@ from mmfas.models.necks import (
     CrossAttentionNeck,
     IsolatedGatingMoENeck,
     MD2ANeck,
+    MeanNeck,
     MutualMaskNeck,
     UAdapterNeck,
 )
@@ -42,6 +51,7 @@ __all__ = [
     'ConcatNeck',
     'CrossAttentionNeck',
     'CrossEntropyLoss',
+    'CrossModalFocalHead',
     'DifferentialAttention',
     'ExpertMixture',
     'FASDataPreprocessor',
@@ -53,6 +63,7 @@ __all__ = [
     'IsolatedGatingMoENeck',
     'LinearFASHead',
     'MD2ANeck',
+    'MeanNeck',
     'MultiModalFAS',
     'MultiStreamCNN',
     'MultiStreamViT',
@@ -63,6 +74,7 @@ __all__ = [
     'StackedLinear',
     'StreamSpec',
     'TextAlignHead',
+    'TextContrastHead',
     'UAdapterNeck',
     'UnnormalizedSmoothingLoss',
     'fas_train_step',

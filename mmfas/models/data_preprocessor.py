@@ -1,6 +1,6 @@
 """Data preprocessor: collated uint8 images -> normalised float batches and the presence mask, on the device.
 
-Legend: M modalities of the model, B batch.
+Legend: M modalities of the model, B batch, V views.
 """
 
 from __future__ import annotations
@@ -77,12 +77,14 @@ class FASDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: `inputs` (modality -> list of B uint8 tensors (3, H, W), or one tensor (B, 3, H, W)) and, unless
-                every modality is there, `data_samples` (list of B samples with `present`).
+                every modality is there, `data_samples` (list of B samples with `present`). With `AddViews` in the
+                pipeline also `inputs_view`, of which each tensor has the views (V, 3, H, W) of a sample.
             training: Unused; here for the interface of mmengine.
 
         Returns:
             `inputs` with one float tensor (B, 3, H, W) per modality of the model and `present`, bool (B, M);
-            `data_samples` as it came, or None.
+            `data_samples` as it came, or None. `inputs_view`, if it came, like `inputs` but with V*B rows, view by
+            view.
 
         Raises:
             KeyError: If a modality is not packed.
@@ -96,8 +98,16 @@ class FASDataPreprocessor(BaseDataPreprocessor):
             )
         images = self._stack([data['inputs'][m] for m in self.modalities], samples)
         present = self._presence(samples, images.shape[1]).to(images.device, non_blocking=self._non_blocking)
-        inputs = dict(zip(self.modalities, self.normalise(images, present).unbind(0)))
-        return {'inputs': {**inputs, 'present': present}, 'data_samples': samples}
+        prepared = {'inputs': self._inputs(images, present), 'data_samples': samples}
+        if 'inputs_view' in data:
+            views = self._stack([data['inputs_view'][m] for m in self.modalities], samples)  # (M, B, V, 3, H, W)
+            flat = views.transpose(1, 2).flatten(1, 2)
+            prepared['inputs_view'] = self._inputs(flat, present.repeat(views.shape[2], 1))
+        return prepared
+
+    def _inputs(self, images: Tensor, present: Tensor) -> dict[str, Tensor]:
+        """Normalise images (M, B, 3, H, W) and name them."""
+        return {**dict(zip(self.modalities, self.normalise(images, present).unbind(0))), 'present': present}
 
     def normalise(self, images: Tensor, present: Tensor) -> Tensor:
         """Normalise images and fill absent ones.

@@ -1,6 +1,7 @@
 """What a fusion neck is given with a batch, and what it returns.
 
-Legend: M modalities (canonical order), B batch, C width of one modality's feature, D width of the fused one.
+Legend: M modalities (canonical order), B batch, V views, C width of one modality's feature, D width of the fused
+one.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class FusedFeatures:
         aux_losses: Named scalar losses that the neck adds, such as a router's load balance.
         modality_losses: Modality -> scalar loss that the neck adds to those of this modality.
         maps: Named tensors to look at (confidence, expert usage, attention); never used in a loss.
+        views: Joint features (V, B, D) of further views of the same samples, added by the model while training a
+            head that needs them; else None.
     """
 
     fused: Tensor
@@ -51,6 +54,7 @@ class FusedFeatures:
     aux_losses: Mapping[str, Tensor] = field(default_factory=dict)
     modality_losses: Mapping[str, Tensor] = field(default_factory=dict)
     maps: Mapping[str, Tensor] = field(default_factory=dict)
+    views: Tensor | None = None
 
     def require_per_modality(self) -> Tensor:
         """Return the features (M, B, C) of the modalities.

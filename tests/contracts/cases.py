@@ -107,8 +107,16 @@ def scores(model: MultiModalFAS, batch: dict[str, Any]) -> Tensor:
         return torch.tensor([s.pred_score for s in model.test_step(batch)], dtype=torch.float64)
 
 
+def for_training(model: MultiModalFAS, batch: dict[str, Any]) -> dict[str, Any]:
+    """Add two further views of every sample where the head needs them: the pictures upside down and mirrored."""
+    if not model.head.needs_views:
+        return batch
+    views = {m: torch.stack([x.flip(-1), x.flip(-2)], dim=1) for m, x in batch['inputs'].items()}
+    return {**batch, 'inputs_view': views}
+
+
 def loss_of(model: MultiModalFAS, batch: dict[str, Any]) -> Tensor:
     """Sum the losses of a batch in training mode."""
     model.train()
-    data = model.data_preprocessor(batch, True)
+    data = model.data_preprocessor(for_training(model, batch), True)
     return model.parse_losses(model(**data, mode='loss'))[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from mmengine.config import Config
 
 from mmfas.benchmark.configs import apply_split, data_identity, family_of, use_data_root
 from mmfas.benchmark.methods import MethodError, config_hash, find_method
-from mmfas.benchmark.plan import SPLITS, Cell, cells_of, trainings_of
+from mmfas.benchmark.plan import SPLITS, Cell, cells_of, missing_modalities, trainings_of
 from mmfas.benchmark.pool import find_places
 from mmfas.benchmark.records import RecordError, finished, load_scores, read_record, read_records
 from mmfas.cli.benchmark import main
 from mmfas.evaluation import evaluate_scores
+from mmfas.structures import MODALITIES
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CONCAT = 'concat_mini-vit_1xb32-12e_synthfas-cps2w'
@@ -41,6 +43,15 @@ def test_protocol_2_needs_no_training_of_its_own() -> None:
     ]
     assert [t.seed for t in trainings] == [0] * 12 + [1] * 12  # a whole table first, then the next seed
     assert {t.protocol for t in trainings_of(cells_of(['a'], [2], [0]))} == {1}
+
+
+def test_the_sweep_has_every_subset_once_and_no_training_of_its_own() -> None:
+    cells = cells_of(['a'], [3, '2s', 1], [0])
+    assert [cell.protocol for cell in cells] == [1] * 4 + ['2s'] * 28 + [3] * 2
+    assert len(trainings_of(cells)) == 6 and {t.protocol for t in trainings_of(cells)} == {1, 3}
+    missing = [missing_modalities(split.partition('_')[2]) for split in SPLITS['2s'] if split.startswith('cps2w')]
+    assert sorted(missing) == sorted(gone for n in range(3) for gone in combinations(MODALITIES, n))
+    assert cells[4].name == 'p2s_cps2w_s0' and cells[-3].name == 'p2s_psw2c_no-rgb-depth_s0'
 
 
 @pytest.mark.parametrize(('protocols', 'seeds', 'message'), [([4], [0], 'no protocol 4'), ([1], [-1], 'got -1')])

@@ -11,7 +11,7 @@ import pytest
 from benchmark_records import SMALL, add_record, with_numbers
 
 from mmfas.benchmark.html_page import _first_seeds
-from mmfas.benchmark.markdown_tables import HEADER, refresh_page, refresh_pages
+from mmfas.benchmark.markdown_tables import HEADER, SWEEP_HEADER, refresh_page, refresh_pages
 from mmfas.benchmark.methods import config_hash, find_method
 from mmfas.benchmark.plan import SPLITS, Cell
 from mmfas.benchmark.records import RecordError, read_records
@@ -251,6 +251,30 @@ def test_rows_are_rewritten_and_all_else_stays(tmp_path: Path) -> None:
         RecordError, match=r"page.md': there is no table of results; start one with the line \| method"
     ):
         refresh_pages([page], chosen)
+
+
+def test_the_sweep_in_report_and_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records, page = tmp_path / 'runs', tmp_path / 'page.md'
+    gone = dict.fromkeys(('dev', 'test'), {'file': 'gone.csv.gz', 'sha256': 64 * '0', 'kept': False})  # no curves
+    for number, split in enumerate(SPLITS['2s']):
+        report = with_numbers(0.01 * (number // 4), 0.9)
+        add_record(records, Cell(CONCAT, '2s', split, 0), report=report, scores=gone)
+    page.write_text(f'{SWEEP_HEADER}\n|{" --- |" * (SWEEP_HEADER.count("|") - 1)}\n| `concat_mini-vit` | old |\n')
+    asked = ['report', '--records', str(records), '--protocols', '2s', '--out', str(tmp_path)]
+    assert main([*asked, '--pages', str(page)]) == 0
+    header, _, row = page.read_text().splitlines()
+    subsets = ['R+D+I', 'R+D', 'R+I', 'D+I', 'R', 'D', 'I']
+    assert header == f'| method | {" | ".join(subsets)} | mean | seeds |'
+    assert row == f'| `concat_mini-vit` | {" | ".join(f"{n}.0 / 90.0" for n in range(7))} | 3.0 / 90.0 | 1 |'
+    printed = capsys.readouterr().out
+    html, text = ((tmp_path / f'report.{kind}').read_text(encoding='utf-8') for kind in ('html', 'md'))
+    for shown in (printed, html, text):
+        assert 'Protocol 2s: the models of Protocol 1, every subset' in shown
+        assert all(f'{name}, ours' in shown for name in subsets)
+        assert 'CPS→W, R and D missing' in shown
+    overview, details = build_tables(choose(read_records(records)), ['2s'])
+    assert overview.rows[0][1] == '0.00 / 90.00' and overview.rows[0][-3:] == (NOT_RUN, '-', '1')
+    assert len(details.rows) == 28 + 8
 
 
 def test_pages_count_the_seeds_of_both_protocols(tmp_path: Path) -> None:

@@ -75,6 +75,14 @@ def test_dropout_counts_what_the_data_set_loads(wmca_root: Path) -> None:
         two(0.5, 3)[0]
 
 
+def test_warm_up_of_dropout_follows_the_epoch(wmca_root: Path) -> None:
+    drop = {'type': 'RandomModalityDropout', 'patterns': {'rgb': 1, 'rgb+depth': 1}, 'warmup': 2}
+    present = _presence(wmca(wmca_root, pipeline=[*LOAD, drop, {'type': 'PackFASInputs'}]), num_epochs=4)
+    whole = present.all(axis=1).reshape(4, -1)
+    assert whole[0].all() and not whole[2:].any()
+    assert present[:, 0].all() and not present.reshape(4, -1, 3)[2:, :, 2].any()
+
+
 def test_records_of_a_published_list(wmca_root: Path) -> None:
     dataset = wmca(wmca_root)
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -14,6 +15,7 @@ from mmcv.transforms import BaseTransform
 
 from mmfas.datasets import sample_randomness, transforms
 from mmfas.datasets.transforms import (
+    AddViews,
     CenterCropModalities,
     FixedMissing,
     GaussianNoiseModalities,
@@ -169,6 +171,48 @@ def test_dropout_keeps_all_of_a_sample_that_has_no_more() -> None:
         assert results['present'] == {'rgb': True, 'depth': False, 'ir': True}
 
 
+def kept_sets(transform: BaseTransform, number: int, **more: Any) -> Counter[tuple[str, ...]]:
+    """Count what is left of samples."""
+    left = (run(transform, {**sample(), **more}, index)['present'] for index in range(number))
+    return Counter(tuple(m for m in MODALITIES if present[m]) for present in left)
+
+
+def test_patterns_come_up_as_often_as_they_weigh() -> None:
+    counts = kept_sets(RandomModalityDropout(patterns={'rgb': 3, 'depth+rgb': 1, 'ir': 0}), 400)
+    assert set(counts) == {('rgb',), ('rgb', 'depth')}
+    assert 260 < counts['rgb',] < 340
+    counts = kept_sets(RandomModalityDropout(patterns='facebagnet'), 1200)
+    by_size = {n: sum(number for kept, number in counts.items() if len(kept) == n) for n in (1, 2, 3)}
+    assert len(counts) == 7 and 550 < by_size[3] < 650
+    assert all(250 < by_size[n] < 350 for n in (1, 2))
+    counts = kept_sets(RandomModalityDropout(patterns='mmanet'), 1400)
+    assert len(counts) == 7 and all(150 < number < 250 for number in counts.values())
+
+
+def test_patterns_of_which_a_sample_has_nothing_are_not_drawn() -> None:
+    transform = RandomModalityDropout(patterns={'depth': 1, 'rgb+ir': 1})
+    for index in range(10):
+        assert run(transform, sample(('depth',)), index)['present'] == dict(rgb=True, depth=False, ir=True)
+        # of rgb+ir this one has ir alone
+        left = run(transform, sample(('rgb',)), index)['present']
+        assert sum(left.values()) == 1 and not left['rgb']
+    alone = RandomModalityDropout(patterns={'rgb': 1})
+    assert run(alone, sample(('rgb',)))['present'] == dict(rgb=False, depth=True, ir=True)
+    assert alone.droppable == ('depth', 'ir') and RandomModalityDropout().droppable == MODALITIES
+    assert RandomModalityDropout({'ir': 0.1}).droppable == ('ir',)
+    assert RandomModalityDropout(keep_at_least=3).droppable == ()
+
+
+def test_warm_up_starts_with_whole_samples() -> None:
+    for options in ({'prob': 1.0}, {'patterns': {'rgb': 1}}):
+        transform = RandomModalityDropout(**options, warmup=4)
+        whole = [kept_sets(transform, 100, epoch=epoch)[MODALITIES] for epoch in range(6)]
+        assert whole[0] == 100 and whole[4] == whole[5] == 0
+        assert 60 < whole[1] < 90 and 35 < whole[2] < 65 and 10 < whole[3] < 40
+    with pytest.raises(ValueError, match='warmup=4 needs the epoch of the sample'):
+        run(RandomModalityDropout(warmup=4), sample())
+
+
 def test_fixed_missing() -> None:
     before = sample(same=False)
     presence = before['present']
@@ -188,6 +232,25 @@ def test_fixed_missing() -> None:
         ({'type': 'RandomModalityDropout', 'prob': 1.5}, r'prob must be in \[0, 1\]'),
         ({'type': 'RandomModalityDropout', 'prob': {'thermal': 0.5}}, 'by modality'),
         ({'type': 'RandomModalityDropout', 'keep_at_least': 0}, 'keep_at_least must be 1 to 3'),
+        (
+            {'type': 'RandomModalityDropout', 'patterns': 'all', 'prob': 0.1},
+            'prob and keep_at_least have no effect',
+        ),
+        (
+            {'type': 'RandomModalityDropout', 'patterns': 'all'},
+            r"one of \['facebagnet', 'mmanet'\], but got 'all'",
+        ),
+        (
+            {'type': 'RandomModalityDropout', 'patterns': {'rgb+thermal': 1}},
+            "each set once.*but got 'rgb.thermal'",
+        ),
+        ({'type': 'RandomModalityDropout', 'patterns': {'rgb+ir': 1, 'ir+rgb': 1}}, "but got 'ir.rgb'"),
+        (
+            {'type': 'RandomModalityDropout', 'patterns': {'rgb': -1}},
+            "weight of the pattern 'rgb' must be 0 or more",
+        ),
+        ({'type': 'RandomModalityDropout', 'patterns': {'rgb': 0}}, 'at least one weight above 0'),
+        ({'type': 'RandomModalityDropout', 'warmup': -1}, 'warmup must be a number of epochs'),
         ({'type': 'PhotometricModalities', 'gamma': (1.5, 0.5)}, r'gamma must be \(low, high\)'),
         ({'type': 'GaussianNoiseModalities', 'sigma': (-1, 5)}, 'sigma must be'),
         ({'type': 'ResizeModalities', 'scale': 0}, 'size must be positive'),
@@ -198,6 +261,43 @@ def test_fixed_missing() -> None:
 def test_bad_arguments(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TRANSFORMS.build({'_scope_': SCOPE, **config})
+
+
+CROP = {'type': 'RandomResizedCropModalities', 'scale': (12, 10), 'area_range': (0.3, 0.6)}
+
+
+def test_views_are_drawn_apart_and_the_sample_stays() -> None:
+    before = sample(('ir',), same=False)
+    views = AddViews([CROP, PhotometricModalities()], num_views=3)
+    results = run(views, before)
+    assert 'views' not in before and len(results['views']) == 3
+    assert all(results[m] is before[m] for m in MODALITIES)
+    shown = {view['rgb'].tobytes() for view in results['views']}
+    assert len(shown) == 3 and all(view['depth'].shape == (10, 12, 3) for view in results['views'])
+    assert not any(view['ir'].any() for view in results['views'])
+    again = run(views, sample(('ir',), same=False))
+    for one, other in zip(results['views'], again['views'], strict=True):
+        np.testing.assert_array_equal(one['depth'], other['depth'])
+    packed = PackFASInputs().transform(results)
+    assert set(packed) == {'inputs', 'data_samples', 'inputs_view'}
+    for modality, tensor in packed['inputs_view'].items():
+        assert tensor.shape == (3, 3, 10, 12) and tensor.dtype == torch.uint8
+        np.testing.assert_array_equal(tensor[1].permute(1, 2, 0), results['views'][1][modality])
+
+
+def test_views_have_the_modalities_of_their_sample() -> None:
+    with pytest.raises(ValueError, match='put RandomModalityDropout behind AddViews'):
+        run(AddViews([FixedMissing('ir')]), sample())
+    later = FixedMissing('ir').transform(run(AddViews([CROP]), sample()))
+    packed = PackFASInputs().transform(later)
+    assert packed['data_samples'].present.tolist() == [
+        True,
+        True,
+        False,
+    ]  # the preprocessor takes it for the views
+    for options in ({'pipeline': []}, {'pipeline': [CROP], 'num_views': 0}):
+        with pytest.raises(ValueError, match='at least one view and one transform'):
+            AddViews(**options)
 
 
 def test_pack() -> None:

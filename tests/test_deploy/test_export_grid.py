@@ -19,7 +19,7 @@ TRUNKS, NECKS, HEADS = (names_in(SLOTS[slot]) for slot in ('trunk', 'neck', 'hea
 #: Every neck, on the first trunk that has what it needs; the other trunks with the plainest neck.
 TRACES = [*(('MultiStreamViT', neck) for neck in NECKS), ('MultiStreamCNN', 'ConcatNeck')]
 #: How many pairs of neck and head there are; change it when a part is added.
-NUM_PAIRS = 28
+NUM_PAIRS = 48
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.usefixtures('small_and_quiet')]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from contracts.cases import SLOTS, build_model, make_batch, model_cfg, names_in, perturb
+from contracts.cases import SLOTS, build_model, for_training, make_batch, model_cfg, names_in, perturb
 from modulated_step import Keeper
 from torch import Tensor, nn
 
@@ -41,7 +41,8 @@ def model_of(neck: str, head: str, *, moved: bool = True, **head_options: Any) -
 
 
 def terms_of(model: MultiModalFAS) -> LossTerms:
-    return model(**model.data_preprocessor(make_batch(4), True), mode='loss_terms')
+    batch = for_training(model, make_batch(4))
+    return model(**model.data_preprocessor(batch, True), mode='loss_terms')
 
 
 def step_of(model: MultiModalFAS, rule: dict[str, Any] | str) -> dict[str, Tensor]:
@@ -49,7 +50,7 @@ def step_of(model: MultiModalFAS, rule: dict[str, Any] | str) -> dict[str, Tenso
     torch.manual_seed(0)
     rule = dict(type=rule) if isinstance(rule, str) else rule
     wrapper = Keeper(torch.optim.SGD(model.parameters(), lr=0.1), rule)
-    model.train_step(make_batch(4), wrapper)
+    model.train_step(for_training(model, make_batch(4)), wrapper)
     return wrapper.kept[0]
 
 

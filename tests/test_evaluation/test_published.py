@@ -17,7 +17,15 @@ REPO = Path(__file__).resolve().parents[2]
 NUMBERS = read_published()
 METHODS = {method.name: method for method in NUMBERS.methods}
 #: Folder of configs -> collection whose published row its README shows.
-READMES = {'mmdg': 'MMDG', 'mmda': 'MMDA', 'big_moe': 'BIG-MoE', 'dadm': 'DADM', 'safas': 'SA-FAS'}
+READMES = {
+    'mmdg': 'MMDG',
+    'mmda': 'MMDA',
+    'big_moe': 'BIG-MoE',
+    'cmfl': 'CMFL',
+    'flip': 'FLIP',
+    'dadm': 'DADM',
+    'safas': 'SA-FAS',
+}
 
 #: Methods whose mean in protocol 1 is misprinted in the table of MMDA.
 WRONG_IN_MMDA = [
@@ -46,7 +54,7 @@ def test_every_table_is_there() -> None:
     }
     assert not METHODS['BIG-MoE'].rows
     assert set(METHODS['MMDA'].rows) == {1}
-    assert len(NUMBERS.ablations) == 7
+    assert len(NUMBERS.ablations) == 12
 
 
 @pytest.mark.parametrize(
@@ -74,6 +82,8 @@ def test_misprints_are_those_of_the_notes() -> None:
     assert found == {(name, 1, 'mmda') for name in WRONG_IN_MMDA} | {
         ('MMDGFAS', 1, 'mmdgfas'),
         ('SA-FAS', 3, 'pa_fas'),
+        ('SSDG', 3, 'pa_fas'),
+        ('Qwen2.5-VL-3B zero-shot', 3, 'pa_fas'),
     }
     swapped = METHODS['SA-FAS'].rows[3]
     assert str(swapped.misprints['pa_fas']) == '61.79 / 30.89'
@@ -120,7 +130,9 @@ def test_rows_of_our_collections() -> None:
     metafiles = [yaml.safe_load(path.read_text('utf-8')) for path in (REPO / 'configs').glob('*/metafile.yml')]
     papers = {c['Name']: c.get('Paper', {}).get('URL') for content in metafiles for c in content['Collections']}
     ours = [method for method in NUMBERS.methods if method.collection]
-    assert {method.collection for method in ours} == {'AMA', 'BIG-MoE', 'DADM', 'MMDA', 'MMDG', 'SA-FAS'}
+    assert {method.collection for method in ours} == {
+        *('AMA', 'BIG-MoE', 'CMFL', 'DADM', 'FLIP', 'MMDA', 'MMDG', 'SA-FAS')
+    }
     for method in ours:
         assert papers[method.collection] == method.paper
 

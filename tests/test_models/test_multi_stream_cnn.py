@@ -18,6 +18,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], int]] = {
     'resnet-deep-stem': (dict(type='mmpretrain.ResNet', depth=18, base_channels=8, deep_stem=True), 4),
     'mobilenet-v2': (dict(type='mmpretrain.MobileNetV2', widen_factor=0.25), 8),
     'mobilenet-v3': (dict(type='mmpretrain.MobileNetV3', arch='small'), 13),
+    'densenet': (dict(type='mmpretrain.DenseNet', arch=dict(growth_rate=4, depths=[2, 2, 1], init_channels=8)), 3),
     'vgg-as-one-block': (dict(type='mmpretrain.VGG', depth=11), 1),
 }
 
@@ -46,6 +47,13 @@ def test_equals_mmpretrain(name: str) -> None:
         result = run(trunk, images)
     assert result.shape == (3, 2, trunk.embed_dims)
     torch.testing.assert_close(result, expected)
+
+
+@torch.no_grad()
+def pooled(network: nn.Module, images: Tensor, *, training: bool = False) -> Tensor:
+    """Run a network of mmpretrain alone and average its last map."""
+    network.train(training)  # which returns nothing there
+    return network(images)[-1].mean((-2, -1))
 
 
 def test_only_present_rows_enter_batch_norm() -> None:
@@ -106,3 +114,96 @@ def test_a_transformer_is_refused() -> None:
     vit = dict(type='mmpretrain.VisionTransformer', arch=arch, img_size=64, patch_size=8)
     with pytest.raises(ValueError, match='not a feature map .* MultiStreamViT'):
         trunk_of(vit)
+
+
+@pytest.mark.parametrize('parts', [('stem', 'stages:0-1'), ('stages:2-3',), ('all',)])
+def test_own_parts_equal_a_network_for_every_modality(parts: tuple[str, ...]) -> None:
+    trunk = trunk_of(RESNET, per_modality=parts)
+    trunk.init_weights()
+    with torch.no_grad():
+        for parameter in trunk.own.parameters():  # from here on they differ
+            parameter.mul_(1 + 0.1 * torch.randn_like(parameter))
+    whole = [MODELS.build(RESNET) for _ in range(3)]
+    for m, network in enumerate(whole):
+        state = {**trunk.cnn.state_dict(), **trunk.own[m].state_dict()}
+        network.load_state_dict(state)
+    images = torch.randn(3, 2, 3, 48, 48)
+    with torch.no_grad():
+        expected = torch.stack([pooled(n, x) for n, x in zip(whole, images, strict=True)])
+        torch.testing.assert_close(run(trunk.train(False), images), expected)
+    shared, own = (sum(p.numel() for p in part.parameters()) for part in (trunk.cnn, trunk.own))
+    assert 3 * shared + own == sum(p.numel() for network in whole for p in network.parameters())
+    owned = trunk.modality_parameters()
+    assert [len(owned[m]) for m in ('rgb', 'depth', 'ir')] == [len(list(n.parameters())) for n in trunk.own]
+    assert trunk.num_blocks == 4 and trunk.parts().keys() == {'stem', *(f'blocks:{i}' for i in range(4))}
+
+
+def test_own_parts_without_separate_stages() -> None:
+    trunk = trunk_of(dict(type='mmpretrain.VGG', depth=11), per_modality=('all',)).eval()
+    images = torch.randn(3, 1, 3, 32, 32)
+    with torch.no_grad():
+        expected = torch.stack([pooled(n, x) for n, x in zip(trunk.own, images, strict=True)])
+        torch.testing.assert_close(run(trunk, images), expected)
+    assert not list(trunk.cnn.parameters())
+
+
+def test_own_parts_take_statistics_of_their_modality_if_it_has_two_images() -> None:
+    present = torch.tensor([[True, True, False], [True, False, False], [True, False, False]])
+    images = torch.randn(3, 3, 3, 32, 32)
+    trunk = trunk_of(RESNET, per_modality=('all',))
+    twin = trunk_of(RESNET, per_modality=('all',))
+    twin.load_state_dict(trunk.state_dict())
+    features = run(trunk.train(True), images, present)
+    features.sum().backward()
+    # rgb by its own three images; depth has one, ir none: running statistics, which stay as they were
+    features = features.detach()
+    torch.testing.assert_close(features[0], pooled(twin.own[0], images[0], training=True))
+    torch.testing.assert_close(features[1, :1], pooled(twin.own[1], images[1, :1]))
+    assert not features[1, 1:].any() and not features[2].any()
+    for m, moved in enumerate((True, False, False)):
+        before = MODELS.build(RESNET).state_dict()['bn1.running_mean']
+        assert torch.equal(trunk.own[m].bn1.running_mean, before) != moved
+        assert all(p.grad is not None for p in trunk.own[m].parameters()), 'as distributed training wants it'
+    assert all(norm.training for norm in trunk.own.modules() if isinstance(norm, nn.BatchNorm2d))
+
+
+def test_left_out_stages_and_copies_of_a_file(tmp_path: Path) -> None:
+    plain = MODELS.build(RESNET)
+    torch.save(plain.state_dict(), tmp_path / 'resnet.pth')
+    trunk = trunk_of(
+        RESNET, num_stages=2, per_modality=('stem', 'stages:0'), pretrained=str(tmp_path / 'resnet.pth')
+    )
+    trunk.init_weights()
+    assert (trunk.num_blocks, trunk.embed_dims) == (2, 16)
+    state = trunk.state_dict()
+    assert not any('layer3' in name or 'layer4' in name for name in state)
+    for name, value in plain.state_dict().items():
+        places = [f'own.{m}.{name}' for m in range(3)] if name.startswith(('conv1', 'bn1', 'layer1')) else []
+        places += [f'cnn.{name}'] if name.startswith('layer2') else []
+        assert all(torch.equal(state[place], value) for place in places)
+    again = trunk_of(RESNET, num_stages=2, per_modality=('stem', 'stages:0'))
+    again.load_pretrained({f'trunk.{name}': value for name, value in state.items()})
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in state.items())
+    scratch = trunk_of(RESNET, per_modality=('stem',))
+    scratch.init_weights()
+    assert all(torch.equal(scratch.own[0].conv1.weight, network.conv1.weight) for network in scratch.own)
+
+
+def test_frozen_own_parts() -> None:
+    trunk = trunk_of(RESNET, per_modality=('stem', 'stages:0'), frozen=('stem', 'stages:0-2')).train(True)
+    trained = {name.split('.')[-4] for name, p in trunk.named_parameters() if p.requires_grad and 'conv' in name}
+    assert trained == {'layer4'} and not trunk.own[1].bn1.training
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(per_modality=('neck',)), "per_modality cannot hold 'neck': the trunk has the parts"),
+        (dict(per_modality=('stages:3-4',)), 'per_modality cannot hold .blocks:3-4.'),
+        (dict(num_stages=5), 'ResNet has 4 stages, so num_stages must be 1 to 4, but got 5'),
+        (dict(num_stages=0), 'must be 1 to 4, but got 0'),
+    ],
+)
+def test_parts_that_are_not_there_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        trunk_of(RESNET, **options)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmfas.models import AMANeck, ConcatNeck, CrossAttentionNeck, StreamSpec
+from mmfas.models import AMANeck, ConcatNeck, CrossAttentionNeck, MeanNeck, StreamSpec
 from mmfas.models.necks import concat_streams, grid_of, zero_absent
 from mmfas.registry import FUSION_NECKS
 from mmfas.structures import FusionContext
@@ -55,6 +55,22 @@ def test_concat_stands_in_for_absent_modalities() -> None:
     assert torch.equal(fused[1, 8:16], neck.absent[1]) and torch.equal(fused[2, :8], neck.absent[0])
     owned = neck.modality_parameters()
     assert owned['ir'] == [(neck.absent, 2)]
+
+
+def test_mean_is_over_present_modalities_alone_with_gradients() -> None:
+    neck, streams = MeanNeck(spec=SPEC), torch.randn(3, 3, 7, 8)
+    streams[~PRESENT.t()] = torch.nan
+    streams.requires_grad_(True)
+    features = neck.finish(streams, {'present': PRESENT}, cls_of)
+    assert neck.out_dims == 8 and not list(neck.parameters())
+    for sample in range(3):
+        there = [m for m in range(3) if PRESENT[sample, m]]
+        expected = torch.stack([cls_of(streams)[m, sample] for m in there]).mean(0)
+        torch.testing.assert_close(features.fused[sample], expected)
+        torch.testing.assert_close(features.per_modality[there, sample], cls_of(streams)[there, sample])
+    (grad,) = torch.autograd.grad(features.fused.sum(), streams)
+    expected = PRESENT.t() / PRESENT.sum(1)
+    torch.testing.assert_close(cls_of(grad), expected[..., None].expand(3, 3, 8))
 
 
 def reference_cross_attention(neck: CrossAttentionNeck, streams: Tensor, present: Tensor) -> Tensor:

@@ -13,8 +13,10 @@ from mmfas.datasets.transforms.missing import FixedMissing, RandomModalityDropou
 from mmfas.datasets.transforms.packing import PackFASInputs
 from mmfas.datasets.transforms.photometric import GaussianNoiseModalities, PhotometricModalities
 from mmfas.datasets.transforms.sanity import RandomLabel
+from mmfas.datasets.transforms.views import AddViews
 
 __all__ = [
+    'AddViews',
     'CenterCropModalities',
     'FixedMissing',
     'GaussianNoiseModalities',

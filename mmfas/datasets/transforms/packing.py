@@ -58,9 +58,11 @@ class PackFASInputs(BaseTransform):
     Every modality key is always packed; `data_samples.present` says which ones are real.
 
     Required Keys:
-        rgb, depth, ir, present, gt_label, sample_id, domain, pai, subject, video, img_paths, source_line
+        rgb, depth, ir, present, gt_label, sample_id, domain, pai, subject, video, img_paths, source_line; views
+        where `AddViews` made some
     Added Keys:
-        inputs (modality -> uint8 tensor (3, H, W)), data_samples (`FASDataSample`)
+        inputs (modality -> uint8 tensor (3, H, W)), data_samples (`FASDataSample`); inputs_view (modality -> uint8
+        tensor (V, 3, H, W)) where there are views
     Deleted Keys:
         everything else
     """
@@ -94,7 +96,11 @@ class PackFASInputs(BaseTransform):
         sample.present = torch.from_numpy(np.array([present[m] for m in MODALITIES]))
         if 'gt_label' in results:
             sample.gt_label = results['gt_label']
-        return {'inputs': {m: _to_tensor(results[m]) for m in MODALITIES}, 'data_samples': sample}
+        packed = {'inputs': {m: _to_tensor(results[m]) for m in MODALITIES}, 'data_samples': sample}
+        if 'views' in results:
+            views = {m: torch.stack([_to_tensor(view[m]) for view in results['views']]) for m in MODALITIES}
+            packed['inputs_view'] = views
+        return packed
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}()'

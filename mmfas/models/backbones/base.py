@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from mmengine.model import BaseModule
@@ -162,8 +162,8 @@ class BaseTrunk(BaseModule):
         return self
 
 
-def expand_part(entry: str, parts: Sequence[str] | dict[str, Any]) -> list[str]:
-    """Resolve one entry of `frozen` to names of parts.
+def expand_part(entry: str, parts: Collection[str], *, option: str = 'frozen') -> list[str]:
+    """Resolve one entry of `frozen`, or of another option, to names of parts.
 
     >>> expand_part('blocks:0-1', ['patch', 'blocks:0', 'blocks:1', 'blocks:2'])
     ['blocks:0', 'blocks:1']
@@ -179,5 +179,6 @@ def expand_part(entry: str, parts: Sequence[str] | dict[str, Any]) -> list[str]:
     if unknown or not wanted:
         near = difflib.get_close_matches(entry, list(parts), n=1)
         hint = f'; did you mean {near[0]!r}?' if near else ''
-        raise InputError(f'cannot freeze {entry!r}: the trunk has the parts {list(parts)}, ranges and "all"{hint}')
+        what = 'cannot freeze' if option == 'frozen' else f'{option} cannot hold'
+        raise InputError(f'{what} {entry!r}: the trunk has the parts {list(parts)}, ranges and "all"{hint}')
     return wanted

@@ -1,68 +1,122 @@
-"""A convolutional network that runs all modalities as one batch.
+"""A convolutional network that runs all modalities as one batch, or parts of it with weights per modality.
 
 Legend: M modalities, B batch, R rows of the flattened batch (at most M*B), C channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.model import ModuleList
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmfas.models.backbones.base import BUILD_ERRORS, BaseTrunk
+from mmfas.models.backbones.base import BUILD_ERRORS, BaseTrunk, expand_part
+from mmfas.models.backbones.cnn_stages import parts_of, probe, remove_modules, run_in_order
 from mmfas.models.backbones.pretrained import check_fit, strip_prefix
+from mmfas.models.layers.batch_norm import running_statistics
+from mmfas.models.specs import OwnedParameter
 from mmfas.registry import BACKBONES, MODELS
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError
 
-#: Side of the images that find out the width of the last stage, in pixels.
-PROBE_SIZE = 64
+#: Numbers of the present rows of the flattened batch, and of the batch of every modality.
+_Rows = tuple[Tensor, Sequence[Tensor]]
+
+
+class Stage:
+    """A part of a network as a function of (R, *feat); it owns nothing, so the state dict does not know it.
+
+    Args:
+        modules: What runs, in order.
+        is_whole: Whether they are a whole network, whose last map counts.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], *, is_whole: bool = False) -> None:
+        self.modules = modules
+        self.is_whole = is_whole
+
+    def __call__(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Run rows of x (R, *feat) by their numbers, None for all; the others become zero."""
+        if rows is not None:
+            kept = self(x[rows])
+            return kept.new_zeros(x.shape[0], *kept.shape[1:]).index_copy(0, rows, kept)
+        x = run_in_order(self.modules, x)
+        return x[-1] if self.is_whole else x
 
 
 class CNNBlock:
-    """View of one stage; it owns nothing, so the state dict does not know it.
+    """View of one stage that all modalities share.
 
     Args:
-        stage: Maps (R, *feat) to (R, *feat).
-        rows: Numbers of the rows to run; None for all. The others become zero.
+        stage: The stage.
+        rows: Numbers (R,) of the rows of the flattened batch (M*B) to run; None for all. The others become zero.
     """
 
-    def __init__(self, stage: Callable[[Tensor], Tensor], rows: Tensor | None = None) -> None:
+    def __init__(self, stage: Stage, rows: Tensor | None = None) -> None:
         self.stage = stage
         self.rows = rows
 
     def __call__(self, streams: Tensor) -> Tensor:
         """Run the stage on streams (M, B, *feat)."""
-        flat = streams.flatten(0, 1)
+        return self.stage(streams.flatten(0, 1), self.rows).unflatten(0, streams.shape[:2])
+
+
+class OwnCNNBlock:
+    """View of one stage of which every modality has its own.
+
+    Args:
+        stages: Stage of each modality.
+        rows: Numbers of the rows to run, of the batch of each modality; None for all. The others become zero. A
+            modality with fewer than two is normalised by its running statistics and leaves them alone: one image
+            has no statistics of its own, and with none at all every weight still gets a gradient, of zero.
+    """
+
+    def __init__(self, stages: Sequence[Stage], rows: Sequence[Tensor] | None = None) -> None:
+        self.stages = stages
+        self.rows = rows
+
+    def __call__(self, streams: Tensor) -> Tensor:
+        """Run the stages on streams (M, B, *feat)."""
         if self.rows is None:
-            out = self.stage(flat)
-        else:
-            kept = self.stage(flat[self.rows])
-            out = kept.new_zeros(flat.shape[0], *kept.shape[1:]).index_copy(0, self.rows, kept)
-        return out.unflatten(0, streams.shape[:2])
+            return torch.stack([stage(stream) for stage, stream in zip(self.stages, streams, strict=True)])
+        return torch.stack([self._run(*given) for given in zip(self.stages, streams, self.rows, strict=True)])
+
+    @staticmethod
+    def _run(stage: Stage, stream: Tensor, rows: Tensor) -> Tensor:
+        if len(rows) > 1:
+            return stage(stream, rows)
+        with running_statistics(stage.modules):
+            return stage(stream, rows)
 
 
 @BACKBONES.register_module()
 class MultiStreamCNN(BaseTrunk):
-    """Convolutional network of mmpretrain shared by M streams; its stages are the blocks.
+    """Convolutional network of mmpretrain for M streams; its stages are the blocks.
 
     The streams are feature maps (M, B, C, h, w), averaged over positions in `readout`. It serves late necks; one
     that works on tokens refuses it. With batch norm, only present images enter the statistics in training; the
-    streams of absent ones are zero then.
+    streams of absent ones are zero then. What the modalities share runs as one batch, what they do not as M.
 
     Args:
         cnn: Config of the network, such as `dict(type='mmpretrain.ResNet', depth=18)`. Networks whose stages
             cannot be separated run as a single block.
         modalities: Modalities of the streams.
+        per_modality: Parts of which every modality has its own: `'stem'`, `'stages'`, `'stages:0-1'` (both ends),
+            `'all'`; they start as copies.
+        num_stages: Number of stages that are kept, from the first; None for all.
         frozen: Parts that are not trained: `'stem'`, `'blocks'`, `'blocks:0-2'` (both ends), `'all'`.
-        pretrained: File of weights, of mmpretrain or an mmfas model; read by `init_weights`.
+        pretrained: File of weights, of mmpretrain or an mmfas model; read by `init_weights`. Weights of mmpretrain
+            go to the part of every modality.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
-        ValueError: If `cnn` sets what the trunk has an argument for, or the network does not yield a feature map.
+        ValueError: If `cnn` sets what the trunk has an argument for, the network does not yield a feature map, or
+            it has no such part.
     """
 
     def __init__(
@@ -70,6 +124,8 @@ class MultiStreamCNN(BaseTrunk):
         cnn: Mapping[str, Any],
         *,
         modalities: Sequence[str] = MODALITIES,
+        per_modality: Sequence[str] = (),
+        num_stages: int | None = None,
         frozen: Sequence[str] = (),
         pretrained: str | None = None,
         init_cfg: Any = None,
@@ -87,29 +143,69 @@ class MultiStreamCNN(BaseTrunk):
             self.cnn = MODELS.build(dict(cnn))
         except BUILD_ERRORS as error:  # how networks of other toolkits refuse what a user wrote
             raise InputError(f'`cnn` cannot be built: {type(error).__name__}: {error}') from error
-        self.embed_dims, self._is_split = _probe(self.cnn)
+        channels, self._is_split = probe(self.cnn)
+        whole = set(self.cnn.state_dict())
+        self._num_stages = self._cut(len(channels) if num_stages is None else num_stages, len(channels))
+        self._removed = whole - set(self.cnn.state_dict())
+        self.embed_dims = channels[self._num_stages - 1]
         self._has_batch_norm = any(isinstance(m, _BatchNorm) for m in self.cnn.modules())
-        self.freeze(frozen)
+        self._own, self.own = self._split_off(per_modality)
+        self.freeze(_as_blocks(frozen))
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
-        """Return a config of a tiny trunk: a residual network of width 8 to 64."""
+        """Return a config of a tiny trunk: a residual network of width 8 to 64, the first layers per modality."""
         cnn = dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8)
-        return dict(type='MultiStreamCNN', cnn=cnn)
+        return dict(type='MultiStreamCNN', cnn=cnn, per_modality=('stem', 'stages:0'))
+
+    def _cut(self, wanted: int, there: int) -> int:
+        """Remove the stages behind the wanted ones, and return their number."""
+        if not 1 <= wanted <= there or wanted < there and not self._is_split:
+            name = type(self.cnn).__name__
+            what = f'{name} has {there} stages' if self._is_split else f'{name} cannot be taken apart'
+            raise InputError(f'{what}, so num_stages must be 1 to {there}, but got {wanted}')
+        if self._is_split:
+            behind = [f'blocks:{i}' for i in range(wanted, there)]
+            parts = parts_of(self.cnn, is_split=True)
+            remove_modules(self.cnn, [module for name in behind for module in parts[name]])
+        return wanted
+
+    def _split_off(self, per_modality: Sequence[str]) -> tuple[frozenset[str], ModuleList | None]:
+        """Copy the parts that every modality has of its own, and take them out of the common network."""
+        parts = self._parts(self.cnn)
+        names = [expand_part(name, parts, option='per_modality') for name in _as_blocks(per_modality)]
+        own = frozenset(name for expanded in names for name in expanded)
+        if not own:
+            return own, None
+        copies = ModuleList(copy.deepcopy(self.cnn) for _ in self.modalities)
+        for network in copies:
+            found = self._parts(network)
+            remove_modules(network, [m for name in found if name not in own for m in found[name]])
+        if self._is_split:
+            remove_modules(self.cnn, [module for name in own for module in parts[name]])
+        else:
+            self.cnn = nn.Identity()
+        return own, copies
+
+    def _parts(self, cnn: nn.Module) -> dict[str, Sequence[nn.Module]]:
+        """Name the parts of a network that are kept."""
+        found = parts_of(cnn, is_split=self._is_split)
+        behind = {f'blocks:{i}' for i in range(self._num_stages, len(found))}
+        return {name: modules for name, modules in found.items() if name not in behind}
 
     @property
-    def blocks(self) -> Sequence[CNNBlock]:
+    def blocks(self) -> Sequence[CNNBlock | OwnCNNBlock]:
         """Views of the stages."""
-        return [CNNBlock(stage) for stage in self._stages()]
+        return [self._view(f'blocks:{i}', None) for i in range(self._num_stages)]
 
-    def bind(self, present: Tensor) -> Sequence[CNNBlock]:
+    def bind(self, present: Tensor) -> Sequence[CNNBlock | OwnCNNBlock]:
         """Return the stages for one batch; see `embed` for what `present` (B, M) does."""
         rows = self._rows(present)
-        return [CNNBlock(stage, rows) for stage in self._stages()]
+        return [self._view(f'blocks:{i}', rows) for i in range(self._num_stages)]
 
     def embed(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """Run the stem on images (M, B, 3, H, W); in training with batch norm on present ones only."""
-        return CNNBlock(self._stem, None if present is None else self._rows(present))(images)
+        return self._view('stem', None if present is None else self._rows(present))(images)
 
     def readout(self, streams: Tensor) -> Tensor:
         """Average streams (N, B, C, h, w) over positions: (N, B, C)."""
@@ -117,15 +213,26 @@ class MultiStreamCNN(BaseTrunk):
 
     def parts(self) -> dict[str, list[nn.Module | nn.Parameter]]:
         """Name the parts that can be frozen."""
-        if not self._is_split:
-            return {'blocks:0': [self.cnn]}
-        stages: dict[str, list[Any]] = {f'blocks:{i}': [stage] for i, stage in enumerate(_stages_of(self.cnn))}
-        stem: list[Any] = _stem_of(self.cnn)
-        return {'stem': stem, **stages} if stem else stages
+        networks = [self.cnn] if self.own is None else list(self.own)
+        own = [self._parts(network) for network in networks]
+        shared = self._parts(self.cnn)
+        return {
+            name: [m for parts in (own if name in self._own else [shared]) for m in parts[name]] for name in shared
+        }
+
+    def modality_parameters(self) -> dict[str, list[OwnedParameter]]:
+        """Return the weights of the parts that each modality has of its own."""
+        if self.own is None:
+            return {}
+        return {m: list(network.parameters()) for m, network in zip(self.modalities, self.own, strict=True)}
 
     def init_weights(self) -> None:
         """Initialise all parts, then read the `pretrained` file if there is one."""
+        is_fresh = not self.is_init
         super().init_weights()
+        if self.own is not None and is_fresh:
+            for network in self.own[1:]:
+                network.load_state_dict(self.own[0].state_dict())
         if self.pretrained is not None:
             from mmfas.utils.checkpoint import load_weights
 
@@ -135,65 +242,45 @@ class MultiStreamCNN(BaseTrunk):
         """Fill the trunk from weights of mmpretrain or of an mmfas model.
 
         Args:
-            state_dict: Names -> tensors; prefixes `backbone.` and `trunk.` are understood.
+            state_dict: Names -> tensors; prefixes `backbone.` and `trunk.` are understood. What belongs to stages
+                that were left out is skipped; what every modality has of its own is copied to each.
 
         Raises:
             ValueError: If tensors are missing, left over or of another shape; all are listed.
         """
-        state = strip_prefix(state_dict, 'trunk.', 'backbone.')
-        state = {name if name.startswith('cnn.') else f'cnn.{name}': value for name, value in state.items()}
-        check_fit(state, self.state_dict(), type(self).__name__)
+        wanted = self.state_dict()
+        state: dict[str, Tensor] = {}
+        for given, value in strip_prefix(state_dict, 'trunk.', 'backbone.').items():
+            name = given.removeprefix('cnn.')
+            places = [f'own.{i}.{name}' for i in range(0 if self.own is None else len(self.own))]
+            if given.startswith('own.'):
+                state[given] = value
+            elif places and places[0] in wanted:
+                state |= dict.fromkeys(places, value)
+            elif name not in self._removed:
+                state[f'cnn.{name}'] = value
+        check_fit(state, wanted, type(self).__name__)
         self.load_state_dict(state)
 
-    def _rows(self, present: Tensor) -> Tensor | None:
-        """Return the numbers of the present rows of the flattened batch, or None if all may be run."""
+    def _view(self, name: str, rows: _Rows | None) -> CNNBlock | OwnCNNBlock:
+        """Return the view of a part."""
+        if self.own is not None and name in self._own:
+            return OwnCNNBlock([self._stage(n, name) for n in self.own], None if rows is None else rows[1])
+        return CNNBlock(self._stage(self.cnn, name), None if rows is None else rows[0])
+
+    def _stage(self, cnn: nn.Module, name: str) -> Stage:
+        """Return a part of a network; nothing for the stem of one that has none."""
+        return Stage(self._parts(cnn).get(name, ()), is_whole=name != 'stem' and not self._is_split)
+
+    def _rows(self, present: Tensor) -> _Rows | None:
+        """Return the numbers of the present rows, or None if all may be run."""
         if not (self.training and self._has_batch_norm):
             return None
-        return present.t().flatten().nonzero().squeeze(1)
-
-    def _stem(self, images: Tensor) -> Tensor:
-        """Run what comes before the first stage on images (R, 3, H, W)."""
-        for module in _stem_of(self.cnn) if self._is_split else ():
-            images = module(images)
-        return images
-
-    def _stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
-        """Return the stages, each mapping (R, *feat) to (R, *feat)."""
-        return _stages_of(self.cnn) if self._is_split else [lambda images: self.cnn(images)[-1]]
+        mask = present.t()
+        own = [row.nonzero().squeeze(1) for row in mask] if self._own else []
+        return mask.flatten().nonzero().squeeze(1), own
 
 
-def _stem_of(cnn: nn.Module) -> list[nn.Module]:
-    """Return what mmpretrain's residual and mobile networks run before their stages, in order."""
-    names = ('stem', 'maxpool') if getattr(cnn, 'deep_stem', False) else ('conv1', 'norm1', 'relu', 'maxpool')
-    return [getattr(cnn, name) for name in names if hasattr(cnn, name)]
-
-
-def _stages_of(cnn: nn.Module) -> list[nn.Module]:
-    """Return the stages of a network that lists them, by name or as modules; empty if it does not."""
-    listed = getattr(cnn, 'res_layers', None) or getattr(cnn, 'layers', None) or []
-    return [getattr(cnn, stage) if isinstance(stage, str) else stage for stage in listed]
-
-
-@torch.no_grad()
-def _probe(cnn: nn.Module) -> tuple[int, bool]:
-    """Run one image: return the channels of the last map, and whether stem and stages reproduce it."""
-    cnn.train(False)
-    image = torch.linspace(-1, 1, 3 * PROBE_SIZE**2).view(1, 3, PROBE_SIZE, PROBE_SIZE)
-    try:
-        expected = cnn(image)[-1]
-    except (*BUILD_ERRORS, RuntimeError) as error:
-        reason = f'{type(error).__name__}: {error}'
-        raise InputError(f'{type(cnn).__name__} cannot run a picture of {PROBE_SIZE} pixels: {reason}') from error
-    if expected.dim() != 4:
-        raise InputError(
-            f'{type(cnn).__name__} yields {tuple(expected.shape)}, not a feature map (B, C, h, w); '
-            'take a convolutional network, or MultiStreamViT for a transformer'
-        )
-    try:
-        for module in [*_stem_of(cnn), *_stages_of(cnn)]:
-            image = module(image)
-        is_split = bool(_stages_of(cnn)) and torch.equal(image, expected)
-    except (TypeError, RuntimeError):  # the guessed parts do not fit together
-        is_split = False
-    cnn.train(True)
-    return expected.shape[1], is_split
+def _as_blocks(names: Sequence[str]) -> list[str]:
+    """Write stages as the blocks that they are: `'stages:0-1'` is `'blocks:0-1'`."""
+    return [re.sub(r'^stages', 'blocks', name) for name in names]

@@ -70,3 +70,12 @@ def refuse_empty(
         f'samples without any of the modalities {modalities} cannot be scored: {", ".join(map(str, names))}; '
         'leave them out of the list or keep at least one modality'
     )
+
+
+def views_misfit(mode: str, head: str, needs_views: bool) -> str:
+    """Say why further views do not fit the mode or the head: they are lacking, or of no use."""
+    if needs_views:
+        remedy = "put dict(type='AddViews', ...) into the training pipeline"
+        return f'{head} needs further views of every sample; {remedy}'
+    user = head if mode.startswith('loss') else f'mode {mode!r}'
+    return f'{user} has no use for further views of the samples; take AddViews out of the pipeline'

@@ -28,7 +28,7 @@ def offer_of(model: nn.Module, *, trunk: BaseTrunk, neck: BaseFusionNeck, head: 
         losses=_losses(neck, head),
         trained=tuple(names.values()),
         owned=(*before_head, *_owned_names(head, names)),
-        contested={None: None, True: before_head, False: ()}[neck.mixes_modalities],
+        contested={None: None, True: before_head, False: ()}[head.mixes_modalities or neck.mixes_modalities],
         has_confidence=neck.gives_confidence,
         head=type(head).__name__,
         neck=type(neck).__name__,

@@ -46,6 +46,16 @@ class BaseFASHead(BaseModule):
         return self.spec.modality_dims
 
     @property
+    def needs_views(self) -> bool:
+        """Whether the losses look at further views of every sample (`FusedFeatures.views`)."""
+        return False
+
+    @property
+    def mixes_modalities(self) -> bool:
+        """Whether the loss of a modality depends on the features of others."""
+        return False
+
+    @property
     def modality_losses(self) -> tuple[str, ...] | None:
         """Modalities for which `loss_terms` gives a loss of their own; None where a head does not say."""
         return None

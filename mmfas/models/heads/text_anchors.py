@@ -20,6 +20,8 @@ from mmfas.utils.errors import InputError
 
 #: The 24 + 24 prompts of MMDA (arXiv 2505.09484): 18 of its own and 6 of FLIP (arXiv 2309.16649) per class.
 MMDA_PROMPTS = Path(__file__).with_name('mmda_prompts.yml')
+#: Name -> prompts that come with mmfas: those of MMDA, and the 6 + 6 of FLIP.
+PROMPT_SETS = {'mmda': MMDA_PROMPTS, 'flip': Path(__file__).with_name('flip_prompts.yml')}
 
 
 class TextAnchors(BaseModule):
@@ -37,8 +39,8 @@ class TextAnchors(BaseModule):
         seed: Seed of the random directions.
         train_text: Train the text tower of CLIP with the rest, as the released code does.
         text_tower: With `train_text`: `pretrained`, a file with a whole CLIP in the names of OpenAI, read by
-            `init_weights` (random weights without); `prompts`, a file for `read_prompts` (those of MMDA without);
-            `arch`, see `TextTower`.
+            `init_weights` (random weights without); `prompts`, a file or a name for `read_prompts` (`'mmda'`
+            without); `arch`, see `TextTower`.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
@@ -134,7 +136,8 @@ def read_prompts(file: str | Path = MMDA_PROMPTS) -> dict[int, list[str]]:
     """Read a file of prompts.
 
     Args:
-        file: YAML file with two lists of texts, `spoof` and `live`.
+        file: YAML file with two lists of texts, `spoof` and `live`; or a name in `PROMPT_SETS` (a file of that
+            name is `./flip`).
 
     Returns:
         Label -> its prompts, spoof first.
@@ -144,7 +147,10 @@ def read_prompts(file: str | Path = MMDA_PROMPTS) -> dict[int, list[str]]:
 
     >>> {label: len(texts) for label, texts in read_prompts().items()}
     {0: 24, 1: 24}
+    >>> {label: len(texts) for label, texts in read_prompts('flip').items()}
+    {0: 6, 1: 6}
     """
+    file = PROMPT_SETS.get(str(file), file)
     content = yaml.safe_load(Path(file).read_text(encoding='utf-8'))
     is_table = isinstance(content, Mapping) and set(content) == {'spoof', 'live'}
     lists = [content[name] for name in ('spoof', 'live')] if is_table else []

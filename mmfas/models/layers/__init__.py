@@ -2,6 +2,7 @@
 
 from mmfas.models.layers.activations import quick_gelu
 from mmfas.models.layers.attention import attention
+from mmfas.models.layers.batch_norm import running_statistics
 from mmfas.models.layers.central_difference import CentralDifferenceConv, central_difference_kernel
 from mmfas.models.layers.differential_attention import LAMBDA_INIT, Denoised, DifferentialAttention
 from mmfas.models.layers.experts import ExpertMixture, GatedExperts, Routed
@@ -39,5 +40,6 @@ __all__ = [
     'feed_forward',
     'quick_gelu',
     'router_z_loss',
+    'running_statistics',
     'usage_entropy',
 ]

@@ -9,6 +9,7 @@ from mmfas.models.necks.grouped_u_adapter import GroupedUAdapter
 from mmfas.models.necks.isolated_gating_adapter import IsolatedGatingAdapter, ReleasedBlockOptions
 from mmfas.models.necks.isolated_gating_moe import IsolatedGatingMoENeck
 from mmfas.models.necks.md2a import MD2ANeck
+from mmfas.models.necks.mean import MeanNeck
 from mmfas.models.necks.mutual_mask import ConvolutionalAdapter, InformationOptions, MutualMaskNeck
 from mmfas.models.necks.prompt import PromptBypass, PromptGenerator, PromptOptions
 from mmfas.models.necks.u_adapter import UAdapterNeck
@@ -25,6 +26,7 @@ __all__ = [
     'IsolatedGatingMoENeck',
     'MD2ANeck',
     'MutualMaskNeck',
+    'MeanNeck',
     'PromptBypass',
     'PromptGenerator',
     'PromptOptions',

@@ -1,0 +1,4 @@
+# Mean of the readouts of a fine-tuned ViT-B/16, on the real benchmark: CSW -> P.
+_base_ = './concat_vit-b16_1xb32-100e_cpsw-csw2p.py'
+
+model = dict(neck=dict(type='MeanNeck'))
