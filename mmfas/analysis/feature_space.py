@@ -119,7 +119,9 @@ def features_of(
     is_there = np.concatenate(present)
     values, rows = {'fused': np.concatenate(fused)}, {'fused': np.arange(len(samples))}
     if streams:
-        for name, of_modality, has in zip(model.modalities, np.concatenate(streams, axis=1), is_there.T, strict=True):
+        for name, of_modality, has in zip(
+            model.modalities, np.concatenate(streams, axis=1), is_there.T, strict=True
+        ):
             if has.any():
                 values[name], rows[name] = of_modality[has], np.flatnonzero(has)
     infos = [sample['data_samples'] for sample in samples]
@@ -165,12 +167,12 @@ def project(
     if method == 'pca':
         return components[:, :2]
     neighbours = min(perplexity, (len(features) - 1) / 3)
-    return TSNE(2, perplexity=neighbours, init='pca', random_state=seed).fit_transform(components).astype(np.float64)
+    return (
+        TSNE(2, perplexity=neighbours, init='pca', random_state=seed).fit_transform(components).astype(np.float64)
+    )
 
 
-def write_points(
-    path: str | PathLike[str], table: FeatureTable, points: dict[str, NDArray[np.float64]]
-) -> None:
+def write_points(path: str | PathLike[str], table: FeatureTable, points: dict[str, NDArray[np.float64]]) -> None:
     """Write where every sample lies, for figures of your own.
 
     Args:

@@ -139,7 +139,9 @@ class _AttentionWatch(Watch):
 
     def once(self) -> list[Tensor]:
         """Return one attention per block."""
-        odd = [f'block {index} attends {len(kept)} times' for index, kept in enumerate(self.kept) if len(kept) != 1]
+        odd = [
+            f'block {index} attends {len(kept)} times' for index, kept in enumerate(self.kept) if len(kept) != 1
+        ]
         if odd:
             raise InputError(f'attention rollout needs one attention in every block, but {odd[0]}; take grad-cam')
         return [kept[0] for kept in self.kept]
@@ -179,7 +181,9 @@ def saliency_of(
     if method not in METHODS or target not in TARGETS:
         raise InputError(f'method is one of {METHODS} and target of {TARGETS}, but got {method!r}, {target!r}')
     if method == 'rollout' and (block is not None or target != 'decision'):
-        raise InputError('attention rollout goes through all blocks and knows no class: leave block and target out')
+        raise InputError(
+            'attention rollout goes through all blocks and knows no class: leave block and target out'
+        )
     if block is not None and not 0 <= block <= num_blocks:
         raise InputError(f'block must lie in 0..{num_blocks} ({num_blocks}: after the last), but got {block}')
     data = model.data_preprocessor(pseudo_collate([item]), False)

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from mmfas.benchmark.last_epochs import all_tables
 from mmfas.benchmark.plan import SPLITS, title_of
 from mmfas.benchmark.record import Record
 from mmfas.benchmark.records import Folders, load_scores
-from mmfas.benchmark.tables import TITLES, RecordSelection, Table, build_tables
+from mmfas.benchmark.tables import TITLES, RecordSelection, Table
 from mmfas.evaluation import ScoreTable, Threshold
 from mmfas.evaluation.tables import NOT_RUN
 from mmfas.visualization.method_plots import plot_pai_comparison
@@ -65,8 +66,8 @@ def html_report(
     """
     parts = [_list(facts), _list([*notes, *_without_scores(chosen, protocols)])]
     for protocol in sorted(set(protocols)):
-        overview, details = build_tables(chosen, [protocol])
-        parts += [f'<h2>{escape(TITLES[protocol])}</h2>', _table(overview)]
+        overview, details, *more = all_tables(chosen, [protocol])
+        parts += [f'<h2>{escape(TITLES[protocol])}</h2>', _table(overview), *map(_table, more)]
         parts += [f'<details><summary>Every split</summary>{_table(details)}</details>']
         parts += _figures(chosen, protocol, records)
     if chosen.left_out:

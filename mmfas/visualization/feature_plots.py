@@ -52,7 +52,9 @@ def draw_features(
             axes.set_yticks([])
             _scatter(axes, places, np.asarray(of[feature]), names[kind])
         # points of every group, also of those that a panel lacks
-        handles = [panels[0].scatter([], [], s=22, label=name, **point_style(i)) for i, name in enumerate(names[kind])]
+        handles = [
+            panels[0].scatter([], [], s=22, label=name, **point_style(i)) for i, name in enumerate(names[kind])
+        ]
         column.legend(
             handles=handles, loc='outside lower center', ncols=_LEGEND_COLUMNS, fontsize=8, frameon=False
         )

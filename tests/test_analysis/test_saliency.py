@@ -111,7 +111,9 @@ def naive_rollout(model: MultiModalFAS, sample: dict[str, Any]) -> np.ndarray:
     for view in model.trunk.blocks:
         attn = view.layer.attn
         for m, tokens in enumerate(view.norm1(streams)[:, 0]):
-            query, key, _ = attn.qkv(tokens).detach().numpy().astype(np.float64).reshape(len(tokens), 3, -1).swapaxes(0, 1)
+            query, key, _ = (
+                attn.qkv(tokens).detach().numpy().astype(np.float64).reshape(len(tokens), 3, -1).swapaxes(0, 1)
+            )
             mean, width = np.zeros((len(tokens), len(tokens))), query.shape[1] // attn.num_heads
             for head in range(attn.num_heads):
                 part = slice(head * width, (head + 1) * width)
@@ -159,7 +161,11 @@ def test_refusals() -> None:
 def test_figure_has_one_scale_and_no_map_of_an_absent_picture() -> None:
     maps = np.stack([np.full((2, 2), value) for value in (1.0, 0.0, 3.0)])
     figure = draw_saliency(
-        np.zeros((3, 8, 12, 3), np.uint8), ('rgb', 'depth', 'ir'), maps, present=(True, False, True), title='a face'
+        np.zeros((3, 8, 12, 3), np.uint8),
+        ('rgb', 'depth', 'ir'),
+        maps,
+        present=(True, False, True),
+        title='a face',
     )
     *panels, bar = figure.axes
     assert [axes.get_title() for axes in panels[:3]] == ['rgb', 'depth: absent', 'ir']

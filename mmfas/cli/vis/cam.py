@@ -63,6 +63,8 @@ def main(args: argparse.Namespace) -> int:
         path = Path(args.out_dir) / f'{number:03d}_{re.sub(r"[^A-Za-z0-9.-]+", "-", found.sample_id)}.png'
         per_modality = zip(found.modalities, found.maps, found.present, strict=True)
         total = float(found.maps.sum()) or 1.0
-        parts = (f'{m} {values.sum() / total:.0%}' if there else f'{m} absent' for m, values, there in per_modality)
+        parts = (
+            f'{m} {values.sum() / total:.0%}' if there else f'{m} absent' for m, values, there in per_modality
+        )
         print(f'{save_figure(figure, path)}: score {found.score:.4f}, {what}, {", ".join(parts)}')
     return 0
