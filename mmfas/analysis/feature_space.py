@@ -43,7 +43,7 @@ class FeatureTable:
         score: Liveness that the model gives them (N,), in [0, 1].
         features: Name of a feature -> its values (K, width): `'fused'` and, where the neck has them, one per
             modality.
-        rows: Name of a feature -> numbers of the samples that have it (K,), which lacks those without the modality.
+        rows: Name of a feature -> numbers of the samples that have it (K,): not those without the modality.
     """
 
     sample_id: NDArray[np.str_]

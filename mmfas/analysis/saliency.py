@@ -181,9 +181,7 @@ def saliency_of(
     if method not in METHODS or target not in TARGETS:
         raise InputError(f'method is one of {METHODS} and target of {TARGETS}, but got {method!r}, {target!r}')
     if method == 'rollout' and (block is not None or target != 'decision'):
-        raise InputError(
-            'attention rollout goes through all blocks and knows no class: leave block and target out'
-        )
+        raise InputError('attention rollout goes through all blocks and knows no class: leave both out')
     if block is not None and not 0 <= block <= num_blocks:
         raise InputError(f'block must lie in 0..{num_blocks} ({num_blocks}: after the last), but got {block}')
     data = model.data_preprocessor(pseudo_collate([item]), False)
@@ -293,6 +291,6 @@ def _by_position(
         if streams.shape[0] == 1 and streams.shape[2] == prefix + num * area:  # one joint sequence
             return streams[0, :, prefix:].unflatten(1, (num, area)).transpose(0, 1), grid
     raise InputError(
-        f'streams of shape {tuple(streams.shape)} of {type(model.neck).__name__} cannot be laid over {num} pictures '
-        f'of {grid} patches; expected ({num}, B, {prefix} + patches, C), a joint sequence, or feature maps'
+        f'streams of shape {tuple(streams.shape)} of {type(model.neck).__name__} cannot be laid over {num} '
+        f'pictures of {grid} patches; expected ({num}, B, {prefix} + patches, C), a joint sequence, or feature maps'
     )

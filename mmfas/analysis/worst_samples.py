@@ -1,4 +1,4 @@
-"""The worst mistakes in scores: attacks that were accepted and live faces that were rejected, with their pictures."""
+"""The worst mistakes in scores: attacks that were accepted, live faces that were rejected, and their pictures."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def find_samples(
     if missing:
         size = sum(len(dataset) for dataset in datasets)
         raise InputError(
-            f"{len(missing)} samples of the scores are not in the lists ({size} samples), the first is '{missing[0]}'; "
-            'give the config or the lists that were scored'
+            f'{len(missing)} samples of the scores are not in the lists ({size} samples), the first is '
+            f"'{missing[0]}'; give the config or the lists that were scored"
         )
     return {mistake: info for mistake, info in found.items() if info is not None}
 

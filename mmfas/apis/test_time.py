@@ -1,4 +1,4 @@
-"""Test-time augmentation of a config: pipelines that give several views, and the model that averages their scores."""
+"""Test-time augmentation: pipelines that give several views, and the model that averages their scores."""
 
 from __future__ import annotations
 

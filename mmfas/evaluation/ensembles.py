@@ -99,8 +99,8 @@ def _in_order_of(first: ScoreTable, other: ScoreTable, names: tuple[str, str]) -
             missing = [key for key in one if key not in keys]
             if missing:
                 raise InputError(
-                    f"{len(missing)} samples of {whose[0]} are not in {whose[1]}, the first is '{missing[0][1]}'; an "
-                    'ensemble needs scores of the same samples'
+                    f'{len(missing)} samples of {whose[0]} are not in {whose[1]}, the first is '
+                    f"'{missing[0][1]}'; an ensemble needs scores of the same samples"
                 )
         if len(place) < len(given) or len(set(wanted)) < len(wanted):
             raise InputError(f'{names[1]} repeats samples in another order than {names[0]}; leave the repeats out')

@@ -80,7 +80,8 @@ def pool_folds(folds: Mapping[str, tuple[ScoreTable, ScoreTable]], rules: ScoreR
     for name, (dev, test) in folds.items():
         threshold, _ = resolve_threshold(test, dev=dev, rules=rules)
         assert threshold is not None  # dev scores or a fixed one
-        for key in test.keys():
+        identities = test.keys()
+        for key in identities:
             other = owner.setdefault(key, name)
             if other != name:
                 raise InputError(f"sample '{key[1]}' is a test sample of {other} and of {name}; folds share none")

@@ -154,7 +154,7 @@ def test_refusals() -> None:
         saliency_of(model_of(), item(), block=3)
     with pytest.raises(InputError, match='a readout of the class token looks at no patch'):
         saliency_of(model_of(), item(), block=2)
-    with pytest.raises(InputError, match='knows no class: leave block and target out'):
+    with pytest.raises(InputError, match='knows no class: leave both out'):
         saliency_of(model_of(), item(), method='rollout', target='live')
 
 

@@ -1,4 +1,4 @@
-"""Test-time augmentation equals the mean of views that are scored alone; mixed precision changes scores a little."""
+"""Test-time augmentation is the mean of views that are scored alone; mixed precision changes scores a little."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ def main(args: argparse.Namespace) -> int:
     length = '' if schedule.epoch_length is None else f', {schedule.epoch_length} in an epoch'
     print(
         f'{path}: {len(schedule)} iterations{length}; rate {schedule.rate[0]:.3g} at first, '
-        f'{schedule.rate[highest]:.3g} at most ({unit} {schedule.time[highest]:g}), {schedule.rate[-1]:.3g} at last'
+        f'{schedule.rate[highest]:.3g} at most ({unit} {schedule.time[highest]:g}), '
+        f'{schedule.rate[-1]:.3g} at last'
     )
     for note in schedule.notes:
         print(note)

@@ -1,4 +1,4 @@
-"""Draw the features of a model in a plane, by t-SNE or PCA: joint and per modality, by domain and by instrument."""
+"""Draw the features of a model in a plane, by t-SNE or PCA: joint and per modality, by domain and instrument."""
 
 from __future__ import annotations
 

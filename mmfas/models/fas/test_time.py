@@ -16,8 +16,8 @@ class AverageScoreTTA(BaseTTAModel):
     """Score every view of a sample with the model inside, and take the mean of the scores.
 
     The views are made by `TestTimeAug` of mmcv, and a batch is collated view by view (`pseudo_collate` and
-    `default_collate` of mmengine both do so). Scores are averaged as probabilities, as mmpretrain does; logits too,
-    so the mean score is not the softmax of the mean logits.
+    `default_collate` of mmengine both do so). Scores are averaged as probabilities, as mmpretrain does, and logits
+    too, so the mean score is not the softmax of the mean logits.
 
     Args:
         module: Config of the model, or the model.

@@ -27,7 +27,7 @@ class Watch:
         """Return what the neck fuses.
 
         Args:
-            streams: Streams after the last block.
+            streams: Streams after the last block (M, B, *feat).
 
         Returns:
             Streams to use instead.
