@@ -44,6 +44,8 @@ class SaliencyMaps:
         maps: Saliency at every position (M, h, w), 0 or more; absent pictures have 0. All have one scale.
         target: `'live'` or `'spoof'`: what Grad-CAM explains; `''` for rollout, which knows no class.
         block: Block at whose entrance Grad-CAM looks; the number of blocks means after the last. None for rollout.
+        is_comparable: Whether one modality can have more than another: not in a rollout of separate sequences, of
+            which each hands out all of its attention.
     """
 
     sample_id: str
@@ -55,6 +57,7 @@ class SaliencyMaps:
     maps: np.ndarray
     target: str = ''
     block: int | None = None
+    is_comparable: bool = True
 
 
 def class_activation(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -188,11 +191,12 @@ def saliency_of(
     inputs, sample = data['inputs'], item['data_samples']
     grid = model.trunk.grid(inputs[model.modalities[0]].shape[-2:])
     if method == 'rollout':
-        score, maps = _roll_out(model, inputs, grid)
+        score, maps, is_joint = _roll_out(model, inputs, grid)
         explained, block = '', None
     else:
         block = num_blocks - model.trunk.reads_prefix_only if block is None else block
         score, maps, explained = _grad_cam(model, inputs, grid, target=target, block=block)
+        is_joint = True
     present = inputs['present'][0]
     return SaliencyMaps(
         sample_id=str(sample.get('sample_id')),
@@ -204,6 +208,7 @@ def saliency_of(
         maps=torch.where(present[:, None, None], maps, maps.new_zeros(())).float().cpu().numpy(),
         target=explained,
         block=block,
+        is_comparable=is_joint,
     )
 
 
@@ -266,15 +271,16 @@ def _grad_cam(
 @torch.no_grad()
 def _roll_out(
     model: MultiModalFAS, inputs: Mapping[str, Tensor], grid: tuple[int, int] | None
-) -> tuple[float, Tensor]:
-    """Return the score and the maps (M, h, w)."""
+) -> tuple[float, Tensor, bool]:
+    """Return the score, the maps (M, h, w), and whether all modalities are one sequence."""
     watch = _AttentionWatch(type(model.trunk).__name__)
     logits = model.head(model.extract_feat(inputs, watch=watch))
     flow = rollout(watch.once())  # (M, B, L, L)
     prefix = model.trunk.num_prefix
     read = flow[..., 0, :] if model.trunk.reads_prefix_only else flow[..., prefix:, :].mean(-2)
     taken, size = _by_position(read[..., None], model, grid)
-    return float(liveness(logits.double())[0]), taken[:, 0, :, 0].unflatten(-1, size)
+    maps = taken[:, 0, :, 0].unflatten(-1, size)
+    return float(liveness(logits.double())[0]), maps, len(flow) < len(model.modalities)
 
 
 def _by_position(
@@ -292,5 +298,5 @@ def _by_position(
             return streams[0, :, prefix:].unflatten(1, (num, area)).transpose(0, 1), grid
     raise InputError(
         f'streams of shape {tuple(streams.shape)} of {type(model.neck).__name__} cannot be laid over {num} '
-        f'pictures of {grid} patches; expected ({num}, B, {prefix} + patches, C), a joint sequence, or feature maps'
+        f'pictures of {grid} patches; expected ({num}, B, {prefix} + patches, C), one joint sequence, or maps'
     )

@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
                 'verify': 'report every missing, broken or odd-sized image',
                 'browse': 'draw samples as they leave the pipeline',
                 'protocols': 'check the published lists: counts, repeats, leaks, files',
+                'kfold': 'divide a data set into folds by subject',
             },
         ),
         'scores': Group(

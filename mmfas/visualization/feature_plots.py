@@ -32,7 +32,7 @@ def draw_features(
         axis: What the axes are, such as `'t-SNE'`; their units mean nothing.
 
     Returns:
-        The figure. A group has one colour and one shape in the whole column, and its legend stands below.
+        The figure. A group has one colour and one shape in the whole column, and the legend stands below.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -43,9 +43,9 @@ def draw_features(
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout='constrained')
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11, fontweight='bold')
-    columns = figure.subfigures(1, len(groups), squeeze=False)[0]
-    for column, (kind, of) in zip(columns, groups.items(), strict=True):
-        panels = column.subplots(len(points), 1, squeeze=False)[:, 0]
+    heights = [*[_PANEL_INCH] * len(points), _LEGEND_ROW_INCH * rows]
+    grid = figure.subplots(len(points) + 1, len(groups), squeeze=False, height_ratios=heights)
+    for (*panels, below), (kind, of) in zip(grid.T, groups.items(), strict=True):
         for axes, (feature, places) in zip(panels, points.items(), strict=True):
             dress(axes, f'{feature}, by {kind}', f'{axis} 1', f'{axis} 2')
             axes.set_xticks([])
@@ -55,9 +55,8 @@ def draw_features(
         handles = [
             panels[0].scatter([], [], s=22, label=name, **point_style(i)) for i, name in enumerate(names[kind])
         ]
-        column.legend(
-            handles=handles, loc='outside lower center', ncols=_LEGEND_COLUMNS, fontsize=8, frameon=False
-        )
+        below.set_axis_off()
+        below.legend(handles=handles, loc='upper center', ncols=_LEGEND_COLUMNS, fontsize=8, frameon=False)
     return figure
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _TILE_INCH = 1.25
 _CAPTION_INCH = 0.2
-_TITLE_INCH = 0.75
+_TITLE_INCH = 0.5
 _GAP_INCH = 0.25
-_MOST_LETTERS = 58
+_MOST_LETTERS = 56
 
 #: Caption and pictures of a sample; None for an absent picture.
 Row = tuple[str, Sequence['np.ndarray | None']]
@@ -62,12 +62,18 @@ def _draw_half(
     for row, (caption, pictures) in enumerate(samples):
         bottom = height - _TITLE_INCH - (row + 1) * (_TILE_INCH + _CAPTION_INCH)
         text_at = (_GAP_INCH / 2 / width, (bottom + _TILE_INCH + 0.05) / height)
-        short = caption if len(caption) <= _MOST_LETTERS else f'{caption[: _MOST_LETTERS - 3]}...'
-        half.text(*text_at, short, fontsize=7, color=colour)
+        half.text(*text_at, _shortened(caption), fontsize=7, color=colour)
         for column, (name, picture) in enumerate(zip(modalities, pictures, strict=True)):
             left = _GAP_INCH / 2 + column * _TILE_INCH
             box = (left / width, bottom / height, 0.96 * _TILE_INCH / width, _TILE_INCH / height)
             _draw_picture(half.add_axes(box), picture, name)
+
+
+def _shortened(caption: str) -> str:
+    """Shorten a long caption in its middle: score and instrument are in front, the frame is at its end."""
+    if len(caption) <= _MOST_LETTERS:
+        return caption
+    return f'{caption[: _MOST_LETTERS // 2 - 3]}...{caption[-_MOST_LETTERS // 2 :]}'
 
 
 def _draw_picture(axes: Axes, picture: np.ndarray | None, name: str) -> None:

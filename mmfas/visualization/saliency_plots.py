@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def draw_saliency(
-    pictures: np.ndarray, modalities: Sequence[str], maps: np.ndarray, *, present: Sequence[bool], title: str
+    pictures: np.ndarray,
+    modalities: Sequence[str],
+    maps: np.ndarray,
+    *,
+    present: Sequence[bool],
+    title: str,
+    is_comparable: bool = True,
 ) -> Figure:
     """Draw the pictures of one sample and, below, where the model looks.
 
@@ -31,10 +37,10 @@ def draw_saliency(
         maps: Saliency (M, h, w), 0 or more.
         present: Which pictures the sample has, M of them.
         title: Title of the figure.
+        is_comparable: Write over each map how much of all saliency it has.
 
     Returns:
-        The figure: a row of pictures and a row of maps over the grey pictures; over each map, how much of all
-        saliency it has.
+        The figure: a row of pictures and a row of maps over the grey pictures.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -62,9 +68,10 @@ def draw_saliency(
                 interpolation='bilinear',
             )
             part = float(maps[m].sum() / (maps.sum() or 1))
-            below[m].set_title(f'{part:.0%} of the saliency', fontsize=8)
+            if is_comparable:
+                below[m].set_title(f'{part:.0%} of the saliency', fontsize=8)
         for axes in (top[m], below[m]):
             axes.set_axis_off()
     if heat is not None:
-        figure.colorbar(heat, ax=below.tolist(), label='saliency, largest = 1', fraction=0.05)
+        figure.colorbar(heat, ax=[*top, *below], label='saliency, largest = 1', fraction=0.05)
     return figure

@@ -48,6 +48,8 @@ def plot_schedule(time: np.ndarray, rate: np.ndarray, *, momentum: np.ndarray | 
     Returns:
         The figure.
     """
+    # the value of the last iteration holds until its end
+    end = len(time) * float(time[-1] / (len(time) - 1)) if len(time) > 1 else 1.0
     figure, axes = new_figure('Schedule', unit, 'learning rate')
     curves = [(axes, rate, 'learning rate')]
     if momentum is not None and np.ptp(momentum) > 0:
@@ -58,7 +60,8 @@ def plot_schedule(time: np.ndarray, rate: np.ndarray, *, momentum: np.ndarray | 
         curves = [(upper, rate, 'learning rate'), (lower, momentum, 'momentum')]
     for index, (panel, values, name) in enumerate(curves):
         # a step: the value holds until the next iteration begins
-        panel.step(time, values, where='post', linewidth=1.6, label=name, **series_style(index))
-        panel.set_xlim(0, max(float(time[-1]), 1.0) if unit == 'epoch' else len(time))
+        style = series_style(index)
+        panel.step([*time, end], [*values, values[-1]], where='post', linewidth=1.6, label=name, **style)
+        panel.set_xlim(0, end)
     curves[0][0].set_ylim(bottom=0)
     return figure

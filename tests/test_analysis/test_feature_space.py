@@ -79,9 +79,9 @@ def test_a_group_has_one_colour_and_shape_everywhere_and_no_two_are_alike() -> N
     points = {'fused': np.zeros((3, 2)), 'ir': np.ones((2, 2))}
     groups = {'domain': {'fused': list('CWS'), 'ir': list('WS')}}
     figure = draw_features(points, groups, title='Features', axis='PCA')
-    fused, infrared = figure.axes
+    fused, infrared, below = figure.axes
     assert [axes.get_title(loc='left') for axes in (fused, infrared)] == ['fused, by domain', 'ir, by domain']
-    texts = [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()]
+    texts = [text.get_text() for text in below.get_legend().get_texts()]
     assert texts == ['C', 'S', 'W']
     assert len(infrared.collections) == 2
     styles = {tuple(point_style(index).values()) for index in range(70)}

@@ -51,12 +51,14 @@ def main(args: argparse.Namespace) -> int:
     options: dict[str, Any] = dict(method=args.method, target=args.target, block=args.block)
     for number, found in enumerate(saliency_maps(cfg, args.checkpoint, max_samples=args.max_samples, **options)):
         label = {1: 'live', 0: 'spoof'}.get(found.label, 'label unknown')
-        what = f'Grad-CAM for {found.target}, block {found.block}' if found.target else 'attention rollout'
+        where = f'before block {found.block}'
+        what = f'Grad-CAM for {found.target}, {where}' if found.target else 'attention rollout'
         figure = draw_saliency(
             found.pictures,
             found.modalities,
             found.maps,
             present=found.present.tolist(),
+            is_comparable=found.is_comparable,
             title=f'{found.sample_id}\n{label}, score {found.score:.4f}; {what}',
         )
         # names of samples hold slashes
