@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os.path as osp
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmfas.datasets.annotations import OWN_DATA_COLUMNS, PROVENANCE_KEYS
 from mmfas.datasets.face_dataset import MultiModalFaceDataset
+from mmfas.datasets.list_writing import relative_record, write_list
 from mmfas.datasets.protocols import UNKNOWN
 from mmfas.structures import LIVE
 from mmfas.utils.errors import InputError
-from mmfas.utils.files import write_atomically
 
 __all__ = ['Fold', 'assign_folds', 'make_folds', 'write_folds']
 
@@ -133,22 +129,6 @@ def write_folds(folds: Sequence[Fold], out: str | Path, *, prefixes: Mapping[str
     for number, fold in enumerate(folds):
         for name in ('train', 'val', 'test'):
             path = Path(out, f'fold{number}_{name}.csv')
-            write_atomically(path, _csv_text(getattr(fold, name), prefixes))
+            write_list(path, (relative_record(info, prefixes) for info in getattr(fold, name)))
             written.append(path)
     return written
-
-
-def _csv_text(infos: Sequence[Mapping[str, Any]], prefixes: Mapping[str, str]) -> str:
-    """Return samples in the format for your own data."""
-    text = io.StringIO(newline='')
-    columns = [c for c in OWN_DATA_COLUMNS if c != 'npz' or any('npz' in info['img_paths'] for info in infos)]
-    writer = csv.DictWriter(text, columns, lineterminator='\n')
-    writer.writeheader()
-    for info in infos:
-        paths = {
-            key: osp.relpath(path, prefixes['npz' if key == 'npz' else 'img'] or '.')
-            for key, path in info['img_paths'].items()
-        }
-        known = {key: info[key] for key in PROVENANCE_KEYS if info[key] != UNKNOWN}
-        writer.writerow({'sample_id': info['sample_id'], 'label': info['gt_label'], **known, **paths})
-    return text.getvalue()
