@@ -47,7 +47,9 @@ class NearCopies:
 def difference_hash(picture: np.ndarray) -> Bits | None:
     """Return whether each of 16 x 16 cells is brighter than its right neighbour (dHash of 256 bits).
 
-    It survives scaling, recompression and changes of brightness; not a crop or a mirror.
+    It survives scaling, recompression and changes of brightness; not a crop or a mirror. Among the 162 colour pictures
+    of SynthFAS tiny, which are small and noisy, those of different recordings differ in 42 bits or more; JPEG of
+    quality 75 changes 10 of them in the median and 35 at most, half the size 12 and 26.
 
     Args:
         picture: Picture (H, W, 3), uint8, RGB.
@@ -84,7 +86,7 @@ def near_copies(
     second: MultiModalFaceDataset,
     *,
     modality: str = 'rgb',
-    max_distance: int = 8,
+    max_distance: int = 24,
     num_threads: int = 4,
     advance: Callable[[int], None] = lambda count: None,
 ) -> NearCopies:

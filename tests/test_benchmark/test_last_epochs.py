@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from benchmark_records import add_record
 
+from mmfas.benchmark import html_page
 from mmfas.benchmark.last_epochs import all_tables, last_epochs_table
 from mmfas.benchmark.plan import SPLITS, Cell
 from mmfas.benchmark.records import RecordError, read_records
@@ -54,7 +55,10 @@ def test_records_whose_epochs_were_not_scored_have_no_cells(records: Path) -> No
         last_epochs_table(chosen, 3, 6)
 
 
-def test_the_report_has_the_table(records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_has_the_table(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(html_page, '_figures', lambda *_: [])  # they take most of the time
     call = ['report', '--records', str(records), '--protocols', '3', '--last-epochs', '3']
     assert main([*call, '--out', str(tmp_path)]) == 0
     caption = 'mean ± standard deviation over the last 3 epochs, %'

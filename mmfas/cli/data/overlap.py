@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--max-distance',
         type=int,
-        default=8,
-        help='bits, of 256, in which the hashes of pictures that look the same may differ (default: 8)',
+        default=24,
+        help='bits, of 256, in which the hashes of pictures that look the same may differ (default: 24)',
     )
     parser.add_argument('--exact-only', action='store_true', help='only files and byte copies; decodes nothing')
     parser.add_argument('--threads', type=int, default=4, help='threads that decode (default: 4)')
