@@ -47,9 +47,9 @@ class NearCopies:
 def difference_hash(picture: np.ndarray) -> Bits | None:
     """Return whether each of 16 x 16 cells is brighter than its right neighbour (dHash of 256 bits).
 
-    It survives scaling, recompression and changes of brightness; not a crop or a mirror. Among the 162 colour pictures
-    of SynthFAS tiny, which are small and noisy, those of different recordings differ in 42 bits or more; JPEG of
-    quality 75 changes 10 of them in the median and 35 at most, half the size 12 and 26.
+    It survives scaling, recompression and changes of brightness, but no crop and no mirror. Of the 162 pictures
+    of SynthFAS tiny, small and noisy, those of different recordings differ in 42 bits or more; JPEG of
+    quality 75 changes 10 bits in the median and 35 at most, half the size 12 and 26.
 
     Args:
         picture: Picture (H, W, 3), uint8, RGB.

@@ -3,8 +3,8 @@
 Their official lists are not free, so they are derived from what there is:
 
 * WMCA (George et al., TIFS 2020): which recording is for training, dev and test is in the published C / P / S / W
-  lists (the owners' `grandtest`). In the leave-one-out protocols the attack is taken out of training and dev, and test has live faces and
-  that attack alone. Unknown 2-D and 3-D do the same with groups: print and
+  lists (the owners' `grandtest`). In the leave-one-out protocols the attack is taken out of training and dev, and
+  test has live faces and that attack alone. Unknown 2-D and 3-D do the same with groups: print and
   replay, and everything else.
 * CASIA-CeFA (Liu et al., WACV 2021): subjects 0 to 199 are for training, 200 to 299 for dev, 300 to 499 for test;
   masks are for test alone. Rules and video counts are those of the readme of github liuajian/CASIA-FAS-Dataset;
