@@ -82,6 +82,7 @@ def test_command_writes_lists_that_can_be_read(
     assert main(call) == 0
     text = capsys.readouterr().out
     assert 'mmfas scores pool work_dirs/fold*/test --out pooled.csv' in text
+    assert f'val_dataloader.dataset.ann_file={out}/fold${{K}}_val.csv' in text
     whole = MultiModalFaceDataset('all.csv', str(folder))
     folds = make_folds(whole, num_folds=4, seed=3)
     for number, fold in enumerate(folds):

@@ -60,20 +60,24 @@ def _table(folds: Sequence[Fold]) -> str:
 
 
 def _commands(out: Path, data_root: str, num: int) -> str:
-    """Return the commands that train and test every fold, and join their scores."""
+    """Return the commands of a shell that train and test every fold, and join their scores."""
     sets = ' '.join(
         f'{split}_dataloader.dataset.{key}={value}'
         for split in ('train', 'val', 'test')
         for key, value in (
-            ('ann_file', f'{out}/fold$K_{split}.csv'), ('meta_file', 'None'), ('data_root', data_root)
+            # braces: `$K_train` would be another variable
+            ('ann_file', f'{out}/fold${{K}}_{split}.csv'),
+            ('meta_file', 'None'),
+            ('data_root', data_root),
         )
-    )  # fmt: skip
+    )
     return '\n'.join(
         (
             'Train and test every fold, then join the scores:',
             f'for K in {" ".join(map(str, range(num)))}; do',
-            f'  mmfas train CONFIG --work-dir work_dirs/fold$K --cfg-options {sets}',
-            f'  mmfas test CONFIG work_dirs/fold$K/CHECKPOINT --work-dir work_dirs/fold$K --cfg-options {sets}',
+            f'  SETS="{sets}"',
+            '  mmfas train CONFIG --work-dir work_dirs/fold$K --cfg-options $SETS',
+            '  mmfas test CONFIG work_dirs/fold$K/CHECKPOINT --work-dir work_dirs/fold$K --cfg-options $SETS',
             'done',
             'mmfas scores pool work_dirs/fold*/test --out pooled.csv',
         )
