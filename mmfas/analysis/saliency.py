@@ -44,6 +44,7 @@ class SaliencyMaps:
         maps: Saliency at every position (M, h, w), 0 or more; absent pictures have 0. All have one scale.
         target: `'live'` or `'spoof'`: what Grad-CAM explains; `''` for rollout, which knows no class.
         block: Block at whose entrance Grad-CAM looks; the number of blocks means after the last. None for rollout.
+        num_blocks: Number of blocks of the trunk.
         is_comparable: Whether one modality can have more than another: not in a rollout of separate sequences, of
             which each hands out all of its attention.
     """
@@ -57,7 +58,15 @@ class SaliencyMaps:
     maps: np.ndarray
     target: str = ''
     block: int | None = None
+    num_blocks: int = 0
     is_comparable: bool = True
+
+    @property
+    def place(self) -> str:
+        """Where Grad-CAM looks, in words; `''` for rollout."""
+        if self.block is None:
+            return ''
+        return 'after the last block' if self.block == self.num_blocks else f'before block {self.block}'
 
 
 def class_activation(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -208,6 +217,7 @@ def saliency_of(
         maps=torch.where(present[:, None, None], maps, maps.new_zeros(())).float().cpu().numpy(),
         target=explained,
         block=block,
+        num_blocks=num_blocks,
         is_comparable=is_joint,
     )
 

@@ -17,7 +17,7 @@ _TILE_INCH = 1.25
 _CAPTION_INCH = 0.2
 _TITLE_INCH = 0.5
 _GAP_INCH = 0.25
-_MOST_LETTERS = 56
+_MOST_LETTERS = 64
 
 #: Caption and pictures of a sample; None for an absent picture.
 Row = tuple[str, Sequence['np.ndarray | None']]

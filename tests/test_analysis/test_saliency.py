@@ -93,7 +93,9 @@ def test_the_decision_is_explained_at_the_last_block_that_matters() -> None:
     target = 'live' if found.score >= 0.5 else 'spoof'
     assert (found.target, found.block) == (target, 1)
     np.testing.assert_array_equal(found.maps, saliency_of(model, item(), target=target, block=1).maps)
-    assert saliency_of(model_of(trunk='MultiStreamCNN'), item()).block == 4
+    assert found.place == 'before block 1'
+    after = saliency_of(model_of(trunk='MultiStreamCNN'), item())
+    assert (after.block, after.place) == (4, 'after the last block')
 
 
 def test_frozen_trunks_are_explained_too_and_no_gradient_stays() -> None:

@@ -51,8 +51,7 @@ def main(args: argparse.Namespace) -> int:
     options: dict[str, Any] = dict(method=args.method, target=args.target, block=args.block)
     for number, found in enumerate(saliency_maps(cfg, args.checkpoint, max_samples=args.max_samples, **options)):
         label = {1: 'live', 0: 'spoof'}.get(found.label, 'label unknown')
-        where = f'before block {found.block}'
-        what = f'Grad-CAM for {found.target}, {where}' if found.target else 'attention rollout'
+        what = f'Grad-CAM for {found.target}, {found.place}' if found.target else 'attention rollout'
         figure = draw_saliency(
             found.pictures,
             found.modalities,
