@@ -11,7 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.dist import collect_results
 from mmengine.model import BaseModel, revert_sync_batchnorm
-from mmengine.runner import Runner, set_random_seed
+from mmengine.runner import Runner, autocast, set_random_seed
 from mmengine.utils.dl_utils import set_multi_processing
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -129,19 +129,22 @@ def load_samples(cfg: Config, key: str = 'test_dataloader', *, max_samples: int 
 
 
 @torch.no_grad()
-def score_batches(model: BaseModel, batches: Iterable[Any]) -> list[dict[str, Any]]:
+def score_batches(model: BaseModel, batches: Iterable[Any], *, amp: bool = False) -> list[dict[str, Any]]:
     """Score batches.
 
     Args:
         model: Model in evaluation mode.
         batches: Batches as a data loader gives them.
+        amp: Compute in mixed precision: half on an accelerator, bfloat16 on a CPU.
 
     Returns:
         One record per sample: `sample_id`, `label`, `score` and what is known of domain, subject, video, PAI.
     """
     records: list[dict[str, Any]] = []
     for batch in batches:
-        records += [score_record(sample) for sample in model.test_step(batch)]
+        with autocast(enabled=amp):
+            samples = model.test_step(batch)
+        records += [score_record(sample) for sample in samples]
     return records
 
 
@@ -167,13 +170,16 @@ def score_in_batches(model: BaseModel, samples: Sequence[Any], order: Sequence[i
     return ordered
 
 
-def score_loader(model: BaseModel, loader: DataLoader, *, allow_duplicates: bool = False) -> ScoreTable | None:
+def score_loader(
+    model: BaseModel, loader: DataLoader, *, allow_duplicates: bool = False, amp: bool = False
+) -> ScoreTable | None:
     """Score a data set.
 
     Args:
         model: Model in evaluation mode.
         loader: Loader of this process's part of the data set.
         allow_duplicates: Accept a sample id more than once, as some published lists repeat frames.
+        amp: Compute in mixed precision, see `score_batches`.
 
     Returns:
         Scores in the order of the data set; None in every process but the main one.
@@ -183,7 +189,7 @@ def score_loader(model: BaseModel, loader: DataLoader, *, allow_duplicates: bool
     """
     # Processes take samples in turn and the last ones twice; `collect_results` undoes both.
     num_samples = len(loader.dataset)  # type: ignore[arg-type]
-    records = collect_results(score_batches(model, loader), num_samples, device='cpu')
+    records = collect_results(score_batches(model, loader, amp=amp), num_samples, device='cpu')
     if records is None:
         return None
     try:

@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from torch.utils.data import DataLoader
 
 from mmfas.apis.scoring import ScoreError, build_loader, load_trained_model, prepare_scoring, score_loader
+from mmfas.apis.test_time import use_views, wrap_for_views
 from mmfas.datasets.classes import require_both_classes
 from mmfas.datasets.verification import shared_files
 from mmfas.evaluation import FASReport, ScoreRules, ScoreTable, dev_threshold, evaluate_scores, summarise
@@ -88,6 +89,8 @@ def test(
     attributes: str | None = None,
     failures: str | None = None,
     plots: bool = True,
+    tta: bool = False,
+    amp: bool = False,
 ) -> ScoringResult | None:
     """Score the dev split and every test set, and write the report.
 
@@ -105,6 +108,8 @@ def test(
             the config's `val_evaluator` if None.
         failures: Score file of presentations of the first test set that have no score but a reason.
         plots: Draw the figures.
+        tta: Score several views of every sample, dev too, and take the mean; see `mmfas.apis.test_time`.
+        amp: Compute in mixed precision: half on an accelerator, bfloat16 on a CPU.
 
     Returns:
         The result; None in every process but the main one.
@@ -116,6 +121,7 @@ def test(
         FileNotFoundError: If a file does not exist.
         CheckpointError: If the checkpoint is damaged, refused or does not fit.
     """
+    cfg = use_views(cfg) if tta else cfg
     loaders = dict(named_test_loaders(cfg))
     if not loaders:
         raise ScoreError('the config has no test set: give it test_dataloader=dict(...)')
@@ -128,7 +134,9 @@ def test(
     )
     prepare_scoring(cfg)
     with lock_folder_of_ranks(out_dir, 'give another --out'):
-        return _test(cfg, checkpoint, out_dir, loaders, dev, rules=rules, further=further, plots=plots)
+        return _test(
+            cfg, checkpoint, out_dir, loaders, dev, rules=rules, further=further, plots=plots, tta=tta, amp=amp
+        )
 
 
 test.__test__ = False  # type: ignore[attr-defined]
@@ -144,9 +152,12 @@ def _test(
     rules: ScoreRules,
     further: _FurtherScores,
     plots: bool,
+    tta: bool,
+    amp: bool,
 ) -> ScoringResult | None:
     """Score, and write all files."""
     model, origin = load_trained_model(cfg, checkpoint)
+    model = wrap_for_views(cfg, model) if tta else model
     if dev is None and cfg.get('val_dataloader'):
         loaders = {'dev': cfg.val_dataloader, **loaders}
     built = {name: build_loader(loader) for name, loader in loaders.items()}
@@ -159,7 +170,7 @@ def _test(
     tables, files = {}, {} if dev is None else _write_scores(out_dir, 'dev', dev)
     for name in loaders:
         # Taken out, so that the workers of a loader end with it.
-        table = score_loader(model, built.pop(name), allow_duplicates=rules.allow_duplicates)
+        table = score_loader(model, built.pop(name), allow_duplicates=rules.allow_duplicates, amp=amp)
         if table is not None:
             tables[name] = table = further.added_to(name, table)
             files.update(_write_scores(out_dir, name, table))
@@ -167,7 +178,8 @@ def _test(
         return None
     dev = tables.pop('dev', dev)
     reports = _judge(tables, dev, rules)
-    files.update(_write_report(out_dir, reports, _origin(cfg, origin)))
+    ways = {name: True for name, used in (('tta', tta), ('amp', amp)) if used}
+    files.update(_write_report(out_dir, reports, {**_origin(cfg, origin), **ways}))
     if plots:
         files.update(_draw(out_dir, reports, tables, dev, rules))
     return ScoringResult(reports, tables, dev, files)

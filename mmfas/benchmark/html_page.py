@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from mmfas.benchmark.last_epochs import all_tables
 from mmfas.benchmark.plan import SPLITS, Protocol, in_order, title_of
 from mmfas.benchmark.record import Record
 from mmfas.benchmark.records import Folders, load_scores
-from mmfas.benchmark.tables import TITLES, RecordSelection, Table, build_tables
+from mmfas.benchmark.tables import TITLES, RecordSelection, Table
 from mmfas.evaluation import ScoreTable, Threshold
 from mmfas.visualization.html import figure_html, page_html, sentences_html, table_html
 from mmfas.visualization.method_plots import plot_pai_comparison
@@ -43,8 +44,8 @@ def html_report(
     """
     parts = [sentences_html(facts), sentences_html([*notes, *_without_scores(chosen, protocols)])]
     for protocol in in_order(protocols):
-        overview, details = build_tables(chosen, [protocol])
-        parts += [f'<h2>{escape(TITLES[protocol])}</h2>', _table(overview)]
+        overview, details, *more = all_tables(chosen, [protocol])
+        parts += [f'<h2>{escape(TITLES[protocol])}</h2>', _table(overview), *map(_table, more)]
         parts += [f'<details><summary>Every split</summary>{_table(details)}</details>']
         parts += _figures(chosen, protocol, records)
     if chosen.left_out:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mmfas.apis.model_index import read_model_index
+from mmfas.benchmark.last_epochs import all_tables
 from mmfas.benchmark.plan import Protocol
 from mmfas.benchmark.record import Record, full_disk_named
 from mmfas.benchmark.records import Folders
-from mmfas.benchmark.tables import RecordSelection, Table, build_tables, data_text
+from mmfas.benchmark.tables import RecordSelection, Table, data_text
 from mmfas.utils.files import write_atomically
 
 _SCORINGS = (
@@ -90,7 +91,7 @@ def markdown_report(chosen: RecordSelection, protocols: Sequence[Protocol]) -> s
     lines = ['---', 'orphan: true', '---', '', '# Benchmark', '']
     lines += [*(f'* {name}: {text}' for name, text in origin(chosen, protocols).items()), '']
     lines += [*(f'* {text}' for text in notes_of(chosen)), '']
-    lines += [table.markdown() for table in build_tables(chosen, protocols)]
+    lines += [table.markdown() for table in all_tables(chosen, protocols)]
     if chosen.left_out:
         lines += ['## Records that were left out', '', *(f'* {text}' for text in chosen.left_out), '']
     return '\n'.join(lines)
@@ -117,7 +118,7 @@ def json_report(chosen: RecordSelection, protocols: Sequence[Protocol]) -> dict[
         for record in chosen.records
         if record.protocol in protocols
     ]
-    tables = [vars(table) for table in build_tables(chosen, protocols)]
+    tables = [vars(table) for table in all_tables(chosen, protocols)]
     left_out = list(chosen.left_out)
     return {'origin': origin(chosen, protocols), 'tables': tables, 'cells': cells, 'left_out': left_out}
 
@@ -158,5 +159,5 @@ def terminal_report(chosen: RecordSelection, protocols: Sequence[Protocol]) -> s
         chosen: Records and methods.
         protocols: Protocols to show.
     """
-    tables: list[Table] = build_tables(chosen, protocols)
+    tables: list[Table] = all_tables(chosen, protocols)
     return '\n\n'.join([*(table.text() for table in tables), *chosen.left_out])

@@ -56,11 +56,13 @@ class RecordSelection:
         records: The records.
         collections: Collection of every method by its name, in the order of the rows; some may have no record.
         left_out: One sentence per record that was not taken: of another config, other data or choice of epoch.
+        last_epochs: Over how many last epochs `mmfas.benchmark.last_epochs` makes a table, at least 2; None: none.
     """
 
     records: tuple[Record, ...]
     collections: Mapping[str, str]
     left_out: tuple[str, ...]
+    last_epochs: int | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--data-root', help="folder of the data (default: the config's; report: what records say)")
     parser.add_argument('--select', choices=('last', 'dev'), default='last', help='epoch that is scored')
+    parser.add_argument(
+        '--last-epochs',
+        type=int,
+        metavar='N',
+        help='also a table of mean and deviation over the last N epochs (of cells with --paper-scoring)',
+    )
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='override config values')
 
 
@@ -124,6 +131,8 @@ def main(args: argparse.Namespace) -> int:
     if args.command in ('run', 'report'):
         for method in methods:
             read_config(method.path, args.cfg_options)
+    if getattr(args, 'last_epochs', None) is not None and args.last_epochs < 2:
+        raise ConfigError(f'--last-epochs must be at least 2, got {args.last_epochs}')
     commands = {'run': _run, 'report': _report, 'pack': _pack, 'unpack': _unpack, 'verify': _verify}
     return commands[args.command](args, methods)
 
@@ -174,6 +183,8 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
         problems = check_config(method.load())
         if problems:
             return report_problems(method.path, problems)
+    if args.last_epochs is not None and args.paper_scoring is None:
+        raise ConfigError('--last-epochs needs every epoch scored on the target: give --paper-scoring too')
     if args.jobs is not None and args.jobs < 1:
         raise ConfigError(f'--jobs must be 1 or more, got {args.jobs}')
     places, num_workers = find_places(args.jobs), args.workers
@@ -247,6 +258,7 @@ def _report(args: argparse.Namespace, methods: list[Method], data: Mapping[str, 
             f'{_places(args)} {len(records)} records, none with --select {args.select}'
             f'{" on this data" if data else ""}: {"; ".join(chosen.left_out[:3])}'
         )
+    chosen = replace(chosen, last_epochs=args.last_epochs)
     if getattr(args, 'format', 'text') == 'latex':
         from mmfas.benchmark.latex_tables import latex_report
 

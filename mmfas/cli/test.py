@@ -36,6 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--bootstrap', type=int, help='replicates of the intervals, 0 for none (default: 1000)')
     parser.add_argument('--no-plots', action='store_true', help='write no figures')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='mean score of several views of every sample, dev too: as it is and mirrored, or tta_pipeline and '
+        'tta_model of the config',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision (half on an accelerator, bfloat16 on a CPU)'
+    )
     add_config_options(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='how processes are started')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -70,6 +79,8 @@ def main(args: argparse.Namespace) -> int:
         attributes=args.attributes,
         failures=args.failures,
         plots=not args.no_plots,
+        tta=args.tta,
+        amp=args.amp,
     )
     finish_distributed()
     if result is not None:

@@ -156,11 +156,12 @@ def _check_subjects(infos: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Pr
     return problems
 
 
-def shared_files(splits: Mapping[str, Any]) -> dict[tuple[str, str], list[str]]:
+def shared_files(splits: Mapping[str, Any], *, by_content: bool = False) -> dict[tuple[str, str], list[str]]:
     """Find the files that are in two data sets, under whatever names; no picture is opened.
 
     Args:
         splits: Name of a split -> its data set; wrappers are looked into, other kinds have no files.
+        by_content: Treat byte copies as one file; reads every file.
 
     Returns:
         Two names, in the order of `splits` -> one line for every pair of samples with a file in both. Names
@@ -171,7 +172,7 @@ def shared_files(splits: Mapping[str, Any]) -> dict[tuple[str, str], list[str]]:
         for name, dataset in splits.items()
     }
     shared: dict[tuple[str, str], dict[tuple[str, ...], str]] = defaultdict(dict)
-    for found in _files_in_two(infos, FileIdentity()):
+    for found in _files_in_two(infos, FileIdentity(by_content=by_content)):
         for pair in combinations(found, 2):
             lines = tuple(found[split][1] for split in pair)
             shared[pair].setdefault(lines, _in_words({split: found[split] for split in pair}))

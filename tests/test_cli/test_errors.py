@@ -37,6 +37,9 @@ CONFIG_COMMANDS = (
     'vis experts',
     'vis uncertainty',
     'vis anchors',
+    'vis cam',
+    'vis tsne',
+    'vis schedule',
 )
 BROKEN_CONFIGS = {
     'model = dict(\n': "line 1: '[(]' was never closed",

@@ -88,7 +88,10 @@ def test_help_lists_every_first_word_and_a_group_its_commands(capsys: pytest.Cap
         (['data', 'sped'], "mmfas data: there is no command 'sped'; did you mean measure speed?"),
         (['convert'], 'did you mean data convert or weights convert?'),
         (['eval-score'], 'did you mean scores eval?'),
-        (['scores', 'zzz'], "mmfas scores: there is no command 'zzz'; known: eval, plot, report, leaderboard"),
+        (
+            ['scores', 'zzz'],
+            "there is no command 'zzz'; known: eval, plot, report, ensemble, pool, leaderboard",
+        ),
     ],
 )
 def test_unknown_names_are_answered_with_the_nearest(

@@ -99,3 +99,16 @@ def test_published_counts(split: str) -> None:
     cfg = _config(split, LISTS)
     (train,), (test,) = build_split(cfg, 'train'), build_split(cfg, 'test')
     assert (len(train), len(test)) == PROTOCOL_1[split]
+
+
+def test_casia_surf_by_itself_is_tested_with_every_subset_of_modalities(root: Path) -> None:
+    cfg = Config.fromfile(CONFIGS.parent / '_base_' / 'datasets' / 'cpsw_intra_s_subsets.py')
+    assert [cfg[f'{name}_dataloader'].dataset.ann_file for name in SPLITS] == [
+        [f'S-{name}.txt'] for name in SPLITS
+    ]
+    found = set()
+    for loader in cfg.extra_test_dataloaders.values():
+        loader.dataset.data_root = str(root)
+        (sample,) = [build_split({'test_dataloader': loader}, 'test')[0][0]]
+        found.add(tuple(sample['data_samples'].present.tolist()))
+    assert len(found) == 6 and all(1 <= sum(present) <= 2 for present in found)

@@ -1,11 +1,13 @@
-"""Check the published lists of C, P, S and W: counts, repeats, leaks, and which files are there."""
+"""Check the published lists of C, P, S and W: counts, repeats, leaks, files; or derive lists of protocols."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
+from mmfas.cli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,6 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--by-content', action='store_true', help='find byte copies too (reads every file; needs --data-root)'
     )
     parser.add_argument('--show', type=int, default=5, help='findings printed per kind and list (default: 5)')
+    parser.add_argument(
+        '--derive',
+        nargs='+',
+        metavar='NAME',
+        help='write the lists of protocols of single sets: wmca_loo_print, wmca_unknown_2d, cefa_1_af, '
+        'surf_intra, ...; any other word lists all',
+    )
+    parser.add_argument('--out', help='folder of the derived lists (default: LISTS/derived)')
+    parser.add_argument('--frames', type=int, help='frames of each video of CASIA-CeFA in derived lists (all)')
 
 
 def _counts_table(reports: Iterable[ListReport], expected: Mapping[str, ListCounts]) -> str:
@@ -57,12 +68,40 @@ def _findings(reports: Iterable[ListReport], expected: Mapping[str, ListCounts],
     return lines
 
 
+def _derive(args: argparse.Namespace) -> int:
+    """Write the lists of protocols; returns 0, or 1 if their videos are not as many as published."""
+    from mmfas.datasets.real_protocols import REAL_PROTOCOLS, derive, write_parts
+    from mmfas.evaluation.tables import text_table
+
+    rows, differ = [], 0
+    out = Path(args.out or Path(args.lists, 'derived'))
+    for name in dict.fromkeys(args.derive):
+        parts = derive(name, args.lists, data_root=args.data_root, frames=args.frames)
+        write_parts([part for part in parts if part.records], out)
+        for part in parts:
+            live, videos = sum(record['label'] for record in part.records), part.videos
+            total = sum(videos.values())
+            differ += total != part.expected
+            verdict = 'as published' if total == part.expected else f'published: {part.expected}'
+            kinds = ', '.join(f'{kind} {number}' for kind, number in sorted(videos.items()))
+            numbers = (len(part.records), live, len(part.records) - live, total)
+            rows.append((part.name, *map(str, numbers), verdict, kinds or '-'))
+        print(f'{name}: {REAL_PROTOCOLS[name].text}')
+    print(text_table(('list', 'samples', 'live', 'spoof', 'videos', 'counts', 'videos by instrument'), rows))
+    print(f'{out}: {len(rows)} lists, {differ} with other counts; their paths start from the folder of the data')
+    return 1 if differ else 0
+
+
 @command(2)
 def main(args: argparse.Namespace) -> int:
     """Check the lists.
 
     Returns 0 if all counts are the published ones and no file is missing, 1 otherwise, 2 for wrong arguments.
     """
+    if args.derive:
+        return _derive(args)
+    if args.out or args.frames:
+        raise UsageError('--out and --frames go with --derive')
     from mmfas.datasets.protocol_lists import CLEAN_LISTS, PUBLISHED_LISTS, protocol_sizes, verify_protocols
     from mmfas.evaluation.tables import text_table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor, nn
@@ -43,13 +44,34 @@ class ViTBlock:
         """
         attn = self.layer.attn
         lead, length = x.shape[:-2], x.shape[-2]
-        x = x.reshape(-1, length, x.shape[-1])
-        query, key, value = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = self._heads(x)
         mask = None if key_mask is None else key_mask.reshape(-1, 1, 1, length)
         drop = attn.attn_drop if attn.training else 0.0
         y = attention(query, key, value, mask=mask, dropout=drop)
         y = attn.proj(y.transpose(1, 2).flatten(2))
         return attn.out_drop(attn.gamma1(attn.proj_drop(y))).reshape(*lead, length, -1)
+
+    def attention_weights(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """Return the weights with which `attn` attends, to look at; it does not compute them one by one itself.
+
+        Args:
+            x: Normalised tokens (..., L, C).
+            key_mask: As in `attn`.
+
+        Returns:
+            Weights (..., H, L, L) of every head; a row adds up to 1.
+        """
+        query, key, _ = self._heads(x)
+        scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+        if key_mask is not None:
+            scores = scores.masked_fill(~key_mask.reshape(-1, 1, 1, x.shape[-2]), -math.inf)
+        return scores.softmax(-1).unflatten(0, x.shape[:-2])
+
+    def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return queries, keys and values (N, H, L, E) of tokens (..., L, C) with N leading entries."""
+        attn = self.layer.attn
+        packed = attn.qkv(x.reshape(-1, *x.shape[-2:])).unflatten(-1, (3, attn.num_heads, -1))
+        return packed.permute(2, 0, 3, 1, 4).unbind(0)
 
     def mlp(self, x: Tensor) -> Tensor:
         """Feed-forward part without residual; layer scale and drop path included.

@@ -19,6 +19,7 @@ from mmfas.models.data_preprocessor import build_preprocessor
 from mmfas.models.fas.batch import refuse_empty, stack_inputs, views_misfit
 from mmfas.models.fas.offer import offer_of
 from mmfas.models.fas.train_step import fas_train_step
+from mmfas.models.fas.watch import Watch
 from mmfas.models.heads.base import BaseFASHead, liveness
 from mmfas.models.necks.base import BaseFusionNeck
 from mmfas.models.specs import OwnedParameter
@@ -118,12 +119,15 @@ class MultiModalFAS(BaseModel):
         terms = self.loss_terms(inputs, data_samples, inputs_view=inputs_view)
         return terms.to_losses() if mode == 'loss' else terms
 
-    def extract_feat(self, inputs: Mapping[str, Tensor], domain: Tensor | None = None) -> FusedFeatures:
+    def extract_feat(
+        self, inputs: Mapping[str, Tensor], domain: Tensor | None = None, *, watch: Watch | None = None
+    ) -> FusedFeatures:
         """Run trunk and neck.
 
         Args:
             inputs: As in `forward`.
             domain: Domain codes (B,), in training only.
+            watch: Sees the streams between the blocks, for pictures of what a model does.
 
         Returns:
             What the neck makes of the batch, `maps` to look at included.
@@ -133,8 +137,10 @@ class MultiModalFAS(BaseModel):
         ctx = FusionContext(images, present, grid=grid, num_prefix=self.trunk.num_prefix, domain=domain)
         streams, state = self.neck.begin(self.trunk.embed(images, present), ctx)
         for index, block in enumerate(self.trunk.bind(present)):
+            if watch is not None:
+                block, streams = watch.enter(index, block, streams)
             streams, state = self.neck.block(index, block, streams, state)
-        return self.neck.finish(streams, state, self.trunk.readout)
+        return self.neck.finish(streams if watch is None else watch.leave(streams), state, self.trunk.readout)
 
     def loss_terms(
         self,

@@ -1,0 +1,71 @@
+"""Draw where a model looks: Grad-CAM or attention rollout over rgb, depth and ir of each sample."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from mmfas.cli.command import command
+from mmfas.cli.configs import read_checked_config
+from mmfas.cli.options import add_config_options
+from mmfas.utils.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file (default: the initial weights)')
+    parser.add_argument(
+        '--method', choices=('grad-cam', 'rollout'), default='grad-cam', help='rollout needs a transformer'
+    )
+    parser.add_argument(
+        '--target',
+        choices=('decision', 'live', 'spoof'),
+        default='decision',
+        help='what Grad-CAM explains (default: decision, live where the score is 0.5 or more)',
+    )
+    parser.add_argument(
+        '--block',
+        type=int,
+        help='block at whose entrance Grad-CAM looks, from 0; the number of blocks means after the last '
+        '(default: the last that the score depends on)',
+    )
+    parser.add_argument('--out-dir', default='cam', help='folder to write to (default: cam)')
+    parser.add_argument('--max-samples', type=int, default=4, help='samples of the test set (default: 4)')
+    add_config_options(parser)
+
+
+@command()
+def main(args: argparse.Namespace) -> int:
+    """Draw; returns 0, 1 if it could not be done, 2 for a wrong config."""
+    if args.max_samples < 1:
+        raise InputError(f'--max-samples must be at least 1, got {args.max_samples}')
+
+    from mmfas.analysis.saliency import saliency_maps
+    from mmfas.visualization.saliency_plots import draw_saliency
+    from mmfas.visualization.style import save_figure
+
+    cfg = read_checked_config(args.config, args.cfg_options)
+    options: dict[str, Any] = dict(method=args.method, target=args.target, block=args.block)
+    for number, found in enumerate(saliency_maps(cfg, args.checkpoint, max_samples=args.max_samples, **options)):
+        label = {1: 'live', 0: 'spoof'}.get(found.label, 'label unknown')
+        what = f'Grad-CAM for {found.target}, {found.place}' if found.target else 'attention rollout'
+        figure = draw_saliency(
+            found.pictures,
+            found.modalities,
+            found.maps,
+            present=found.present.tolist(),
+            is_comparable=found.is_comparable,
+            title=f'{found.sample_id}\n{label}, score {found.score:.4f}; {what}',
+        )
+        # names of samples hold slashes
+        path = Path(args.out_dir) / f'{number:03d}_{re.sub(r"[^A-Za-z0-9.-]+", "-", found.sample_id)}.png'
+        per_modality = zip(found.modalities, found.maps, found.present, strict=True)
+        total = float(found.maps.sum()) or 1.0
+        parts = (
+            f'{m} {values.sum() / total:.0%}' if there else f'{m} absent' for m, values, there in per_modality
+        )
+        print(f'{save_figure(figure, path)}: score {found.score:.4f}, {what}, {", ".join(parts)}')
+    return 0
