@@ -19,7 +19,7 @@ _SPECIAL = {
     **{char: f'\\{char}' for char in '&%$#_{}'},
 }
 #: A number at the start of a cell; what follows is its interval or another remark.
-_NUMBER = re.compile(r'([+-]?\d+(?:\.\d+)?)(?!\s*[\d/])(.*)', re.DOTALL)
+_NUMBER = re.compile(r'([+-]?\d+(?:\.\d+)?)(?!\s*[\d/.])(.*)', re.DOTALL)
 #: A name that stands where numbers stand, as the mean over the others.
 _NOT_RANKED = ('mean',)
 

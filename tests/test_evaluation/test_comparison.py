@@ -225,9 +225,14 @@ def test_latex_has_rules_and_the_best_system_in_bold(files: Path, capsys: pytest
 
 
 def test_cells_of_latex_tables() -> None:
-    rows = [('a_1', '5.00 ± 0.10', '3/4'), ('b', '4.00', 'n/a'), ('c', '4.00', '1'), ('mean', '1.00', '')]
+    rows = [
+        ('a_1', '5.00 ± 0.10', '18.75 / 88.19'),
+        ('b', '4.00', 'n/a'),
+        ('c', '4.00', '1'),
+        ('mean', '1.00', ''),
+    ]
     lines = latex_table(('m', 'HTER', 'x'), rows, best={'HTER': 'min', 'absent': 'max'}).splitlines()
-    assert lines[4] == r'a\_1 & 5.00 $\pm$ 0.10 & 3/4 \\'
+    assert lines[4] == r'a\_1 & 5.00 $\pm$ 0.10 & 18.75 / 88.19 \\'
     assert lines[5:7] == [r'b & \textbf{4.00} & n/a \\', r'c & \textbf{4.00} & 1 \\']
     assert lines[7:9] == [r'\midrule', r'mean & 1.00 &  \\']
 
