@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmfas.models.layers.stacked import StackedLinear
+from mmfas.models.layers.typed import modules_of
 from mmfas.utils.errors import InputError
 
 
@@ -179,8 +180,9 @@ class MutualMask(nn.Module):
         # tokens are maps with their channels last already: no copy here, nor in the convolutions
         x = patches.unflatten(1, grid).flatten(3).permute(0, 3, 1, 2)
         interaction = x
-        for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            x = norm(conv(x), rows)
+        convs = modules_of(self.convs, nn.Conv2d)
+        for number, (conv, norm) in enumerate(zip(convs, self.norms, strict=True)):
+            x = norm(_convolve(conv, x, len(self.streams) // 2), rows)
             x = torch.sigmoid(x) if number == 5 else functional.relu(x)
             interaction = x if number == 2 else interaction
         return self._tokens(interaction), self._tokens(x)
@@ -194,6 +196,16 @@ class MutualMask(nn.Module):
         assert self.mix_prefix is not None
         both = prefix.unflatten(0, (-1, 2)).permute(0, 2, 3, 1, 4).flatten(3)  # (P, B, A, 2C)
         return self.mix_prefix(both).unflatten(3, (2, -1)).permute(0, 3, 1, 2, 4).flatten(0, 1)
+
+
+def _convolve(conv: nn.Conv2d, x: Tensor, num_pairs: int) -> Tensor:
+    """Convolve maps (B, P*K, h, w), each pair with its own kernels."""
+    if x.device.type != 'cpu' or conv.groups != num_pairs or conv.bias is None:
+        return conv(x)
+    # a CPU reorders the kernels of a grouped convolution in every call: longer than a small batch takes
+    parts = zip(x.chunk(num_pairs, 1), conv.weight.chunk(num_pairs), conv.bias.chunk(num_pairs), strict=True)
+    padding = conv.kernel_size[0] // 2
+    return torch.cat([functional.conv2d(*part, padding=padding) for part in parts], dim=1)
 
 
 def _product(x: Tensor, weight: Tensor) -> Tensor:
