@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from mmfas.models import TextContrastHead
 from mmfas.models.heads import ViewContrast, read_prompts, simclr_losses, text_contrast
 from mmfas.models.heads.text_contrast import prompt_halves
+from mmfas.registry import MODELS
 from mmfas.structures import MODALITIES, FusedFeatures
-from test_models.helpers import build, images, perturb, samples
+from test_models.helpers import VIT, build, images, perturb, samples
 from test_models.test_experts import assert_close, golden
 
 SPEC = dict(modalities=MODALITIES, fused_dims=16, modality_dims=16)
@@ -262,6 +263,16 @@ def test_scores_follow_weights_that_were_changed(trained: Any) -> None:
     twin = copy.deepcopy(trained)
     twin.load_state_dict(trained.state_dict())
     assert torch.equal(twin(given), after)
+
+
+def test_scores_follow_a_file_that_is_read_in_evaluation_mode(tmp_path: Path) -> None:
+    file = tmp_path / 'anchors.pth'
+    torch.save(dict(embeddings=torch.randn(5, 16), num_anchors=[3, 2]), file)
+    anchors = dict(dims=16, num_anchors=(3, 2), file=str(file))
+    head = {**HEAD, 'anchors': anchors}
+    model = MODELS.build(dict(type='mmfas.MultiModalFAS', trunk=VIT, neck=dict(type='MeanNeck'), head=head))
+    model.eval().init_weights()
+    torch.testing.assert_close(model.head.texts, model.head.class_texts(torch.load(file)['embeddings']))
 
 
 def test_prompts_of_flip_are_the_last_ones_of_mmda() -> None:

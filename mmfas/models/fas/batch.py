@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from mmfas.structures import MODALITIES, FASDataSample
+from mmfas.models.heads.base import BaseFASHead
+from mmfas.structures import MODALITIES, FASDataSample, FusedFeatures
 from mmfas.utils.errors import InputError, UnknownKeyError
+
+#: Ways to run the model.
+MODES = ('tensor', 'loss', 'predict', 'loss_terms')
+#: Modality -> normalised images (B, 3, H, W); `present` -> boolean mask (B, M).
+Inputs: TypeAlias = Mapping[str, Tensor]
 
 
 def stack_inputs(inputs: Mapping[str, Tensor], modalities: tuple[str, ...]) -> tuple[Tensor, Tensor]:
@@ -72,10 +79,70 @@ def refuse_empty(
     )
 
 
-def views_misfit(mode: str, head: str, needs_views: bool) -> str:
-    """Say why further views do not fit the mode or the head: they are lacking, or of no use."""
-    if needs_views:
+def refuse_empty_training(
+    present: Tensor, data_samples: Sequence[FASDataSample], modalities: tuple[str, ...]
+) -> None:
+    """Refuse samples that have none of the model's modalities; on an accelerator without waiting for it.
+
+    Args:
+        present: Boolean mask (B, M).
+        data_samples: The samples, for their ids.
+        modalities: Modalities of the model.
+
+    Raises:
+        ValueError: If there is such a sample; the message names all.
+    """
+    if present.device.type == 'cpu':
+        refuse_empty((~present.any(1)).tolist(), data_samples, modalities)
+    else:
+        torch._assert_async(present.any(1).all(), f'a sample has none of the modalities {modalities}')
+
+
+def check_call(
+    mode: str, data_samples: Sequence[FASDataSample] | None, *, inputs_view: Inputs | None, head: BaseFASHead
+) -> None:
+    """Refuse a mode that there is not, losses without labels, and further views that are lacking or of no use.
+
+    Args:
+        mode: What the model is to do.
+        data_samples: The samples.
+        inputs_view: Further views of them.
+        head: Head of the model.
+
+    Raises:
+        ValueError: If something does not fit; the message says what.
+    """
+    if mode not in MODES:
+        raise InputError(f'mode must be one of {MODES}, but got {mode!r}')
+    has_losses = mode.startswith('loss')
+    name = type(head).__name__
+    if inputs_view is not None and not (has_losses and head.needs_views):
+        user = name if has_losses else f'mode {mode!r}'
+        raise InputError(f'{user} has no use for further views of the samples; take AddViews out of the pipeline')
+    if has_losses and inputs_view is None and head.needs_views:
         remedy = "put dict(type='AddViews', ...) into the training pipeline"
-        return f'{head} needs further views of every sample; {remedy}'
-    user = head if mode.startswith('loss') else f'mode {mode!r}'
-    return f'{user} has no use for further views of the samples; take AddViews out of the pipeline'
+        raise InputError(f'{name} needs further views of every sample; {remedy}')
+    if has_losses and data_samples is None:
+        raise InputError(f'mode {mode!r} needs data_samples with labels, but got None')
+
+
+def view_features(
+    extract_feat: Callable[[Inputs, Tensor | None], FusedFeatures],
+    inputs_view: Inputs,
+    domain: Tensor | None,
+    batch_size: int,
+) -> Tensor:
+    """Compute the joint features of further views, all of them as one batch.
+
+    Args:
+        extract_feat: From inputs and domain codes to what the neck makes of them.
+        inputs_view: Modality -> images (V*B, 3, H, W), view by view; `present` -> boolean mask (V*B, M).
+        domain: Domain codes (B,), or None.
+        batch_size: Number B of samples.
+
+    Returns:
+        Features (V, B, D).
+    """
+    num = len(inputs_view['present']) // batch_size
+    fused = extract_feat(inputs_view, None if domain is None else domain.repeat(num)).fused
+    return fused.unflatten(0, (num, batch_size))

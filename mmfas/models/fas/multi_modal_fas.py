@@ -16,7 +16,14 @@ from torch import Tensor
 
 from mmfas.models.backbones.base import BaseTrunk
 from mmfas.models.data_preprocessor import build_preprocessor
-from mmfas.models.fas.batch import refuse_empty, stack_inputs, views_misfit
+from mmfas.models.fas.batch import (
+    Inputs,
+    check_call,
+    refuse_empty,
+    refuse_empty_training,
+    stack_inputs,
+    view_features,
+)
 from mmfas.models.fas.offer import offer_of
 from mmfas.models.fas.train_step import fas_train_step
 from mmfas.models.fas.watch import Watch
@@ -36,8 +43,6 @@ from mmfas.structures import (
     targets_of,
 )
 from mmfas.utils.errors import InputError
-
-MODES = ('tensor', 'loss', 'predict', 'loss_terms')
 
 
 @MODELS.register_module()
@@ -81,11 +86,11 @@ class MultiModalFAS(BaseModel):
 
     def forward(
         self,
-        inputs: Mapping[str, Tensor],
+        inputs: Inputs,
         data_samples: Sequence[FASDataSample] | None = None,
         mode: str = 'tensor',
         *,
-        inputs_view: Mapping[str, Tensor] | None = None,
+        inputs_view: Inputs | None = None,
     ) -> Tensor | dict[str, Tensor] | list[FASDataSample] | LossTerms:
         """Dispatch to one of the ways to run the model.
 
@@ -94,33 +99,26 @@ class MultiModalFAS(BaseModel):
             data_samples: The samples; needed for losses.
             mode: `'tensor'` logits (B, 2), `'loss'` dict of losses, `'predict'` samples with scores,
                 `'loss_terms'` losses kept apart.
-            inputs_view: Further views of the samples, for losses of a head that needs them: as `inputs`, but with
-                V*B rows, view by view.
+            inputs_view: Further views for a head that needs them: like `inputs`, with V*B rows, view by view.
 
         Returns:
             What the mode says.
 
         Raises:
-            ValueError: If the mode is unknown, shapes disagree, a sample has no modality at all, or views are
-                lacking or of no use.
+            ValueError: If the mode is unknown, shapes disagree, a sample has no modality at all, or views misfit.
             KeyError: If `inputs` lacks a modality or has an unknown key.
         """
-        if mode not in MODES:
-            raise InputError(f'mode must be one of {MODES}, but got {mode!r}')
-        needs_views = mode.startswith('loss') and self.head.needs_views
-        if (inputs_view is not None) != needs_views:
-            raise InputError(views_misfit(mode, type(self.head).__name__, needs_views))
+        check_call(mode, data_samples, inputs_view=inputs_view, head=self.head)
         if mode == 'tensor':
             return self.head(self.extract_feat(inputs))
         if mode == 'predict':
             return self.predict(inputs, data_samples)
-        if data_samples is None:
-            raise InputError(f'mode {mode!r} needs data_samples with labels, but got None')
+        assert data_samples is not None  # was checked
         terms = self.loss_terms(inputs, data_samples, inputs_view=inputs_view)
         return terms.to_losses() if mode == 'loss' else terms
 
     def extract_feat(
-        self, inputs: Mapping[str, Tensor], domain: Tensor | None = None, *, watch: Watch | None = None
+        self, inputs: Inputs, domain: Tensor | None = None, *, watch: Watch | None = None
     ) -> FusedFeatures:
         """Run trunk and neck.
 
@@ -143,38 +141,26 @@ class MultiModalFAS(BaseModel):
         return self.neck.finish(streams if watch is None else watch.leave(streams), state, self.trunk.readout)
 
     def loss_terms(
-        self,
-        inputs: Mapping[str, Tensor],
-        data_samples: Sequence[FASDataSample],
-        *,
-        inputs_view: Mapping[str, Tensor] | None = None,
+        self, inputs: Inputs, data_samples: Sequence[FASDataSample], *, inputs_view: Inputs | None = None
     ) -> LossTerms:
         """Compute the losses of a batch, kept apart; auxiliary ones of the neck, on `inputs`, are `aux_<name>`."""
         _, present = stack_inputs(inputs, self.modalities)
-        self._refuse_empty_training(present, data_samples)
+        refuse_empty_training(present, data_samples, self.modalities)
         domain = domain_codes_of(data_samples, present.device)
         features = self.extract_feat(inputs, domain)
         if inputs_view is not None:
-            features = replace(features, views=self._views(inputs_view, domain, len(present)))
+            features = replace(features, views=view_features(self.extract_feat, inputs_view, domain, len(present)))
         terms = self.head.loss_terms(features, targets_of(data_samples, present.device), present, domain=domain)
         counts = dict(zip(self.modalities, present.sum(0), strict=True))
         terms = terms.with_modality_losses(features.modality_losses, counts)
         aux = {f'aux_{name}': value for name, value in features.aux_losses.items()}
         return replace(terms, main={**terms.main, **aux}) if aux else terms
 
-    def _views(self, inputs_view: Mapping[str, Tensor], domain: Tensor | None, batch_size: int) -> Tensor:
-        """Compute the joint features (V, B, D) of further views, all of them as one batch."""
-        num = len(inputs_view['present']) // batch_size
-        fused = self.extract_feat(inputs_view, None if domain is None else domain.repeat(num)).fused
-        return fused.unflatten(0, (num, batch_size))
-
-    def loss(self, inputs: Mapping[str, Tensor], data_samples: Sequence[FASDataSample]) -> dict[str, Tensor]:
+    def loss(self, inputs: Inputs, data_samples: Sequence[FASDataSample]) -> dict[str, Tensor]:
         """Compute the losses of a batch as the named scalars mmengine adds up."""
         return self.loss_terms(inputs, data_samples).to_losses()
 
-    def predict(
-        self, inputs: Mapping[str, Tensor], data_samples: Sequence[FASDataSample] | None = None
-    ) -> list[FASDataSample]:
+    def predict(self, inputs: Inputs, data_samples: Sequence[FASDataSample] | None = None) -> list[FASDataSample]:
         """Score a batch.
 
         Args:
@@ -216,10 +202,3 @@ class MultiModalFAS(BaseModel):
     def modality_offer(self) -> ModalityOffer:
         """Say what a rule that treats the gradients of the modalities apart finds in this model."""
         return offer_of(self, trunk=self.trunk, neck=self.neck, head=self.head)
-
-    def _refuse_empty_training(self, present: Tensor, data_samples: Sequence[FASDataSample]) -> None:
-        """Refuse empty samples; on an accelerator without waiting for it."""
-        if present.device.type == 'cpu':
-            refuse_empty((~present.any(1)).tolist(), data_samples, self.modalities)
-        else:
-            torch._assert_async(present.any(1).all(), f'a sample has none of the modalities {self.modalities}')

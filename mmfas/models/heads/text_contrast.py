@@ -234,6 +234,11 @@ class TextContrastHead(BaseFASHead):
             self.remember_texts()
         return self
 
+    def init_weights(self) -> None:
+        """Initialise all parts, and read the files of anchors or of the text tower."""
+        super().init_weights()
+        _refresh_texts(self, None)
+
     @torch.no_grad()
     def remember_texts(self) -> None:
         """Encode the texts that scores are compared with."""
