@@ -9,6 +9,7 @@ from pathlib import Path
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_problems
 from mmfas.cli.options import add_config_options, add_rule_options, rules_of
+from mmfas.cli.site import add_site_arguments, set_site_criterion
 from mmfas.cli.train import LAUNCHERS
 from mmfas.config.reading import merge_options, read_config
 
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--dev-scores', metavar='DEV.csv', help='score file of the dev split, not scored again then'
     )
     add_rule_options(parser)
+    add_site_arguments(parser, '--site-scores')
     parser.add_argument('--bootstrap', type=int, help='replicates of the intervals, 0 for none (default: 1000)')
     parser.add_argument('--no-plots', action='store_true', help='write no figures')
     add_config_options(parser)
@@ -34,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Test; returns 0, 1 if it failed for a reason the message names, 2 if the config is wrong."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    set_site_criterion(args, needs_file=False)
 
     from mmfas.apis.testing import test
     from mmfas.config.check import check_config
@@ -52,6 +55,7 @@ def main(args: argparse.Namespace) -> int:
         args.checkpoint,
         args.out or Path(work_dir, 'test'),
         dev_scores=args.dev_scores,
+        site_scores=args.site,
         rules=rules,
         plots=not args.no_plots,
     )

@@ -25,13 +25,14 @@ class ScoreRules:
 
     Args:
         criterion: How dev scores fix the threshold: `'eer'`, `'min-hter'`, `'bpcer@apcer=0.01'`,
-            `'apcer@bpcer=0.01'`; or `'fixed=0.5'`, which needs no dev scores.
+            `'apcer@bpcer=0.01'`; or `'fixed=0.5'`, which needs no dev scores; or `'site-5@bpcer=0.1'`, which sets
+            it on that many live videos of the target at this BPCER.
         level: `'frame'`, or `'video'` / `'subject'` to reduce frames first, in both dev and test.
         frame_reduction: `'mean'`, `'median'` or `'max'` of the frames that are reduced to one score.
         cluster: What the bootstrap draws: `'sample'`, `'video'`, `'subject'`, or `'auto'`: videos where every
             sample names one and some have several frames.
         num_bootstrap: Number of bootstrap replicates of HTER and AUC; 0 for no intervals.
-        seed: Seed of the bootstrap, >= 0.
+        seed: Seed of the bootstrap, and of which live videos `'site'` takes, >= 0.
         allow_duplicates: Accept a sample id more than once, as some published lists repeat frames.
 
     Raises:
@@ -50,7 +51,8 @@ class ScoreRules:
     allow_duplicates: bool = False
 
     def __post_init__(self) -> None:
-        parse_criterion(self.criterion)
+        if parse_criterion(self.criterion).kind == 'site' and self.level == 'subject':
+            raise InputError("the criterion 'site' counts videos: give level 'frame' or 'video', got 'subject'")
         for name, known in (('level', LEVELS), ('frame_reduction', AGGREGATES), ('cluster', CLUSTERS)):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} must be one of {', '.join(known)}, got '{getattr(self, name)}'")
@@ -64,6 +66,11 @@ class ScoreRules:
                 f'score of its own; give --cluster {self.level} or auto, or --level {self.cluster} (cluster= '
                 'and level= in Python)'
             )
+
+    @property
+    def of_dev(self) -> ScoreRules:
+        """The rules by which dev scores fix a threshold: these, with `'eer'` for a criterion that reads none."""
+        return self.changed(criterion='eer') if self.parsed.kind == 'site' else self
 
     @property
     def parsed(self) -> Criterion:

@@ -238,6 +238,7 @@ def save_score_plots(
     *,
     dev: ScoreTable | None = None,
     threshold: Threshold | float | None = None,
+    site: ScoreTable | None = None,
     rules: ScoreRules | None = None,
 ) -> dict[str, Path]:
     """Draw and write every figure that these scores define.
@@ -249,6 +250,7 @@ def save_score_plots(
         out_dir: Folder for the PNG files; made if missing.
         dev: Dev scores.
         threshold: Threshold fixed beforehand.
+        site: Scores of live videos of the target, for the criterion `'site'`.
         rules: How dev scores fix the threshold, and frames are reduced; the defaults of `ScoreRules` if None.
 
     Returns:
@@ -263,7 +265,7 @@ def save_score_plots(
     rules = rules or ScoreRules()
     for table in tables.values():
         # The same value for every test set; asked for each, so that each is checked to share no sample with dev.
-        common, _ = resolve_threshold(table, dev=dev, threshold=threshold, rules=rules)
+        common, _ = resolve_threshold(table, dev=dev, threshold=threshold, site=site, rules=rules)
     tables = {name: rules.reduce(table) for name, table in tables.items()}
     dev = None if dev is None else rules.reduce(dev)
     complete = {name: table for name, table in tables.items() if table.num_live and table.num_spoof}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError, refuse_repeats, report_error
+from mmfas.cli.site import add_site_arguments, read_site, set_site_criterion
 
 if TYPE_CHECKING:
     from mmfas.evaluation import FASReport, ScoreTable
@@ -22,8 +23,9 @@ def add_score_arguments(parser: argparse.ArgumentParser) -> None:
         '--criterion',
         default='eer',
         help='how dev scores fix the threshold: eer (default), min-hter, bpcer@apcer=0.01, apcer@bpcer=0.01; '
-        'or fixed=0.5, which needs no dev scores',
+        'fixed=0.5, which needs no dev scores; or site, on live videos of the target (see --site)',
     )
+    add_site_arguments(parser)
     parser.add_argument('--level', default='frame', choices=('frame', 'video', 'subject'), help='what is judged')
     parser.add_argument(
         '--how', default='mean', choices=('mean', 'median', 'max'), help='how frames become one score'
@@ -77,10 +79,12 @@ def main(args: argparse.Namespace) -> int:
     """Print the report of one or several score files; returns 0, or 2 for wrong input."""
     if args.seed < 0:
         raise UsageError(f'--seed must be 0 or more, got {args.seed}')
+    set_site_criterion(args)
     from mmfas.evaluation import ScoreRules, evaluate_scores
 
     try:
         tables, dev = read_tables(args)
+        site = read_site(args)
         rules = ScoreRules(
             criterion=args.criterion,
             level=args.level,
@@ -89,7 +93,9 @@ def main(args: argparse.Namespace) -> int:
             num_bootstrap=args.bootstrap,
             seed=args.seed,
         )
-        reports = [evaluate_scores(table, dev=dev, rules=rules, name=name) for name, table in tables.items()]
+        reports = [
+            evaluate_scores(table, dev=dev, site=site, rules=rules, name=name) for name, table in tables.items()
+        ]
     except (FileNotFoundError, ValueError) as error:
         return report_error(error, 2)
     _print(reports, markdown=args.markdown)

@@ -7,6 +7,7 @@ import argparse
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_error
 from mmfas.cli.scores.eval import add_score_arguments, read_tables
+from mmfas.cli.site import read_site, set_site_criterion
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command(2)
 def main(args: argparse.Namespace) -> int:
     """Write the figures and print their paths; returns 0, or 2 for wrong input."""
+    set_site_criterion(args)
     from mmfas.evaluation import ScoreRules
     from mmfas.visualization import save_score_plots
 
@@ -27,6 +29,7 @@ def main(args: argparse.Namespace) -> int:
             tables,
             args.out,
             dev=dev,
+            site=read_site(args),
             rules=ScoreRules(criterion=args.criterion, level=args.level, frame_reduction=args.how),
         )
     except (FileNotFoundError, ValueError) as error:

@@ -24,9 +24,11 @@ from mmfas.evaluation.functional.pad_rates import (
     far,
     hter,
 )
+from mmfas.evaluation.functional.site import bootstrap_site_hter, site_threshold, site_thresholds
 from mmfas.evaluation.functional.thresholds import (
     CRITERIA,
     Criterion,
+    SiteCriterion,
     Threshold,
     parse_criterion,
     select_threshold,
@@ -43,6 +45,7 @@ __all__ = [
     'PadPoint',
     'Rate',
     'RocCurve',
+    'SiteCriterion',
     'Threshold',
     'TprPoint',
     'acer',
@@ -52,6 +55,7 @@ __all__ = [
     'auc',
     'bootstrap_auc',
     'bootstrap_hter',
+    'bootstrap_site_hter',
     'bpcer',
     'bpcer_at_apcer',
     'det_curve',
@@ -64,6 +68,8 @@ __all__ = [
     'probit',
     'roc_curve',
     'select_threshold',
+    'site_threshold',
+    'site_thresholds',
     'tpr_at_fpr',
     'wilson_interval',
 ]
