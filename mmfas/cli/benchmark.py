@@ -21,6 +21,7 @@ from mmfas.config.reading import ConfigError, read_config
 from mmfas.utils.errors import MissingFileError
 
 if TYPE_CHECKING:
+    from mmfas.benchmark.jobs import Job
     from mmfas.benchmark.methods import Method
     from mmfas.benchmark.plan import Cell
 
@@ -30,6 +31,8 @@ RECORDS, PACKS = 'work_dirs/benchmark/records', 'benchmarks'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from mmfas.cli.options import ConfigOptions
+
     commands = parser.add_subparsers(dest='command', required=True, metavar='{run,report,pack,unpack,verify}')
     run = commands.add_parser('run', help='train and score what has no record yet, then print the tables')
     report = commands.add_parser('report', help='make tables and a report from records')
@@ -49,7 +52,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(*SPLITS[1], *SPLITS[3]),
         help='only cells trained on these splits, to divide the work between machines (default: all)',
     )
-    run.add_argument('--jobs', type=int, help='processes at a time (default: one per GPU, else 1)')
+    run.add_argument(
+        '--jobs', type=int, help='trainings at a time (default: one per GPU, else 1; as many as Slurm gives)'
+    )
+    run.add_argument(
+        '--executor',
+        choices=('pool', 'local', 'slurm'),
+        default='pool',
+        help='who starts the processes: mmfas itself (default), submitit on this machine, or a Slurm cluster',
+    )
+    run.add_argument(
+        '--slurm',
+        nargs='+',
+        action=ConfigOptions,
+        metavar='KEY=VALUE',
+        help='options of sbatch: partition=gpu gpus_per_node=1 cpus_per_task=8, time=240 in minutes, ...',
+    )
     run.add_argument(
         '--workers', type=int, help="loader workers of each (default: 0 on CPU, the config's on GPUs)"
     )
@@ -157,7 +175,7 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     """Run every cell that has no record yet, then print the tables."""
     from mmfas.benchmark.jobs import Job, Settings, identity_of, share_trainings, unfinished
     from mmfas.benchmark.plan import trainings_of
-    from mmfas.benchmark.pool import find_places, run_jobs
+    from mmfas.benchmark.pool import find_places
     from mmfas.config.check import check_config
 
     if not methods:
@@ -170,7 +188,10 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     if args.jobs is not None and args.jobs < 1:
         raise ConfigError(f'--jobs must be 1 or more, got {args.jobs}')
     places, num_workers = find_places(args.jobs), args.workers
-    if num_workers is None and places[0] == 'cpu':
+    if args.slurm and args.executor != 'slurm':
+        raise ConfigError(f'--slurm belongs to --executor slurm, got --executor {args.executor}')
+    has_gpu = 'gpus_per_node' in (args.slurm or {}) if args.executor == 'slurm' else places[0] != 'cpu'
+    if num_workers is None and not has_gpu:
         num_workers = 0
     paper = tuple(args.protocols) if args.paper_scoring == [] else tuple(args.paper_scoring or ())
     settings = Settings(
@@ -196,11 +217,24 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     if args.dry_run:
         print('\n'.join(job.name for job in jobs))
         return 0
-    failures = run_jobs(jobs, places, report=lambda line: print(line, flush=True))
+    failures = _do(args, jobs, places)
     print('\n'.join(failures), file=sys.stderr, end='\n' if failures else '')
     for data in {json.dumps(identity.data): identity.data for identity in identities.values()}.values():
         _report(args, [method for method in methods if identities[method.name].data == data], data)
     return 1 if failures else 0
+
+
+def _do(args: argparse.Namespace, jobs: list[Job], places: list[str]) -> list[str]:
+    """Do jobs with the executor of the options; return one message per job that failed."""
+    from mmfas.benchmark.cluster import run_local, run_slurm
+    from mmfas.benchmark.pool import run_jobs
+
+    def report(line: str) -> None:
+        print(line, flush=True)
+
+    if args.executor == 'slurm':
+        return run_slurm(jobs, args.jobs, args.slurm or {}, report=report)
+    return (run_local if args.executor == 'local' else run_jobs)(jobs, places, report=report)
 
 
 def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
 from mmfas.cli.options import add_config_options, add_rule_options, rules_of
+from mmfas.cli.site import add_site_arguments, set_site_criterion
 
 if TYPE_CHECKING:
     from mmfas.deploy.bundle import Bundle
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--push', metavar='hf://ORG/NAME', help='upload bundle and card to a model hub')
     parser.add_argument('--dev-scores', metavar='DEV.csv', help='score file of the dev split, from `mmfas test`')
     add_rule_options(parser)
+    add_site_arguments(parser, '--site-scores')
     parser.add_argument(
         '--max-apcer', type=float, metavar='RATE', help='undecided unless at most this part of dev attacks passes'
     )
@@ -53,6 +55,7 @@ def main(args: argparse.Namespace) -> int:
     if args.show is not None and (args.config or args.out):
         raise UsageError('--show makes nothing: leave out CONFIG and --out')
 
+    set_site_criterion(args, option='--site-scores')
     from mmfas.deploy.bundle_file import write_bundle
     from mmfas.deploy.card import card, markdown_card
     from mmfas.deploy.hub import open_bundle, push_bundle
@@ -82,6 +85,7 @@ def _make(args: argparse.Namespace) -> Bundle:
         cfg,
         args.checkpoint,
         dev_scores=args.dev_scores,
+        site_scores=args.site,
         rules=rules_of(cfg, args),
         max_apcer=args.max_apcer,
         max_bpcer=args.max_bpcer,

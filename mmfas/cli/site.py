@@ -32,11 +32,12 @@ def add_site_arguments(parser: argparse.ArgumentParser, option: str = '--site') 
     )
 
 
-def set_site_criterion(args: argparse.Namespace, *, needs_file: bool = True) -> None:
+def set_site_criterion(args: argparse.Namespace, *, option: str = '--site', needs_file: bool = True) -> None:
     """Write `--k` and `--bpcer` into `--criterion site`, so that one text says it all.
 
     Args:
         args: Parsed options; `criterion` is changed.
+        option: The option for the score file.
         needs_file: Whether `--criterion site` is refused without a score file.
 
     Raises:
@@ -52,7 +53,7 @@ def set_site_criterion(args: argparse.Namespace, *, needs_file: bool = True) -> 
     if args.site is not None and not is_site:
         raise UsageError('the scores of a site are read by --criterion site; give it, or leave the file out')
     if is_site and needs_file and args.site is None:
-        raise UsageError(f'--criterion {criterion} needs --site SITE.csv: scores of live videos of the target')
+        raise UsageError(f'--criterion {criterion} needs {option} SITE.csv: scores of live videos of the target')
     if args.k is not None and args.k < 1:
         raise UsageError(f'--k must be 1 or more, got {args.k}')
     if args.bpcer is not None and not 0 <= args.bpcer < 1:

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Test; returns 0, 1 if it failed for a reason the message names, 2 if the config is wrong."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    set_site_criterion(args, needs_file=False)
+    set_site_criterion(args, option='--site-scores', needs_file=False)
 
     from mmfas.apis.testing import test
     from mmfas.config.check import check_config
