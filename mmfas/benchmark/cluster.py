@@ -1,4 +1,4 @@
-"""Trainings through submitit: on this machine, or as an array job of a Slurm cluster; each is done as in the pool."""
+"""Trainings through submitit: on this machine, or as an array job of a Slurm cluster; done as in the pool."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _driver_lock(folder: Path) -> Iterator[str]:
 
 
 def _cancel(running: Sequence[_Running]) -> None:
-    """End local jobs that were not waited for to the end; what remains of them ends with the lock of this command."""
+    """End local jobs that were not waited for; what remains of them ends with the lock of this command."""
     for one in running:
         one.handle._process.terminate()
     for one in running:
