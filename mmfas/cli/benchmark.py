@@ -31,8 +31,6 @@ RECORDS, PACKS = 'work_dirs/benchmark/records', 'benchmarks'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    from mmfas.cli.options import ConfigOptions
-
     commands = parser.add_subparsers(dest='command', required=True, metavar='{run,report,pack,unpack,verify}')
     run = commands.add_parser('run', help='train and score what has no record yet, then print the tables')
     report = commands.add_parser('report', help='make tables and a report from records')
@@ -45,6 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _add_common(below)
     pack.add_argument('--out', default=PACKS, help=f'folder of the packs, merged with those there ({PACKS})')
     unpack.add_argument('--out', required=True, help='folder for the score files')
+    _add_run(run)
+    report.add_argument('--out', help='also write report.md, report.json and report.html into this folder')
+    report.add_argument('--pages', nargs='+', help='Markdown files whose tables of results are rewritten')
+    report.add_argument('--renderer', help='only records on SynthFAS of this version, such as 1.0.0')
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    """Declare the options of `run` alone."""
+    from mmfas.cli.options import ConfigOptions
+
     run.add_argument('--seeds', type=seed, nargs='+', default=[0], help='seeds (default: 0)')
     run.add_argument(
         '--splits',
@@ -81,9 +89,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'quarter of the training per protocol, and the checkpoints of all epochs until it is done)',
     )
     run.add_argument('--dry-run', action='store_true', help='only list what would be trained and scored')
-    report.add_argument('--out', help='also write report.md, report.json and report.html into this folder')
-    report.add_argument('--pages', nargs='+', help='Markdown files whose tables of results are rewritten')
-    report.add_argument('--renderer', help='only records on SynthFAS of this version, such as 1.0.0')
 
 
 def _add_records(parser: argparse.ArgumentParser) -> None:

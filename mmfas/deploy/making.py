@@ -70,10 +70,7 @@ def make_bundle(
             one for inference.
     """
     rules = rules or ScoreRules.from_config(cfg)
-    if site_scores is not None or rules.parsed.kind == 'site':
-        decision = _decide_at_site(site_scores, dev_scores, rules, max_apcer, max_bpcer)
-    else:
-        decision = _decide(dev_scores, rules, max_apcer, max_bpcer)
+    decision = _decide(dev_scores, site_scores, rules, max_apcer, max_bpcer)
     content, sha256 = read_checkpoint(checkpoint)
     meta, state_dict = find_meta(content, checkpoint), select_weights(content, checkpoint, weights)
     check_finite(state_dict, checkpoint, 'use an earlier checkpoint of the run')
@@ -109,9 +106,15 @@ def make_bundle(
 
 
 def _decide(
-    path: str | Path | None, rules: ScoreRules, max_apcer: float | None, max_bpcer: float | None
+    path: str | Path | None,
+    site_path: str | Path | None,
+    rules: ScoreRules,
+    max_apcer: float | None,
+    max_bpcer: float | None,
 ) -> DecisionRule:
-    """Choose the threshold on a score file."""
+    """Choose the threshold on a score file: of a site if there is one, else of the dev split."""
+    if site_path is not None or rules.parsed.kind == 'site':
+        return _decide_at_site(dev_path=path, path=site_path, rules=rules, band=(max_apcer, max_bpcer))
     if path is None:
         fixed = fixed_rule(rules)
         if fixed is None:
@@ -128,11 +131,11 @@ def _decide(
 
 
 def _decide_at_site(
+    *,
     path: str | Path | None,
     dev_path: str | Path | None,
     rules: ScoreRules,
-    max_apcer: float | None,
-    max_bpcer: float | None,
+    band: tuple[float | None, float | None],
 ) -> DecisionRule:
     """Set the threshold on the score file of a site."""
     if path is None or rules.parsed.kind != 'site':
@@ -140,7 +143,7 @@ def _decide_at_site(
             'the criterion site and the scores of a site belong together: give --criterion site and --site-scores '
             'SITE.csv'
         )
-    if max_apcer is not None or max_bpcer is not None:
+    if band != (None, None):
         raise BundleError('--max-apcer and --max-bpcer widen a threshold of dev scores, not one of a site')
     try:
         site = ScoreTable.from_csv(path, allow_duplicates=rules.allow_duplicates)
