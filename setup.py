@@ -11,7 +11,10 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 #: What an installed package carries beside its modules.
 MIM_SOURCES = ('configs', 'tools', 'model-index.yml')
-EXTRAS = ('onedl', 'openmmlab', 'clip', 'datasets', 'deploy', 'serve', 'demo', 'facecrop', 'hub', 'tests', 'docs')
+EXTRAS = (
+    *('onedl', 'openmmlab', 'clip', 'datasets', 'deploy', 'serve', 'demo', 'facecrop', 'hub', 'cluster'),
+    *('tests', 'docs'),
+)
 
 
 def requirements(name: str) -> list[str]:

@@ -76,7 +76,8 @@ def worst_samples(table: ScoreTable, threshold: Threshold, *, num: int = 8) -> W
         rows = np.flatnonzero(mask)
         chosen = rows[np.argsort(sign * table.score[rows], kind='stable')][:num]
         columns = (table.sample_id, table.domain, table.pai, table.subject)
-        return tuple(Mistake(*(str(c[row]) for c in columns), score=float(table.score[row])) for row in chosen)
+        names = ([str(column[row]) for column in columns] for row in chosen)
+        return tuple(Mistake(*of, float(table.score[row])) for of, row in zip(names, chosen))
 
     return WorstSamples(
         accepted=listed(wrong_attack, -1),

@@ -20,6 +20,7 @@ from mmfas.datasets.verification import shared_files
 from mmfas.evaluation import FASReport, ScoreRules, ScoreTable, dev_threshold, evaluate_scores, summarise
 from mmfas.evaluation.attributes import join_attributes
 from mmfas.evaluation.score_files import read_failures
+from mmfas.evaluation.site import choose_at_site
 from mmfas.utils.checkpoint import Origin
 from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
@@ -36,12 +37,14 @@ class ScoringResult:
         tables: Scores by test set name.
         dev: Scores that fixed the threshold; None without a dev split.
         files: Every file that was written, by what it is.
+        site: Scores of live videos of the target; None without a site.
     """
 
     reports: tuple[FASReport, ...]
     tables: dict[str, ScoreTable]
     dev: ScoreTable | None
     files: dict[str, Path] = field(default_factory=dict)
+    site: ScoreTable | None = None
 
     def summary(self) -> str:
         """Return one table with a row per test set, for a terminal."""
@@ -85,6 +88,7 @@ def test(
     out_dir: str | Path,
     *,
     dev_scores: str | None = None,
+    site_scores: str | None = None,
     rules: ScoreRules | None = None,
     attributes: str | None = None,
     failures: str | None = None,
@@ -95,7 +99,9 @@ def test(
     """Score the dev split and every test set, and write the report.
 
     The dev scores come from `val_dataloader` and fix the threshold, which is then applied to every test set.
-    Written are `dev.csv`, `test.csv` (`test-<name>.csv` for the extra ones), `report.json`, `report.md`, figures.
+    A `site_dataloader` with live recordings of the target is scored, too; the criterion `'site'` reads it.
+    Written are `dev.csv`, `site.csv`, `test.csv` (`test-<name>.csv` for the extra ones), `report.json`,
+    `report.md`, figures.
     All data sets are found before the first is scored, and scores are kept as files even if no report can be made.
 
     Args:
@@ -103,6 +109,7 @@ def test(
         checkpoint: File with the weights.
         out_dir: Folder for the files.
         dev_scores: Score file of the dev split, instead of scoring it again.
+        site_scores: Score file of the site, likewise.
         rules: How scores become numbers; those of the config's `val_evaluator` if None.
         attributes: CSV file with further columns by sample, video or subject, for the groups of the rules; that of
             the config's `val_evaluator` if None.
@@ -126,7 +133,12 @@ def test(
     if not loaders:
         raise ScoreError('the config has no test set: give it test_dataloader=dict(...)')
     rules = rules or ScoreRules.from_config(cfg)
-    dev, out_dir = _read_dev(dev_scores, rules), _check_folder(out_dir)
+    dev, site, out_dir = _read_dev(dev_scores, rules), _read_site(site_scores, rules), _check_folder(out_dir)
+    if rules.parsed.kind == 'site' and site is None and not cfg.get('site_dataloader'):
+        raise ScoreError(
+            f"the criterion '{rules.criterion}' needs live videos of the target: give --site-scores SITE.csv "
+            '(site_scores=), or the config site_dataloader=dict(...)'
+        )
     further = _FurtherScores(
         attributes or ScoreRules.arguments_of_metric(cfg).get('attributes'),
         [] if failures is None else read_failures(failures),
@@ -134,8 +146,9 @@ def test(
     )
     prepare_scoring(cfg)
     with lock_folder_of_ranks(out_dir, 'give another --out'):
+        given = {'dev': dev, 'site': site}
         return _test(
-            cfg, checkpoint, out_dir, loaders, dev, rules=rules, further=further, plots=plots, tta=tta, amp=amp
+            cfg, checkpoint, out_dir, loaders, given, rules=rules, further=further, plots=plots, tta=tta, amp=amp
         )
 
 
@@ -147,7 +160,7 @@ def _test(
     checkpoint: str,
     out_dir: Path,
     loaders: dict[str, dict[str, Any]],
-    dev: ScoreTable | None,
+    given: dict[str, ScoreTable | None],
     *,
     rules: ScoreRules,
     further: _FurtherScores,
@@ -158,8 +171,8 @@ def _test(
     """Score, and write all files."""
     model, origin = load_trained_model(cfg, checkpoint)
     model = wrap_for_views(cfg, model) if tta else model
-    if dev is None and cfg.get('val_dataloader'):
-        loaders = {'dev': cfg.val_dataloader, **loaders}
+    beside = {'dev': cfg.get('val_dataloader'), 'site': cfg.get('site_dataloader')}
+    loaders = {**{name: loader for name, loader in beside.items() if loader and given[name] is None}, **loaders}
     built = {name: build_loader(loader) for name, loader in loaders.items()}
     _refuse_shared_files(built)
     if 'dev' in built and rules.parsed.kind != 'fixed':
@@ -167,7 +180,10 @@ def _test(
             require_both_classes(built['dev'].dataset, 'val_dataloader')
         except ValueError as error:
             raise ScoreError(str(error)) from error
-    tables, files = {}, {} if dev is None else _write_scores(out_dir, 'dev', dev)
+    tables: dict[str, ScoreTable] = {}
+    files: dict[str, Path] = {}
+    for name, table in given.items():
+        files.update({} if table is None else _write_scores(out_dir, name, table))
     for name in loaders:
         # Taken out, so that the workers of a loader end with it.
         table = score_loader(model, built.pop(name), allow_duplicates=rules.allow_duplicates, amp=amp)
@@ -176,13 +192,13 @@ def _test(
             files.update(_write_scores(out_dir, name, table))
     if not is_main_process():
         return None
-    dev = tables.pop('dev', dev)
-    reports = _judge(tables, dev, rules)
+    dev, site = (tables.pop(name, given[name]) for name in ('dev', 'site'))
+    reports = _judge(tables, dev, site, rules)
     ways = {name: True for name, used in (('tta', tta), ('amp', amp)) if used}
     files.update(_write_report(out_dir, reports, {**_origin(cfg, origin), **ways}))
     if plots:
-        files.update(_draw(out_dir, reports, tables, dev, rules))
-    return ScoringResult(reports, tables, dev, files)
+        files.update(_draw(out_dir, reports, tables, dev, site, rules))
+    return ScoringResult(reports, tables, dev, files, site)
 
 
 def _read_dev(path: str | None, rules: ScoreRules) -> ScoreTable | None:
@@ -191,10 +207,22 @@ def _read_dev(path: str | None, rules: ScoreRules) -> ScoreTable | None:
         return None
     try:
         dev = ScoreTable.from_csv(path, allow_duplicates=rules.allow_duplicates)
-        dev_threshold(dev, rules)
+        dev_threshold(dev, rules.of_dev)
     except ValueError as error:
         raise ScoreError(f"'{path}': {error}") from error
     return dev
+
+
+def _read_site(path: str | None, rules: ScoreRules) -> ScoreTable | None:
+    """Find what is wrong with a given score file of the site before anything is scored."""
+    if path is None:
+        return None
+    try:
+        site = ScoreTable.from_csv(path, allow_duplicates=rules.allow_duplicates)
+        choose_at_site(site, rules)
+    except ValueError as error:
+        raise ScoreError(f"'{path}': {error}") from error
+    return site
 
 
 def _check_folder(path: str | Path) -> Path:
@@ -205,10 +233,14 @@ def _check_folder(path: str | Path) -> Path:
     return folder
 
 
-def _judge(tables: dict[str, ScoreTable], dev: ScoreTable | None, rules: ScoreRules) -> tuple[FASReport, ...]:
+def _judge(
+    tables: dict[str, ScoreTable], dev: ScoreTable | None, site: ScoreTable | None, rules: ScoreRules
+) -> tuple[FASReport, ...]:
     """Make one report per test set."""
     try:
-        return tuple(evaluate_scores(table, dev=dev, rules=rules, name=name) for name, table in tables.items())
+        return tuple(
+            evaluate_scores(table, dev=dev, site=site, rules=rules, name=name) for name, table in tables.items()
+        )
     except ValueError as error:
         raise ScoreError(str(error)) from error
 
@@ -226,14 +258,15 @@ def _origin(cfg: Config, weights: Origin) -> dict[str, Any]:
 
 
 def _refuse_shared_files(loaders: Mapping[str, DataLoader]) -> None:
-    """Raise if dev and a test set share files, under whatever names, before anything is scored."""
-    if 'dev' not in loaders:
+    """Raise if what fixes the threshold shares files with a test set, before anything is scored."""
+    fixing = {'dev': 'val_dataloader', 'site': 'site_dataloader'}
+    if not any(name in loaders for name in fixing):
         return
     for (one, name), shared in shared_files({name: loader.dataset for name, loader in loaders.items()}).items():
-        if one == 'dev':
+        if one in fixing and name not in fixing:
             raise ScoreError(
-                f'{len(shared)} samples are in both dev and {name}, the first: {shared[0]}; a threshold chosen on '
-                'test samples is an oracle. Give val_dataloader other samples, or set it to None for oracle values'
+                f'{len(shared)} samples are in both {one} and {name}, the first: {shared[0]}; a threshold chosen '
+                f'on test samples is an oracle. Give {fixing[one]} other samples, or set it to None'
             )
 
 
@@ -262,6 +295,7 @@ def _draw(
     reports: tuple[FASReport, ...],
     tables: dict[str, ScoreTable],
     dev: ScoreTable | None,
+    site: ScoreTable | None,
     rules: ScoreRules,
 ) -> dict[str, Path]:
     """Draw every figure that the scores define; matplotlib is imported here because that is slow."""
@@ -270,4 +304,6 @@ def _draw(
     point = reports[0].operating
     fixed = point.threshold if point is not None and dev is None else None
     print_log('Drawing ROC, DET, histogram and error bars', logger='current')
+    if rules.parsed.kind == 'site':
+        return save_score_plots(tables, out_dir, dev=dev, site=site, rules=rules)
     return save_score_plots(tables, out_dir, dev=dev, threshold=fixed, rules=rules)

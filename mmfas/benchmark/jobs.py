@@ -32,6 +32,8 @@ from mmfas.benchmark.plan import Cell, Protocol, Training
 from mmfas.benchmark.recomputing import NUM_BOOTSTRAP
 from mmfas.benchmark.record import Identity, Record, full_disk_named, write_record, write_scores
 from mmfas.benchmark.records import finished
+from mmfas.benchmark.site import site_numbers
+from mmfas.benchmark.site_scoring import score_sites
 from mmfas.evaluation import ScoreRules
 from mmfas.utils.files import remove_leftovers, write_atomically
 from mmfas.utils.locks import lock_folder
@@ -299,11 +301,14 @@ def _score(job: Job, cell: Cell, cfg: Config, identity: Identity, train_s: float
     out = job.folder / (cell.name if job.method.trained_as is None else f'{job.method.name}_{cell.name}')
     result = test(cfg, str(checkpoint), out, rules=rules, plots=False)
     assert result is not None and result.dev is not None
+    sites = score_sites(cfg, str(checkpoint))
+    # The seed of the training draws the videos: methods are compared with the same ones, seeds with others.
+    site = site_numbers(sites, result.tables['test'], rules.changed(seed=cell.seed)) if sites else None
     paper = None
     if cell.protocol in job.settings.paper:
         checkpoints = [job.folder / f'epoch_{number}.pth' for number in range(1, epochs + 1)]
         paper = score_as_papers(cfg, checkpoints, out / 'paper', allow_duplicates=rules.allow_duplicates)
-    scores = write_scores(records, identity, cell, dev=result.dev, test=result.tables['test'])
+    scores = write_scores(records, identity, cell, dev=result.dev, test=result.tables['test'], **sites)
     code = commit()
     record = Record(
         method=job.method.name,
@@ -326,6 +331,7 @@ def _score(job: Job, cell: Cell, cfg: Config, identity: Identity, train_s: float
         report=result.reports[0].to_dict(),
         paper=paper,
         scores=scores,
+        site=site,
     )
     write_record(records, record)
     return record

@@ -22,7 +22,7 @@ _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: whose values are in the loaders.
 _WITHOUT_EFFECT = frozenset(
     ('work_dir', 'log_level', 'log_processor', 'visualizer', 'launcher', 'resume', 'experiment_name', 'env_cfg')
-    + ('model_wrapper_cfg', 'val_cfg', 'test_cfg', 'test_evaluator', 'extra_test_dataloaders')
+    + ('model_wrapper_cfg', 'val_cfg', 'test_cfg', 'test_evaluator', 'extra_test_dataloaders', 'site_dataloader')
     + ('dataset_type', 'data_root', 'meta_file', 'train_pipeline', 'val_pipeline', 'test_pipeline')
 )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mmfas.benchmark.packs import PackedScores, is_packed, read_packed_scores, write_pack
-from mmfas.benchmark.recomputing import FLOAT32_STEP, differences, recompute
+from mmfas.benchmark.recomputing import FLOAT32_STEP, differences, recompute, recompute_site
 from mmfas.benchmark.record import Record, full_disk_named
 from mmfas.benchmark.records import (
     Folders,
@@ -20,10 +21,9 @@ from mmfas.benchmark.records import (
     merge_records,
     read_records,
 )
+from mmfas.benchmark.site import LISTS
 from mmfas.evaluation import ScoreTable
 from mmfas.synthfas import RENDERER_VERSION
-
-_NAMES = ('dev', 'test')
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,11 @@ def _scores(places: Sequence[Path], record: Record) -> dict[str, PackedScores]:
     if is_superseded(record) or not record.has_scores:
         return {}
     if is_packed(record):
-        return {name: read_packed_scores(folder_of_scores(places, record, name), record, name) for name in _NAMES}
-    tables = {name: load_scores(places, record, name) for name in _NAMES}
+        return {
+            name: read_packed_scores(folder_of_scores(places, record, name), record, name)
+            for name in record.scores
+        }
+    tables = {name: load_scores(places, record, name) for name in record.scores}
     dtype = np.float32 if _float32_is_enough(record, tables) else np.float64
     return {name: PackedScores.of_table(table, dtype) for name, table in tables.items()}
 
@@ -100,10 +103,17 @@ def _float32_is_enough(record: Record, tables: Mapping[str, ScoreTable]) -> bool
     """Tell whether rounded scores give the same numbers, thresholds aside, which are scores themselves."""
     rounded = {name: replace(table, score=table.score.astype(np.float32)) for name, table in tables.items()}
     try:
-        whole, half = (recompute(record, of['dev'], of['test']) for of in (tables, rounded))
+        whole, half = (_all_numbers(record, of) for of in (tables, rounded))
     except ValueError:  # `verify` reports what is wrong with them
         return False
     return not any(differences(whole, half, score_step=FLOAT32_STEP))
+
+
+def _all_numbers(record: Record, tables: Mapping[str, ScoreTable]) -> dict[str, Any]:
+    """Compute every number of a record that follows from its scores."""
+    sites = {name: table for name, table in tables.items() if name in LISTS}
+    found = {'report': recompute(record, tables['dev'], tables['test'])}
+    return {**found, 'site': recompute_site(record, sites, tables['test'])} if sites else found
 
 
 def unpack_scores(folders: Folders, out_dir: str | Path, methods: Collection[str] = ()) -> list[Path]:
@@ -123,7 +133,7 @@ def unpack_scores(folders: Folders, out_dir: str | Path, methods: Collection[str
     written = []
     for record in read_records(folders):
         if record.has_scores and (not methods or record.method in methods):
-            for name in _NAMES:
+            for name in record.scores:
                 path = Path(out_dir, record.method, record.scores[name]['file'])
                 with full_disk_named(path):
                     load_scores(folders, record, name).to_csv(path)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -16,13 +14,10 @@ from typing import Any
 
 import torch
 
-from mmfas.apis.training import find_latest
-from mmfas.benchmark.configs import num_epochs
-from mmfas.benchmark.jobs import Job, do_job
-from mmfas.utils.locks import BusyError
+from mmfas.benchmark.attempt import FAILED, Outcome, attempt, line_of, stop
+from mmfas.benchmark.jobs import Job
+from mmfas.benchmark.progress import HEARTBEAT_S, Clock
 
-#: Seconds between two lines of progress while nothing ends.
-HEARTBEAT_S = 60.0
 #: Seconds that a process has to end by itself.
 GRACE_S = 5.0
 
@@ -51,7 +46,7 @@ def run_jobs(jobs: Sequence[Job], places: Sequence[str], *, report: Callable[[st
     """
     waiting, free = list(jobs), list(places)
     running: list[_Running] = []
-    clock, failures = _Clock(jobs), []
+    clock, failures = Clock(jobs), []
     context = _context()
     try:
         while waiting or running:
@@ -62,12 +57,13 @@ def run_jobs(jobs: Sequence[Job], places: Sequence[str], *, report: Callable[[st
             for item in ended:
                 running.remove(item)
                 free.append(item.place)
-                line, failed = _outcome(item)
+                line, failed = line_of(item.job, _outcome(item))
                 failures += [line] if failed else []
-                clock.end(item)
-                report(f'{clock.stand(running)} {line}')
+                clock.end()
+                report(f'{clock.stand([one.job for one in running])} {line}')
             if running and not ended:
-                report(f'{clock.stand(running)} {clock.under_way(running)}')
+                at_work = [one.job for one in running]
+                report(f'{clock.stand(at_work)} {", ".join(map(clock.epoch, at_work))}')
     finally:
         _end(running)
     return failures
@@ -120,26 +116,10 @@ def _start(context: Any, job: Job, place: str, num_places: int) -> _Running:
 
 
 def _child(job: Job, place: str, threads: int, answers: Connection) -> None:
-    """Do a job; what it prints goes to a file beside its checkpoints."""
-    signal.signal(signal.SIGTERM, _stop)
+    """Do a job and answer with its outcome."""
+    signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=_end_with_parent, args=(answers,), daemon=True).start()
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with open(job.folder / 'log.txt', 'a', encoding='utf-8') as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    if place != 'cpu':
-        os.environ['CUDA_VISIBLE_DEVICES'] = place
-    else:
-        torch.set_num_threads(threads)
-    try:
-        made = do_job(job)
-        answers.send(('done', _results(made)))
-    except BusyError as error:
-        answers.send(('left', str(error)))
-    except Exception as error:
-        traceback.print_exc()
-        sys.stderr.flush()
-        answers.send(('failed', f'{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ""}'))
+    answers.send(attempt(job, place, threads))
 
 
 def _end_with_parent(answers: Connection) -> None:
@@ -152,78 +132,14 @@ def _end_with_parent(answers: Connection) -> None:
         os._exit(1)
 
 
-def _stop(number: int, frame: object) -> None:
-    """End this process from wherever it is, so that everything is closed on the way out."""
-    raise SystemExit(128 + number)
-
-
-def _results(made: Sequence[Any]) -> str:
-    """Return the first cell's numbers in a few words."""
-    if not made:
-        return 'nothing left to do'
-    report, seconds = made[0].report, sum(record.seconds['score'] for record in made) + made[0].seconds['train']
-    numbers = f'HTER {100 * report["hter"]["value"]:.2f}, AUC {100 * report["auc"]["value"]:.2f}'
-    return f'{made[0].cell.name}: {numbers}; {len(made)} cell(s) in {seconds:.0f} s'
-
-
-def _outcome(ended: _Running) -> tuple[str, bool]:
-    """Return the line of an ended process and whether it failed."""
+def _outcome(ended: _Running) -> Outcome:
+    """Return what came of an ended process."""
     ended.process.join()
-    name, log = ended.job.name, ended.job.folder / 'log.txt'
     try:
-        kind, text = ended.answers.recv() if ended.answers.poll() else ('', '')
+        found = ended.answers.recv() if ended.answers.poll() else None
     except EOFError:
-        kind, text = '', ''
-    if kind in ('done', 'left'):
-        return f'{name}: {text}', False
+        found = None
+    if isinstance(found, Outcome):
+        return found
     code = ended.process.exitcode
-    reason = text or (f'killed by signal {-code} (out of memory?)' if code < 0 else f'exit status {code}')
-    return f'{name}: failed, {reason}; the full message is in {log}', True
-
-
-class _Clock:
-    """Progress and remaining time, in units of one whole training."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._start = time.monotonic()
-        self._total = len(jobs)
-        self._ended = 0
-        self._epochs = {job.method.name: num_epochs(job.method.load()) for job in jobs}
-        self._had = {job.name: self._fraction(job) for job in jobs}
-
-    def _fraction(self, job: Job) -> float:
-        """Return the fraction of a training that is done, by its last checkpoint."""
-        last = find_latest(job.folder)
-        number = 0 if last is None else int(last.stem.rpartition('_')[2])
-        return 0.95 * number / self._epochs[job.method.name]
-
-    def end(self, ended: _Running) -> None:
-        """Count a job as done."""
-        self._ended += 1
-
-    def stand(self, running: Sequence[_Running]) -> str:
-        """Return the number of finished jobs and the remaining time."""
-        done = self._ended + sum(self._fraction(item.job) for item in running)
-        fresh = done - sum(self._had.values())
-        count = f'[{self._ended}/{self._total}]'
-        if fresh <= 0.02 or self._ended == self._total:
-            return count
-        left = (time.monotonic() - self._start) / fresh * (self._total - done)
-        return f'{count} {_duration(left)} left:'
-
-    def under_way(self, running: Sequence[_Running]) -> str:
-        """Name the running jobs and their epochs."""
-        epochs = (
-            (item.job.name, self._epochs[item.job.method.name], self._fraction(item.job)) for item in running
-        )
-        return ', '.join(f'{name} epoch {round(done / 0.95 * number)}/{number}' for name, number, done in epochs)
-
-
-def _duration(seconds: float) -> str:
-    """Return a time span in words.
-
-    >>> _duration(5400), _duration(50)
-    ('1 h 30 min', '1 min')
-    """
-    minutes = max(1, round(seconds / 60))
-    return f'{minutes // 60} h {minutes % 60:02d} min' if minutes >= 60 else f'{minutes} min'
+    return Outcome(FAILED, f'killed by signal {-code} (out of memory?)' if code < 0 else f'exit status {code}')

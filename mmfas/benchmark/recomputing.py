@@ -8,7 +8,8 @@ from math import isclose
 from typing import Any
 
 from mmfas.benchmark.record import Record
-from mmfas.evaluation import ScoreTable, auc, eer, evaluate_scores
+from mmfas.benchmark.site import site_numbers
+from mmfas.evaluation import ScoreRules, ScoreTable, auc, eer, evaluate_scores
 
 #: Replicates of the bootstrap intervals in a record.
 NUM_BOOTSTRAP = 200
@@ -49,6 +50,27 @@ def recompute(record: Record, dev: ScoreTable, test: ScoreTable) -> dict[str, An
         num_bootstrap=NUM_BOOTSTRAP if has_intervals else 0,
     )
     return dict(json.loads(json.dumps(found.to_dict())))
+
+
+def recompute_site(record: Record, sites: Mapping[str, ScoreTable], test: ScoreTable) -> dict[str, Any]:
+    """Compute the numbers at thresholds of the site from scores.
+
+    Args:
+        record: The record: its seed, level, whether it has intervals.
+        sites: Scores that set the thresholds, by name.
+        test: Scores that are judged.
+
+    Returns:
+        The numbers as plain values.
+    """
+    report = record.report
+    rules = ScoreRules(
+        level=report.get('level', 'frame'),
+        frame_reduction=report.get('how') or 'mean',
+        num_bootstrap=NUM_BOOTSTRAP if report['hter'].get('low') is not None else 0,
+        seed=record.seed,
+    )
+    return dict(json.loads(json.dumps(site_numbers(sites, test, rules))))
 
 
 def differences(recorded: Any, found: Any, *, score_step: float = 0.0, key: str = 'report') -> Iterator[str]:

@@ -82,8 +82,9 @@ class Record:
         seconds: Wall time of `train` (of all cells of the training together) and `score`.
         report: Numbers at the dev threshold; see `mmfas.evaluation.FASReport.to_dict`.
         paper: Target-EER HTER and AUC of the epoch that is best on the target, an oracle; None if not made.
-        scores: File name and SHA-256, of `dev` and `test`; in a pack also where its scores are, see
-            `mmfas.benchmark.packs`.
+        scores: File name and SHA-256, of `dev` and `test` and of what set the thresholds of `site`; in a pack also
+            where its scores are, see `mmfas.benchmark.packs`.
+        site: Numbers at thresholds that live videos of the target set, see `mmfas.benchmark.site`; None without.
     """
 
     method: str
@@ -106,6 +107,7 @@ class Record:
     report: dict[str, Any]
     paper: dict[str, Any] | None
     scores: dict[str, dict[str, Any]]
+    site: dict[str, Any] | None = None
 
     @property
     def identity(self) -> Identity:
@@ -154,7 +156,10 @@ def record_content(record: Record) -> dict[str, Any]:
     Args:
         record: The record.
     """
-    return {'format': _FORMAT, **asdict(record)}
+    content = {'format': _FORMAT, **asdict(record)}
+    if record.site is None:  # as records were written before there were such numbers
+        del content['site']
+    return content
 
 
 def write_scores(folder: str | Path, identity: Identity, cell: Cell, **tables: ScoreTable) -> dict[str, Any]:

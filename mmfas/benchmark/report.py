@@ -12,6 +12,7 @@ from mmfas.benchmark.last_epochs import all_tables
 from mmfas.benchmark.plan import Protocol
 from mmfas.benchmark.record import Record, full_disk_named
 from mmfas.benchmark.records import Folders
+from mmfas.benchmark.site import MAX_BPCER
 from mmfas.benchmark.tables import RecordSelection, Table, data_text
 from mmfas.utils.files import write_atomically
 
@@ -26,6 +27,12 @@ _SCORINGS = (
     'takes seeds that have all its splits, the second one every seed of a split.',
 )
 
+_AT_SITE = (
+    'site (k live videos): the threshold was set on k live videos of the target that are not of its test list (3 '
+    'and 5 of its val list, 20 and 50 of its list of live people alone), BPCER at most '
+    f'{100 * MAX_BPCER:g} % on them; no attack and no test sample was used. The seed of the training draws the '
+    'videos; with several targets each has a threshold of its own, and the mean is shown.'
+)
 _OTHER_DATA = (
     'These records are of SynthFAS, the published numbers of real faces: no number is comparable with its '
     'neighbour, they only show which methods the papers found better.'
@@ -77,7 +84,8 @@ def notes_of(chosen: RecordSelection) -> list[str]:
         chosen: Records.
     """
     is_synthetic = any(record.data['name'] == 'synthfas' for record in chosen.records)
-    return [*_SCORINGS, *([_OTHER_DATA] if is_synthetic else [])]
+    has_site = any(record.site for record in chosen.records)
+    return [*_SCORINGS, *([_AT_SITE] if has_site else []), *([_OTHER_DATA] if is_synthetic else [])]
 
 
 def markdown_report(chosen: RecordSelection, protocols: Sequence[Protocol]) -> str:
@@ -114,6 +122,7 @@ def json_report(chosen: RecordSelection, protocols: Sequence[Protocol]) -> dict[
             'commit': record.commit,
             'ours': record.report,
             'paper': record.paper,
+            **({} if record.site is None else {'site': record.site}),
         }
         for record in chosen.records
         if record.protocol in protocols

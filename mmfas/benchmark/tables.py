@@ -11,8 +11,12 @@ from typing import Any
 from mmfas.benchmark.methods import Method, config_hash, row_names, short_name
 from mmfas.benchmark.plan import MISSING, SPLITS, SWEPT, Protocol, in_order, missing_title, title_of
 from mmfas.benchmark.record import Record, RecordError
+from mmfas.benchmark.site import site_hter
+from mmfas.evaluation.functional import SiteCriterion
 from mmfas.evaluation.published import Published, read_published
 from mmfas.evaluation.tables import NOT_RUN, Row, markdown_table, percent_cell, text_table
+
+_SITE_HTER = 'site_hter_'
 
 TITLES: dict[Protocol, str] = {
     1: 'Protocol 1: three domains to the fourth',
@@ -233,7 +237,8 @@ def values(
         method: Name of the method.
         protocol: 1, 2, '2s' or 3.
         splits: Splits that a seed must have all of.
-        measure: `'hter'`, `'auc'` or `'acer_max'` at the dev threshold; `'paper_hter'` or `'paper_auc'`.
+        measure: `'hter'`, `'auc'` or `'acer_max'` at the dev threshold; `'site_hter_5'` at that of five live
+            videos of the target; `'paper_hter'` or `'paper_auc'`.
 
     Returns:
         Numbers in [0, 1], in the order of the seeds; a seed without the number is left out.
@@ -249,8 +254,21 @@ def values(
 def _number(record: Record, measure: str) -> float | None:
     if measure.startswith('paper_'):
         return None if record.paper is None else record.paper[measure.removeprefix('paper_')]
+    if measure.startswith(_SITE_HTER):
+        return site_hter(record.site, int(measure.removeprefix(_SITE_HTER)))
     value = record.report[measure]
     return value['value'] if isinstance(value, dict) else value
+
+
+def site_choices(chosen: RecordSelection, protocol: Protocol) -> list[int]:
+    """Return the numbers of live videos that set a threshold in some record of a protocol, sorted.
+
+    Args:
+        chosen: Records.
+        protocol: 1, 2 or 3.
+    """
+    sites = [record.site for record in chosen.records if record.protocol == protocol and record.site is not None]
+    return sorted({entry['num_videos'] for site in sites for entry in site['numbers']})
 
 
 @cache
@@ -271,7 +289,7 @@ def _is_as_published(name: str) -> bool:
 
 def _overview(chosen: RecordSelection, protocol: Protocol) -> Table:
     """One row per method: HTER / AUC of every split, the paper's scoring in a column of its own."""
-    columns, complete = columns_of(protocol), chosen.of_complete_seeds()
+    columns, complete, choices = columns_of(protocol), chosen.of_complete_seeds(), site_choices(chosen, protocol)
     begun = {record.method for record in chosen.records if record.protocol == protocol}
     rows, partial = [], False
     for method, name in chosen.row_names.items():
@@ -280,11 +298,14 @@ def _overview(chosen: RecordSelection, protocol: Protocol) -> Table:
         shown = complete if seeds else chosen
         partial = partial or (not seeds and method in begun)
         cells = [_pair(shown, method, protocol, column.splits) for column in columns]
+        measures = [f'{_SITE_HTER}{number}' for number in choices]
+        at_site = [percent_cell(values(shown, method, protocol, columns[-1].splits, name)) for name in measures]
         paper = _pair(shown, method, protocol, columns[-1].splits, 'paper_')
         printed = published_cell(chosen, method, protocol, columns[-1])
-        rows.append((name, *cells, paper, printed, str(len(seeds))))
+        rows.append((name, *cells, *at_site, paper, printed, str(len(seeds))))
     titles = [f'{column.title}, ours' for column in columns]
-    header = ('method', *titles, 'mean, paper (oracle)', 'mean, published', 'seeds')
+    sites = [f'mean HTER, {SiteCriterion(num_videos=number).origin}' for number in choices]
+    header = ('method', *titles, *sites, 'mean, paper (oracle)', 'mean, published', 'seeds')
     more = ' Cells are means over four splits.' if protocol in (2, '2s') else ''
     note = '0 seeds: none has every split yet; the cells take whatever seeds their splits have.' if partial else ''
     return Table(f'{TITLES[protocol]}: HTER % / AUC %.{more}', header, tuple(rows), note)
@@ -300,7 +321,9 @@ def _pair(
 
 def _details(chosen: RecordSelection, protocol: Protocol) -> Table:
     """One row per split and method, every number in a column of its own."""
-    measures = ('hter', 'auc', 'acer_max', 'paper_hter', 'paper_auc')
+    choices = site_choices(chosen, protocol)
+    at_site = [f'{_SITE_HTER}{number}' for number in choices]
+    measures = ('hter', 'auc', 'acer_max', *at_site, 'paper_hter', 'paper_auc')
     columns = columns_of(protocol)
     if protocol in (2, '2s'):
         columns = [*(Column(title_of(split), (split,), None) for split in SPLITS[protocol]), *columns]
@@ -311,7 +334,8 @@ def _details(chosen: RecordSelection, protocol: Protocol) -> Table:
             seeds = ' '.join(map(str, chosen.group(method, protocol, column.splits))) or NOT_RUN
             printed = published_cell(chosen, method, protocol, column)
             rows.append((column.title, name, *map(percent_cell, found), printed, seeds))
-    header = ('split', 'method', 'HTER, ours', 'AUC, ours', 'ACER max, ours')
+    sites = [f'HTER, {SiteCriterion(num_videos=number).origin}' for number in choices]
+    header = ('split', 'method', 'HTER, ours', 'AUC, ours', 'ACER max, ours', *sites)
     return Table(
         f'{TITLES[protocol]}: every split, %',
         (*header, 'HTER, paper (oracle)', 'AUC, paper (oracle)', 'HTER / AUC, published', 'seeds'),

@@ -35,6 +35,10 @@ def _text(key: str, value: Any) -> None:
     _require(isinstance(value, str) and value != '', key, 'text', value)
 
 
+def _string(key: str, value: Any) -> None:
+    _require(isinstance(value, str), key, 'text, perhaps empty', value)
+
+
 def _file_name(key: str, value: Any) -> None:
     # paths are made of it
     holds = isinstance(value, str) and re.fullmatch(r'[^/\\\0]+', value) and value.strip('.')
@@ -206,6 +210,23 @@ _REPORT = _mapping(
     },
     rest=_anything,
 )
+_SITE_KEYS: dict[str, Rule] = {'list': _text, 'domain': _string, 'num_videos': _whole(1)}
+_SITE = _mapping(
+    {
+        'numbers': _list_of(
+            _mapping(
+                {
+                    **_SITE_KEYS,
+                    'max_bpcer': _SHARE,
+                    'threshold': _mapping({'value': _finite, 'origin': _text}),
+                    'hter': _estimate,
+                    **dict.fromkeys(('bpcer', 'apcer_max', 'apcer_pooled'), _counted),
+                }
+            )
+        ),
+        'left_out': _list_of(_mapping({**_SITE_KEYS, 'reason': _text})),
+    }
+)
 _EPOCH = _mapping({'hter': _SHARE, 'auc': _SHARE})
 _PAPER = _mapping({'hter': _SHARE, 'auc': _SHARE}, {'epoch': _whole(1), 'every_epoch': _list_of(_EPOCH)})
 _SCORES = _mapping(
@@ -228,7 +249,8 @@ _RECORD = _mapping(
         'report': _REPORT,
         'paper': _or_none(_PAPER),
         'scores': _mapping({'dev': _SCORES, 'test': _SCORES}, rest=_SCORES),
-    }
+    },
+    {'site': _SITE},
 )
 
 

@@ -6,9 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmfas.benchmark.packs import is_packed
-from mmfas.benchmark.recomputing import FLOAT32_STEP, contradictions, differences, paper_differences, recompute
+from mmfas.benchmark.recomputing import (
+    FLOAT32_STEP,
+    contradictions,
+    differences,
+    paper_differences,
+    recompute,
+    recompute_site,
+)
 from mmfas.benchmark.record import Record, RecordError
 from mmfas.benchmark.records import Folders, load_scores
+from mmfas.benchmark.site import LISTS
+from mmfas.evaluation import ScoreTable
 from mmfas.evaluation.tables import text_table
 
 
@@ -54,7 +63,19 @@ def verify_record(folders: Folders, record: Record) -> Verdict:
         problems += differences(record.report, recompute(record, dev, test), score_step=step)
     except ValueError as error:
         problems.append(f'its scores allow no such report: {error}')
+    problems += _site_problems(folders, record, test, step)
     return Verdict(record, (*problems, *paper_differences(record, test)), is_recomputed=True)
+
+
+def _site_problems(folders: Folders, record: Record, test: ScoreTable, step: float) -> list[str]:
+    """Compute the numbers at thresholds of the site again."""
+    if record.site is None:
+        return []
+    try:
+        sites = {name: load_scores(folders, record, name) for name in LISTS if name in record.scores}
+    except RecordError as error:
+        return [str(error)]
+    return list(differences(record.site, recompute_site(record, sites, test), score_step=step, key='site'))
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:

@@ -22,6 +22,7 @@ from mmfas.config.reading import ConfigError, read_config
 from mmfas.utils.errors import MissingFileError
 
 if TYPE_CHECKING:
+    from mmfas.benchmark.jobs import Job
     from mmfas.benchmark.methods import Method
     from mmfas.benchmark.plan import Cell
 
@@ -43,6 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _add_common(below)
     pack.add_argument('--out', default=PACKS, help=f'folder of the packs, merged with those there ({PACKS})')
     unpack.add_argument('--out', required=True, help='folder for the score files')
+    _add_run(run)
+    report.add_argument('--out', help='also write report.md, report.json and report.html into this folder')
+    report.add_argument('--pages', nargs='+', help='Markdown files whose tables of results are rewritten')
+    report.add_argument('--renderer', help='only records on SynthFAS of this version, such as 1.0.0')
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    """Declare the options of `run` alone."""
+    from mmfas.cli.options import ConfigOptions
+
     run.add_argument('--seeds', type=seed, nargs='+', default=[0], help='seeds (default: 0)')
     run.add_argument(
         '--splits',
@@ -50,7 +61,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(*SPLITS[1], *SPLITS[3]),
         help='only cells trained on these splits, to divide the work between machines (default: all)',
     )
-    run.add_argument('--jobs', type=int, help='processes at a time (default: one per GPU, else 1)')
+    run.add_argument(
+        '--jobs', type=int, help='trainings at a time (default: one per GPU, else 1; as many as Slurm gives)'
+    )
+    run.add_argument(
+        '--executor',
+        choices=('pool', 'local', 'slurm'),
+        default='pool',
+        help='who starts the processes: mmfas itself (default), submitit on this machine, or a Slurm cluster',
+    )
+    run.add_argument(
+        '--slurm',
+        nargs='+',
+        action=ConfigOptions,
+        metavar='KEY=VALUE',
+        help='options of sbatch: partition=gpu gpus_per_node=1 cpus_per_task=8, time=240 in minutes, ...',
+    )
     run.add_argument(
         '--workers', type=int, help="loader workers of each (default: 0 on CPU, the config's on GPUs)"
     )
@@ -64,10 +90,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'quarter of the training per protocol, and the checkpoints of all epochs until it is done)',
     )
     run.add_argument('--dry-run', action='store_true', help='only list what would be trained and scored')
-    report.add_argument('--format', choices=('text', 'latex'), default='text', help='how tables are printed')
-    report.add_argument('--out', help='also write report.md, report.json and report.html into this folder')
-    report.add_argument('--pages', nargs='+', help='Markdown files whose tables of results are rewritten')
-    report.add_argument('--renderer', help='only records on SynthFAS of this version, such as 1.0.0')
 
 
 def _protocol(text: str) -> Protocol:
@@ -173,7 +195,7 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     """Run every cell that has no record yet, then print the tables."""
     from mmfas.benchmark.jobs import Job, Settings, identity_of, share_trainings, unfinished
     from mmfas.benchmark.plan import trainings_of
-    from mmfas.benchmark.pool import find_places, run_jobs
+    from mmfas.benchmark.pool import find_places
     from mmfas.config.check import check_config
 
     if not methods:
@@ -188,7 +210,10 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     if args.jobs is not None and args.jobs < 1:
         raise ConfigError(f'--jobs must be 1 or more, got {args.jobs}')
     places, num_workers = find_places(args.jobs), args.workers
-    if num_workers is None and places[0] == 'cpu':
+    if args.slurm and args.executor != 'slurm':
+        raise ConfigError(f'--slurm belongs to --executor slurm, got --executor {args.executor}')
+    has_gpu = 'gpus_per_node' in (args.slurm or {}) if args.executor == 'slurm' else places[0] != 'cpu'
+    if num_workers is None and not has_gpu:
         num_workers = 0
     paper = tuple(args.protocols) if args.paper_scoring == [] else tuple(args.paper_scoring or ())
     settings = Settings(
@@ -214,11 +239,24 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     if args.dry_run:
         print('\n'.join(job.name for job in jobs))
         return 0
-    failures = run_jobs(jobs, places, report=lambda line: print(line, flush=True))
+    failures = _do(args, jobs, places)
     print('\n'.join(failures), file=sys.stderr, end='\n' if failures else '')
     for data in {json.dumps(identity.data): identity.data for identity in identities.values()}.values():
         _report(args, [method for method in methods if identities[method.name].data == data], data)
     return 1 if failures else 0
+
+
+def _do(args: argparse.Namespace, jobs: list[Job], places: list[str]) -> list[str]:
+    """Do jobs with the executor of the options; return one message per job that failed."""
+    from mmfas.benchmark.cluster import run_local, run_slurm
+    from mmfas.benchmark.pool import run_jobs
+
+    def report(line: str) -> None:
+        print(line, flush=True)
+
+    if args.executor == 'slurm':
+        return run_slurm(jobs, args.jobs, args.slurm or {}, report=report)
+    return (run_local if args.executor == 'local' else run_jobs)(jobs, places, report=report)
 
 
 def _require_lists(method: Method, cells: list[Cell], data_root: str | None) -> None:

@@ -9,6 +9,7 @@ from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
 from mmfas.cli.options import add_config_options, add_rule_options, rules_of
 from mmfas.cli.score_inputs import add_calibration_argument
+from mmfas.cli.site import add_site_arguments, set_site_criterion
 
 if TYPE_CHECKING:
     from mmfas.deploy.bundle import Bundle
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--dev-scores', metavar='DEV.csv', help='score file of the dev split, from `mmfas test`')
     add_rule_options(parser)
     add_calibration_argument(parser)
+    add_site_arguments(parser, '--site-scores')
     parser.add_argument(
         '--max-apcer', type=float, metavar='RATE', help='undecided unless at most this part of dev attacks passes'
     )
@@ -55,6 +57,7 @@ def main(args: argparse.Namespace) -> int:
     if args.show is not None and (args.config or args.out):
         raise UsageError('--show makes nothing: leave out CONFIG and --out')
 
+    set_site_criterion(args, option='--site-scores')
     from mmfas.deploy.bundle_file import write_bundle
     from mmfas.deploy.card import card, markdown_card
     from mmfas.deploy.hub import open_bundle, push_bundle
@@ -85,6 +88,7 @@ def _make(args: argparse.Namespace) -> Bundle:
         args.checkpoint,
         dev_scores=args.dev_scores,
         rules=rules_of(cfg, args, calibration=args.calibration),
+        site_scores=args.site,
         max_apcer=args.max_apcer,
         max_bpcer=args.max_bpcer,
         optional=args.optional,

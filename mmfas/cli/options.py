@@ -75,7 +75,8 @@ def add_rule_options(parser: argparse.ArgumentParser) -> None:
         parser: Parser to extend.
     """
     parser.add_argument(
-        '--criterion', help='how dev scores fix the threshold: eer, min-hter, bpcer@apcer=0.01, ...; or fixed=0.5'
+        '--criterion',
+        help='how dev scores fix the threshold: eer, min-hter, bpcer@apcer=0.01, ...; or fixed=0.5, or site',
     )
     parser.add_argument('--level', choices=('frame', 'video', 'subject'), help='what one score is for')
     parser.add_argument('--how', choices=('mean', 'median', 'max'), help='how frames become one score')

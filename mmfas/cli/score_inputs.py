@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmfas.cli.errors import UsageError, refuse_repeats
+from mmfas.cli.site import add_site_arguments, read_site, set_site_criterion
 from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ def add_score_arguments(parser: argparse.ArgumentParser) -> None:
         '--criterion',
         default='eer',
         help='how dev scores fix the threshold: eer (default), min-hter, bpcer@apcer=0.01, apcer@bpcer=0.01; '
-        'or fixed=0.5, which needs no dev scores',
+        'fixed=0.5, which needs no dev scores; or site, on live videos of the target (see --site)',
     )
+    add_site_arguments(parser)
     parser.add_argument('--level', default='frame', choices=('frame', 'video', 'subject'), help='what is judged')
     parser.add_argument(
         '--how', default='mean', choices=('mean', 'median', 'max'), help='how frames become one score'
@@ -154,6 +156,7 @@ class ScoreInputs:
         rules: How scores become numbers.
         are_systems: Whether some files hold the same samples, so that they are of several systems.
         has_one_dev: Whether one dev file fixes the threshold of all.
+        site: Scores of live videos of the target; None unless the criterion is `'site'`.
     """
 
     tables: dict[str, ScoreTable]
@@ -161,6 +164,7 @@ class ScoreInputs:
     rules: ScoreRules
     are_systems: bool
     has_one_dev: bool
+    site: ScoreTable | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -173,7 +177,7 @@ class ScoreInputs:
         from mmfas.evaluation import evaluate_scores
 
         return [
-            evaluate_scores(table, dev=self.devs.get(name), rules=self.rules, name=name)
+            evaluate_scores(table, dev=self.devs.get(name), site=self.site, rules=self.rules, name=name)
             for name, table in self.tables.items()
         ]
 
@@ -206,6 +210,7 @@ def read_scores(args: argparse.Namespace) -> ScoreInputs:
     """
     from mmfas.evaluation.comparison import shared_samples
 
+    set_site_criterion(args)
     rules = rules_of_scores(args)
     pairs = [_split(text) for text in args.test]
     paths, own = [path for path, _ in pairs], [dev for _, dev in pairs]
@@ -222,7 +227,14 @@ def read_scores(args: argparse.Namespace) -> ScoreInputs:
     devs = {name: read[dev or args.dev] for name, dev in zip(names, own) if dev or args.dev}
     shares = any(shared_samples(one, two) for one, two in combinations(tables.values(), 2))
     one_dev = len(set(own)) == 1 if any(own) else bool(args.dev)
-    return ScoreInputs(tables, devs, rules, shares and not vars(args).get('mean', False), one_dev)
+    are_systems = shares and not vars(args).get('mean', False)
+    site = read_site(args)
+    if are_systems and site is not None:
+        raise UsageError(
+            'the scores of a site are of one system, but these files hold the same samples, so they are of '
+            'several: judge them one by one, or give --mean if they are one system in several conditions'
+        )
+    return ScoreInputs(tables, devs, rules, are_systems, one_dev, site)
 
 
 def _read(path: str, args: argparse.Namespace) -> ScoreTable:

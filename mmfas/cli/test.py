@@ -10,6 +10,7 @@ from mmfas.cli.command import command
 from mmfas.cli.errors import report_problems
 from mmfas.cli.options import add_config_options, add_rule_options, rules_of
 from mmfas.cli.score_inputs import add_calibration_argument, add_group_arguments, pai_groups_of, system_of
+from mmfas.cli.site import add_site_arguments, set_site_criterion
 from mmfas.cli.train import LAUNCHERS
 from mmfas.config.reading import merge_options, read_config
 
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='TEST.csv[:DEV.csv]',
         help='score files of another system for the same test samples: print paired differences to it',
     )
+    add_site_arguments(parser, '--site-scores')
     parser.add_argument('--bootstrap', type=int, help='replicates of the intervals, 0 for none (default: 1000)')
     parser.add_argument('--no-plots', action='store_true', help='write no figures')
     parser.add_argument(
@@ -54,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Test; returns 0, 1 if it failed for a reason the message names, 2 if the config is wrong."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    set_site_criterion(args, option='--site-scores', needs_file=False)
 
     from mmfas.apis.testing import test
     from mmfas.config.check import check_config
@@ -75,6 +78,7 @@ def main(args: argparse.Namespace) -> int:
         args.checkpoint,
         args.out or Path(work_dir, 'test'),
         dev_scores=args.dev_scores,
+        site_scores=args.site,
         rules=rules,
         attributes=args.attributes,
         failures=args.failures,

@@ -235,10 +235,23 @@ def _extra_test_loaders(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
             yield problem.replace('test_dataloader', f'extra_test_dataloaders.{name}')
 
 
+def _site_loader(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
+    """Yield the problems of the loader of live recordings that the criterion `site` reads."""
+    loader = tree.get('site_dataloader')
+    if loader is not None:
+        for problem in (*_check('test_dataloader', loader, None, scope), *_loaders({'test_dataloader': loader})):
+            yield problem.replace('test_dataloader', 'site_dataloader')
+
+
 def _loaders(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield the options of loaders that only work with workers, where there are none."""
     for key, loader in cfg.items():
-        if key.endswith('_dataloader') and isinstance(loader, Mapping) and not loader.get('num_workers'):
+        if (
+            key.endswith('_dataloader')
+            and key != 'site_dataloader'
+            and isinstance(loader, Mapping)
+            and not loader.get('num_workers')
+        ):
             for option in ('persistent_workers', 'prefetch_factor', 'timeout'):
                 if loader.get(option):
                     yield f'{key}.{option}: needs workers, but {key}.num_workers is 0; switch it off too'
@@ -274,6 +287,7 @@ def _of_runner(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
 #: What is looked at -> the rule for it: a whole config whose top is of the right kinds, default scope -> problems.
 _RULES: dict[str, Callable[[Mapping[str, Any], str], Iterable[str]]] = {
     'extra_test_dataloaders': _extra_test_loaders,
+    'site_dataloader': _site_loader,
     'kinds of values': _of_runner,
     'plain dictionaries': lambda tree, scope: plain_key_problems(tree),
     'ranges': _in_range,
@@ -348,7 +362,7 @@ def check_config(
     named = {key: value for key, value in tree.items() if isinstance(key, str)}
     problems += _guarded('names at the top', _top_level, named, file)
     for key in known:
-        if key != 'extra_test_dataloaders':
+        if key not in ('extra_test_dataloaders', 'site_dataloader'):
             problems += _guarded(key, _check, key, tree[key], None, scope)
     reported = {line.partition(':')[0] for line in problems}
     problems += [line for key, line in wrong_kinds.items() if key not in reported]

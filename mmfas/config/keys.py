@@ -44,6 +44,7 @@ TOP_LEVEL_KEYS = frozenset(
         'tta_pipeline',
         # read by mmfas
         'extra_test_dataloaders',
+        'site_dataloader',
     }
 )
 

@@ -27,6 +27,7 @@ TOP_LEVEL_KINDS: dict[str, tuple[Any, str]] = {
             'model_wrapper_cfg',
             'optim_wrapper',
             'randomness',
+            'site_dataloader',
             'strategy',
             'test_cfg',
             'train_cfg',

@@ -10,7 +10,7 @@ from mmfas.registry import DATASETS, SCOPE
 
 __all__ = ['overlaps_of']
 
-_TRAIN, _DEV = 'train_dataloader', 'val_dataloader'
+_TRAIN, _DEV, _SITE = 'train_dataloader', 'val_dataloader', 'site_dataloader'
 
 
 def overlaps_of(config: Mapping[str, Any], built: Mapping[str, Any] | None = None) -> tuple[list[str], list[str]]:
@@ -51,14 +51,14 @@ def overlaps_of(config: Mapping[str, Any], built: Mapping[str, Any] | None = Non
                 f'{found}; error rates on samples of the training mean nothing. Take them out of one list, as '
                 "train_dataloader.dataset.clean='TEST LIST' does for this run, or train without this test set"
             )
-        elif one == _DEV:
+        elif one in (_DEV, _SITE) and other != _SITE:
             notes.append(f'{found}; `mmfas test` will refuse to choose a threshold on test samples')
     return problems, notes
 
 
 def _loaders(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield name and config of the loaders with a data set of their own, in the order of training, dev, test."""
-    named = {key: config.get(key) for key in (_TRAIN, _DEV, 'test_dataloader')}
+    """Yield name and config of the loaders with a data set of their own, training first, tests last."""
+    named = {key: config.get(key) for key in (_TRAIN, _DEV, _SITE, 'test_dataloader')}
     extra = config.get('extra_test_dataloaders') or {}
     for place, loader in (*named.items(), *((f'extra_test_dataloaders.{name}', extra[name]) for name in extra)):
         if isinstance(loader, Mapping) and isinstance(loader.get('dataset'), Mapping):

@@ -14,7 +14,7 @@ from mmfas.apis.publish import select_weights
 from mmfas.apis.scoring import ScoreError
 from mmfas.datasets.transforms import RandomModalityDropout
 from mmfas.deploy.bundle import Bundle, BundleError
-from mmfas.deploy.decision import DecisionRule, fixed_rule, rule_from_dev
+from mmfas.deploy.decision import DecisionRule, fixed_rule, rule_at_site, rule_from_dev
 from mmfas.deploy.golden_sample import with_golden_sample
 from mmfas.deploy.preprocessing import test_pipeline_of
 from mmfas.evaluation import ScoreRules, ScoreTable
@@ -33,6 +33,7 @@ def make_bundle(
     checkpoint: str | Path,
     *,
     dev_scores: str | Path | None = None,
+    site_scores: str | Path | None = None,
     rules: ScoreRules | None = None,
     max_apcer: float | None = None,
     max_bpcer: float | None = None,
@@ -47,7 +48,9 @@ def make_bundle(
         cfg: Whole config of the model; its test pipeline becomes that of the bundle.
         checkpoint: File with the weights.
         dev_scores: Score file of the dev split, as `mmfas test` writes it with this checkpoint; needed unless
-            the criterion is `fixed=VALUE`.
+            the criterion is `fixed=VALUE` or `'site'`.
+        site_scores: Score file of live videos of the place where the bundle will work, for the criterion `'site'`;
+            the dev scores then only show the error rates at this threshold.
         rules: How dev scores fix the threshold; those of the config's `val_evaluator` if None.
         max_apcer: See `rule_from_dev`.
         max_bpcer: See `rule_from_dev`.
@@ -63,12 +66,12 @@ def make_bundle(
     Raises:
         FileNotFoundError: If a file does not exist.
         CheckpointError: If the checkpoint is damaged, refused or does not fit the config.
-        ScoreError: If the dev scores cannot fix a threshold.
-        BundleError: If dev scores are needed and not given, or are of another checkpoint, or the pipeline is not
+        ScoreError: If the scores cannot fix a threshold.
+        BundleError: If scores are needed and not given, or are of another checkpoint, or the pipeline is not
             one for inference.
     """
     rules = rules or ScoreRules.from_config(cfg)
-    decision = _decide(dev_scores, rules, max_apcer, max_bpcer)
+    decision = _decide(dev_scores, site_scores, rules, max_apcer, max_bpcer)
     content, sha256 = read_checkpoint(checkpoint)
     meta, state_dict = find_meta(content, checkpoint), select_weights(content, checkpoint, weights)
     check_finite(state_dict, checkpoint, 'use an earlier checkpoint of the run')
@@ -82,6 +85,7 @@ def make_bundle(
         seed=meta.get('seed'),
         data=_data_of(cfg),
         dev_scores=_origin_of_scores(dev_scores, sha256),
+        **({} if site_scores is None else {'site_scores': _origin_of_scores(site_scores, sha256)}),
         commit=commit(),
         mmfas_version=__version__,
         torch_version=torch.__version__,
@@ -103,9 +107,15 @@ def make_bundle(
 
 
 def _decide(
-    path: str | Path | None, rules: ScoreRules, max_apcer: float | None, max_bpcer: float | None
+    path: str | Path | None,
+    site_path: str | Path | None,
+    rules: ScoreRules,
+    max_apcer: float | None,
+    max_bpcer: float | None,
 ) -> DecisionRule:
-    """Choose the threshold on a score file."""
+    """Choose the threshold on a score file: of a site if there is one, else of the dev split."""
+    if site_path is not None or rules.parsed.kind == 'site':
+        return _decide_at_site(dev_path=path, path=site_path, rules=rules, band=(max_apcer, max_bpcer))
     if path is None:
         fixed = fixed_rule(rules)
         if rules.calibration != 'none':
@@ -125,8 +135,31 @@ def _decide(
         raise ScoreError(f"'{path}': {error}") from error
 
 
+def _decide_at_site(
+    *,
+    path: str | Path | None,
+    dev_path: str | Path | None,
+    rules: ScoreRules,
+    band: tuple[float | None, float | None],
+) -> DecisionRule:
+    """Set the threshold on the score file of a site."""
+    if path is None or rules.parsed.kind != 'site':
+        raise BundleError(
+            'the criterion site and the scores of a site belong together: give --criterion site and --site-scores '
+            'SITE.csv'
+        )
+    if band != (None, None):
+        raise BundleError('--max-apcer and --max-bpcer widen a threshold of dev scores, not one of a site')
+    try:
+        site = ScoreTable.from_csv(path, allow_duplicates=rules.allow_duplicates)
+        dev = None if dev_path is None else ScoreTable.from_csv(dev_path, allow_duplicates=rules.allow_duplicates)
+        return rule_at_site(site, rules, dev)
+    except ValueError as error:
+        raise ScoreError(f"'{path}': {error}") from error
+
+
 def _origin_of_scores(path: str | Path | None, sha256: str) -> dict[str, Any] | None:
-    """Say where dev scores come from; refuse those that a report beside them ties to another checkpoint."""
+    """Say where scores come from; refuse those that a report beside them ties to another checkpoint."""
     if path is None:
         return None
     report = Path(path).with_name('report.json')

@@ -10,6 +10,7 @@ from typing import Any
 from mmfas.evaluation import ScoreRules, ScoreTable
 from mmfas.evaluation.evaluate import choose_threshold
 from mmfas.evaluation.functional import ScoreCalibration, apcer, bpcer, fit_calibration, select_threshold
+from mmfas.evaluation.site import choose_at_site
 from mmfas.evaluation.tables import rate_dict
 from mmfas.evaluation.warning_signs import bound_notes
 from mmfas.utils.errors import InputError
@@ -25,7 +26,7 @@ class DecisionRule:
 
     Args:
         threshold: Live if the score is at least this, in [0, 1] unless it was given by hand.
-        origin: Where it comes from, such as `'dev-eer'`.
+        origin: Where it comes from, such as `'dev-eer'` or `'site (5 live videos)'`.
         band: Scores from the first number up to, but not including, the second are undecided; the threshold lies
             in between. None: every score is decided by the threshold.
         level: What the threshold was chosen on: `'frame'`, `'video'` or `'subject'`.
@@ -178,6 +179,31 @@ def rule_from_dev(
         dev=_rates(table, threshold.value),
         notes=tuple(dict.fromkeys(notes)),
         calibration=calibration,
+    )
+
+
+def rule_at_site(site: ScoreTable, rules: ScoreRules, dev: ScoreTable | None = None) -> DecisionRule:
+    """Set the threshold on a few live videos of the place where the bundle will work.
+
+    Args:
+        site: Scores of live videos made there, one per frame.
+        rules: The criterion `'site'`, level and reduction of frames.
+        dev: Scores of the dev split, whose error rates at this threshold are shown; they do not move it.
+
+    Returns:
+        The rule; without a band, as live scores say nothing about attacks.
+
+    Raises:
+        ValueError: If there are too few live videos, or the dev scores lack a class.
+    """
+    choice = choose_at_site(site, rules)
+    return DecisionRule(
+        choice.threshold.value,
+        choice.threshold.origin,
+        level=rules.level,
+        frame_reduction=rules.frame_reduction,
+        dev=None if dev is None else _rates(rules.reduce(dev), choice.threshold.value),
+        notes=choice.notes,
     )
 
 

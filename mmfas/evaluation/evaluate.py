@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import posixpath
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mmfas.evaluation.calibration import calibration_by
+from mmfas.evaluation.disjoint import check_disjoint
 from mmfas.evaluation.failure_rates import failure_rates
 from mmfas.evaluation.fas_report import (
     BEST,
@@ -29,6 +28,7 @@ from mmfas.evaluation.functional import (
     auc,
     bootstrap_auc,
     bootstrap_hter,
+    bootstrap_site_hter,
     bpcer,
     bpcer_at_apcer,
     eer,
@@ -39,11 +39,11 @@ from mmfas.evaluation.functional import (
 from mmfas.evaluation.latex import latex_table
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
+from mmfas.evaluation.site import drawn_thresholds, set_at_site
 from mmfas.evaluation.subgroups import subgroups_by, with_pai_groups
 from mmfas.evaluation.tables import markdown_table, text_table
 from mmfas.evaluation.warning_signs import are_alike, ranking_notes, threshold_notes
 from mmfas.utils.errors import InputError
-from mmfas.utils.file_identity import FileIdentity
 
 __all__ = [
     'FASReport',
@@ -66,11 +66,15 @@ _NO_THRESHOLD = (
 )
 
 
+_DRAWN = 'The interval of HTER also draws the live videos of the site anew in every replicate.'
+
+
 def evaluate_scores(
     test: ScoreTable,
     *,
     dev: ScoreTable | None = None,
     threshold: Threshold | float | None = None,
+    site: ScoreTable | None = None,
     rules: ScoreRules | None = None,
     name: str = 'test',
     **changes: Any,
@@ -82,6 +86,8 @@ def evaluate_scores(
         dev: Scores that fix the threshold, of other samples than `test`. Without them (and without `threshold`)
             only numbers that need no threshold and oracle values are reported.
         threshold: A threshold fixed beforehand, instead of `dev`.
+        site: Scores of live videos of the target, of other samples than `test`; read by the criterion `'site'`.
+            Dev scores then only give the HTER at their own threshold, shown beside.
         rules: How scores become numbers; the defaults of `ScoreRules` if None.
         name: Name of the test set in tables.
         **changes: Fields of the rules that differ, such as `criterion='min-hter'` or `level='video'`.
@@ -90,16 +96,18 @@ def evaluate_scores(
         The report.
 
     Raises:
-        ValueError: If dev and test share samples, options contradict each other, or dev lacks a class.
+        ValueError: If dev or site and test share samples, options contradict each other, dev lacks a class, or
+            site has too few live videos.
     """
     rules = (rules or ScoreRules()).changed(**changes)
-    fixed, notes = resolve_threshold(test, dev=dev, threshold=threshold, rules=rules)
+    fixed, notes = resolve_threshold(test, dev=dev, threshold=threshold, site=site, rules=rules)
     table = rules.reduce(with_pai_groups(test, rules.pai_groups) if rules.pai_groups else test)
     groups, unit = rules.clusters(table)
     failures = failure_rates(table, fixed)
     point = None if fixed is None else _operating_point(table, fixed)
     area = auc(table.score, table.is_live) if _has_both(table) else None
-    intervals = _bootstrap(table, fixed, groups, rules.num_bootstrap, rules.seed)
+    drawn = None if threshold is not None else drawn_thresholds(site, rules)
+    intervals = _bootstrap(table, fixed, groups, rules.num_bootstrap, rules.seed, drawn)
     if point is not None and point.hter is not None:
         point = replace(point, hter=Estimate(point.hter.value, intervals[0]))
     oracle = _oracle_points(table) if _has_both(table) else None
@@ -107,6 +115,7 @@ def evaluate_scores(
     notes += [failures.note()] if failures else []
     calibration = calibration_by(rules, dev, table, fixed)
     notes += [calibration.note()] if calibration else []
+    notes += [] if drawn is None or intervals[0] is None else [_DRAWN]
     return FASReport(
         name=name,
         level=rules.level,
@@ -122,6 +131,7 @@ def evaluate_scores(
         subgroups=subgroups_by(rules, table, fixed),
         failures=failures,
         calibration=calibration,
+        at_dev=None if dev is None or fixed is None else _beside(table, dev, rules),
     )
 
 
@@ -171,6 +181,7 @@ def resolve_threshold(
     *,
     dev: ScoreTable | None = None,
     threshold: Threshold | float | None = None,
+    site: ScoreTable | None = None,
     rules: ScoreRules | None = None,
 ) -> tuple[Threshold | None, list[str]]:
     """Return the threshold that may be applied to test scores.
@@ -179,21 +190,31 @@ def resolve_threshold(
         test: Scores it will be applied to, not reduced yet.
         dev: Scores of other samples that fix it.
         threshold: A threshold fixed beforehand.
+        site: Scores of other samples of the target, whose live videos set it where the criterion is `'site'`.
         rules: How `dev` fixes it; the defaults of `ScoreRules` if None.
 
     Returns:
         The threshold, None if nothing fixes one, and notes for the reader.
 
     Raises:
-        ValueError: If dev and test share samples, options contradict each other, or dev lacks a class.
+        ValueError: If dev or site and test share samples, options contradict each other, dev lacks a class, or
+            site has too few live videos.
     """
     rules = rules or ScoreRules()
     if threshold is not None:
         if dev is not None:
             raise InputError('give either dev scores or a threshold, not both: one of them would be ignored')
+        if site is not None:
+            raise InputError('give either site scores or a threshold, not both: one of them would be ignored')
         return (threshold if isinstance(threshold, Threshold) else Threshold(float(threshold), 'fixed')), []
     rule = rules.parsed
-    notes = [] if dev is None else _check_disjoint(test, dev)
+    notes = [] if dev is None else check_disjoint(test, dev)
+    if rule.kind == 'site':
+        more = [] if site is None else check_disjoint(test, site, 'site')
+        choice = set_at_site(test, site, rules)
+        return choice.threshold, [*notes, *more, *choice.notes]
+    if site is not None:
+        notes.append(f'The site scores are not used: the criterion is {rules.criterion}.')
     if rule.kind == 'fixed':
         assert rule.value is not None
         if dev is not None:
@@ -236,35 +257,6 @@ def _has_both(table: ScoreTable) -> bool:
     return bool(table.num_live and table.num_spoof)
 
 
-def _check_disjoint(test: ScoreTable, dev: ScoreTable) -> list[str]:
-    """Raise if dev and test share samples; return a note if they share subjects."""
-    identity = FileIdentity()
-    in_test, in_dev = (
-        {(domain, _plain(name, identity)): (domain, name) for domain, name in zip(table.domain, table.sample_id)}
-        for table in (test, dev)
-    )
-    shared = sorted(key for plain, key in in_test.items() if plain in in_dev)
-    if shared:
-        some = ', '.join(f"'{name}' of domain '{domain}'" for domain, name in shared[:3])
-        raise InputError(
-            f'{len(shared)} samples are in both dev and test, among them {some}; a threshold chosen on test '
-            'samples is an oracle. Give dev scores of other samples, or leave them out for oracle values'
-        )
-    people = [set(zip(table.domain.tolist(), table.subject.tolist())) for table in (test, dev)]
-    common = sum(1 for _, subject in people[0] & people[1] if subject)
-    return [f'{common} subjects are in both dev and test.'] if common else []
-
-
-def _plain(sample_id: str, identity: FileIdentity) -> Hashable:
-    """Return the normal form of an id, which often is a path: without `./`, `a/../`, `//`, `\\`.
-
-    Links of an absolute path are followed; those of a relative one are not, since its base folder is unknown.
-    """
-    if os.path.isabs(sample_id):
-        return identity.of(sample_id)
-    return posixpath.normpath(sample_id.replace('\\', '/'))
-
-
 def _count(table: ScoreTable) -> ClassCounts:
     return ClassCounts(table.num_live, table.num_spoof)
 
@@ -292,9 +284,14 @@ def _oracle_points(table: ScoreTable) -> OraclePoints:
 
 
 def _bootstrap(
-    table: ScoreTable, threshold: Threshold | None, groups: np.ndarray | None, num_bootstrap: int, seed: int
+    table: ScoreTable,
+    threshold: Threshold | None,
+    groups: np.ndarray | None,
+    num_bootstrap: int,
+    seed: int,
+    thresholds: np.ndarray | None = None,
 ) -> tuple[Interval | None, Interval | None]:
-    """Return the intervals of HTER and AUC; None if not requested or undefined."""
+    """Return the intervals of HTER and AUC, None if not requested or undefined; thresholds may be drawn, too."""
     units = np.arange(len(table)) if groups is None else groups
     smallest = min(np.unique(units[mask]).size for mask in (table.is_live, ~table.is_live))
     if num_bootstrap < 1 or smallest < 2:
@@ -303,11 +300,20 @@ def _bootstrap(
     # One generator each: the interval of AUC is the same with and without a threshold.
     rngs = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     half = None
-    if threshold is not None:
+    if thresholds is not None:
+        half = bootstrap_site_hter(score, is_live, thresholds=thresholds, rng=rngs[0], cluster=groups)
+    elif threshold is not None:
         half = bootstrap_hter(
             score, is_live, threshold=threshold.value, rng=rngs[0], cluster=groups, num_replicates=num_bootstrap
         )
     return half, bootstrap_auc(score, is_live, rng=rngs[1], cluster=groups, num_replicates=num_bootstrap)
+
+
+def _beside(table: ScoreTable, dev: ScoreTable, rules: ScoreRules) -> OperatingPoint | None:
+    """Return the errors at the dev threshold, to be shown beside those at a threshold that was set at the site."""
+    if rules.parsed.kind != 'site':
+        return None
+    return _operating_point(table, choose_threshold(dev, rules.of_dev)[0])
 
 
 def _one_sided(table: ScoreTable, threshold: Threshold | None) -> list[str]:

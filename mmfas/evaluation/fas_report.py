@@ -123,6 +123,7 @@ class FASReport:
         subgroups: Errors group by group, one record per column that was asked for.
         failures: Rates of presentations without a score; None where there is none.
         calibration: Scores as probabilities; None unless it was asked for.
+        at_dev: Errors at the dev threshold, where another one was set at the site; None otherwise.
     """
 
     name: str
@@ -139,6 +140,7 @@ class FASReport:
     subgroups: tuple[SubgroupReport, ...] = ()
     failures: FailureRates | None = None
     calibration: CalibrationReport | None = None
+    at_dev: OperatingPoint | None = None
 
     @property
     def absent(self) -> str:
@@ -180,6 +182,7 @@ class FASReport:
             'oracle': self.oracle and _oracle_dict(self.oracle),
             **further,
             'notes': list(self.notes),
+            **({} if self.at_dev is None else {'at_dev': _beside_dict(self.at_dev)}),
         }
 
     def rows(self) -> list[Row]:
@@ -210,7 +213,11 @@ class FASReport:
         return rows
 
     def _curve_rows(self) -> list[Row]:
-        rows: list[Row] = [('AUC', *_estimate_cells(self.auc, self.absent), '')]
+        rows: list[Row] = []
+        if self.at_dev is not None:
+            label = f'HTER at {self.at_dev.threshold.origin}, {self.at_dev.threshold.value:.4f}'
+            rows.append((label, *_estimate_cells(self.at_dev.hter, self.absent), ''))
+        rows.append(('AUC', *_estimate_cells(self.auc, self.absent), ''))
         if self.oracle is None:
             return rows
         eer = self.oracle.eer
@@ -279,6 +286,11 @@ def _oracle_dict(oracle: OraclePoints) -> dict[str, Any]:
     }
 
 
+def _beside_dict(point: OperatingPoint) -> dict[str, Any]:
+    threshold = {'value': point.threshold.value, 'origin': point.threshold.origin}
+    return {'threshold': threshold, 'hter': _estimate_dict(point.hter)}
+
+
 def _rate_row(label: str, rate: Rate | None, absent: str = '') -> Row:
     if rate is None:
         return (label, percent(None, absent), '', '')
@@ -315,7 +327,21 @@ def summary_rows(reports: Sequence[FASReport], *, mean: bool = True) -> tuple[Ro
     rows = [(report.name, *_summary_cells(report)) for report in reports]
     if mean and len(reports) > 1:
         rows.append(('mean', '', *_mean_cells(reports)))
-    return header, rows
+    return _with_dev_column(header, rows, reports)
+
+
+def _with_dev_column(header: Row, rows: list[Row], reports: Sequence[FASReport]) -> tuple[Row, list[Row]]:
+    """Put the HTER at the dev threshold behind that at a threshold of the site, where there is one."""
+    points = [report.at_dev for report in reports]
+    if all(point is None for point in points):
+        return header, rows
+    found = [point.hter.value if point and point.hter else None for point in points]
+    known = [value for value in found if value is not None]
+    average = sum(known) / len(known) if len(known) == len(found) else None
+    cells = [*map(percent, found), *([percent(average)] if len(rows) > len(found) else [])]
+    place = header.index('HTER') + 1
+    wider = [(*row[:place], cell, *row[place:]) for row, cell in zip(rows, cells, strict=True)]
+    return (*header[:place], 'HTER at dev', *header[place:]), wider
 
 
 def _summary_cells(report: FASReport) -> Row:

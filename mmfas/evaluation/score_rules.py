@@ -32,13 +32,14 @@ class ScoreRules:
 
     Args:
         criterion: How dev scores fix the threshold: `'eer'`, `'min-hter'`, `'bpcer@apcer=0.01'`,
-            `'apcer@bpcer=0.01'`; or `'fixed=0.5'`, which needs no dev scores.
+            `'apcer@bpcer=0.01'`; or `'fixed=0.5'`, which needs no dev scores; or `'site-5@bpcer=0.1'`, which sets
+            it on that many live videos of the target at this BPCER.
         level: `'frame'`, or `'video'` / `'subject'` to reduce frames first, in both dev and test.
         frame_reduction: `'mean'`, `'median'` or `'max'` of the frames that are reduced to one score.
         cluster: What the bootstrap draws: `'sample'`, `'video'`, `'subject'`, or `'auto'`: videos where every
             sample names one and some have several frames.
         num_bootstrap: Number of bootstrap replicates of HTER and AUC; 0 for no intervals.
-        seed: Seed of the bootstrap, >= 0.
+        seed: Seed of the bootstrap, and of which live videos `'site'` takes, >= 0.
         allow_duplicates: Accept a sample id more than once, as some published lists repeat frames.
         by: Columns whose values are judged group by group, such as `('sex', 'device')`.
         pai_groups: Pairs of a regular expression and a name, or a mapping: attack instruments whose whole name
@@ -68,7 +69,8 @@ class ScoreRules:
     def __post_init__(self) -> None:
         object.__setattr__(self, 'by', (self.by,) if isinstance(self.by, str) else tuple(self.by))
         object.__setattr__(self, 'pai_groups', check_pai_groups(self.pai_groups))
-        parse_criterion(self.criterion)
+        if parse_criterion(self.criterion).kind == 'site' and self.level == 'subject':
+            raise InputError("the criterion 'site' counts videos: give level 'frame' or 'video', got 'subject'")
         named = {'level': LEVELS, 'frame_reduction': AGGREGATES, 'cluster': CLUSTERS}
         for name, known in {**named, 'calibration': ('none', *CALIBRATIONS)}.items():
             if getattr(self, name) not in known:
@@ -83,6 +85,11 @@ class ScoreRules:
                 f'score of its own; give --cluster {self.level} or auto, or --level {self.cluster} (cluster= '
                 'and level= in Python)'
             )
+
+    @property
+    def of_dev(self) -> ScoreRules:
+        """The rules by which dev scores fix a threshold: these, with `'eer'` for a criterion that reads none."""
+        return self.changed(criterion='eer') if self.parsed.kind == 'site' else self
 
     @property
     def parsed(self) -> Criterion:

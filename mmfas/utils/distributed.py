@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,8 @@ def start_distributed(launcher: str, env_cfg: Mapping[str, Any] | None = None) -
         env_cfg: `env_cfg` of the config; with GPUs its `mp_cfg` and `dist_cfg` count.
 
     Raises:
-        RuntimeError: If the launcher is `'pytorch'` but the process was not started by torchrun.
+        RuntimeError: If the launcher is `'pytorch'` or `'slurm'` but the process was not started by torchrun or
+            srun.
     """
     import torch
     from torch import distributed
@@ -35,7 +37,9 @@ def start_distributed(launcher: str, env_cfg: Mapping[str, Any] | None = None) -
         set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
         init_dist(launcher, **env_cfg.get('dist_cfg', {}))
         return
-    if launcher != 'pytorch':
+    if launcher == 'slurm':
+        _read_slurm()
+    elif launcher != 'pytorch':
         raise RunError(f"launcher '{launcher}' needs GPUs; without one, use --launcher pytorch (gloo)")
     missing = [name for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
     if missing:
@@ -43,6 +47,20 @@ def start_distributed(launcher: str, env_cfg: Mapping[str, Any] | None = None) -
             f'--launcher pytorch needs {", ".join(missing)}: start with tools/dist_train.sh or torchrun'
         )
     distributed.init_process_group('gloo')
+
+
+def _read_slurm() -> None:
+    """Say in the variables of torchrun what srun says in its own."""
+    names = {'RANK': 'SLURM_PROCID', 'WORLD_SIZE': 'SLURM_NTASKS', 'LOCAL_RANK': 'SLURM_LOCALID'}
+    missing = [name for name in (*names.values(), 'SLURM_JOB_NODELIST', 'SLURM_JOB_ID') if name not in os.environ]
+    if missing:
+        raise RunError(f'--launcher slurm needs {", ".join(missing)}: start with tools/slurm_train.sh or srun')
+    os.environ.update({name: os.environ[other] for name, other in names.items()})
+    call = ['scontrol', 'show', 'hostnames', os.environ['SLURM_JOB_NODELIST']]
+    nodes = subprocess.run(call, capture_output=True, text=True, check=True).stdout.split()
+    os.environ.setdefault('MASTER_ADDR', nodes[0])
+    # Jobs on one node must not meet; all processes of a job know its number.
+    os.environ.setdefault('MASTER_PORT', str(20000 + int(os.environ['SLURM_JOB_ID']) % 20000))
 
 
 def finish_distributed() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,5 +78,5 @@ def _scatter(axes: Axes, places: np.ndarray, of: np.ndarray, names: Sequence[str
     for name in sorted(names, key=lambda name: -sizes[name]):
         chosen = places[of == name]
         if len(chosen):
-            style = point_style(names.index(name))
+            style: dict[str, Any] = point_style(names.index(name))
             axes.scatter(chosen[:, 0], chosen[:, 1], s=14, alpha=0.7, linewidths=0, **style)

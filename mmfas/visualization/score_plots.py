@@ -239,6 +239,7 @@ def save_score_plots(
     *,
     dev: ScoreTable | Mapping[str, ScoreTable] | None = None,
     threshold: Threshold | float | None = None,
+    site: ScoreTable | None = None,
     rules: ScoreRules | None = None,
 ) -> dict[str, Path]:
     """Draw and write every figure that these scores define.
@@ -250,6 +251,7 @@ def save_score_plots(
         out_dir: Folder for the PNG files; made if missing.
         dev: Dev scores of all test sets; or by name, where they are of several systems with a threshold each.
         threshold: Threshold fixed beforehand.
+        site: Scores of live videos of the target, for the criterion `'site'`.
         rules: How dev scores fix the threshold, and frames are reduced; the defaults of `ScoreRules` if None.
 
     Returns:
@@ -265,7 +267,7 @@ def save_score_plots(
     devs = dict(dev) if isinstance(dev, Mapping) else {} if dev is None else dict.fromkeys(tables, dev)
     # Asked for each, so that each is checked to share no sample with its dev scores.
     fixed = {
-        name: resolve_threshold(table, dev=devs.get(name), threshold=threshold, rules=rules)[0]
+        name: resolve_threshold(table, dev=devs.get(name), threshold=threshold, site=site, rules=rules)[0]
         for name, table in tables.items()
     }
     tables = {name: rules.reduce(table) for name, table in tables.items()}

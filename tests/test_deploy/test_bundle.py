@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_bundles import tiny_config, trained
 
+from mmfas.apis.scoring import ScoreError
 from mmfas.deploy.bundle import Bundle, BundleError, json_of
 from mmfas.deploy.bundle_file import read_bundle, write_bundle
 from mmfas.deploy.bundle_making import make_bundle
@@ -165,3 +167,28 @@ def test_nan_weights_and_other_formats_are_refused(bundle: Bundle, tmp_path: Pat
     assert other.sha256 != bundle.sha256
     with pytest.raises(BundleError, match='must be among those of the model'):
         replace(bundle, optional=('thermal',))
+
+
+def test_threshold_may_be_set_on_live_videos_of_the_site(faces: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(faces)
+    checkpoint, scores = trained(cfg, tmp_path)
+    table = ScoreTable.from_csv(scores)
+    site = replace(table, score=np.where(table.is_live, table.score / 2, 1.0))
+    site.to_csv(tmp_path / 'site.csv')
+    rules = ScoreRules('site-2@bpcer=0')
+    call: dict[str, Any] = dict(site_scores=tmp_path / 'site.csv', rules=rules)
+    bundle = make_bundle(cfg, checkpoint, dev_scores=scores, **call)
+    decision = bundle.decision
+    assert decision.origin == 'site (2 live videos)' and decision.threshold == site.score[site.is_live].min()
+    assert decision.band is None and decision.notes[0].startswith('The threshold was set on 2 of 2 live videos')
+    assert decision.dev is not None and decision.dev['num_spoof'] == table.num_spoof
+    assert bundle.origin['site_scores']['file'] == 'site.csv'
+    read = read_bundle(write_bundle(bundle, tmp_path / 'x.mmfas.safetensors'))
+    assert read.decision == decision
+    assert make_bundle(cfg, checkpoint, **call).decision.dev is None
+    with pytest.raises(ScoreError, match='have 2 live videos'):
+        make_bundle(cfg, checkpoint, site_scores=tmp_path / 'site.csv', rules=ScoreRules('site-3'))
+    with pytest.raises(BundleError, match='belong together'):
+        make_bundle(cfg, checkpoint, rules=rules, dev_scores=scores)
+    with pytest.raises(BundleError, match='widen a threshold of dev scores'):
+        make_bundle(cfg, checkpoint, max_apcer=0.1, **call)

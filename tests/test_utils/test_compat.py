@@ -216,8 +216,13 @@ def test_launcher_needs_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('RANK', raising=False)
     with pytest.raises(RuntimeError, match='--launcher pytorch needs .*RANK.*: start with tools/dist_train.sh'):
         start_distributed('pytorch')
-    with pytest.raises(RuntimeError, match="launcher 'slurm' needs GPUs"):
+    monkeypatch.delenv('SLURM_PROCID', raising=False)
+    with pytest.raises(
+        RuntimeError, match='--launcher slurm needs SLURM_PROCID.*: start with tools/slurm_train.sh'
+    ):
         start_distributed('slurm')
+    with pytest.raises(RuntimeError, match="launcher 'mpi' needs GPUs"):
+        start_distributed('mpi')
 
 
 @pytest.mark.slow

@@ -26,7 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--size', default='small', choices=tuple(SIZES), help='how many and how large pictures')
     parser.add_argument('--seed', type=int, default=0, help='another seed makes other people (default: 0)')
     parser.add_argument('--domains', nargs='+', default=list(DOMAINS), help='some of C P S W (default: all)')
-    parser.add_argument('--splits', nargs='+', default=list(SPLITS), help='some of train val test (default: all)')
+    parser.add_argument(
+        '--splits',
+        nargs='+',
+        default=list(SPLITS),
+        help='some of train val test (default: these three) and site, live videos alone of other people',
+    )
     parser.add_argument(
         '--stress',
         nargs='+',

@@ -20,7 +20,9 @@ def main(args: argparse.Namespace) -> int:
     from mmfas.visualization import save_score_plots
 
     inputs = read_scores(args)
-    paths = save_score_plots(inputs.tables, args.out, dev=inputs.devs or None, rules=inputs.rules)
+    paths = save_score_plots(
+        inputs.tables, args.out, dev=inputs.devs or None, site=inputs.site, rules=inputs.rules
+    )
     for path in paths.values():
         print(path)
     for name, table in inputs.tables.items():

@@ -33,9 +33,11 @@ from mmfas.evaluation.functional.pad_rates import (
     hter,
 )
 from mmfas.evaluation.functional.paired import McNemar, PairedSamples, mcnemar
+from mmfas.evaluation.functional.site import bootstrap_site_hter, site_threshold, site_thresholds
 from mmfas.evaluation.functional.thresholds import (
     CRITERIA,
     Criterion,
+    SiteCriterion,
     Threshold,
     parse_criterion,
     select_threshold,
@@ -58,6 +60,7 @@ __all__ = [
     'Reliability',
     'RocCurve',
     'ScoreCalibration',
+    'SiteCriterion',
     'Threshold',
     'TprPoint',
     'acer',
@@ -68,6 +71,7 @@ __all__ = [
     'bootstrap_auc',
     'bootstrap_hter',
     'bootstrap_rate_difference',
+    'bootstrap_site_hter',
     'bpcer',
     'bpcer_at_apcer',
     'det_curve',
@@ -85,6 +89,8 @@ __all__ = [
     'reliability',
     'roc_curve',
     'select_threshold',
+    'site_threshold',
+    'site_thresholds',
     'tpr_at_fpr',
     'wilson_interval',
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import isfinite
 
@@ -11,7 +12,8 @@ from mmfas.evaluation.functional.checks import read_number
 from mmfas.evaluation.functional.operating_points import apcer_at_bpcer, bpcer_at_apcer, eer, min_hter
 from mmfas.utils.errors import InputError
 
-CRITERIA = ('eer', 'min-hter', 'bpcer@apcer=RATE', 'apcer@bpcer=RATE', 'fixed=VALUE')
+CRITERIA = ('eer', 'min-hter', 'bpcer@apcer=RATE', 'apcer@bpcer=RATE', 'fixed=VALUE', 'site-K@bpcer=RATE')
+_SITE = re.compile(r'site(?:-([0-9]{1,6}))?(?:@bpcer=(.+))?')
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Threshold:
 
     Args:
         value: Accept if score >= value; finite.
-        origin: `'dev-eer'`, `'dev-bpcer@apcer=0.01'`, `'test-eer (oracle)'`, `'fixed'`, ...; printed beside every
-            rate that uses the threshold.
+        origin: `'dev-eer'`, `'dev-bpcer@apcer=0.01'`, `'site (5 live videos)'`, `'test-eer (oracle)'`, `'fixed'`,
+            ...; printed beside every rate that uses the threshold.
 
     Example:
         >>> print(Threshold(0.5, 'fixed'))
@@ -60,11 +62,42 @@ class Criterion:
     value: float | None = None
 
 
+@dataclass(frozen=True)
+class SiteCriterion(Criterion):
+    """The rule of a threshold that is set where the system will work, on a few live recordings made there.
+
+    Args:
+        kind: `'site'`.
+        value: Largest BPCER on the scores of these recordings, in [0, 1).
+        num_videos: Number of live recordings, at least 1.
+    """
+
+    kind: str = 'site'
+    value: float | None = 0.1
+    num_videos: int = 5
+
+    @property
+    def max_bpcer(self) -> float:
+        """Largest BPCER on the chosen recordings."""
+        assert self.value is not None
+        return self.value
+
+    @property
+    def origin(self) -> str:
+        """What such a threshold is labelled.
+
+        >>> SiteCriterion(num_videos=3).origin
+        'site (3 live videos)'
+        """
+        return f'site ({self.num_videos} live video{"" if self.num_videos == 1 else "s"})'
+
+
 def parse_criterion(text: str) -> Criterion:
     """Read the name of a criterion.
 
     Args:
-        text: `'eer'`, `'min-hter'`, `'bpcer@apcer=0.01'`, `'apcer@bpcer=0.01'` or `'fixed=0.5'`.
+        text: `'eer'`, `'min-hter'`, `'bpcer@apcer=0.01'`, `'apcer@bpcer=0.01'`, `'fixed=0.5'`; or
+            `'site-3@bpcer=0.05'`, where `'site'` alone means five live videos and a BPCER of 10 %.
 
     Returns:
         The criterion.
@@ -75,7 +108,14 @@ def parse_criterion(text: str) -> Criterion:
     Example:
         >>> parse_criterion('bpcer@apcer=0.01')
         Criterion(kind='bpcer@apcer', value=0.01)
+        >>> parse_criterion('site-3')
+        SiteCriterion(kind='site', value=0.1, num_videos=3)
     """
+    site = _SITE.fullmatch(text.strip())
+    if site is not None:
+        num_videos, max_bpcer = int(site[1] or SiteCriterion.num_videos), read_number(site[2] or '0.1')
+        if num_videos >= 1 and 0 <= max_bpcer < 1:
+            return SiteCriterion(value=max_bpcer, num_videos=num_videos)
     kind, sep, number = text.strip().partition('=')
     if kind in ('eer', 'min-hter') and not sep:
         return Criterion(kind)
@@ -84,8 +124,8 @@ def parse_criterion(text: str) -> Criterion:
     if is_rate or (kind == 'fixed' and isfinite(value)):
         return Criterion(kind, value)
     raise InputError(
-        f"unknown threshold criterion '{text}'; valid are {', '.join(CRITERIA)}, with RATE in [0, 1), "
-        "for example 'bpcer@apcer=0.01'"
+        f"unknown threshold criterion '{text}'; valid are {', '.join(CRITERIA)}, with RATE in [0, 1) and K at "
+        "least 1, for example 'bpcer@apcer=0.01' or 'site-5@bpcer=0.1'"
     )
 
 
@@ -117,6 +157,8 @@ def select_threshold(
     if rule.kind == 'fixed':
         assert rule.value is not None
         return Threshold(rule.value, 'fixed')
+    if rule.kind == 'site':
+        raise InputError(f"criterion '{criterion}' needs scores of live videos of the site, not {split} scores")
     if rule.kind in ('eer', 'min-hter'):
         value = (eer if rule.kind == 'eer' else min_hter)(scores, is_live).threshold
     else:

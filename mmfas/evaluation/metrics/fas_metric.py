@@ -18,6 +18,7 @@ from mmfas.evaluation.score_files import read_failures
 from mmfas.evaluation.score_records import score_record
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
+from mmfas.evaluation.site import SITE_NOTE, choose_at_site
 from mmfas.evaluation.subgroups import SubgroupReport
 from mmfas.evaluation.warning_signs import CHOSEN_ON, ranking_notes
 from mmfas.registry import METRICS
@@ -32,14 +33,15 @@ class FASMetric(BaseMetric):
     """Error rates of face anti-spoofing on a dev or a test split.
 
     On the dev split the threshold is chosen on these very scores, so `dev/hter` is what model selection should
-    minimise: `save_best='dev/hter', rule='less'`. On a test split the threshold comes from outside (`threshold` or
-    `dev_scores`); without one, only AUC and values named `..._oracle` are reported.
+    minimise: `save_best='dev/hter', rule='less'`. On a test split the threshold comes from outside (`threshold`,
+    `dev_scores` or `site_scores`); without one, only AUC and values named `..._oracle` are reported.
 
     Args:
         split: `'dev'` or `'test'`; also the prefix of the metric names unless `prefix` is given.
         criterion: How the dev scores fix the threshold; see `mmfas.evaluation.parse_criterion`.
         threshold: Test only: a threshold fixed beforehand.
         dev_scores: Test only: score file of the dev split.
+        site_scores: Test only: score file of live videos of the target, for the criterion `'site'`.
         level: `'frame'`, `'video'` or `'subject'`.
         how: `'mean'`, `'median'` or `'max'`: the `frame_reduction` of `ScoreRules`.
         by: Columns whose values are judged group by group, such as `['domain', 'sex']`.
@@ -64,6 +66,7 @@ class FASMetric(BaseMetric):
         *,
         threshold: float | None = None,
         dev_scores: str | None = None,
+        site_scores: str | None = None,
         level: str = 'frame',
         how: str = 'mean',
         by: Sequence[str] = (),
@@ -87,14 +90,22 @@ class FASMetric(BaseMetric):
         self.rules = ScoreRules(criterion, level, how, calibration=calibration).changed(
             by=by, pai_groups=pai_groups or {}
         )
+        is_site = self.rules.parsed.kind == 'site'
+        if is_site != (site_scores is not None) or (is_site and (split == 'dev' or threshold is not None)):
+            raise InputError(
+                "criterion='site' and site_scores='SITE.csv' belong together, with split='test' and no threshold: "
+                'dev scores are not of the site'
+            )
         super().__init__(collect_device=collect_device, prefix=prefix or split, collect_dir=collect_dir)
         self.split = split
         self.threshold = threshold
         self.dev_scores = dev_scores
+        self.site_scores = site_scores
         self.out_file = out_file
         self.attributes = attributes
         self._failures = [] if failures is None else read_failures(failures)
         self._dev: ScoreTable | None = None
+        self._site: ScoreTable | None = None
         self._logged: set[str] = set()
 
     @property
@@ -118,10 +129,11 @@ class FASMetric(BaseMetric):
         split = cfg.get('split', 'dev')
         if split == 'dev':
             names: tuple[str, ...] = (*_RATES, 'eer', *_further_names(cfg))
-        elif cfg.get('threshold') is None and cfg.get('dev_scores') is None:
+        elif all(cfg.get(name) is None for name in ('threshold', 'dev_scores', 'site_scores')):
             names = ('auc', '*_oracle')
         else:
-            names = (*_RATES, 'apcer_*', '*_oracle', *_further_names(cfg))
+            beside = () if None in (cfg.get('dev_scores'), cfg.get('site_scores')) else ('hter_at_dev',)
+            names = (*_RATES, *beside, 'apcer_*', '*_oracle', *_further_names(cfg))
         return tuple(f'{cfg.get("prefix") or split}/{name}' for name in names)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
@@ -133,12 +145,16 @@ class FASMetric(BaseMetric):
 
         Raises:
             KeyError: If a sample has no prediction, label or id.
-            ValueError: If a score is not finite (the message names the sample), or `dev_scores` lack a class.
+            ValueError: If a score is not finite (the message names the sample), `dev_scores` lack a class or
+                `site_scores` have too few live videos.
         """
         if self.dev_scores is not None and self._dev is None:
             # Checked at the first sample: a file without a class must not only be noticed after the last one.
             self._dev = ScoreTable.from_csv(self.dev_scores)
-            dev_threshold(self._dev, self.rules)
+            dev_threshold(self._dev, self.rules.of_dev)
+        if self.site_scores is not None and self._site is None:
+            self._site = ScoreTable.from_csv(self.site_scores)
+            choose_at_site(self._site, self.rules)
         for sample in data_samples:
             record = score_record(sample)
             if not isfinite(record['score']):
@@ -164,14 +180,14 @@ class FASMetric(BaseMetric):
         if self.split == 'dev':
             metrics, notes = _dev_metrics(table, self.rules)
         else:
-            metrics, notes = _test_metrics(table, self._dev, self.threshold, self.rules)
+            metrics, notes = _test_metrics(table, self._dev, self.threshold, self.rules, self._site)
         self._log(notes)
         return metrics
 
     def _log(self, notes: Sequence[str]) -> None:
         """Log what a reader must know: the counts once, as they do not change; signs of a mistake every time."""
         for note in notes:
-            is_count = note.startswith(CHOSEN_ON)
+            is_count = note.startswith((CHOSEN_ON, SITE_NOTE))
             if not (is_count and note in self._logged):
                 level = logging.INFO if is_count else logging.WARNING
                 print_log(f'{self.prefix}: {note}', logger='current', level=level)
@@ -199,6 +215,7 @@ class FASMetric(BaseMetric):
         *,
         dev: ScoreTable | None = None,
         threshold: Threshold | float | None = None,
+        site: ScoreTable | None = None,
         rules: ScoreRules | None = None,
     ) -> dict[str, float]:
         """Return the metrics of a test split at a threshold from outside.
@@ -207,6 +224,7 @@ class FASMetric(BaseMetric):
             table: Test scores.
             dev: Dev scores, of other samples.
             threshold: A threshold fixed beforehand, instead of `dev`.
+            site: Scores of live videos of the target, for the criterion `'site'`.
             rules: How scores become numbers; the defaults of `ScoreRules` if None.
 
         Returns:
@@ -217,7 +235,7 @@ class FASMetric(BaseMetric):
         Raises:
             ValueError: If dev and test share samples, or dev lacks a class.
         """
-        return _test_metrics(table, dev, threshold, rules or ScoreRules())[0]
+        return _test_metrics(table, dev, threshold, rules or ScoreRules(), site)[0]
 
 
 def _dev_metrics(table: ScoreTable, rules: ScoreRules) -> tuple[dict[str, float], list[str]]:
@@ -229,14 +247,20 @@ def _dev_metrics(table: ScoreTable, rules: ScoreRules) -> tuple[dict[str, float]
 
 
 def _test_metrics(
-    table: ScoreTable, dev: ScoreTable | None, threshold: Threshold | float | None, rules: ScoreRules
+    table: ScoreTable,
+    dev: ScoreTable | None,
+    threshold: Threshold | float | None,
+    rules: ScoreRules,
+    site: ScoreTable | None = None,
 ) -> tuple[dict[str, float], list[str]]:
     """Return the metrics of a test split, and what its reader must know."""
-    report = evaluate_scores(table, dev=dev, threshold=threshold, rules=rules, num_bootstrap=0)
+    report = evaluate_scores(table, dev=dev, threshold=threshold, site=site, rules=rules, num_bootstrap=0)
     notes = ranking_notes(rules.reduce(table), 'test')
     notes += [] if report.failures is None else [report.failures.note()]
     if dev is not None:
-        notes = [*choose_threshold(dev, rules)[1], *notes]
+        notes = [*choose_threshold(dev, rules.of_dev)[1], *notes]
+    if site is not None:
+        notes = [*choose_at_site(site, rules).notes, *notes]
     metrics = _flatten(report)
     if report.operating is not None and report.operating.apcer is not None:
         metrics.update({f'apcer_{pai}': rate.value for pai, rate in report.operating.apcer.per_pai.items()})
@@ -254,6 +278,8 @@ def _flatten(report: FASReport) -> dict[str, float]:
         value = values[name]
         if value is not None:
             flat[name] = value['value'] if isinstance(value, dict) else value
+    if report.at_dev is not None and report.at_dev.hter is not None:
+        flat['hter_at_dev'] = report.at_dev.hter.value
     if report.oracle is not None:
         flat['eer_oracle'] = report.oracle.eer.value
         for point in report.oracle.tpr_at_fpr:

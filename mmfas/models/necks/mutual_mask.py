@@ -170,11 +170,13 @@ class MutualMaskNeck(BaseFusionNeck):
         self.register_buffer('sides', _sides(self.pairs, num), persistent=False)
         self.masks, self.adapters, self.terms = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for _ in range(self.spec.num_blocks):
-            options = dict(
+            options: dict[str, Any] = dict(
                 interaction_dims=interaction_dims, num_prefix=self.spec.num_prefix, train_norm=train_norm
             )
             self.masks.append(MutualMask(self.pairs, token_dims=width, **options))
-            adapter = dict(adapter_dims=adapter_dims, theta=theta, dropout=dropout, convolve_prefix=convolve_cls)
+            adapter: dict[str, Any] = dict(
+                adapter_dims=adapter_dims, theta=theta, dropout=dropout, convolve_prefix=convolve_cls
+            )
             self.adapters.append(ConvolutionalAdapter(num, token_dims=width, **adapter))
             self.terms.append(self._information_loss(width))
         self._freeze_unused(convolve_cls)

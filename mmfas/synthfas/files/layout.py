@@ -9,7 +9,7 @@ from mmfas.synthfas.plan.plan import Setting, VideoPlan
 
 __all__ = ['FrameFiles', 'frame_files', 'list_line', 'list_name', 'subject_key', 'video_key']
 
-_FIRST_SUBJECT = {'train': 0, 'val': 200, 'test': 300}
+_FIRST_SUBJECT = {'train': 0, 'val': 200, 'test': 300, 'site': 5000}
 #: Folder of the colour picture in each layout; depth and NIR have the same names everywhere.
 _COLOUR_FOLDER = {'C': 'profile', 'S': 'color', 'W': 'color'}
 _FRAME_NUMBERS = {'C': (26, 51, 76), 'S': (41, 121, 161), 'W': (12, 24, 36), 'P': (0,)}
@@ -52,7 +52,8 @@ def _video_c(plan: VideoPlan) -> str:
 def _video_s(plan: VideoPlan) -> str:
     """Folder of a CASIA-SURF video, as in `fake_part/fake_train_part/CLKJ_AS0005/02_e_b.rssdk`."""
     session = 'ABCDEFGH'[plan.take % 8] + 'S'
-    number = {'train': 0, 'val': 1000, 'test': 2000}[plan.split] + plan.subject + 500 * (plan.take // 8)
+    first = {'train': 0, 'val': 1000, 'test': 2000, 'site': 9000}[plan.split]
+    number = first + plan.subject + 500 * (plan.take // 8)
     if plan.label:
         return f'CASIA-SURF-CROP/real_part/real_{plan.split}_part/CLKJ_{session}{number:04d}/real.rssdk'
     kind = f'{_CUTS_S[plan.variant]}_{plan.variant}' if plan.variant else f'07_{plan.pai}'
@@ -61,9 +62,10 @@ def _video_s(plan: VideoPlan) -> str:
 
 def _video_w(plan: VideoPlan) -> str:
     """Folder of a WMCA video: `client_session_presenter_type_pai`."""
-    number = {'train': 1, 'val': 201, 'test': 401}[plan.split] + plan.subject
+    first = {'train': 1, 'val': 201, 'test': 401, 'site': 5001}[plan.split]
+    number = first + plan.subject
     kind, code = _PAI_CODES_W[plan.pai]
-    presenter = 0 if plan.label else {'train': 1, 'val': 201, 'test': 401}[plan.split] + plan.other
+    presenter = 0 if plan.label else first + plan.other
     session, extra = 1 + plan.take % 7, plan.take // 7
     return f'WMCA-Image/R_CDIT/{number:03d}_{session:02d}_{presenter:03d}_{kind}_{code + extra:02d}'
 

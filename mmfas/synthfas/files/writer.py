@@ -13,7 +13,7 @@ import cv2
 from mmfas.synthfas.files.files import encode_frame
 from mmfas.synthfas.files.layout import frame_files, list_line, list_name, sample_id, subject_key, video_key
 from mmfas.synthfas.files.manifest import Manifest, load_manifest
-from mmfas.synthfas.plan.domains import DOMAINS, SPLITS
+from mmfas.synthfas.plan.domains import DOMAINS, LISTS, SPLITS
 from mmfas.synthfas.plan.plan import Setting, VideoPlan, plan_split
 from mmfas.synthfas.render import render_video
 from mmfas.utils.errors import InputError
@@ -130,14 +130,14 @@ def write_lists(setting: Setting, chunks: list[Chunk], root: Path) -> int:
 
 def _complete_splits(setting: Setting, manifest: Manifest) -> list[Chunk]:
     """Return the chunks of every list that is rendered to its end; half a list would pass for a whole one."""
-    lists = [plan_chunks(setting, (domain,), (split,)) for domain in DOMAINS for split in SPLITS]
+    lists = [plan_chunks(setting, (domain,), (split,)) for domain in DOMAINS for split in LISTS]
     complete = [chunks for chunks in lists if all(chunk.name in manifest.chunks for chunk in chunks)]
     return [chunk for chunks in complete for chunk in chunks]
 
 
 def _check_names(domains: tuple[str, ...], splits: tuple[str, ...]) -> None:
     """Check the requested domains and splits."""
-    for given, known, word in ((domains, tuple(DOMAINS), 'domain'), (splits, SPLITS, 'split')):
+    for given, known, word in ((domains, tuple(DOMAINS), 'domain'), (splits, LISTS, 'split')):
         for name in given:
             if name not in known:
                 raise InputError(f'unknown {word} {name!r}; choose from {", ".join(known)}')
@@ -161,7 +161,7 @@ def render_dataset(
         root: Folder of the data; new, empty or holding the same setting.
         setting: Size, seed and perturbations.
         domains: Domains to render, some of 'C', 'P', 'S', 'W'.
-        splits: Splits to render, some of 'train', 'val', 'test'.
+        splits: Lists to render, some of 'train', 'val', 'test' and 'site' (live videos alone, of other people).
         num_processes: Worker processes; the bytes do not depend on it.
         verify: Compare checksums of what is there, not only names and sizes.
         progress: Called with (frames done, frames in all) after every chunk.

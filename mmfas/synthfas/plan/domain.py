@@ -8,9 +8,13 @@ from mmfas.synthfas.optics.depth_sensor import DepthSensor
 from mmfas.synthfas.optics.photo_sensor import PhotoSensor
 from mmfas.synthfas.people.subject import SubjectMix
 
-__all__ = ['SPLITS', 'Domain', 'Mix']
+__all__ = ['LISTS', 'SITE', 'SPLITS', 'Domain', 'Mix']
 
 SPLITS: tuple[str, ...] = ('train', 'val', 'test')
+#: List of live videos alone, of people that no split has: what an installer records where a system will work.
+SITE = 'site'
+#: Everything that can be rendered; the place of a name decides its random streams, so new ones come last.
+LISTS: tuple[str, ...] = (*SPLITS, SITE)
 
 #: (instrument, weight) or (instrument:variant, weight).
 Mix = tuple[tuple[str, float], ...]

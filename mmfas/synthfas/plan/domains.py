@@ -11,10 +11,10 @@ from dataclasses import replace
 from mmfas.synthfas.optics.depth_sensor import DepthSensor
 from mmfas.synthfas.optics.photo_sensor import PhotoSensor
 from mmfas.synthfas.people.subject import SubjectMix
-from mmfas.synthfas.plan.domain import SPLITS, Domain
+from mmfas.synthfas.plan.domain import LISTS, SITE, SPLITS, Domain
 from mmfas.utils.errors import InputError
 
-__all__ = ['DOMAINS', 'RENDERER_VERSION', 'RENDERER_VERSIONS', 'SPLITS', 'Domain', 'domains_of']
+__all__ = ['DOMAINS', 'LISTS', 'RENDERER_VERSION', 'RENDERER_VERSIONS', 'SITE', 'SPLITS', 'Domain', 'domains_of']
 
 #: The newest version; raise with every change that alters a pixel or a list. The manifest carries it.
 RENDERER_VERSION = '1.1.0'

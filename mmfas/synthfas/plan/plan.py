@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from mmfas.synthfas.people.subject import draw_subject
-from mmfas.synthfas.plan.domains import DOMAINS, RENDERER_VERSION, SPLITS, Domain, domains_of
+from mmfas.synthfas.plan.domains import DOMAINS, LISTS, RENDERER_VERSION, SITE, SPLITS, Domain, domains_of
 from mmfas.synthfas.plan.stress import Stress
 from mmfas.synthfas.records import Subject
 from mmfas.utils.errors import InputError
@@ -27,6 +27,7 @@ class Size:
         supersample: How many times finer they are drawn.
         frames: Frames per domain in (train, val, test).
         train_frames: Most frames a training video has; 1 means as many presentations as pictures.
+        site_videos: Live videos per domain in the list 'site'.
     """
 
     name: str
@@ -34,12 +35,13 @@ class Size:
     supersample: int
     frames: tuple[int, int, int]
     train_frames: int = 3
+    site_videos: int = 50
 
 
 SIZES: dict[str, Size] = {
     size.name: size
     for size in (
-        Size('tiny', 48, 2, (21, 12, 21)),
+        Size('tiny', 48, 2, (21, 12, 21), site_videos=6),
         Size('small', 64, 2, (300, 100, 600), 1),
         Size('medium', 112, 1, (300, 100, 600)),
         Size('full', 224, 1, (1500, 500, 1200)),
@@ -84,7 +86,7 @@ class VideoPlan:
 
     Args:
         domain: 'C', 'P', 'S' or 'W'.
-        split: 'train', 'val' or 'test'.
+        split: 'train', 'val', 'test' or 'site'.
         index: Number within domain and split.
         subject: Number of the person presented.
         other: Number of another person of the split (holder of a sheet, model of a mask).
@@ -120,7 +122,7 @@ def generator(setting: Setting, domain: str, split: str, stream: str, *numbers: 
         stream: 'subject', 'video', 'frame', 'unseen', 'perturbation', 'order' or 'file'.
         numbers: Video, frame or subject numbers.
     """
-    place = (list(DOMAINS).index(domain), SPLITS.index(split), _STREAMS[stream])
+    place = (list(DOMAINS).index(domain), LISTS.index(split), _STREAMS[stream])
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence([setting.seed, *place, *numbers])))
 
 
@@ -165,13 +167,24 @@ def _instruments(setting: Setting, domain: Domain, split: str, count: int) -> li
     return names
 
 
+def _num_frames(setting: Setting, domain: Domain, split: str) -> tuple[int, int]:
+    """Return the live and the attack frames of a list."""
+    size = SIZES[setting.size]
+    if split == SITE:
+        return size.site_videos * domain.frames, 0
+    place = SPLITS.index(split)
+    frames = size.frames[place]
+    live = max(round(domain.live_fraction[place] * frames), _MIN_LIVE)
+    return live, frames - live
+
+
 def plan_split(setting: Setting, domain_key: str, split: str) -> list[VideoPlan]:
     """Plan all videos of one list.
 
     Args:
         setting: Size, seed and perturbations.
         domain_key: 'C', 'P', 'S' or 'W'.
-        split: 'train', 'val' or 'test'.
+        split: 'train', 'val' or 'test'; or 'site': live videos alone.
 
     Returns:
         Live videos first, as in the real lists. Subjects of different splits have different generators, so splits
@@ -182,12 +195,11 @@ def plan_split(setting: Setting, domain_key: str, split: str) -> list[VideoPlan]
     600
     """
     domain = setting.domain(domain_key)
-    frames = SIZES[setting.size].frames[SPLITS.index(split)]
-    live = max(round(domain.live_fraction[SPLITS.index(split)] * frames), _MIN_LIVE)
+    live, attacks = _num_frames(setting, domain, split)
     per_video = min(domain.frames, SIZES[setting.size].train_frames) if split == 'train' else domain.frames
     lengths = _video_lengths(live, per_video)
     names = ['live'] * len(lengths)
-    attack_lengths = _video_lengths(frames - live, per_video)
+    attack_lengths = _video_lengths(attacks, per_video)
     names += _instruments(setting, domain, split, len(attack_lengths))
     num_subjects = max(len(lengths) // domain.live_per_subject, 2)
     takes: Counter[tuple[int, str]] = Counter()
