@@ -1,4 +1,4 @@
-"""The worst errors of a test set: accepted attacks with the highest scores, rejected live with the lowest."""
+"""The worst mistakes in scores: accepted attacks with the highest scores, rejected live faces with the lowest."""
 
 from __future__ import annotations
 
@@ -9,49 +9,82 @@ import numpy as np
 from mmfas.evaluation.functional import Threshold
 from mmfas.evaluation.score_table import ScoreTable
 
-__all__ = ['WorstSample', 'worst_samples']
+__all__ = ['Mistake', 'WorstSamples', 'worst_samples']
 
 
 @dataclass(frozen=True)
-class WorstSample:
-    """A sample that is decided wrongly.
+class Mistake:
+    """A sample on the wrong side of the threshold.
 
     Args:
-        domain: Its data set.
         sample_id: Its name.
-        pai: Its instrument; `'live'` for a rejected live sample.
-        score: Its liveness.
+        domain: Its data set; `''` where unknown.
+        pai: Attack instrument; `'live'` for a live face.
+        subject: The person; `''` where unknown.
+        score: What it was given.
     """
 
-    domain: str
     sample_id: str
+    domain: str
     pai: str
+    subject: str
     score: float
 
 
-def worst_samples(table: ScoreTable, threshold: Threshold, *, num: int = 8) -> dict[str, list[WorstSample]]:
-    """Find the errors farthest from the threshold.
+@dataclass(frozen=True)
+class WorstSamples:
+    """The mistakes that are furthest from the threshold, the worst first.
+
+    Args:
+        accepted: Accepted attacks, the highest score first.
+        rejected: Rejected live faces, the lowest score first.
+        num_accepted: How many attacks were accepted in all.
+        num_rejected: How many live faces were rejected in all.
+        num_attacks: How many attacks there are.
+        num_live: How many live faces there are.
+    """
+
+    accepted: tuple[Mistake, ...]
+    rejected: tuple[Mistake, ...]
+    num_accepted: int
+    num_rejected: int
+    num_attacks: int
+    num_live: int
+
+
+def worst_samples(table: ScoreTable, threshold: Threshold, *, num: int = 8) -> WorstSamples:
+    """Find the worst mistakes.
 
     Args:
         table: Scores, one per frame.
         threshold: Accept if score >= threshold.
-        num: Samples of each kind, at most.
+        num: Mistakes of either kind to return, at least 1.
 
     Returns:
-        `accepted attacks`, highest score first, and `rejected live samples`, lowest first; equal scores by name.
+        The mistakes; samples with one score are in the order of the table.
     """
-    kinds = {
-        'accepted attacks': (~table.is_live & (table.score >= float(threshold)), -table.score),
-        'rejected live samples': (table.is_live & (table.score < float(threshold)), table.score),
-    }
-    found = {}
-    for name, (mask, order) in kinds.items():
+    accepted = table.score >= threshold.value
+    wrong_attack, wrong_live = accepted & ~table.is_live, ~accepted & table.is_live
+
+    def listed(mask: np.ndarray, sign: int) -> tuple[Mistake, ...]:
         rows = np.flatnonzero(mask)
-        rows = rows[np.lexsort((table.sample_id[rows], order[rows]))][:num]
-        found[name] = [
-            WorstSample(
-                str(table.domain[row]), str(table.sample_id[row]), str(table.pai[row]), float(table.score[row])
+        chosen = rows[np.argsort(sign * table.score[rows], kind='stable')][:num]
+        return tuple(
+            Mistake(
+                sample_id=str(table.sample_id[row]),
+                domain=str(table.domain[row]),
+                pai=str(table.pai[row]),
+                subject=str(table.subject[row]),
+                score=float(table.score[row]),
             )
-            for row in rows
-        ]
-    return found
+            for row in chosen
+        )
+
+    return WorstSamples(
+        accepted=listed(wrong_attack, -1),
+        rejected=listed(wrong_live, 1),
+        num_accepted=int(wrong_attack.sum()),
+        num_rejected=int(wrong_live.sum()),
+        num_attacks=table.num_spoof,
+        num_live=table.num_live,
+    )

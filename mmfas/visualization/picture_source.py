@@ -10,7 +10,7 @@ import numpy as np
 
 from mmfas.datasets.face_dataset import MultiModalFaceDataset
 from mmfas.datasets.transforms.loading import LoadMultiModalImages
-from mmfas.evaluation.worst_samples import WorstSample
+from mmfas.evaluation.worst_samples import Mistake
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError
 
@@ -39,7 +39,7 @@ class PictureSource:
         infos = (self._dataset.get_data_info(index) for index in range(len(self._dataset)))
         self._index = {info['sample_id']: number for number, info in enumerate(infos)}
 
-    def strip(self, sample: WorstSample) -> np.ndarray:
+    def strip(self, sample: Mistake) -> np.ndarray:
         """Return all pictures of a sample beside each other, black where a modality is absent.
 
         Args:

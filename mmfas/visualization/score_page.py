@@ -14,7 +14,7 @@ from mmfas.evaluation.functional import ScoreCalibration, Threshold
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.evaluation.tables import Row, percent
-from mmfas.evaluation.worst_samples import WorstSample, worst_samples
+from mmfas.evaluation.worst_samples import Mistake, worst_samples
 from mmfas.visualization.audit_plots import plot_epc, plot_reliability, plot_subgroups
 from mmfas.visualization.html import figure_html, page_html, picture_html, sentences_html, table_html
 from mmfas.visualization.method_plots import plot_pai_comparison
@@ -177,7 +177,8 @@ def _worst(page: ScorePage, name: str, threshold: Threshold) -> Iterator[str]:
     if page.rules.level != 'frame':
         note = f'Frames at the threshold of the {page.rules.level}s, which decide together.'
         yield sentences_html([note])
-    for kind, samples in worst_samples(page.tables[name], threshold, num=page.num_worst).items():
+    worst = worst_samples(page.tables[name], threshold, num=page.num_worst)
+    for kind, samples in {'accepted attacks': worst.accepted, 'rejected live samples': worst.rejected}.items():
         caption = f'Worst {kind} of {name}'
         if not samples:
             yield f'<p>{escape(caption)}: none.</p>'
@@ -189,6 +190,6 @@ def _worst(page: ScorePage, name: str, threshold: Threshold) -> Iterator[str]:
             yield f'<h3>{escape(caption)}</h3><div class="strips">{"".join(strips)}</div>'
 
 
-def _words(sample: WorstSample) -> str:
+def _words(sample: Mistake) -> str:
     """Return the line below the pictures of a sample."""
     return f'{sample.pai}, score {percent(sample.score)} %: {sample.sample_id}'

@@ -85,9 +85,9 @@ def test_worst_samples_are_those_farthest_on_the_wrong_side(folder: Path) -> Non
     found = worst_samples(table, Threshold(0.5, 'fixed'), num=3)
     attacks = sorted(table.score[~table.is_live & (table.score >= 0.5)])[::-1]
     live = sorted(table.score[table.is_live & (table.score < 0.5)])
-    assert [sample.score for sample in found['accepted attacks']] == attacks[:3]
-    assert [sample.score for sample in found['rejected live samples']] == live[:3]
-    assert worst_samples(table, Threshold(2.0, 'fixed'))['accepted attacks'] == []
+    assert [sample.score for sample in found.accepted] == attacks[:3]
+    assert [sample.score for sample in found.rejected] == live[:3]
+    assert worst_samples(table, Threshold(2.0, 'fixed')).accepted == ()
 
 
 def test_without_lists_the_worst_are_named_and_one_class_is_enough(folder: Path) -> None:

@@ -13,8 +13,8 @@ from mmfas.cli.options import add_config_options
 from mmfas.config.reading import read_config
 
 if TYPE_CHECKING:
-    from mmfas.analysis.worst_samples import Mistake
     from mmfas.datasets.face_dataset import MultiModalFaceDataset
+    from mmfas.evaluation.worst_samples import Mistake
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +41,9 @@ def main(args: argparse.Namespace) -> int:
     if args.num < 1:
         raise UsageError(f'--num must be at least 1, got {args.num}')
 
-    from mmfas.analysis.worst_samples import worst_samples
     from mmfas.evaluation import ScoreRules, ScoreTable
     from mmfas.evaluation.evaluate import resolve_threshold
+    from mmfas.evaluation.worst_samples import worst_samples
     from mmfas.structures import MODALITIES
     from mmfas.utils.errors import InputError
     from mmfas.visualization.mistake_plots import draw_mistakes
@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _rows(mistakes: Sequence[Mistake], datasets: Sequence[MultiModalFaceDataset]) -> list[tuple[str, list[Any]]]:
     """Return caption and pictures of mistakes."""
-    from mmfas.analysis.worst_samples import find_samples, load_pictures
+    from mmfas.analysis.mistakes import find_samples, load_pictures
 
     found = find_samples(mistakes, datasets)
     return [

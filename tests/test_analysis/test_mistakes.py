@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mmfas.analysis.worst_samples import find_samples, load_pictures, worst_samples
+from mmfas.analysis.mistakes import find_samples, load_pictures
 from mmfas.cli.vis.worst import main
 from mmfas.datasets import MultiModalFaceDataset
 from mmfas.evaluation import ScoreTable
 from mmfas.evaluation.functional import Threshold
+from mmfas.evaluation.worst_samples import worst_samples
 from mmfas.utils.errors import InputError
 from mmfas.visualization.mistake_plots import draw_mistakes
 
