@@ -75,8 +75,16 @@ def worst_samples(table: ScoreTable, threshold: Threshold, *, num: int = 8) -> W
     def listed(mask: np.ndarray, sign: int) -> tuple[Mistake, ...]:
         rows = np.flatnonzero(mask)
         chosen = rows[np.argsort(sign * table.score[rows], kind='stable')][:num]
-        columns = (table.sample_id, table.domain, table.pai, table.subject)
-        return tuple(Mistake(*(str(c[row]) for c in columns), score=float(table.score[row])) for row in chosen)
+        return tuple(
+            Mistake(
+                str(table.sample_id[row]),
+                domain=str(table.domain[row]),
+                pai=str(table.pai[row]),
+                subject=str(table.subject[row]),
+                score=float(table.score[row]),
+            )
+            for row in chosen
+        )
 
     return WorstSamples(
         accepted=listed(wrong_attack, -1),

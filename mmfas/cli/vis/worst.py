@@ -57,12 +57,12 @@ def main(args: argparse.Namespace) -> int:
         raise InputError('nothing fixes the threshold: give --dev DEV.csv, or --criterion fixed=0.5')
     worst = worst_samples(table, threshold, num=args.num)
     datasets = _datasets(args)
-    pages = [_rows(part, datasets) for part in (worst.accepted, worst.rejected)]
+    accepted, rejected = (_rows(part, datasets) for part in (worst.accepted, worst.rejected))
     titles = (
         f'{worst.num_accepted} of {worst.num_attacks} attacks accepted',
         f'{worst.num_rejected} of {worst.num_live} live faces rejected',
     )
-    path = save_figure(draw_mistakes(*pages, MODALITIES, titles=titles), Path(args.out))
+    path = save_figure(draw_mistakes(accepted, rejected, MODALITIES, titles=titles), Path(args.out))
     print(f'{path}: {titles[0]}, {titles[1]} at {threshold}')
     for mistake in (*worst.accepted, *worst.rejected):
         print(f'  {mistake.score:.4f}  {mistake.pai}  {mistake.sample_id}')
