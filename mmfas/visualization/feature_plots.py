@@ -60,7 +60,7 @@ def draw_features(
     return figure
 
 
-def point_style(index: int) -> dict[str, str]:
+def point_style(index: int) -> dict[str, Any]:
     """Return colour and shape of a group; colours repeat after 7, shapes after 10.
 
     Args:
