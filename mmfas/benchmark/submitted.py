@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
 #: Seconds between two looks at whether the command that waits for this job still runs.
-LOOK_S = 0.5
+LOOK_S = 0.2
 #: Seconds between two tries at a training that another job still holds.
 RETRY_S = 20.0
 #: Seconds that this process has to end by itself.

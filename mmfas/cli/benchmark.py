@@ -200,6 +200,8 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
 
     if not methods:
         raise ConfigError('benchmark run needs at least one METHOD: a config file or the name of a model')
+    if args.slurm and args.executor != 'slurm':
+        raise ConfigError(f'--slurm belongs to --executor slurm, got --executor {args.executor}')
     cells = _select_cells(args, methods)
     for method in methods:
         problems = check_config(method.load())
@@ -210,8 +212,6 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     if args.jobs is not None and args.jobs < 1:
         raise ConfigError(f'--jobs must be 1 or more, got {args.jobs}')
     places, num_workers = find_places(args.jobs), args.workers
-    if args.slurm and args.executor != 'slurm':
-        raise ConfigError(f'--slurm belongs to --executor slurm, got --executor {args.executor}')
     has_gpu = 'gpus_per_node' in (args.slurm or {}) if args.executor == 'slurm' else places[0] != 'cpu'
     if num_workers is None and not has_gpu:
         num_workers = 0

@@ -116,9 +116,9 @@ def test_a_job_waits_for_one_of_an_earlier_call_and_leaves_other_outcomes_alone(
 
 
 def _hold(path: str, ready: Any) -> None:
-    FileLock(path).acquire()
-    ready.set()
-    time.sleep(60)
+    with FileLock(path):
+        ready.set()
+        time.sleep(60)
 
 
 def test_a_job_ends_when_the_command_that_waits_for_it_is_killed(tmp_path: Path) -> None:
