@@ -84,7 +84,18 @@ def slurm_node(folder: Path) -> Iterator[dict[str, str]]:
         _start(stack, munge, env, folder, lambda: (folder / 'munge.socket').exists())
         _start(stack, ['slurmctld', '-D'], env, folder, lambda: _answers(['scontrol', 'ping'], env, 'UP'))
         _start(stack, ['slurmd', '-D', '-N', host], env, folder, lambda: _answers(['sinfo', '-h'], env, 'idle'))
-        yield env
+        try:
+            yield env
+        finally:
+            _end_jobs(env)
+
+
+def _end_jobs(env: dict[str, str]) -> None:
+    """Cancel what a failed test has left, while there are daemons that can."""
+    subprocess.run(['scancel', '--me'], env=env, check=False)
+    deadline = time.monotonic() + 30
+    while _answers(['squeue', '--noheader', '--me'], env, ' ') and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def _free_ports(number: int) -> list[int]:
