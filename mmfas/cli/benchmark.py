@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument('--out', default=PACKS, help=f'folder of the packs, merged with those there ({PACKS})')
     unpack.add_argument('--out', required=True, help='folder for the score files')
     _add_run(run)
+    report.add_argument('--format', choices=('text', 'latex'), default='text', help='how tables are printed')
     report.add_argument('--out', help='also write report.md, report.json and report.html into this folder')
     report.add_argument('--pages', nargs='+', help='Markdown files whose tables of results are rewritten')
     report.add_argument('--renderer', help='only records on SynthFAS of this version, such as 1.0.0')
@@ -200,17 +201,12 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
 
     if not methods:
         raise ConfigError('benchmark run needs at least one METHOD: a config file or the name of a model')
-    if args.slurm and args.executor != 'slurm':
-        raise ConfigError(f'--slurm belongs to --executor slurm, got --executor {args.executor}')
+    _refuse_idle_options(args)
     cells = _select_cells(args, methods)
     for method in methods:
         problems = check_config(method.load())
         if problems:
             return report_problems(method.path, problems)
-    if args.last_epochs is not None and args.paper_scoring is None:
-        raise ConfigError('--last-epochs needs every epoch scored on the target: give --paper-scoring too')
-    if args.jobs is not None and args.jobs < 1:
-        raise ConfigError(f'--jobs must be 1 or more, got {args.jobs}')
     places, num_workers = find_places(args.jobs), args.workers
     has_gpu = 'gpus_per_node' in (args.slurm or {}) if args.executor == 'slurm' else places[0] != 'cpu'
     if num_workers is None and not has_gpu:
@@ -244,6 +240,16 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     for data in {json.dumps(identity.data): identity.data for identity in identities.values()}.values():
         _report(args, [method for method in methods if identities[method.name].data == data], data)
     return 1 if failures else 0
+
+
+def _refuse_idle_options(args: argparse.Namespace) -> None:
+    """Refuse options of `run` that are out of range or would have no effect."""
+    if args.slurm and args.executor != 'slurm':
+        raise ConfigError(f'--slurm belongs to --executor slurm, got --executor {args.executor}')
+    if args.last_epochs is not None and args.paper_scoring is None:
+        raise ConfigError('--last-epochs needs every epoch scored on the target: give --paper-scoring too')
+    if args.jobs is not None and args.jobs < 1:
+        raise ConfigError(f'--jobs must be 1 or more, got {args.jobs}')
 
 
 def _do(args: argparse.Namespace, jobs: list[Job], places: list[str]) -> list[str]:

@@ -1,12 +1,12 @@
-"""Which tests a plain `pytest` leaves out: of records, fuzzing and tutorials, unless somebody asks for them."""
+"""Which tests a plain `pytest` leaves out unless somebody asks: of records, fuzzing, tutorials and Slurm."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-#: Markers of what CI runs in a step of its own.
-OPTIONAL = frozenset({'records', 'fuzz', 'tutorial'})
+#: Markers of what CI runs in a step of its own, but for Slurm, whose daemons few machines have.
+OPTIONAL = frozenset({'records', 'fuzz', 'tutorial', 'slurm'})
 
 
 def is_left_out(markers: Collection[str], path: Path, *, arguments: Sequence[str], expression: str) -> bool:

@@ -63,6 +63,7 @@ def interrupt(handle: Any, checkpoint: Path) -> None:
     os.kill(int(task), signal.SIGUSR2)
 
 
+@pytest.mark.fuzz
 @pytest.mark.slow
 def test_a_requeued_job_of_submitit_gives_the_record_of_this_process(
     tmp_path: Path, data_root: Path, small_and_quiet: None, monkeypatch: pytest.MonkeyPatch

@@ -29,6 +29,7 @@ NO_COMMANDS = {
     'numbers': 'shared by the commands',
     'options': 'shared by the commands',
     'progress': 'shared by the commands',
+    'site': 'shared by the commands that set thresholds on live videos of a site',
     'score_inputs': 'shared by the commands that judge score files',
     'quickstart_report': 'the last step of tools/quickstart.sh',
 }

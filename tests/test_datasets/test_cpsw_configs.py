@@ -44,7 +44,8 @@ def _labels(lists: list[str]) -> list[int]:
 
 
 def test_there_are_four() -> None:
-    assert sorted(path.stem.rpartition('-')[2] for path in CONFIGS.glob('*_cpsw-*.py')) == sorted(PROTOCOL_1)
+    found = [path.stem.rpartition('-')[2] for path in CONFIGS.glob('concat_*_cpsw-*.py')]
+    assert sorted(found) == sorted(PROTOCOL_1)
 
 
 @pytest.mark.parametrize('split', PROTOCOL_1)

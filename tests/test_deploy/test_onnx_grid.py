@@ -15,7 +15,7 @@ NECKS, HEADS = (names_in(SLOTS[slot]) for slot in ('neck', 'head'))
 #: Necks beyond the heads have the first head, which is the smallest: translating a graph takes seconds.
 PAIRS = [(neck, HEADS[number if number < len(HEADS) else 0]) for number, neck in enumerate(NECKS)]
 #: How many there are; change it when a part is added.
-NUM_PAIRS = 7
+NUM_PAIRS = 8
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.usefixtures('small_and_quiet')]
 for _package in ('onnxruntime', 'onnxscript'):

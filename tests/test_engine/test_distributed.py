@@ -50,7 +50,6 @@ def _largest_difference(first: Path, second: Path) -> float:
     return max((value - two['state_dict'][name]).abs().max().item() for name, value in one['state_dict'].items())
 
 
-@pytest.mark.slow
 def test_twenty_sgd_steps_equal_one_process(tmp_path: Path) -> None:
     sgd = dict(epochs=4, optimizer=_SGD, absent=_SPREAD, shuffle=True, extra='')
     double = write_config(
@@ -95,7 +94,6 @@ def test_balanced_batches_are_those_of_one_process(tmp_path: Path) -> None:
     assert _largest_difference(tmp_path / 'double' / 'epoch_2.pth', tmp_path / 'single' / 'epoch_2.pth') < 1e-6
 
 
-@pytest.mark.slow
 def test_averaged_gradients_equal_with_adamw(tmp_path: Path) -> None:
     """AdamW's normalisation makes a large step of the rounding of a tiny gradient, so gradients are compared.
 

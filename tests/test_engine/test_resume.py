@@ -36,7 +36,6 @@ def _equal(first: Path, second: Path) -> None:
     assert one['message_hub']['runtime_info']['best_score'] == two['message_hub']['runtime_info']['best_score']
 
 
-@pytest.mark.slow
 def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
     whole, _ = train(tmp_path, 'whole', changes=f'custom_hooks = [{_HOOKS}]')
     kill = f'custom_hooks = [{_HOOKS}, {_KILL}]\n{_WORKERS}'.replace(',\n,', ',')
@@ -47,7 +46,6 @@ def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
     _equal(whole / 'epoch_3.pth', broken / 'epoch_3.pth')
 
 
-@pytest.mark.slow
 def test_seed_is_taken_from_the_checkpoint(tmp_path: Path) -> None:
     """Without a fixed seed the resumed run takes sampler order, noise and dropout from the checkpoint's seed."""
     free = 'randomness = dict(seed=None)\n'
@@ -59,7 +57,6 @@ def test_seed_is_taken_from_the_checkpoint(tmp_path: Path) -> None:
     assert all(torch.equal(value, two[name]) for name, value in one.items())
 
 
-@pytest.mark.slow
 def test_early_stop_is_remembered(tmp_path: Path) -> None:
     changes = """
 custom_hooks = [dict(type='EarlyStoppingHook', monitor='dev/hter', patience=1)]
@@ -88,7 +85,6 @@ def test_a_kill_before_the_pointer_was_written_leaves_none_missing(tmp_path: Pat
     assert pointer.read_text() == content
 
 
-@pytest.mark.slow
 def test_weights_only_file_cannot_be_resumed(tmp_path: Path) -> None:
     work_dir, _ = train(tmp_path, 'run', '--cfg-options', 'train_cfg.max_epochs=1')
     best = next(work_dir.glob('best_*.pth'))

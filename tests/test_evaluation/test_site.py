@@ -201,7 +201,7 @@ def test_the_command_gives_the_numbers_of_the_function(tmp_path: Path, capsys: p
     assert json.loads(out.read_text())['reports'] == [json.loads(json.dumps(expected.to_dict()))]
     assert '(site (3 live videos))' in capsys.readouterr().out
     TEST.select(pai=('live', 'print')).to_csv(tmp_path / 'print.csv')
-    assert main([*call[:3], str(tmp_path / 'print.csv'), *call[3:], '--bootstrap', '0']) == 0
+    assert main([*call[:3], str(tmp_path / 'print.csv'), *call[3:], '--mean', '--bootstrap', '0']) == 0
     assert 'HTER at dev' in capsys.readouterr().out
 
 

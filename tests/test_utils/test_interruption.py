@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,14 @@ import pytest
 from mmfas.utils.files import atomic_file
 from mmfas.utils.interruption import Terminated, raise_if_terminated, signals_wait, sigterm_raises
 from mmfas.utils.locks import lock_folder
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C raise, also where this runs in the background of a shell, which ignores it there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _raise_signal_before(monkeypatch: pytest.MonkeyPatch, name: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from mmfas.models.heads.base import BaseFASHead
-from mmfas.structures import MODALITIES, FASDataSample, FusedFeatures
+from mmfas.structures import MODALITIES, FASDataSample
 from mmfas.utils.errors import InputError, UnknownKeyError
 
 #: Ways to run the model.
@@ -124,25 +124,3 @@ def check_call(
         raise InputError(f'{name} needs further views of every sample; {remedy}')
     if has_losses and data_samples is None:
         raise InputError(f'mode {mode!r} needs data_samples with labels, but got None')
-
-
-def view_features(
-    extract_feat: Callable[[Inputs, Tensor | None], FusedFeatures],
-    inputs_view: Inputs,
-    domain: Tensor | None,
-    batch_size: int,
-) -> Tensor:
-    """Compute the joint features of further views, all of them as one batch.
-
-    Args:
-        extract_feat: From inputs and domain codes to what the neck makes of them.
-        inputs_view: Modality -> images (V*B, 3, H, W), view by view; `present` -> boolean mask (V*B, M).
-        domain: Domain codes (B,), or None.
-        batch_size: Number B of samples.
-
-    Returns:
-        Features (V, B, D).
-    """
-    num = len(inputs_view['present']) // batch_size
-    fused = extract_feat(inputs_view, None if domain is None else domain.repeat(num)).fused
-    return fused.unflatten(0, (num, batch_size))

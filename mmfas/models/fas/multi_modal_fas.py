@@ -16,14 +16,8 @@ from torch import Tensor
 
 from mmfas.models.backbones.base import BaseTrunk
 from mmfas.models.data_preprocessor import build_preprocessor
-from mmfas.models.fas.batch import (
-    Inputs,
-    check_call,
-    refuse_empty,
-    refuse_empty_training,
-    stack_inputs,
-    view_features,
-)
+from mmfas.models.fas.batch import Inputs, check_call, refuse_empty, refuse_empty_training, stack_inputs
+from mmfas.models.fas.neck_outcome import view_features, with_neck_losses
 from mmfas.models.fas.offer import offer_of
 from mmfas.models.fas.train_step import fas_train_step
 from mmfas.models.fas.watch import Watch
@@ -151,10 +145,7 @@ class MultiModalFAS(BaseModel):
         if inputs_view is not None:
             features = replace(features, views=view_features(self.extract_feat, inputs_view, domain, len(present)))
         terms = self.head.loss_terms(features, targets_of(data_samples, present.device), present, domain=domain)
-        counts = dict(zip(self.modalities, present.sum(0), strict=True))
-        terms = terms.with_modality_losses(features.modality_losses, counts)
-        aux = {f'aux_{name}': value for name, value in features.aux_losses.items()}
-        return replace(terms, main={**terms.main, **aux}) if aux else terms
+        return with_neck_losses(terms, features, dict(zip(self.modalities, present.sum(0), strict=True)))
 
     def loss(self, inputs: Inputs, data_samples: Sequence[FASDataSample]) -> dict[str, Tensor]:
         """Compute the losses of a batch as the named scalars mmengine adds up."""
