@@ -43,8 +43,9 @@ def refusal(trunk: str, neck: str, modalities: tuple[str, ...]) -> str | None:
 
 CASES = [(*case, refusal(case[0], case[1], case[3])) for case in GRID]
 WORKING = [case[:4] for case in CASES if case[4] is None]
-#: Samples can meet in a trunk with a neck, which no head changes, or in a head, which sees joint features alone:
-#: every trunk, neck and subset with the first head, and every head behind every neck.
+#: A head sees what a neck makes of the modalities, whatever trunk and subset it came from. So every case is built,
+#: and these are trained and scored: every trunk, neck and subset with the first head, and every head behind every
+#: neck. In them samples could meet, too.
 MEETINGS = [
     case
     for case in WORKING
@@ -77,6 +78,8 @@ def test_builds_trains_and_predicts(case: tuple) -> None:
             build(case)
         return
     model = build(case)
+    if case[:4] not in MEETINGS:
+        return
     before = [p.detach().clone() for p in model.parameters()]
     batch = make_batch(4)
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))

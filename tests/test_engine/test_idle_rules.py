@@ -23,8 +23,14 @@ from mmfas.registry import GRADIENT_MODULATORS
 from mmfas.structures import MODALITIES, LossTerms, ModalityOffer
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures('small_and_quiet')]
-#: Every neck with every head, and the head whose losses of modalities are switched off.
-PAIRS = list(product(names_in(SLOTS['neck']), [*names_in(SLOTS['head']), 'no losses']))
+#: A rule asks the neck what belongs to a modality and the head for losses of it. So: every neck with a head that has
+#: such losses and with one whose losses are switched off, and every head behind a plain neck and an adapter.
+PAIRS = sorted(
+    {
+        *product(names_in(SLOTS['neck']), ('PrototypeHead', 'no losses')),
+        *product(('ConcatNeck', 'UAdapterNeck'), names_in(SLOTS['head'])),
+    }
+)
 RULES = ['ReGrad', 'PCGrad', 'OGMGE', 'Sum']
 DOMAINS = dict(domains=('C', 'W'), mask_unseen=False)
 
