@@ -23,8 +23,8 @@ from mmfas.registry import GRADIENT_MODULATORS
 from mmfas.structures import MODALITIES, LossTerms, ModalityOffer
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures('small_and_quiet')]
-#: A rule asks the neck what belongs to a modality and the head for losses of it. So: every neck with a head that has
-#: such losses and with one whose losses are switched off, and every head behind a plain neck and an adapter.
+#: A rule asks the neck what belongs to a modality and the head for losses of it. So: every neck with a head that
+#: has such losses and with one whose losses are switched off, and every head behind a plain neck and an adapter.
 PAIRS = sorted(
     {
         *product(names_in(SLOTS['neck']), ('PrototypeHead', 'no losses')),
