@@ -13,7 +13,7 @@ stack=${MMFAS_STACK:-onedl}
 case "$stack" in
     # open_clip is what converted CLIP weights are compared with; deploy: what exported models run on
     onedl) venv=${MMFAS_VENV:-$PWD/.venv} extras=onedl,tests,clip,deploy ;;
-    openmmlab) venv=${MMFAS_VENV:-$PWD/.venv-openmmlab} extras=openmmlab,tests ;;
+    openmmlab) venv=${MMFAS_VENV:-$PWD/.venv-openmmlab} extras=openmmlab,tests,clip ;;
     *) mmfas_say "MMFAS_STACK must be onedl or openmmlab, but is '$stack'"; exit 2 ;;
 esac
 mmfas_environment "$venv" "$extras"
