@@ -48,6 +48,8 @@ def test_all_are_found() -> None:
 
 @pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
 def test_configs_build_what_their_names_say(path: Path) -> None:
+    if path.stem.startswith('flip_clip'):
+        pytest.importorskip('open_clip', reason="open_clip is missing: pip install 'mmfas[clip]'")
     cfg = Config.fromfile(path)
     assert check_config(cfg) == []
     model, method = build(cfg), path.stem.partition('_')[0]
