@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from mmfas.models.weights.entries import Entry, joined, split
-from mmfas.models.weights.names import BLOCK_NAMES, check_names, count_names
+from mmfas.models.weights.entries import Entry, joined, split, trunk_entries
+from mmfas.models.weights.names import check_names, count_names
 from mmfas.utils.errors import InputError
 
 #: The release's masks in the order of our pairs: 1 rgb, 2 depth, 3 ir.
@@ -73,19 +73,7 @@ def _adapter_entries(i: int) -> Iterator[Entry]:
 
 def _entries(num_blocks: int) -> Iterator[Entry]:
     """List all tensors of a model with N blocks."""
-    for ours, theirs, join in (
-        ('cls_token', 'class_token{}', 'cat'),
-        ('pos_embed', 'pos_embedding{}', 'cat'),
-        ('patch_weight', 'conv_proj{}.weight', 'stack'),
-        ('patch_bias', 'conv_proj{}.bias', 'stack'),
-    ):
-        yield Entry(f'trunk.embedding.{ours}', tuple((theirs.format(m),) for m in (1, 2, 3)), join)
-    for kind in ('weight', 'bias'):
-        for i in range(num_blocks):
-            for ours, theirs in BLOCK_NAMES.items():
-                # their list starts with a dropout, so block i has number i + 1
-                yield Entry(f'trunk.vit.layers.{i}.{ours}{kind}', ((f'ViT_Encoder.{i + 1}.{theirs}{kind}',),))
-        yield Entry(f'trunk.vit.ln1.{kind}', ((f'ViT_Encoder.{num_blocks + 1}.{kind}',),))
+    yield from trunk_entries(num_blocks)
     for i in range(num_blocks):
         yield from _mask_entries(i)
         yield from _adapter_entries(i)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from mmfas.models.weights.names import BLOCK_NAMES
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,27 @@ class Entry:
     ours: str
     theirs: tuple[tuple[str, ...], ...]
     join: str = 'none'
+
+
+def trunk_entries(num_blocks: int) -> Iterator[Entry]:
+    """List the tensors of the trunk of MMDG, which DADM has as well.
+
+    Args:
+        num_blocks: Number of blocks.
+    """
+    for ours, theirs, join in (
+        ('cls_token', 'class_token{}', 'cat'),
+        ('pos_embed', 'pos_embedding{}', 'cat'),
+        ('patch_weight', 'conv_proj{}.weight', 'stack'),
+        ('patch_bias', 'conv_proj{}.bias', 'stack'),
+    ):
+        yield Entry(f'trunk.embedding.{ours}', tuple((theirs.format(m),) for m in (1, 2, 3)), join)
+    for kind in ('weight', 'bias'):
+        for i in range(num_blocks):
+            for ours, theirs in BLOCK_NAMES.items():
+                # their list starts with a dropout, so block i has number i + 1
+                yield Entry(f'trunk.vit.layers.{i}.{ours}{kind}', ((f'ViT_Encoder.{i + 1}.{theirs}{kind}',),))
+        yield Entry(f'trunk.vit.ln1.{kind}', ((f'ViT_Encoder.{num_blocks + 1}.{kind}',),))
 
 
 def joined(entry: Entry, state_dict: Mapping[str, Tensor]) -> Tensor:
