@@ -14,11 +14,13 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from optional_markers import is_left_out
+from quick_engine import leave_out_looks
 
 
 def pytest_configure() -> None:
-    """Use the cores that two-core machines have, one for each of several test processes."""
+    """Use two cores, or one for each of several test processes, and both for what counts."""
     torch.set_num_threads(1 if 'PYTEST_XDIST_WORKER' in os.environ else min(2, os.cpu_count() or 1))
+    leave_out_looks()
 
 
 def pytest_unconfigure() -> None:

@@ -8,6 +8,8 @@ accept and build one kind of part only. `locations` are imported when a registry
 from __future__ import annotations
 
 import difflib
+import functools
+import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module, metadata
 from typing import Any
@@ -304,7 +306,7 @@ def load_plugins() -> list[str]:
         ImportError: If a plugin cannot be imported; the message names it and the package to fix or remove.
     """
     loaded = []
-    for point in metadata.entry_points(group='mmfas.plugins'):
+    for point in _plugins(tuple(sys.path)):
         try:
             point.load()
         except Exception as error:
@@ -313,6 +315,12 @@ def load_plugins() -> list[str]:
             ) from error
         loaded.append(point.name)
     return loaded
+
+
+@functools.cache
+def _plugins(path: tuple[str, ...]) -> tuple[metadata.EntryPoint, ...]:
+    """Return the entry points of plugins on `sys.path`: to find them, the metadata of every package is read."""
+    return tuple(metadata.entry_points(group='mmfas.plugins'))
 
 
 def register_all_modules() -> None:

@@ -30,7 +30,7 @@ from mmfas.benchmark.methods import Method, config_hash
 from mmfas.benchmark.paper import score_as_papers
 from mmfas.benchmark.plan import Cell, Protocol, Training
 from mmfas.benchmark.recomputing import NUM_BOOTSTRAP
-from mmfas.benchmark.record import Identity, Record, full_disk_named, write_record, write_scores
+from mmfas.benchmark.record import Identity, Record, refusing_full_disk, write_record, write_scores
 from mmfas.benchmark.records import finished
 from mmfas.benchmark.site import site_numbers
 from mmfas.benchmark.site_scoring import score_sites
@@ -178,7 +178,7 @@ def do_job(job: Job) -> list[Record]:
     if not jobs:
         return []
     with_paper = any(cell.protocol in member.settings.paper for member in jobs for cell in member.cells)
-    with full_disk_named(job.folder), lock_folder(job.folder, 'leave its cells to it', below=True):
+    with refusing_full_disk(job.folder), lock_folder(job.folder, 'leave its cells to it', below=True):
         for member in jobs:
             remove_leftovers(Path(member.settings.records, member.method.name))
         train_s = _train(job, with_paper=with_paper)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmfas.benchmark.packs import PackedScores, is_packed, read_packed_scores, write_pack
 from mmfas.benchmark.recomputing import FLOAT32_STEP, differences, recompute, recompute_site
-from mmfas.benchmark.record import Record, full_disk_named
+from mmfas.benchmark.record import Record, refusing_full_disk
 from mmfas.benchmark.records import (
     Folders,
     find_records,
@@ -135,7 +135,7 @@ def unpack_scores(folders: Folders, out_dir: str | Path, methods: Collection[str
         if record.has_scores and (not methods or record.method in methods):
             for name in record.scores:
                 path = Path(out_dir, record.method, record.scores[name]['file'])
-                with full_disk_named(path):
+                with refusing_full_disk(path):
                     load_scores(folders, record, name).to_csv(path)
                 written.append(path)
     return written

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmfas.benchmark.record import Record, RecordError, full_disk_named, parse_record, record_content
+from mmfas.benchmark.record import Record, RecordError, parse_record, record_content, refusing_full_disk
 from mmfas.evaluation import ScoreTable
 from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
@@ -244,7 +244,7 @@ def write_pack(
     text = ''.join(lines).encode()
     if path.is_file() and path.read_bytes() == text:
         return changed
-    with full_disk_named(path):
+    with refusing_full_disk(path):
         write_atomically(path, text)
     return True
 
@@ -273,7 +273,7 @@ def _write_scores(path: Path, arrays: Mapping[str, NDArray[Any]]) -> bool:
             np.lib.format.write_array(array, np.ascontiguousarray(arrays[name]), allow_pickle=False)
             info = zipfile.ZipInfo(f'{name}.npy', _NO_TIME)
             file.writestr(info, array.getvalue(), zipfile.ZIP_DEFLATED, 9)
-    with full_disk_named(path):
+    with refusing_full_disk(path):
         write_atomically(path, content.getvalue())
     return True
 

@@ -145,7 +145,7 @@ def write_record(folder: str | Path, record: Record) -> Path:
     """
     path = record.identity.path(folder, record.cell)
     content = json.dumps(record_content(record), indent=1, allow_nan=False) + '\n'
-    with full_disk_named(path):
+    with refusing_full_disk(path):
         write_atomically(path, content)
     return path
 
@@ -180,14 +180,14 @@ def write_scores(folder: str | Path, identity: Identity, cell: Cell, **tables: S
     written = {}
     for name, table in tables.items():
         path = identity.path(folder, cell).with_suffix(f'.{name}.csv.gz')
-        with full_disk_named(path):
+        with refusing_full_disk(path):
             table.to_csv(path)
         written[name] = {'file': path.name, 'sha256': sha256_of(path)}
     return written
 
 
 @contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
+def refusing_full_disk(path: Path) -> Iterator[None]:
     """Turn the error of a full disk into one that says what to do.
 
     Args:

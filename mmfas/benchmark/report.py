@@ -10,7 +10,7 @@ from typing import Any
 from mmfas.apis.model_index import read_model_index
 from mmfas.benchmark.last_epochs import all_tables
 from mmfas.benchmark.plan import Protocol
-from mmfas.benchmark.record import Record, full_disk_named
+from mmfas.benchmark.record import Record, refusing_full_disk
 from mmfas.benchmark.records import Folders
 from mmfas.benchmark.site import MAX_BPCER
 from mmfas.benchmark.tables import RecordSelection, Table, data_text
@@ -156,7 +156,7 @@ def write_report(
     content = json.dumps(json_report(chosen, protocols), indent=1, allow_nan=False) + '\n'
     texts = {'report.md': markdown_report(chosen, protocols), 'report.json': content, 'report.html': page}
     for name, text in texts.items():
-        with full_disk_named(Path(out_dir, name)):
+        with refusing_full_disk(Path(out_dir, name)):
             write_atomically(Path(out_dir, name), text)
     return [Path(out_dir, name) for name in texts]
 

@@ -76,7 +76,7 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     return content
 
 
-def pack_records(folder: str | Path) -> int:
+def pack_study(folder: str | Path) -> int:
     """Move the records of a study into one file of lines beside them.
 
     Args:

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from mmfas.benchmark.methods import find_method
     from mmfas.evaluation.tables import markdown_table
-    from mmfas.utils.runs import PACK, pack_records
+    from mmfas.utils.runs import PACK, pack_study
     from projects.batch_leakage_study.study import (
         LeakageSettings,
         default_methods,
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     )
 
     if args.pack:
-        print(f'{pack_records(args.records)} records in {Path(args.records, PACK)}')
+        print(f'{pack_study(args.records)} records in {Path(args.records, PACK)}')
         return 0
     if args.table:
         records = read_leakage_records(args.records)

@@ -45,11 +45,11 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
     from mmfas.synthfas.files.manifest import render_command
-    from mmfas.utils.runs import PACK, pack_records
+    from mmfas.utils.runs import PACK, pack_study
     from projects.synthfas_study import hardness, perturbations, tables
 
     if args.study == 'pack':
-        print(f'{pack_records(args.records)} records in {Path(args.records, PACK)}')
+        print(f'{pack_study(args.records)} records in {Path(args.records, PACK)}')
         return 0
     if args.study != 'table' and not Path(args.data_root, 'manifest.json').is_file():
         raise MissingFileError(

@@ -35,8 +35,10 @@ def _run(module: str, argv: list[str], log: str, env: Mapping[str, str]) -> None
     from importlib import import_module
 
     import torch
+    from quick_engine import leave_out_looks
 
     torch.set_num_threads(1)
+    leave_out_looks()
     code = import_module(module).main(argv)
     sys.stdout.flush()
     sys.exit(code)

@@ -1,0 +1,27 @@
+"""Runs of mmengine without what only looks better: a tenth of the time of a run on tiny data."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from mmengine.config import config
+from mmengine.visualization import Visualizer
+
+__all__ = ['leave_out_looks']
+
+
+def leave_out_looks() -> None:
+    """Log configs as they are, and let visualizers share their figures, on which no test draws.
+
+    mmengine lays out the text of a config with yapf whenever it is logged or written, and every runner has a
+    visualizer, which makes two figures of matplotlib.
+    """
+    config.FormatCode = lambda text, **_: (text, True)
+    make_figure = Visualizer._initialize_fig
+
+    @functools.cache
+    def figure(items: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
+        return make_figure(None, dict(items))
+
+    Visualizer._initialize_fig = lambda self, fig_cfg: figure(tuple(sorted(fig_cfg.items())))
