@@ -1,21 +1,4 @@
-# MMDA on a small CLIP image tower: one encoder for all modalities, a norm before the blocks, QuickGELU, patches
-# without bias, the class token projected. Weights and anchors are random; mmda_mini_vit.py says what that means.
-_base_ = './mmda_mini_vit.py'
+# MMDA on a small CLIP image tower. Weights and anchors are random; mmda_mini_vit.py says what that means.
+_base_ = ['./mmda_mini_vit.py', './mini_clip.py']
 
-model = dict(
-    trunk=dict(
-        _delete_=True,
-        type='MultiStreamViT',
-        vit=dict(
-            type='mmpretrain.VisionTransformer',
-            arch=dict(embed_dims=128, num_layers=5, num_heads=4, feedforward_channels=512),
-            img_size=64,
-            patch_size=16,
-            pre_norm=True,
-            norm_cfg=dict(type='LN', eps=1e-5),
-            patch_cfg=dict(bias=False),
-            layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')),
-        ),
-        proj_dims=128,
-    ),
-)
+model = dict(trunk=dict(_delete_=True, **_base_.mini_clip))
