@@ -1,4 +1,4 @@
-# How FLIP-MCL trains CLIP ViT-B/16: published rate and decay, and the views that its configs put into the pipeline.
+# How FLIP-MCL trains CLIP ViT-B/16: published rate and decay, and the views that its configs add to the pipeline.
 _base_ = ['./schedules/adamw_finetune_100e.py', './default_runtime.py']
 
 views = dict(

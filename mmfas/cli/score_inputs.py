@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +151,7 @@ class ScoreInputs:
     """Score files that were read.
 
     Args:
-        tables: Test scores by name: the file's name, with its folder where two are equal.
+        tables: Test scores by name: the file's name, or that of the folder in which they differ.
         devs: Dev scores by the name of the test scores; empty without any.
         rules: How scores become numbers.
         are_systems: Whether some files hold the same samples, so that they are of several systems.
@@ -220,8 +220,7 @@ def read_scores(args: argparse.Namespace) -> ScoreInputs:
     without = [path for path, dev in pairs if dev is None]
     if any(own) and without:
         raise InputError(f"'{without[0]}' has no dev file of its own, but others have; give {without[0]}:DEV.csv")
-    stems = [Path(path).stem for path in paths]
-    names = stems if len(set(stems)) == len(stems) else paths
+    names = _short_names(paths)
     read = {path: _read(path, args) for path in dict.fromkeys([*filter(None, own), args.dev]) if path}
     tables = {name: _read(path, args) for name, path in zip(names, paths)}
     devs = {name: read[dev or args.dev] for name, dev in zip(names, own) if dev or args.dev}
@@ -282,6 +281,22 @@ def paths_of(args: argparse.Namespace) -> list[str]:
 
 def _test_path(text: str) -> str:
     return _split(text)[0]
+
+
+def _short_names(paths: Sequence[str]) -> Sequence[str]:
+    """Name files by what differs: `a/test.csv` and `b/test.csv` by their folders, unless one lies in the other."""
+    stems = [Path(path).stem for path in paths]
+    if len(set(stems)) == len(stems):
+        return stems
+    parts = [Path(path).parts for path in paths]
+    rests = [path[_num_common(parts) :] for path in parts]
+    last = _num_common([rest[::-1] for rest in rests])
+    names = ['/'.join(rest[: len(rest) - last]) for rest in rests]
+    return names if all(names) and len(set(names)) == len(names) else paths
+
+
+def _num_common(rows: Sequence[tuple[str, ...]]) -> int:
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*rows)))
 
 
 def _split(text: str) -> tuple[str, str | None]:

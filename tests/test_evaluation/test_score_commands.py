@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from mmfas.cli.score_inputs import read_scores
 from mmfas.cli.scores import eval as scores_eval
 from mmfas.cli.scores import plot as scores_plot
 from mmfas.evaluation import ScoreTable, evaluate_scores
@@ -104,12 +105,25 @@ def test_plots_of_one_class_say_what_is_left_out(
     assert lines[2] == 'W: no attack samples, so no ROC and DET curve'
 
 
-def test_files_of_one_name_keep_their_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = [tmp_path / folder / 'scores.csv' for folder in 'ab']
-    for path, table in zip(paths, (make_table(60, 0), make_table(60, 1).take(np.arange(60)))):
-        table.to_csv(path)
-    assert scores_eval.main([*map(str, paths), '--markdown', '--bootstrap', '0']) == 0
-    assert str(paths[1]) in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ('paths', 'names'),
+    [
+        (['run/a.csv', 'run/b.csv'], ['a', 'b']),
+        (['runs/old/test/test.csv', 'runs/new/test/test.csv'], ['old', 'new']),
+        (['a/x/t.csv', 'a/y/t.csv', 'b/x/t.csv'], ['a/x', 'a/y', 'b/x']),
+        (['t.csv', 'a/t.csv'], ['t.csv', 'a/t.csv']),
+    ],
+)
+def test_files_are_named_by_what_differs(
+    paths: list[str], names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed, path in enumerate(paths):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_table(20, seed).to_csv(path)
+    parser = argparse.ArgumentParser()
+    scores_eval.add_arguments(parser)
+    assert list(read_scores(parser.parse_args(['--criterion', 'fixed=0.5', *paths])).tables) == names
 
 
 def test_a_binary_file_and_a_negative_count_are_named(
