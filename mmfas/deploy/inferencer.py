@@ -119,8 +119,8 @@ class FASInferencer(BaseInferencer):
         Yields:
             A verdict for every sample, in order.
         """
-        if batch_size < 1:
-            raise InputError(f'batch_size must be at least 1, got {batch_size}')
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise InputError(f'batch_size must be a whole number, at least 1, got {batch_size!r}')
         waiting = self._progress(samples)
         while batch := list(islice(waiting, batch_size)):
             yield from self._judge(batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 
 from mmfas.cli.export import main as export_main
 from mmfas.deploy.bundle import Bundle, BundleError
-from mmfas.deploy.bundle_export import export_bundle, open_onnx
+from mmfas.deploy.bundle_export import export_bundle, open_onnx, picture_size
 from mmfas.deploy.bundle_file import write_bundle
 from mmfas.deploy.golden_sample import rendered_triple
 from mmfas.deploy.inferencer import FASInferencer
+from mmfas.deploy.parity import compare_scores, draw_pictures
 
 onnxruntime = pytest.importorskip('onnxruntime', reason='needs the extra deploy')
 pytest.importorskip('onnxscript', reason='needs the extra deploy')
@@ -65,6 +67,21 @@ def test_another_runtime_gets_the_score_from_the_file_alone(bundle: Bundle, expo
     assert score == pytest.approx(wanted, abs=1e-5)
     assert said['bundle']['decision']['threshold'] == bundle.decision.threshold
     assert said['bundle_sha256'] == bundle.sha256
+
+
+def test_openvino_reads_the_file_by_itself(bundle: Bundle, exported: Path) -> None:
+    openvino = pytest.importorskip('openvino', reason='needs openvino: pip install openvino')
+    exact = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': 1}
+    compiled = openvino.Core().compile_model(str(exported), 'CPU', exact)
+
+    def run(images: Mapping[str, np.ndarray], present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = compiled({**images, 'present': present})
+        return found['score'], found['logits']
+
+    pictures = draw_pictures(bundle.modalities, 7, size=picture_size(bundle))
+    parity = compare_scores(run, bundle.build_model(), pictures)
+    parity.require()
+    assert len(parity.rows) == 7
 
 
 def test_command_prints_the_differences(

@@ -125,6 +125,12 @@ def test_wrong_inputs_are_named_before_work_starts(
         inferencer([dict(LIVE), given] if given != [] else given)
 
 
+@pytest.mark.parametrize('batch_size', [0, -1, 2.5, '2', None])
+def test_odd_batch_sizes_are_refused(inferencer: FASInferencer, batch_size: Any) -> None:
+    with pytest.raises(ValueError, match='batch_size must be a whole number, at least 1'):
+        inferencer([dict(LIVE)], batch_size=batch_size)
+
+
 def test_what_cannot_be_judged_says_why_and_keeps_nobody_else_from_it(
     bundle: Bundle, inferencer: FASInferencer, tmp_path: Path
 ) -> None:
@@ -249,23 +255,6 @@ def test_a_stopped_prediction_continues(bundle: Bundle, tmp_path: Path, monkeypa
     verdicts = predicting.judge_to_file(judge, samples, tmp_path / 'v.csv')
     assert seen == ['0', '1', '2', '2', '3'] and [v.score for v in verdicts] == [v.score for v in whole]
     assert sorted(p.name for p in tmp_path.iterdir()) == ['v.csv', 'whole.csv']
-
-
-def test_a_watched_folder_is_judged_as_files_appear(bundle: Bundle, tmp_path: Path) -> None:
-    from mmfas.deploy.predicting import watch_folder
-
-    looks = iter(range(100))
-    judge = FASInferencer(bundle, 'cpu')
-
-    def over() -> bool:
-        number = next(looks)
-        if number == 1:
-            write_triple(tmp_path, 'b')
-        return number == 12
-
-    write_triple(tmp_path, 'a')
-    found = [verdict.sample_id for verdict in watch_folder(judge, tmp_path, interval_s=0.1, is_over=over)]
-    assert found == ['a', 'b']
 
 
 def test_a_bundle_in_memory_and_from_a_file_judge_alike(bundle: Bundle, tmp_path: Path) -> None:
