@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from tiny_bundles import tiny_config, trained
 
 from mmfas.apis.scoring import ScoreError
-from mmfas.deploy.bundle import Bundle, BundleError, json_of
+from mmfas.deploy.bundle import Bundle, BundleError, digest_of, json_of
 from mmfas.deploy.bundle_file import read_bundle, write_bundle
 from mmfas.deploy.bundle_making import _without_files, make_bundle
 from mmfas.deploy.golden_sample import check_golden_sample
@@ -151,6 +151,16 @@ def test_nothing_a_bundle_names_is_run(
     with pytest.raises(ValueError, match='nothing of it was built'):
         steps.preprocessing()
     assert not mark.exists()
+
+
+def test_scores_that_mean_something_else_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    record = json.loads(json_of(bundle.record()))
+    record['decision']['polarity'] = 'the higher, the more spoof'
+    text, tensors = json_of(record), bundle.tensors()
+    head = dict(mmfas_bundle=text, mmfas_bundle_sha256=digest_of(text, tensors))
+    write_checkpoint({**head, 'state_dict': tensors}, tmp_path / 'model.pth')
+    with pytest.raises(BundleError, match='scores must mean .* but the rule says .the higher, the more spoof'):
+        read_bundle(tmp_path / 'model.pth')
 
 
 def _odd(bundle: Bundle, **changes: Any) -> Bundle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from mmfas.deploy.bundle_export import export_bundle, open_onnx, picture_size
 from mmfas.deploy.bundle_file import write_bundle
 from mmfas.deploy.golden_sample import rendered_triple
 from mmfas.deploy.inferencer import FASInferencer
+from mmfas.deploy.onnx_file import pack, unpack
 from mmfas.deploy.parity import compare_scores, draw_pictures
 
+onnx = pytest.importorskip('onnx', reason='needs the extra deploy')
 onnxruntime = pytest.importorskip('onnxruntime', reason='needs the extra deploy')
 pytest.importorskip('onnxscript', reason='needs the extra deploy')
 pytestmark = pytest.mark.engine
@@ -107,6 +110,22 @@ def test_changed_and_foreign_onnx_files_are_refused(exported: Path, tmp_path: Pa
             FASInferencer(tmp_path / f'{name}.onnx')
     with pytest.raises(FileNotFoundError, match='nothing.onnx'):
         FASInferencer(tmp_path / 'nothing.onnx')
+
+
+def test_mislabelled_onnx_files_are_refused(exported: Path, tmp_path: Path) -> None:
+    content, path = exported.read_bytes(), tmp_path / 'other.onnx'
+    header = unpack(content, 'file')
+    record = header.metadata['bundle']
+    for key, value, sentence in (
+        ('modalities', ['rgb', 'depth'], 'is mislabelled: its graph takes'),
+        ('golden', {**record['golden'], 'scores': []}, '4 sets of pictures, 0 scores'),
+        ('decision', {**record['decision'], 'polarity': 'the higher, the more spoof'}, 'scores must mean'),
+    ):
+        changed = {**record, key: value, 'optional': []}
+        metadata = {**header.metadata, 'bundle': changed}
+        path.write_bytes(pack(onnx.load_model_from_string(content), replace(header, metadata=metadata)))
+        with pytest.raises(BundleError, match=sentence):
+            FASInferencer(path)
 
 
 @pytest.mark.slow

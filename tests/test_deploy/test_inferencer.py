@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from contracts.cases import names_in
 from PIL import Image
 from tiny_bundles import tiny_config, trained
 
@@ -27,7 +28,7 @@ from mmfas.deploy.golden_sample import rendered_triple
 from mmfas.deploy.inferencer import FASInferencer
 from mmfas.deploy.inputs import read_inputs
 from mmfas.evaluation import ScoreRules
-from mmfas.registry import FUSION_NECKS
+from mmfas.registry import FUSION_NECKS, HEADS
 
 pytestmark = pytest.mark.engine
 
@@ -50,9 +51,14 @@ def write_triple(folder: Path, name: str = '1', **changes: np.ndarray) -> dict[s
     return {m: str(path) for m, path in paths.items()}
 
 
-@pytest.mark.parametrize('neck', sorted(FUSION_NECKS))
-def test_scores_are_those_of_a_test_run(faces: Path, tmp_path: Path, neck: str) -> None:
-    cfg = tiny_config(faces, neck)
+#: Every neck, and every head with one of them.
+NECKS, ALL_HEADS = names_in(FUSION_NECKS), names_in(HEADS)
+PAIRS = [(neck, ALL_HEADS[number % len(ALL_HEADS)]) for number, neck in enumerate(NECKS)]
+
+
+@pytest.mark.parametrize(('neck', 'head'), PAIRS)
+def test_scores_are_those_of_a_test_run(faces: Path, tmp_path: Path, neck: str, head: str) -> None:
+    cfg = tiny_config(faces, neck, head)
     checkpoint, _ = trained(cfg, tmp_path)
     model, _ = load_trained_model(cfg, str(checkpoint))
     table = score_loader(model.cpu(), build_loader(cfg.test_dataloader))
