@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NOT_ALL = 3
 _SOURCES = ('watch', 'camera', 'video', 'probe')
 #: Option -> what it is for; `inputs` are INPUT... and --rgb, --depth, --ir.
-_FOR = {
+_FOR: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(('out', 'out_dir', 'batch_size'), ('inputs',)),
     **dict.fromkeys(('window', 'max_frames', 'out_video'), ('video', 'camera')),
     'show': ('inputs', 'video', 'camera'),

@@ -192,7 +192,7 @@ def _check_golden(golden: Mapping[str, Any], modalities: Sequence[str], pictures
     """Raise unless a golden sample has a score of every set of pictures that it names, and these pictures."""
     sets, scores = golden['present'], golden['scores']
     if not sets or len(sets) != len(scores):
-        raise InputError(f'the golden sample: {len(sets)} sets of pictures, {len(scores)} scores')
+        raise InputError(f'the golden sample: {len(scores)} scores of {len(sets)} sets of pictures')
     for names in sets:
         if not names or not set(names) <= set(modalities) & set(pictures):
             raise InputError(

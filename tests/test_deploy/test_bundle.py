@@ -172,8 +172,8 @@ def _odd(bundle: Bundle, **changes: Any) -> Bundle:
 @pytest.mark.parametrize(
     ('changes', 'sentence'),
     [
-        (dict(present=(), scores=()), '0 sets of pictures, 0 scores'),
-        (dict(scores=(0.5,)), '4 sets of pictures, 1 scores'),
+        (dict(present=(), scores=()), '0 scores of 0 sets'),
+        (dict(scores=(0.5,)), '1 scores of 4 sets'),
         (dict(scores=(0.5, 0.5, 2.0, 0.5)), r'scores are in \[0, 1\], but one is 2.0'),
         (dict(present=(('rgb',), (), ('rgb',), ('rgb',))), r'but a score is of \[\]'),
         (dict(pictures={}), r'its pictures are \[\]'),

@@ -116,12 +116,13 @@ def test_mislabelled_onnx_files_are_refused(exported: Path, tmp_path: Path) -> N
     content, path = exported.read_bytes(), tmp_path / 'other.onnx'
     header = unpack(content, 'file')
     record = header.metadata['bundle']
+    few = {**record['golden'], 'present': [['rgb']], 'scores': [0.5]}
     for key, value, sentence in (
         ('modalities', ['rgb', 'depth'], 'is mislabelled: its graph takes'),
-        ('golden', {**record['golden'], 'scores': []}, '4 sets of pictures, 0 scores'),
+        ('golden', {**few, 'scores': []}, '0 scores of 1 sets'),
         ('decision', {**record['decision'], 'polarity': 'the higher, the more spoof'}, 'scores must mean'),
     ):
-        changed = {**record, key: value, 'optional': []}
+        changed = {**record, 'optional': [], 'golden': few, key: value}
         metadata = {**header.metadata, 'bundle': changed}
         path.write_bytes(pack(onnx.load_model_from_string(content), replace(header, metadata=metadata)))
         with pytest.raises(BundleError, match=sentence):
