@@ -51,7 +51,7 @@ class FeaturesOnly(MultiModalFAS):
     def yield_like(self, features: FusedFeatures) -> None:
         """Take over which fields there are, and their widths."""
         fused, own = features.fused.shape[-1], features.per_modality
-        self.has_own, self.has_confidence = own is not None, features.confidence is not None
+        self.has_own = own is not None
         self.to_fused = nn.Linear(len(self.modalities) * 3, fused)
         self.to_own = nn.Linear(3, 1 if own is None else own.shape[-1])
 
@@ -63,7 +63,6 @@ class FeaturesOnly(MultiModalFAS):
         return FusedFeatures(
             fused=self.to_fused(means.transpose(0, 1).flatten(1)),
             per_modality=self.to_own(means) if self.has_own else None,
-            confidence=means.sum(-1).sigmoid() if self.has_confidence else None,
         )
 
 
@@ -87,8 +86,8 @@ def features_of(model: MultiModalFAS, batch: int = 3) -> FusedFeatures:
 
 
 def form_of(features: FusedFeatures) -> tuple[object, ...]:
-    """Describe features by all that a head could build a graph on: kind and widths of every field."""
-    fields = (features.fused, features.per_modality, features.confidence)
+    """Describe features by all that a head scores: kind and widths of the joint feature and of the modalities'."""
+    fields = (features.fused, features.per_modality)
     return tuple(None if field is None else (field.dtype, tuple(field.shape)) for field in fields)
 
 

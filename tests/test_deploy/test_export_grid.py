@@ -8,10 +8,12 @@ these are all pairs. Every graph is traced once and serves both formats, since t
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import pytest
+import torch
 from contracts.cases import SIZE, SLOTS, names_in
 from export_models import features_of, features_only, form_of, require_same_scores, small_head, small_model
 
@@ -68,6 +70,15 @@ def test_every_pair_is_there() -> None:
     assert len(NECKS) * len(HEADS) == NUM_PAIRS
     assert [necks[0] for necks in forms()] == list(LEADERS)
     assert not FUSION_NECKS.get('ConcatNeck').needs_tokens
+
+
+def test_no_head_scores_anything_but_the_features() -> None:
+    model = small_model(neck='UAdapterNeck')
+    features = features_of(model)
+    assert features.confidence is not None and features.maps
+    for name in HEADS:
+        head = small_head(name, model.neck.feature_spec).eval()
+        assert torch.equal(head(features), head(replace(features, confidence=None, maps={}))), name
 
 
 def test_heads_behind_necks_of_one_form_are_one_graph() -> None:
