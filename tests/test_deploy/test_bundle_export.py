@@ -97,6 +97,13 @@ def test_command_prints_the_differences(
     assert "got format 'onnx' and" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_a_version_of_operators_that_cannot_be_had_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='it cannot be written in 9: leave --opset out'):
+        export_bundle(bundle, tmp_path / 'old.onnx', opset=9)
+    assert not (tmp_path / 'old.onnx').exists()
+
+
 def test_changed_and_foreign_onnx_files_are_refused(exported: Path, tmp_path: Path) -> None:
     content = exported.read_bytes()
     for name, changed in {
