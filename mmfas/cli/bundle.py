@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
-from mmfas.cli.options import add_config_options, add_rule_options, rules_of
+from mmfas.cli.options import add_config_options, add_rule_options, is_given, rules_of
 from mmfas.cli.score_inputs import add_calibration_argument
 from mmfas.cli.site import add_site_arguments, set_site_criterion
 
 if TYPE_CHECKING:
     from mmfas.deploy.bundle import Bundle
+
+#: Options that go with a bundle that is there already.
+_OF_SHOW = ('show', 'card', 'push')
+#: Fields that are not called as they are typed.
+_SPELLED = {'config': 'CONFIG', 'checkpoint': 'CHECKPOINT', 'site': '--site-scores'}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='modalities that may be absent (default: those that training dropped at random)',
     )
     parser.add_argument('--crop-margin', type=float, help='faces are cut out of frames with this margin first')
-    parser.add_argument('--detector', default='CenterFaceDetector', help='face detector of the crop')
-    parser.add_argument('--weights', choices=('ema', 'raw'), default='ema', help='averaged or trained weights')
+    parser.add_argument('--detector', help='face detector of the crop (default: CenterFaceDetector)')
+    parser.add_argument('--weights', choices=('ema', 'raw'), help='averaged (default) or trained weights')
     parser.add_argument('--licence', default='', help='under what terms weights and data may be used')
     add_config_options(parser)
 
@@ -52,11 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command()
 def main(args: argparse.Namespace) -> int:
     """Make or show a bundle; returns 0, 1 if it could not be done, 2 for a wrong config."""
-    if args.show is None and not (args.config and args.checkpoint and args.out):
-        raise UsageError('give CONFIG CHECKPOINT --out FILE to make a bundle, or --show FILE to look at one')
-    if args.show is not None and (args.config or args.out):
-        raise UsageError('--show makes nothing: leave out CONFIG and --out')
-
+    _refuse_what_does_not_fit(args)
     set_site_criterion(args, option='--site-scores')
     from mmfas.deploy.bundle_file import write_bundle
     from mmfas.deploy.card import card, markdown_card
@@ -75,6 +76,18 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse_what_does_not_fit(args: argparse.Namespace) -> None:
+    """Refuse too few options, and those that would have no effect."""
+    if args.show is None and not (args.config and args.checkpoint and args.out):
+        raise UsageError('give CONFIG CHECKPOINT --out FILE to make a bundle, or --show FILE to look at one')
+    given = [name for name in vars(args) if is_given(args, name) and name not in _OF_SHOW]
+    if args.show is not None and given:
+        names = [_SPELLED.get(name) or f'--{name.replace("_", "-")}' for name in given]
+        raise UsageError(f'--show makes nothing: leave out {", ".join(names)}')
+    if args.detector is not None and args.crop_margin is None:
+        raise UsageError('--detector finds the faces that --crop-margin cuts out: give that as well')
+
+
 def _make(args: argparse.Namespace) -> Bundle:
     """Make the bundle that the options ask for."""
     from mmfas.cli.configs import read_checked_config
@@ -82,7 +95,8 @@ def _make(args: argparse.Namespace) -> Bundle:
     from mmfas.deploy.crop_record import crop_record
 
     cfg = read_checked_config(args.config, args.cfg_options)
-    crop = None if args.crop_margin is None else crop_record(dict(type=args.detector), margin=args.crop_margin)
+    detector = dict(type=args.detector or 'CenterFaceDetector')
+    crop = None if args.crop_margin is None else crop_record(detector, margin=args.crop_margin)
     return make_bundle(
         cfg,
         args.checkpoint,
@@ -93,6 +107,6 @@ def _make(args: argparse.Namespace) -> Bundle:
         max_bpcer=args.max_bpcer,
         optional=args.optional,
         crop=crop,
-        weights=args.weights,
+        weights=args.weights or 'ema',
         licence=args.licence,
     )

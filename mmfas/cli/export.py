@@ -62,5 +62,7 @@ def main(args: argparse.Namespace) -> int:
     if labelled is not None:
         print('On the lists of --dev, rates in %:')
         print(measure_cost(bundle, args.out, labelled).to_text())
+    elif args.fp16 or args.int8:
+        print('What this costs in AUC and HTER was not measured: --dev LIST, such as the dev lists, does that')
     print(f'{args.format}: {args.out}')
     return 0

@@ -103,6 +103,17 @@ def rules_of(cfg: Config, args: argparse.Namespace, **changes: Any) -> ScoreRule
     )
 
 
+def is_given(args: argparse.Namespace, name: str) -> bool:
+    """Tell whether an option whose default is None, False or '' was given.
+
+    Args:
+        args: Parsed options.
+        name: Of the option, with `_`.
+    """
+    value = getattr(args, name)
+    return value is not None and value is not False and value != ''
+
+
 def add_inferencer_options(parser: argparse.ArgumentParser) -> None:
     """Declare what judges, and how it is opened; `inferencer_of` reads it.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
-from mmfas.cli.options import add_inferencer_options, inferencer_of
+from mmfas.cli.options import add_inferencer_options, inferencer_of, is_given
 
 if TYPE_CHECKING:
     from mmfas.deploy.inferencer import FASInferencer
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 #: Exit status if something could not be judged.
 NOT_ALL = 3
 _SOURCES = ('watch', 'camera', 'video', 'probe')
+#: Option -> what it is for; `inputs` are INPUT... and --rgb, --depth, --ir.
+_FOR: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(('out', 'out_dir', 'batch_size'), ('inputs',)),
+    **dict.fromkeys(('window', 'max_frames', 'out_video'), ('video', 'camera')),
+    'show': ('inputs', 'video', 'camera'),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--video', metavar='FILE', help='video file (rgb), or frames as a folder or .npz (see docs)'
     )
     parser.add_argument('--camera', type=int, metavar='NUMBER', help='judge the pictures of a camera (rgb only)')
-    parser.add_argument('--window', type=int, default=1, help='frames whose scores are joined (default: 1)')
+    parser.add_argument('--window', type=int, help='frames whose scores are joined (default: 1; 0: all so far)')
     parser.add_argument('--max-frames', type=int, help='frames of a video or camera to judge (default: all)')
     parser.add_argument('--out-video', metavar='FILE.mp4', help='write the frames with their verdicts')
     parser.add_argument(
@@ -52,10 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', metavar='FILE', help='write verdicts to FILE.csv or FILE.jsonl; can be resumed')
     parser.add_argument('--out-dir', help='folder for a picture of every sample with its verdict')
     parser.add_argument('--show', action='store_true', help='show every sample with its verdict in a window')
-    parser.add_argument('--batch-size', type=int, default=8, help='samples that are scored at once (default: 8)')
+    parser.add_argument('--batch-size', type=int, help='samples that are scored at once (default: 8)')
 
 
-@command(on_stop='verdicts so far are kept; the same command continues')
+@command(on_stop='with --out, verdicts so far are kept, and the same command continues')
 def main(args: argparse.Namespace) -> int:
     """Judge; returns 0 if all was judged, 3 if not, 1 for wrong input or a probe that was called live."""
     triple = {m: getattr(args, m) for m in ('rgb', 'depth', 'ir') if getattr(args, m) is not None}
@@ -64,8 +70,7 @@ def main(args: argparse.Namespace) -> int:
         raise UsageError(
             'give one thing to judge: INPUT..., --rgb with --depth and --ir, --watch, --video, --camera or --probe'
         )
-    if args.batch_size < 1 or args.window < 1:
-        raise UsageError('--batch-size and --window must be at least 1')
+    _refuse_without_effect(args, chosen[0] if chosen else 'inputs')
 
     from mmengine.logging import MMLogger
 
@@ -82,23 +87,33 @@ def main(args: argparse.Namespace) -> int:
     return _samples(inferencer, args, [triple] if triple else args.inputs)
 
 
+def _refuse_without_effect(args: argparse.Namespace, source: str) -> None:
+    """Refuse options that this source has no use for, and numbers that no source can use."""
+    for name, sources in _FOR.items():
+        if is_given(args, name) and source not in sources:
+            given = 'INPUT' if source == 'inputs' else f'--{source}'
+            raise UsageError(f'--{name.replace("_", "-")} has no effect with {given}: leave it out')
+    for name, least in (('batch_size', 1), ('max_frames', 1), ('window', 0)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise UsageError(f'--{name.replace("_", "-")} must be at least {least}, got {value}')
+
+
 def _samples(inferencer: FASInferencer, args: argparse.Namespace, inputs: list[object]) -> int:
     """Judge what was named."""
     from mmfas.cli.progress import Progress
     from mmfas.deploy.inputs import describe, read_inputs
     from mmfas.deploy.predicting import judge_to_file
 
-    samples = read_inputs(inputs)
+    samples, batch_size = read_inputs(inputs), args.batch_size or 8
     print(describe(samples), file=sys.stderr)
     if args.out:
-        verdicts = judge_to_file(
-            inferencer, samples, args.out, batch_size=args.batch_size, show=Progress('samples')
-        )
+        verdicts = judge_to_file(inferencer, samples, args.out, batch_size=batch_size, show=Progress('samples'))
         print(f'verdicts: {args.out}', file=sys.stderr)
         status = _print(verdicts, args.format)
     else:
         verdicts = []
-        status = _print(_kept(inferencer.stream(samples, batch_size=args.batch_size), verdicts), args.format)
+        status = _print(_kept(inferencer.stream(samples, batch_size=batch_size), verdicts), args.format)
     inferencer.visualize(samples, verdicts, show=args.show, out_dir=args.out_dir)
     return status
 
@@ -118,7 +133,7 @@ def _frames(inferencer: FASInferencer, args: argparse.Namespace) -> int:
     frames = judge_frames(
         inferencer,
         source,
-        window=args.window,
+        window=1 if args.window is None else args.window,
         max_frames=args.max_frames,
         out_video=args.out_video,
         show=args.show,

@@ -24,13 +24,18 @@ from mmfas.deploy.trusted_parts import check_parts
 from mmfas.models.fas import MultiModalFAS
 from mmfas.registry import MODELS, register_all_modules
 from mmfas.structures import check_modalities
-from mmfas.utils.errors import InputError
+from mmfas.utils.errors import InputError, UserError
 from mmfas.utils.state_dicts import compare_state_dicts
 
-__all__ = ['FORMAT', 'Bundle', 'BundleError', 'GoldenSample']
+__all__ = ['FORMAT', 'UNUSABLE', 'Bundle', 'BundleError', 'GoldenSample']
 
 #: Version of the record; a reader refuses others.
 FORMAT = 1
+#: What parts raise that are built or run with values that nobody checked: those of a config from elsewhere.
+UNUSABLE = (
+    *(ValueError, TypeError, LookupError, AttributeError, AssertionError),
+    *(ArithmeticError, RuntimeError, MemoryError),
+)
 
 
 class BundleError(InputError):
@@ -148,8 +153,13 @@ class Bundle:
         check_parts(self.model, MODELS, f"the model of bundle '{self.name}'")
         try:
             model = MODELS.build(dict(self.model))
-        except (ValueError, TypeError, KeyError) as error:
+        except UNUSABLE as error:
             raise BundleError(f"the model of bundle '{self.name}' cannot be built: {error}") from error
+        if tuple(getattr(model, 'modalities', ())) != self.modalities:
+            raise BundleError(
+                f"bundle '{self.name}' is mislabelled: it names {self.modalities}, but its model is a "
+                f'{type(model).__name__} of {getattr(model, "modalities", "something else")}'
+            )
         misfit = compare_state_dicts(self.weights, model.state_dict())
         if misfit:
             raise BundleError(f"the weights of bundle '{self.name}' do not fit its config; {misfit}")
@@ -157,8 +167,17 @@ class Bundle:
         return model.to(device).eval()
 
     def preprocessing(self) -> Preprocessing:
-        """Return the test pipeline."""
-        return Preprocessing(self.pipeline, self.modalities)
+        """Return the test pipeline.
+
+        Raises:
+            BundleError: If it cannot be built.
+        """
+        try:
+            return Preprocessing(self.pipeline, self.modalities)
+        except UserError:
+            raise
+        except UNUSABLE as error:
+            raise BundleError(f"the pipeline of bundle '{self.name}' cannot be built: {error}") from error
 
     def record(self) -> dict[str, Any]:
         """Return everything but tensors as plain values."""

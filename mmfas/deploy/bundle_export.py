@@ -149,7 +149,13 @@ def open_onnx(path: str | os.PathLike[str], device: str = 'cpu') -> tuple[Bundle
         raise BundleError(
             f"'{path}' was exported without its bundle: {error}; export a bundle with `mmfas export`"
         ) from error
-    return bundle_of(record, {}, pictures, source=str(path)), OnnxScorer(runtime)
+    bundle = bundle_of(record, {}, pictures, source=str(path))
+    if bundle.modalities != runtime.modalities:
+        raise BundleError(
+            f"'{path}' is mislabelled: its graph takes {runtime.modalities}, but its bundle is of "
+            f'{bundle.modalities}; export it again'
+        )
+    return bundle, OnnxScorer(runtime)
 
 
 class OnnxScorer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from mmfas.deploy.bundle import FORMAT, Bundle, BundleError, GoldenSample, digest_of, json_of
 from mmfas.deploy.decision import DecisionRule
 from mmfas.utils.checkpoint import check_finite, check_weights, read_checkpoint, write_checkpoint
+from mmfas.utils.errors import InputError
 from mmfas.utils.safetensors import read_safetensors, write_safetensors
 
 __all__ = ['SUFFIXES', 'bundle_of', 'read_bundle', 'write_bundle']
@@ -47,6 +48,10 @@ _DEV_KINDS: dict[str, tuple[type, ...]] = {
 _RATE_KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(('value', 'low', 'high'), (float, int)),
     **dict.fromkeys(('errors', 'total'), (int,)),
+}
+_SYNTHFAS_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(('renderer_version', 'size'), (str, _NONE)),
+    'seed': (int, _NONE),
 }
 _GOLDEN_KINDS: dict[str, tuple[type, ...]] = {'present': (list,), 'scores': (list,), 'source': (str,)}
 
@@ -156,6 +161,8 @@ def bundle_of(
             _check_kinds(step, {'type': (str,)}, f"step {number} of the pipeline' of '{source}")
         golden = record['golden']
         _check_kinds(golden, _GOLDEN_KINDS, f"golden' of '{source}")
+        _check_golden(golden, record['modalities'], pictures)
+        _check_origin(record['origin'], f"origin' of '{source}")
         _check_decision(record['decision'], f"decision' of '{source}")
         return Bundle(
             name=record['name'],
@@ -179,6 +186,30 @@ def bundle_of(
         raise
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
         raise BundleError(f"'{source}' is not a usable bundle: its record lacks or misstates {error}") from error
+
+
+def _check_golden(golden: Mapping[str, Any], modalities: Sequence[str], pictures: Mapping[str, Tensor]) -> None:
+    """Raise unless a golden sample has a score of every set of pictures that it names, and these pictures."""
+    sets, scores = golden['present'], golden['scores']
+    if not sets or len(sets) != len(scores):
+        raise InputError(f'the golden sample: {len(scores)} scores of {len(sets)} sets of pictures')
+    for names in sets:
+        if not names or not set(names) <= set(modalities) & set(pictures):
+            raise InputError(
+                f'the golden sample: its pictures are {sorted(pictures)}, but a score is of {names!r}'
+            )
+    for score in scores:
+        if type(score) not in (float, int) or not 0 <= score <= 1:  # not a number, too
+            raise InputError(f'the golden sample: scores are in [0, 1], but one is {score!r}')
+
+
+def _check_origin(origin: Mapping[str, Any], source: str) -> None:
+    """Raise unless what the card shows of the origin is of the right kinds; all of it may be absent."""
+    data, scores = origin.get('data') or {}, origin.get('dev_scores') or {}
+    _check_kinds(data, {}, f"data' of '{source}")
+    if data.get('synthfas'):
+        _check_kinds(data['synthfas'], _SYNTHFAS_KINDS, f"synthfas' of '{source}")
+    _check_kinds(scores, {'file': (str,)} if scores else {}, f"dev_scores' of '{source}")
 
 
 def _check_decision(decision: Any, source: str) -> None:

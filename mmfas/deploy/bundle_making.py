@@ -18,7 +18,8 @@ from mmfas.deploy.decision import DecisionRule, fixed_rule, rule_at_site, rule_f
 from mmfas.deploy.golden_sample import with_golden_sample
 from mmfas.deploy.preprocessing import test_pipeline_of
 from mmfas.evaluation import ScoreRules, ScoreTable
-from mmfas.structures import MODALITIES
+from mmfas.models.heads import PROMPT_SETS, read_prompts
+from mmfas.structures import LIVE, MODALITIES, SPOOF
 from mmfas.synthfas.files.manifest import manifest_identity
 from mmfas.utils.checkpoint import check_finite, find_meta, read_checkpoint, sha256_of
 from mmfas.utils.plain_values import plain
@@ -175,14 +176,30 @@ def _origin_of_scores(path: str | Path | None, sha256: str) -> dict[str, Any] | 
     return dict(file=Path(path).name, sha256=sha256_of(path), is_of_this_checkpoint=stated == sha256)
 
 
-def _without_files(config: Any) -> Any:
-    """Copy the config of a model without what only training reads: files of weights to start from."""
+def _without_files(config: Any, name: str = '') -> Any:
+    """Copy the config of a model without files: those that only training reads go, prompts are read into it."""
     if isinstance(config, Mapping):
-        dropped = ('init_cfg', 'pretrained') if 'type' in config else ('init_cfg',)
-        return {key: _without_files(value) for key, value in config.items() if key not in dropped}
+        starts = ('init_cfg', 'file') if name == 'anchors' else ('init_cfg',)
+        kept = {key: value for key, value in config.items() if key not in starts and not _is_start(key, value)}
+        return {
+            key: _prompts(value) if key == 'prompts' else _without_files(value, key) for key, value in kept.items()
+        }
     if isinstance(config, list | tuple):
         return [_without_files(value) for value in config]
     return config
+
+
+def _is_start(key: str, value: Any) -> bool:
+    """Tell whether an argument is a file of weights to start from."""
+    return key == 'pretrained' and (value is None or isinstance(value, str))
+
+
+def _prompts(value: Any) -> Any:
+    """Return prompts without a file: a name of those that come with mmfas, or their texts."""
+    if not isinstance(value, str) or value in PROMPT_SETS:
+        return value
+    texts = read_prompts(value)
+    return dict(spoof=texts[SPOOF], live=texts[LIVE])
 
 
 def _as_data(value: Any) -> Any:

@@ -9,6 +9,7 @@ import cv2
 
 from mmfas.deploy.bundle import Bundle
 from mmfas.deploy.golden_sample import rendered_triple
+from mmfas.synthfas import SIZES
 
 __all__ = ['SAMPLES', 'size_for', 'write_samples']
 
@@ -55,5 +56,5 @@ def size_for(bundle: Bundle) -> str:
         bundle: The bundle.
     """
     data = (bundle.origin.get('data') or {}).get('synthfas')
-    size = data['size'] if isinstance(data, Mapping) else 'small'
-    return 'small' if size == 'tiny' else size
+    size = data['size'] if isinstance(data, Mapping) else None
+    return size if size in SIZES and size != 'tiny' else 'small'

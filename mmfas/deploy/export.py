@@ -225,6 +225,7 @@ def to_onnx(program: ExportedProgram, input_names: tuple[str, ...], *, opset: in
 
     Raises:
         RuntimeError: If there is no translation for a part of it.
+        ValueError: If it cannot be written in this version.
         ModuleNotFoundError: If the extra `deploy` is not installed.
     """
     onnx_package()
@@ -241,6 +242,11 @@ def to_onnx(program: ExportedProgram, input_names: tuple[str, ...], *, opset: in
         )
     assert exported is not None  # it is so only where a file is written
     model = exported.model_proto
+    written = {entry.domain: entry.version for entry in model.opset_import}.get('')
+    if written != opset:  # the exporter goes on with its own version where it cannot convert
+        raise InputError(
+            f'the model needs operators of version {written}, it cannot be written in {opset}: leave --opset out'
+        )
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = _BATCH_AXIS
     del model.graph.value_info[:]  # the batch has another name in these

@@ -10,10 +10,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from mmfas.deploy.bundle import Bundle, BundleError, GoldenSample
+from mmfas.deploy.bundle import UNUSABLE, Bundle, BundleError, GoldenSample
 from mmfas.deploy.torch_runtime import Runtime, TorchRuntime
 from mmfas.synthfas.plan.plan import Setting, plan_split
 from mmfas.synthfas.render import render_video
+from mmfas.utils.errors import UserError
 
 __all__ = ['check_golden_sample', 'golden_scores', 'rendered_triple', 'with_golden_sample']
 
@@ -78,7 +79,15 @@ def check_golden_sample(bundle: Bundle, runtime: Runtime, *, tolerance: float | 
     Raises:
         BundleError: If it is larger.
     """
-    found = golden_scores(bundle, runtime)
+    try:
+        found = golden_scores(bundle, runtime)
+    except UserError:
+        raise
+    except UNUSABLE as error:
+        raise BundleError(
+            f"the golden sample of bundle '{bundle.name}' cannot be scored: {type(error).__name__}: {error}; "
+            'its pipeline, its model or this machine is at fault'
+        ) from error
     assert bundle.golden is not None
     allowed = tolerance if tolerance is not None else TOLERANCE if runtime.is_exact else LOOSE_TOLERANCE
     worst = max(abs(a - b) for a, b in zip(found, bundle.golden.scores, strict=True))

@@ -119,10 +119,10 @@ class FASInferencer(BaseInferencer):
         Yields:
             A verdict for every sample, in order.
         """
-        if batch_size < 1:
-            raise InputError(f'batch_size must be at least 1, got {batch_size}')
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise InputError(f'batch_size must be a whole number, at least 1, got {batch_size!r}')
         waiting = self._progress(samples)
-        while batch := list(islice(waiting, batch_size)):
+        while batch := list(islice(waiting, min(batch_size, len(samples)))):
             yield from self._judge(batch)
 
     def judge_pictures(self, pictures: Mapping[str, Any], sample_id: str = 'input') -> Verdict:

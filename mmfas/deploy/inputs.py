@@ -14,7 +14,7 @@ from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError, MissingFileError, WrongTypeError
 from mmfas.utils.folders import visible_files
 
-__all__ = ['Sample', 'read_inputs']
+__all__ = ['NothingThereError', 'Sample', 'read_inputs']
 
 #: Endings of the files that are looked for in folders.
 PICTURE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
@@ -27,6 +27,10 @@ NAMES = {
 _PART = re.compile(
     rf'(?:^|[_.-])(?P<name>{"|".join(sorted(NAMES, key=len, reverse=True))})(?=$|[_.-])', re.IGNORECASE
 )
+
+
+class NothingThereError(InputError):
+    """A folder without a picture, which may get some."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,7 @@ def _samples_in_folder(folder: Path) -> Iterator[Sample]:
                 )
             groups[key][modality] = str(path)
     if not groups:
-        raise InputError(
+        raise NothingThereError(
             f"'{folder}' holds no pictures: looked for {', '.join(PICTURE_SUFFIXES)} whose names or folders say "
             'rgb, depth or ir, such as 1_rgb.png or rgb/1.png, and for .npz'
         )

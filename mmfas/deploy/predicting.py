@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from mmfas.datasets.journal import Journal
 from mmfas.deploy.inferencer import FASInferencer
-from mmfas.deploy.inputs import Sample, read_inputs
+from mmfas.deploy.inputs import NothingThereError, Sample, read_inputs
 from mmfas.deploy.verdict import Verdict
 from mmfas.deploy.verdict_files import csv_of, json_line
 from mmfas.utils.errors import InputError
@@ -20,6 +22,8 @@ __all__ = ['FORMATS', 'judge_to_file', 'watch_folder', 'write_verdicts']
 FORMATS = ('.csv', '.jsonl')
 #: A watched file is read when it has not changed for this many seconds: cameras write slowly.
 SETTLED_S = 0.5
+#: Path, size and time of the last change (ns) of the files of a sample.
+_State: TypeAlias = tuple[tuple[str, int, int], ...]
 
 
 def judge_to_file(
@@ -43,7 +47,8 @@ def judge_to_file(
         The verdicts, in the order of the samples.
 
     Raises:
-        ValueError: If the file ends otherwise, two samples have one name, or the journal is of another bundle.
+        ValueError: If the file ends otherwise, two samples have one name, or the journal is of another bundle or
+            quality gate.
         BusyError: If another process writes the same file.
     """
     target = Path(path)
@@ -54,7 +59,7 @@ def judge_to_file(
         raise InputError('two of the samples have one name: give a CSV file with a column sample_id')
     journal = Journal(
         target.with_name(f'{target.name}.journal'),
-        dict(bundle=inferencer.bundle.sha256),
+        dict(bundle=inferencer.bundle.sha256, quality_gate=inferencer.quality_gate),
         kind='prediction',
         encode=Verdict.to_dict,
         decode=Verdict.from_dict,
@@ -89,10 +94,11 @@ def watch_folder(
     interval_s: float = 0.5,
     is_over: Callable[[], bool] = lambda: False,
 ) -> Iterator[Verdict]:
-    """Judge every sample of a folder as its files appear.
+    """Judge every sample of a folder as its files appear, and again when they change.
 
     A sample is judged when none of its files has changed for half a second; one that lacks a required modality
-    waits for it.
+    waits for it. So a file that is written in several goes, or the picture of a slower camera, gets the verdict
+    that it would have got at once, after one on what was there before.
 
     Args:
         inferencer: What judges.
@@ -104,17 +110,23 @@ def watch_folder(
         A verdict for every sample.
 
     Raises:
-        FileNotFoundError: If the folder does not exist.
+        FileNotFoundError: If the folder does not exist, or no longer.
+        ValueError: If two of its files are one modality of one sample.
     """
     place = Path(folder)
-    seen: set[str] = set()
     if not place.is_dir():
         read_inputs(place)  # raises
+    since: dict[str, tuple[_State, float]] = {}
+    judged: dict[str, _State] = {}
     while True:
         for sample in _samples_now(place):
-            is_whole = not inferencer.bundle.missing(sample.pictures)
-            if sample.sample_id not in seen and is_whole and _is_settled(sample):
-                seen.add(sample.sample_id)
+            name, state = sample.sample_id, _state_of(sample)
+            if state is None or state == judged.get(name) or inferencer.bundle.missing(sample.pictures):
+                continue
+            if since.get(name, ((), 0.0))[0] != state:
+                since[name] = state, time.monotonic()
+            if _is_settled(state, since[name][1]):
+                judged[name] = state
                 yield from inferencer.stream([sample])
         if is_over():
             return
@@ -125,14 +137,25 @@ def _samples_now(folder: Path) -> list[Sample]:
     """Return the samples in a folder, which may hold none yet."""
     try:
         return read_inputs(folder)
-    except InputError:
+    except NothingThereError:
         return []
+    except FileNotFoundError:
+        if not folder.is_dir():
+            raise
+        return []  # a file was renamed between two looks at it: the next look finds it
 
 
-def _is_settled(sample: Sample) -> bool:
-    """Tell whether the files of a sample have not changed for a while."""
+def _state_of(sample: Sample) -> _State | None:
+    """Return path, size and time of every file of a sample; None if one has gone."""
+    paths = sorted(str(path) for path in sample.pictures.values())
     try:
-        latest = max(Path(path).stat().st_mtime for path in sample.pictures.values())
-    except OSError:
-        return False
-    return time.time() - latest >= SETTLED_S
+        found = [(path, os.stat(path)) for path in paths]
+    except FileNotFoundError:
+        return None
+    return tuple((path, status.st_size, status.st_mtime_ns) for path, status in found)
+
+
+def _is_settled(state: _State, since_s: float) -> bool:
+    """Tell whether files have not changed for a while, by their times or, as clocks may differ, by our looks."""
+    latest_s = max(changed for _, _, changed in state) / 1e9
+    return time.time() - latest_s >= SETTLED_S or time.monotonic() - since_s >= SETTLED_S

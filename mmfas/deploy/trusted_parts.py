@@ -13,6 +13,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
+from mmfas.models.heads import PROMPT_SETS
 from mmfas.utils.errors import InputError
 
 _NAME = re.compile(r'(?:(?P<scope>mmfas|mmpretrain)\.)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)')
@@ -39,12 +40,17 @@ def check_parts(config: Any, registry: Registry, what: str) -> None:
         what: What the config is of, for the message.
 
     Raises:
-        ValueError: If a part is not registered, or a key changes where parts are looked for.
+        ValueError: If a part is not registered, or a key changes where parts are looked for or names a file.
     """
     for key, value in _entries(config):
         if key in _REFUSED_KEYS:
             raise InputError(
                 f'{what} was refused: it sets {key!r}, which a bundle must not; nothing of it was built'
+            )
+        if key == 'prompts' and isinstance(value, str) and value not in PROMPT_SETS:  # read when they are built
+            raise InputError(
+                f'{what} was refused: its prompts are in the file {value!r:.80}, but nothing is read beside a '
+                'bundle, and nothing of it was built; make it again, then it has their texts'
             )
         if key == 'type' and not _is_trusted(value, registry):
             raise InputError(

@@ -17,6 +17,8 @@ __all__ = ['BusyServerError', 'TooLargeError', 'UnusablePictureError', 'Upload',
 
 _KIND = 'multipart/form-data'
 _EXAMPLE = 'such as `curl -F rgb=@rgb.png -F depth=@depth.png -F ir=@ir.png`'
+#: Bytes that the headers of a part may have; some versions of the parser know no bound.
+_MAX_HEADERS = 8192
 _BROKEN = f'the body is not the {_KIND} that its Content-Type announces'
 
 
@@ -80,6 +82,7 @@ class Upload:
         self._names = tuple(names)
         self._files: dict[str, bytearray] = {}
         self._header = [b'', b'']  # name and value of the one that is being read
+        self._header_bytes = 0  # of all that this part has had
         self._disposition = b''
         self._name = ''
         self._is_complete = False
@@ -127,10 +130,13 @@ class Upload:
         return {name: bytes(content) for name, content in self._files.items()}
 
     def _begin(self) -> None:
-        self._header, self._disposition = [b'', b''], b''
+        self._header, self._disposition, self._header_bytes = [b'', b''], b'', 0
 
     def _extend(self, at: int, data: bytes) -> None:
         self._header[at] += data
+        self._header_bytes += len(data)
+        if self._header_bytes > _MAX_HEADERS:
+            raise UploadError(_BROKEN)
 
     def _end_header(self) -> None:
         name, value = self._header

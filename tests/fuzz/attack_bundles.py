@@ -43,7 +43,10 @@ def _bundle() -> Bundle:
         ('ir',),
         [dict(type='LoadMultiModalImages'), dict(type='PackFASInputs')],
         DecisionRule(0.5, 'dev-eer', dev=dict(num_live=1, num_spoof=1, bpcer=RATE, apcer=dict(print=RATE))),
-        golden=GoldenSample(dict(depth=picture), (('rgb', 'depth'),), (0.5,), 'zeros'),
+        golden=GoldenSample(dict(rgb=picture, depth=picture), (('rgb', 'depth'),), (0.5,), 'zeros'),
+        origin=dict(
+            data=dict(synthfas=dict(renderer_version='1', size='tiny', seed=0)), dev_scores=dict(file='a.csv')
+        ),
     )
 
 
@@ -103,7 +106,10 @@ def _odd_record(rng: Random, bundle: Bundle) -> str:
     record = json.loads(json_of(bundle.record()))
     decision = record['decision']
     dev = [decision['dev'], decision['dev']['apcer']['print']]
-    place = rng.choice([record, decision, *dev, record['golden'], record['model'], record['pipeline'][0]])
+    origin = record['origin']
+    origins = [origin, origin['data'], origin['data']['synthfas'], origin['dev_scores']]
+    parts = [record['model'], record['pipeline'][0], record['pipeline'][1]]
+    place = rng.choice([record, decision, *dev, record['golden'], *parts, *origins])
     key = rng.choice(sorted(place))
     if rng.random() < 0.3:
         del place[key]

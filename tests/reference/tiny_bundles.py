@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 
 from mmfas.apis.scoring import build_loader, load_model, score_loader
-from mmfas.registry import BACKBONES, FUSION_NECKS, register_all_modules
+from mmfas.registry import BACKBONES, FUSION_NECKS, HEADS, register_all_modules
 
 SIDE = 32
 
@@ -28,7 +28,7 @@ def tiny_config(root: Path, neck: str = 'ConcatNeck', head: str = 'LinearFASHead
         type='MultiModalFAS',
         trunk=BACKBONES.get('MultiStreamViT').example_cfg(),
         neck=FUSION_NECKS.get(neck).example_cfg(),
-        head=dict(type=head),
+        head=dict(type=head) if head == 'LinearFASHead' else HEADS.get(head).example_cfg(),
     )
 
     def loader(line: str) -> dict[str, Any]:

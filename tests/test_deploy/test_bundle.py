@@ -15,12 +15,16 @@ from safetensors.torch import save_file
 from tiny_bundles import tiny_config, trained
 
 from mmfas.apis.scoring import ScoreError
-from mmfas.deploy.bundle import Bundle, BundleError, json_of
+from mmfas.deploy.bundle import Bundle, BundleError, digest_of, json_of
 from mmfas.deploy.bundle_file import read_bundle, write_bundle
-from mmfas.deploy.bundle_making import make_bundle
+from mmfas.deploy.bundle_making import _without_files, make_bundle
 from mmfas.deploy.golden_sample import check_golden_sample
+from mmfas.deploy.inferencer import FASInferencer
 from mmfas.deploy.torch_runtime import TorchRuntime
+from mmfas.deploy.trusted_parts import check_parts
 from mmfas.evaluation import ScoreRules, ScoreTable, dev_threshold
+from mmfas.models.heads import read_prompts
+from mmfas.registry import MODELS
 from mmfas.utils.checkpoint import CheckpointError, write_checkpoint
 
 pytestmark = pytest.mark.engine
@@ -147,6 +151,84 @@ def test_nothing_a_bundle_names_is_run(
     with pytest.raises(ValueError, match='nothing of it was built'):
         steps.preprocessing()
     assert not mark.exists()
+
+
+def test_scores_that_mean_something_else_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    record = json.loads(json_of(bundle.record()))
+    record['decision']['polarity'] = 'the higher, the more spoof'
+    text, tensors = json_of(record), bundle.tensors()
+    head = dict(mmfas_bundle=text, mmfas_bundle_sha256=digest_of(text, tensors))
+    write_checkpoint({**head, 'state_dict': tensors}, tmp_path / 'model.pth')
+    with pytest.raises(BundleError, match='scores must mean .* but the rule says .the higher, the more spoof'):
+        read_bundle(tmp_path / 'model.pth')
+
+
+def _odd(bundle: Bundle, **changes: Any) -> Bundle:
+    """The bundle with another golden sample."""
+    assert bundle.golden is not None
+    return replace(bundle, golden=replace(bundle.golden, **changes))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'sentence'),
+    [
+        (dict(present=(), scores=()), '0 scores of 0 sets'),
+        (dict(scores=(0.5,)), '1 scores of 4 sets'),
+        (dict(scores=(0.5, 0.5, 2.0, 0.5)), r'scores are in \[0, 1\], but one is 2.0'),
+        (dict(present=(('rgb',), (), ('rgb',), ('rgb',))), r'but a score is of \[\]'),
+        (dict(pictures={}), r'its pictures are \[\]'),
+    ],
+)
+def test_a_golden_sample_that_proves_nothing_is_refused(
+    bundle: Bundle, tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    path = write_bundle(_odd(bundle, **changes), tmp_path / 'model.pth')
+    with pytest.raises(BundleError, match=sentence):
+        read_bundle(path)
+
+
+def test_mislabelled_bundles_are_refused_in_a_sentence(bundle: Bundle, tmp_path: Path) -> None:
+    steps, small = bundle.pipeline, json.loads(json.dumps(bundle.model))
+    small['trunk']['vit']['arch']['embed_dims'] = -8
+    wrong = {
+        'mislabelled: it names': replace(bundle, modalities=('rgb', 'depth'), optional=()),
+        'the pipeline .* cannot be built': replace(bundle, pipeline=[dict(steps[0], speed=3), *steps[1:]]),
+        'the pipeline must start with': replace(bundle, pipeline=steps[1:]),
+        'the model .* cannot be built': replace(bundle, model=small),
+        'the golden sample .* cannot be scored': replace(bundle, pipeline=steps[:-1]),
+    }
+    for number, (sentence, other) in enumerate(wrong.items()):
+        path = write_bundle(_odd(other, present=(('rgb',),), scores=(0.5,)), tmp_path / f'{number}.pth')
+        with pytest.raises(ValueError, match=sentence):
+            FASInferencer(path, 'cpu')
+    for origin in (
+        dict(data=5),
+        dict(data=dict(synthfas=5)),
+        dict(dev_scores='dev.csv'),
+        dict(data=dict(synthfas={'size': 1})),
+    ):
+        with pytest.raises(BundleError, match='is not a usable bundle'):
+            read_bundle(write_bundle(replace(bundle, origin=origin), tmp_path / 'origin.pth'))
+
+
+def test_prompts_are_in_the_bundle_and_no_other_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / 'own.yml').write_text('spoof: [a mask]\nlive: [a face]\n')
+    head = dict(
+        anchors=dict(
+            file='anchors.pth', text_tower=dict(prompts=str(tmp_path / 'own.yml'), pretrained='clip.pth')
+        ),
+        init_cfg=dict(checkpoint='x.pth'),
+        trunk=dict(type='X', pretrained=None),
+        other=dict(text_tower=dict(prompts='flip'), file='kept'),
+    )
+    assert _without_files(head) == dict(
+        anchors=dict(text_tower=dict(prompts=dict(spoof=['a mask'], live=['a face']))),
+        trunk=dict(type='X'),
+        other=dict(text_tower=dict(prompts='flip'), file='kept'),
+    )
+    assert read_prompts(dict(spoof=['a mask'], live=['a face'])) == {0: ['a mask'], 1: ['a face']}
+    with pytest.raises(ValueError, match='its prompts are in the file .*own.yml'):
+        check_parts(head, MODELS, 'the model')
 
 
 def test_a_golden_sample_with_other_scores_stops(bundle: Bundle) -> None:

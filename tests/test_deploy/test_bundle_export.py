@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,14 @@ import pytest
 
 from mmfas.cli.export import main as export_main
 from mmfas.deploy.bundle import Bundle, BundleError
-from mmfas.deploy.bundle_export import export_bundle, open_onnx
+from mmfas.deploy.bundle_export import export_bundle, open_onnx, picture_size
 from mmfas.deploy.bundle_file import write_bundle
 from mmfas.deploy.golden_sample import rendered_triple
 from mmfas.deploy.inferencer import FASInferencer
+from mmfas.deploy.onnx_file import pack, unpack
+from mmfas.deploy.parity import compare_scores, draw_pictures
 
+onnx = pytest.importorskip('onnx', reason='needs the extra deploy')
 onnxruntime = pytest.importorskip('onnxruntime', reason='needs the extra deploy')
 pytest.importorskip('onnxscript', reason='needs the extra deploy')
 pytestmark = pytest.mark.engine
@@ -67,6 +72,21 @@ def test_another_runtime_gets_the_score_from_the_file_alone(bundle: Bundle, expo
     assert said['bundle_sha256'] == bundle.sha256
 
 
+def test_openvino_reads_the_file_by_itself(bundle: Bundle, exported: Path) -> None:
+    openvino = pytest.importorskip('openvino', reason='needs openvino: pip install openvino')
+    exact = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': 1}
+    compiled = openvino.Core().compile_model(str(exported), 'CPU', exact)
+
+    def run(images: Mapping[str, np.ndarray], present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = compiled({**images, 'present': present})
+        return found['score'], found['logits']
+
+    pictures = draw_pictures(bundle.modalities, 7, size=picture_size(bundle))
+    parity = compare_scores(run, bundle.build_model(), pictures)
+    parity.require()
+    assert len(parity.rows) == 7
+
+
 def test_command_prints_the_differences(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +95,13 @@ def test_command_prints_the_differences(
     assert 'rgb+depth+ir' in capsys.readouterr().out and (tmp_path / 'model.pt2').is_file()
     assert export_main([str(path), '--out', str(tmp_path / 'model.pt2')]) == 1
     assert "got format 'onnx' and" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_version_of_operators_that_cannot_be_had_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='it cannot be written in 9: leave --opset out'):
+        export_bundle(bundle, tmp_path / 'old.onnx', opset=9)
+    assert not (tmp_path / 'old.onnx').exists()
 
 
 def test_changed_and_foreign_onnx_files_are_refused(exported: Path, tmp_path: Path) -> None:
@@ -90,6 +117,23 @@ def test_changed_and_foreign_onnx_files_are_refused(exported: Path, tmp_path: Pa
             FASInferencer(tmp_path / f'{name}.onnx')
     with pytest.raises(FileNotFoundError, match='nothing.onnx'):
         FASInferencer(tmp_path / 'nothing.onnx')
+
+
+def test_mislabelled_onnx_files_are_refused(exported: Path, tmp_path: Path) -> None:
+    content, path = exported.read_bytes(), tmp_path / 'other.onnx'
+    header = unpack(content, 'file')
+    record = header.metadata['bundle']
+    few = {**record['golden'], 'present': [['rgb']], 'scores': [0.5]}
+    for key, value, sentence in (
+        ('modalities', ['rgb', 'depth'], 'is mislabelled: its graph takes'),
+        ('golden', {**few, 'scores': []}, '0 scores of 1 sets'),
+        ('decision', {**record['decision'], 'polarity': 'the higher, the more spoof'}, 'scores must mean'),
+    ):
+        changed = {**record, 'optional': [], 'golden': few, key: value}
+        metadata = {**header.metadata, 'bundle': changed}
+        path.write_bytes(pack(onnx.load_model_from_string(content), replace(header, metadata=metadata)))
+        with pytest.raises(BundleError, match=sentence):
+            FASInferencer(path)
 
 
 @pytest.mark.slow

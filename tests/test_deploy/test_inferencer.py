@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from contracts.cases import names_in
 from PIL import Image
 from tiny_bundles import tiny_config, trained
 
@@ -27,7 +28,7 @@ from mmfas.deploy.golden_sample import rendered_triple
 from mmfas.deploy.inferencer import FASInferencer
 from mmfas.deploy.inputs import read_inputs
 from mmfas.evaluation import ScoreRules
-from mmfas.registry import FUSION_NECKS
+from mmfas.registry import FUSION_NECKS, HEADS
 
 pytestmark = pytest.mark.engine
 
@@ -50,9 +51,14 @@ def write_triple(folder: Path, name: str = '1', **changes: np.ndarray) -> dict[s
     return {m: str(path) for m, path in paths.items()}
 
 
-@pytest.mark.parametrize('neck', sorted(FUSION_NECKS))
-def test_scores_are_those_of_a_test_run(faces: Path, tmp_path: Path, neck: str) -> None:
-    cfg = tiny_config(faces, neck)
+#: Every neck, and every head with one of them.
+NECKS, ALL_HEADS = names_in(FUSION_NECKS), names_in(HEADS)
+PAIRS = [(neck, ALL_HEADS[number % len(ALL_HEADS)]) for number, neck in enumerate(NECKS)]
+
+
+@pytest.mark.parametrize(('neck', 'head'), PAIRS)
+def test_scores_are_those_of_a_test_run(faces: Path, tmp_path: Path, neck: str, head: str) -> None:
+    cfg = tiny_config(faces, neck, head)
     checkpoint, _ = trained(cfg, tmp_path)
     model, _ = load_trained_model(cfg, str(checkpoint))
     table = score_loader(model.cpu(), build_loader(cfg.test_dataloader))
@@ -123,6 +129,12 @@ def test_wrong_inputs_are_named_before_work_starts(
         inferencer(given)
     with pytest.raises(error, match=message):
         inferencer([dict(LIVE), given] if given != [] else given)
+
+
+@pytest.mark.parametrize('batch_size', [0, -1, 2.5, '2', None])
+def test_odd_batch_sizes_are_refused(inferencer: FASInferencer, batch_size: Any) -> None:
+    with pytest.raises(ValueError, match='batch_size must be a whole number, at least 1'):
+        inferencer([dict(LIVE)], batch_size=batch_size)
 
 
 def test_what_cannot_be_judged_says_why_and_keeps_nobody_else_from_it(
@@ -249,23 +261,6 @@ def test_a_stopped_prediction_continues(bundle: Bundle, tmp_path: Path, monkeypa
     verdicts = predicting.judge_to_file(judge, samples, tmp_path / 'v.csv')
     assert seen == ['0', '1', '2', '2', '3'] and [v.score for v in verdicts] == [v.score for v in whole]
     assert sorted(p.name for p in tmp_path.iterdir()) == ['v.csv', 'whole.csv']
-
-
-def test_a_watched_folder_is_judged_as_files_appear(bundle: Bundle, tmp_path: Path) -> None:
-    from mmfas.deploy.predicting import watch_folder
-
-    looks = iter(range(100))
-    judge = FASInferencer(bundle, 'cpu')
-
-    def over() -> bool:
-        number = next(looks)
-        if number == 1:
-            write_triple(tmp_path, 'b')
-        return number == 12
-
-    write_triple(tmp_path, 'a')
-    found = [verdict.sample_id for verdict in watch_folder(judge, tmp_path, interval_s=0.1, is_over=over)]
-    assert found == ['a', 'b']
 
 
 def test_a_bundle_in_memory_and_from_a_file_judge_alike(bundle: Bundle, tmp_path: Path) -> None:

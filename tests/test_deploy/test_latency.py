@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ def test_command_prints_preprocessing_and_runtimes(
     assert main([str(path), '--runtimes', 'torch', '--rounds', '5', '--out', str(out)]) == 0
     assert 'preprocessing' in capsys.readouterr().out
     times = json.loads(out.read_text())['times']
-    assert [(one['name'], one['batch_size']) for one in times] == [
+    assert {one['threads'] for one in times} == {1, os.cpu_count()}
+    assert [(one['name'], one['batch_size']) for one in times if one['threads'] == 1] == [
         ('preprocessing', 1),
         ('torch', 1),
         ('preprocessing', 8),

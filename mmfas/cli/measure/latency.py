@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import asdict
 
 from mmfas.cli.command import command
@@ -21,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--batch-sizes', type=int, nargs='+', default=[1, 8], help='samples at once (default: 1 8)'
     )
-    parser.add_argument('--threads', type=int, nargs='+', default=[1], help='threads of an operator (default: 1)')
+    parser.add_argument(
+        '--threads', type=int, nargs='+', help='threads of an operator (default: one, and one for each core)'
+    )
     parser.add_argument('--rounds', type=int, default=200, help='timed rounds (default: 200)')
     parser.add_argument('--out', metavar='FILE.json', help='write the numbers as JSON')
 
@@ -38,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
         bundle,
         runtimes=args.runtimes,
         batch_sizes=args.batch_sizes,
-        threads=args.threads,
+        threads=args.threads or sorted({1, os.cpu_count() or 1}),
         num_rounds=args.rounds,
     )
     machine = instruction_sets()

@@ -39,8 +39,8 @@ class TextAnchors(BaseModule):
         seed: Seed of the random directions.
         train_text: Train the text tower of CLIP with the rest, as the released code does.
         text_tower: With `train_text`: `pretrained`, a file with a whole CLIP in the names of OpenAI, read by
-            `init_weights` (random weights without); `prompts`, a file or a name for `read_prompts` (`'mmda'`
-            without); `arch`, see `TextTower`.
+            `init_weights` (random weights without); `prompts` as `read_prompts` takes them (`'mmda'` without);
+            `arch`, see `TextTower`.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
@@ -119,7 +119,9 @@ class TextAnchors(BaseModule):
         self.embeddings.copy_(given['embeddings'])
 
 
-def _build_tower(num_anchors: tuple[int, int], dims: int, *, prompts: str | None, **options: Any) -> TextTower:
+def _build_tower(
+    num_anchors: tuple[int, int], dims: int, *, prompts: str | Mapping[str, Any] | None, **options: Any
+) -> TextTower:
     """Build the text tower over the prompts of both classes."""
     texts = list(read_prompts(prompts or MMDA_PROMPTS).values())
     tower = TextTower([text for own in texts for text in own], **options)
@@ -132,12 +134,12 @@ def _build_tower(num_anchors: tuple[int, int], dims: int, *, prompts: str | None
     return tower
 
 
-def read_prompts(file: str | Path = MMDA_PROMPTS) -> dict[int, list[str]]:
+def read_prompts(file: str | Path | Mapping[str, Any] = MMDA_PROMPTS) -> dict[int, list[str]]:
     """Read a file of prompts.
 
     Args:
         file: YAML file with two lists of texts, `spoof` and `live`; or a name in `PROMPT_SETS` (a file of that
-            name is `./flip`).
+            name is `./flip`); or what such a file holds.
 
     Returns:
         Label -> its prompts, spoof first.
@@ -150,8 +152,11 @@ def read_prompts(file: str | Path = MMDA_PROMPTS) -> dict[int, list[str]]:
     >>> {label: len(texts) for label, texts in read_prompts('flip').items()}
     {0: 6, 1: 6}
     """
-    file = PROMPT_SETS.get(str(file), file)
-    content = yaml.safe_load(Path(file).read_text(encoding='utf-8'))
+    if isinstance(file, Mapping):
+        content, file = file, 'prompts'
+    else:
+        file = PROMPT_SETS.get(str(file), file)
+        content = yaml.safe_load(Path(file).read_text(encoding='utf-8'))
     is_table = isinstance(content, Mapping) and set(content) == {'spoof', 'live'}
     lists = [content[name] for name in ('spoof', 'live')] if is_table else []
     if not lists or not all(isinstance(texts, list) and texts for texts in lists):

@@ -1,0 +1,153 @@
+"""`mmfas predict`: options that fit the source, results that survive a stop, folders that are watched."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+
+from mmfas.cli.bundle import main as bundle_main
+from mmfas.cli.predict import main as predict_main
+from mmfas.deploy.bundle import Bundle
+from mmfas.deploy.golden_sample import rendered_triple
+from mmfas.deploy.inferencer import FASInferencer
+from mmfas.deploy.inputs import read_inputs
+from mmfas.deploy.predicting import judge_to_file, watch_folder
+from mmfas.deploy.verdict import Verdict
+
+pytestmark = pytest.mark.engine
+
+LIVE = rendered_triple()
+
+
+@pytest.fixture(scope='module')
+def inferencer(bundle: Bundle) -> FASInferencer:
+    """Inferencer of a bundle that must have rgb."""
+    return FASInferencer(bundle, 'cpu')
+
+
+def write(folder: Path, name: str, *modalities: str) -> None:
+    """Write pictures of a rendered triple."""
+    for modality in modalities:
+        picture = LIVE[modality]
+        cv2.imwrite(str(folder / f'{name}_{modality}.png'), picture[..., ::-1] if picture.ndim == 3 else picture)
+
+
+def watched(
+    inferencer: FASInferencer, folder: Path, num: int, *steps: Callable[[], object], seconds: float = 10.0
+) -> list[Verdict]:
+    """Watch a folder until there are so many verdicts; a step is taken at the start and after every verdict."""
+    waiting, found, until = list(steps), [], time.monotonic() + seconds
+    for verdict in watch_folder(
+        inferencer, folder, interval_s=0.05, is_over=lambda: len(found) >= num or time.monotonic() > until
+    ):
+        found.append(verdict)
+        if waiting:
+            waiting.pop(0)()
+    return found
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (['--watch', 'F', '--out', 'v.csv'], '--out has no effect with --watch'),
+        (['--watch', 'F', '--show'], '--show has no effect with --watch'),
+        (['--probe', '--out-dir', 'F'], '--out-dir has no effect with --probe'),
+        (['--video', 'v.mp4', '--batch-size', '2'], '--batch-size has no effect with --video'),
+        (['--camera', '0', '--out', 'v.csv'], '--out has no effect with --camera'),
+        (['F', '--window', '0'], '--window has no effect with INPUT'),
+        (['--rgb', 'a.png', '--out-video', 'o.mp4'], '--out-video has no effect with INPUT'),
+        (['F', '--max-frames', '3'], '--max-frames has no effect with INPUT'),
+        (['--video', 'v.mp4', '--max-frames', '0'], '--max-frames must be at least 1, got 0'),
+        (['--video', 'v.mp4', '--window', '-1'], '--window must be at least 0, got -1'),
+        (['F', '--batch-size', '0'], '--batch-size must be at least 1, got 0'),
+        (['F', '--camera', '0'], 'give one thing to judge'),
+    ],
+)
+def test_options_without_effect_are_refused_before_work_starts(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        predict_main(['nothing.pth', *arguments])
+    assert stopped.value.code == 2 and sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (['--show', 'b.pth', '--dev-scores', 'd.csv', '--max-apcer', '0'], 'leave out --dev-scores, --max-apcer'),
+        (['c.py', 'e.pth', '--show', 'b.pth'], '--show makes nothing: leave out CONFIG, CHECKPOINT'),
+        (['--show', 'b.pth', '--optional'], 'leave out --optional'),
+        (['c.py', 'e.pth', '--out', 'b.pth', '--detector', 'X'], '--detector finds the faces that --crop-margin'),
+    ],
+)
+def test_showing_a_bundle_takes_no_options_of_making(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        bundle_main(arguments)
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_stopped_run_does_not_go_on_with_another_gate(bundle: Bundle, tmp_path: Path) -> None:
+    samples, out = read_inputs([dict(LIVE, sample_id=str(i)) for i in range(2)]), tmp_path / 'v.csv'
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        judge_to_file(FASInferencer(bundle, 'cpu'), samples, out, show=stop)
+    with pytest.raises(ValueError, match='quality_gate'):
+        judge_to_file(FASInferencer(bundle, 'cpu', quality_gate=False), samples, out)
+    assert len(judge_to_file(FASInferencer(bundle, 'cpu'), samples, out)) == 2
+
+
+def test_a_watched_folder_is_judged_as_files_appear(inferencer: FASInferencer, tmp_path: Path) -> None:
+    write(tmp_path, 'a', *LIVE)
+    found = watched(inferencer, tmp_path, 2, lambda: write(tmp_path, 'b', *LIVE))
+    assert [verdict.sample_id for verdict in found] == ['a', 'b']
+
+
+def test_a_half_written_file_is_judged_again_when_it_is_whole(inferencer: FASInferencer, tmp_path: Path) -> None:
+    write(tmp_path, 'a', 'rgb')
+    file = tmp_path / 'a_rgb.png'
+    content = file.read_bytes()
+    file.write_bytes(content[:500])
+    found = watched(inferencer, tmp_path, 2, lambda: file.write_bytes(content))
+    assert [verdict.code for verdict in found] == ['unreadable', '']
+    assert found[1].score == inferencer.judge_pictures({'rgb': LIVE['rgb']}).score
+
+
+def test_a_later_camera_makes_a_new_verdict(inferencer: FASInferencer, tmp_path: Path) -> None:
+    write(tmp_path, 'a', 'depth')  # rgb must be there: no verdict before it
+    write(tmp_path, 'b', 'rgb')
+    found = watched(
+        inferencer, tmp_path, 3, lambda: write(tmp_path, 'b', 'ir'), lambda: write(tmp_path, 'a', 'rgb')
+    )
+    assert [(verdict.sample_id, verdict.modalities) for verdict in found] == [
+        ('b', ('rgb',)),
+        ('b', ('rgb', 'ir')),
+        ('a', ('rgb', 'depth')),
+    ]
+
+
+def test_files_from_a_clock_that_is_ahead_are_judged(inferencer: FASInferencer, tmp_path: Path) -> None:
+    write(tmp_path, 'a', 'rgb')
+    os.utime(tmp_path / 'a_rgb.png', (time.time() + 3600,) * 2)
+    assert [verdict.sample_id for verdict in watched(inferencer, tmp_path, 1)] == ['a']
+
+
+def test_a_folder_that_cannot_be_watched_any_more_ends_the_watch(
+    inferencer: FASInferencer, tmp_path: Path
+) -> None:
+    (tmp_path / 'in').mkdir()
+    write(tmp_path / 'in', 'a', 'rgb')
+    with pytest.raises(ValueError, match='are both rgb of one sample'):
+        watched(inferencer, tmp_path / 'in', 2, lambda: (tmp_path / 'in' / 'a_color.png').write_bytes(b'x'))
+    (tmp_path / 'in' / 'a_color.png').unlink()
+    with pytest.raises(FileNotFoundError, match='in'):
+        watched(inferencer, tmp_path / 'in', 2, lambda: (tmp_path / 'in').rename(tmp_path / 'out'))
