@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_inferencer_options, inferencer_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--camera', type=int, metavar='NUMBER', help='judge the pictures of a camera (rgb only)')
     parser.add_argument('--window', type=int, default=1, help='frames whose scores are joined (default: 1)')
-    parser.add_argument('--max-frames', type=int, help='frames of a video or camera to judge (default: all)')
+    parser.add_argument('--max-frames', type=whole(), help='frames of a video or camera to judge (default: all)')
     parser.add_argument('--out-video', metavar='FILE.mp4', help='write the frames with their verdicts')
     parser.add_argument(
         '--probe',
@@ -64,6 +65,7 @@ def main(args: argparse.Namespace) -> int:
         raise UsageError(
             'give one thing to judge: INPUT..., --rgb with --depth and --ir, --watch, --video, --camera or --probe'
         )
+    _refuse_idle(args, frames=bool({'video', 'camera'} & set(chosen)), samples=bool(args.inputs or triple))
     if args.batch_size < 1 or args.window < 1:
         raise UsageError('--batch-size and --window must be at least 1')
 
@@ -80,6 +82,23 @@ def main(args: argparse.Namespace) -> int:
     if args.video is not None or args.camera is not None:
         return _frames(inferencer, args)
     return _samples(inferencer, args, [triple] if triple else args.inputs)
+
+
+def _refuse_idle(args: argparse.Namespace, *, frames: bool, samples: bool) -> None:
+    """Raise on options that have no effect on what is judged: frames of a video or camera, samples, or neither."""
+    of_frames = {
+        '--max-frames': args.max_frames,
+        '--out-video': args.out_video,
+        '--window': args.window > 1 or None,
+    }
+    of_samples = {'--out': args.out, '--out-dir': args.out_dir}
+    for given, has, home in (
+        (of_frames, frames, '--video or --camera'),
+        (of_samples, samples, 'INPUT... or --rgb, --depth, --ir'),
+    ):
+        idle = [] if has else [name for name, value in given.items() if value is not None]
+        if idle:
+            raise UsageError(f'{", ".join(idle)}: goes with {home}, and would have no effect here; leave it out')
 
 
 def _samples(inferencer: FASInferencer, args: argparse.Namespace, inputs: list[object]) -> int:

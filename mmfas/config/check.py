@@ -25,6 +25,7 @@ from mmfas.config.optim_values import optim_wrapper_problems
 from mmfas.config.schedules import schedule_problems
 from mmfas.config.signatures import binding_problems, near_match
 from mmfas.config.slots import SLOTS, Slot
+from mmfas.config.trial import refused_values
 from mmfas.config.value_ranges import range_problems
 from mmfas.config.value_types import value_problems
 from mmfas.config.wording import shown
@@ -331,9 +332,10 @@ def check_config(
     Every `type` is looked up where it belongs, its arguments are bound to the signature of what it names, and
     their values are checked against its annotations if these are simple; counts, rates and modalities must also
     be in their range. Metrics that hooks and schedulers watch must be among those that the evaluator gives, and
-    hooks that a part of the model needs must be there. Where all that is right, the model is built without memory,
-    to see whether trunk, neck and head fit, whether a rule that modulates gradients has anything to modulate, and
-    whether the pipelines make the views that the head needs.
+    hooks that a part of the model needs must be there. Where all that is right, transforms and hooks of mmfas are
+    built, to see which values they refuse, and then the model without memory, to see whether trunk, neck and head
+    fit, whether a rule that modulates gradients has anything to modulate, and whether the pipelines make the views
+    that the head needs.
     A problem reads like `model.neck.dims: unexpected, did you mean dim?`.
 
     Args:
@@ -373,6 +375,8 @@ def check_config(
         problems += [line for line in found if what != 'ranges' or line.partition(':')[0] not in reported]
     if check_data:
         problems += [line for key in known for line in _data_roots(key, tree[key])]
+    if not problems:
+        problems += _guarded('parts', refused_values, sound, scope)
     if not problems:
         problems += _guarded('model', _problems_of_built, sound, scope, [] if notes is None else notes)
     return _explain_lost_imports(list(dict.fromkeys(problems)), file)
