@@ -82,6 +82,7 @@ def test_a_state_that_no_run_can_go_on_from(what: str, run_of_one_epoch: Path, t
     write_checkpoint(content, tmp_path / 'changed.pth')
     cfg = Config.fromfile(run_of_one_epoch.with_suffix('.py'))
     cfg.update(work_dir=str(tmp_path / 'again'), resume=True, load_from=str(tmp_path / 'changed.pth'))
+    cfg.experiment_name = tmp_path.name  # otherwise the second, which runs of one second would have in common
     cfg.train_cfg.max_epochs = 2
     with pytest.raises(CheckpointError, match=message):
         run_training(cfg)
