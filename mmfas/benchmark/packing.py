@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,14 @@ def pack_records(
         BusyError: If another process packs into the same folder, so that what one merges would be lost.
         RecordError: If a record is broken, its scores are missing, or the disk is full.
     """
-    with lock_folder(out_dir, 'give another --out', name='.pack.lock'):
-        return _merge(folders, out_dir, methods)
+    is_new = not Path(out_dir).exists()
+    try:
+        with lock_folder(out_dir, 'give another --out', name='.pack.lock'):
+            return _merge(folders, out_dir, methods)
+    finally:
+        if is_new:
+            with suppress(OSError):  # there is something in it
+                Path(out_dir).rmdir()
 
 
 def _merge(

@@ -301,6 +301,10 @@ _RULES: dict[str, Callable[[Mapping[str, Any], str], Iterable[str]]] = {
 }
 
 
+#: Rules about numbers, of which one line per place is enough.
+_ONCE = ('ranges', 'param_scheduler', 'optim_wrapper')
+
+
 def _guarded(what: str, rule: Callable[..., Iterable[str]], *args: Any) -> list[str]:
     """Collect the problems that a rule finds; one that fails is a problem too, and hides no other."""
     found: list[str] = []
@@ -372,7 +376,7 @@ def check_config(
         # A value of the wrong kind is out of every range; one line says it.
         reported = {line.partition(':')[0] for line in problems}
         found = _guarded(what, rule, sound, scope)
-        problems += [line for line in found if what != 'ranges' or line.partition(':')[0] not in reported]
+        problems += [line for line in found if what not in _ONCE or line.partition(':')[0] not in reported]
     if check_data:
         problems += [line for key in known for line in _data_roots(key, tree[key])]
     if not problems:

@@ -11,6 +11,7 @@ from mmengine.registry import Registry
 
 from mmfas import registry as parts
 from mmfas.config.lookup import find_part, scope_of
+from mmfas.utils.errors import UserError
 
 #: Place in the config (list positions left out) -> the registry of its parts, which read no file when built.
 _PLACES: tuple[tuple[str, Registry], ...] = (
@@ -58,7 +59,7 @@ def _of_part(path: str, value: Mapping[str, Any], registry: Registry, scope: str
     given = {key: inner for key, inner in value.items() if key not in _NO_ARGUMENTS}
     try:
         part(**copy.deepcopy(given))
-    except OSError:
-        return  # the machine of the training may have the file
-    except Exception as error:  # a value that its annotation does not tell from a right one
-        yield f'{path}: {" ".join(str(error.args[0] if error.args else error).split())}'
+    except UserError as error:
+        yield f'{path}: {" ".join(str(error).split())}'
+    except Exception:  # of other packages, which ours derive from
+        return
