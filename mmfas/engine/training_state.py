@@ -121,7 +121,9 @@ def _of_wrapper(runner: Runner, given: Any) -> Iterator[str]:
 
 def _of_optimizer(place: str, given: Any, optimizer: Optimizer) -> Iterator[str]:
     """Yield what is wrong with the state of an optimizer."""
-    groups, state = (given.get(key) for key in ('param_groups', 'state')) if isinstance(given, Mapping) else (0, 0)
+    held: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    groups: Any = held.get('param_groups')
+    state: Any = held.get('state')
     is_sound = isinstance(state, Mapping) and isinstance(groups, list)
     if not is_sound or not all(isinstance(g, Mapping) and isinstance(g.get('params'), list) for g in groups):
         yield f'{place} must hold the state and param_groups of an optimizer'
