@@ -154,8 +154,8 @@ def project(
         raise InputError(f'a projection is one of {PROJECTIONS}, but got {method!r}')
     if len(features) < LEAST_SAMPLES:
         raise InputError(f'a picture of features needs at least {LEAST_SAMPLES} samples, but got {len(features)}')
-    if perplexity <= 0:
-        raise InputError(f'perplexity must be above 0, but got {perplexity}')
+    if not 0 < perplexity < float('inf'):
+        raise InputError(f'perplexity must be above 0 and finite, but got {perplexity}')
     if not np.isfinite(features).all():
         raise InputError('the features hold values that are not finite; are the weights whole?')
     from sklearn.decomposition import PCA

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -16,6 +17,7 @@ from mmengine.runner import Runner
 from mmfas.datasets.classes import require_both_classes
 from mmfas.datasets.overlaps import overlaps_of
 from mmfas.engine.optim_wrappers.paramwise import warn_of_idle_patterns
+from mmfas.engine.training_state import require_sound_state
 from mmfas.registry import register_all_modules
 from mmfas.utils.compat import unscope_functions
 from mmfas.utils.distributed import start_distributed
@@ -48,6 +50,15 @@ class _SplitsHook(Hook):
             raise InputError('; '.join(problems))
         for note in notes:
             runner.logger.warning(note)
+
+
+class _StateHook(Hook):
+    """Looks at the state that a run resumes from before other hooks take parts of it."""
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Raise if it is not one to go on from."""
+        if runner._resume:
+            require_sound_state(runner, checkpoint)
 
 
 class _StopHook(Hook):
@@ -90,6 +101,7 @@ def train(cfg: Config) -> Runner:
     with lock_folder_of_ranks(cfg.work_dir, 'give this one another --work-dir'), full_disk_named(cfg.work_dir):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         runner.register_hook(_SplitsHook(), 'VERY_HIGH')
+        runner.register_hook(_StateHook(), 'VERY_HIGH')
         runner.register_hook(_StopHook(), 'LOWEST')
         _require_batches(runner)
         wrapper = cfg.get('optim_wrapper') or {}
@@ -194,7 +206,7 @@ def find_latest(work_dir: str | Path) -> Path | None:
     folder = Path(work_dir)
     pointer = folder / 'last_checkpoint'
     if pointer.is_file():
-        named = Path(pointer.read_text(encoding='utf-8').strip())
+        named = Path(pointer.read_text(encoding='utf-8', errors='replace').strip())  # a damaged one names nothing
         # Its own file first: in a copy of a run, the pointer still names the original.
         for candidate in (folder / named.name, named):
             if named.name and candidate.is_file():

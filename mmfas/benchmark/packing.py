@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from mmfas.benchmark.records import (
 from mmfas.benchmark.site import LISTS
 from mmfas.evaluation import ScoreTable
 from mmfas.synthfas import RENDERER_VERSION
+from mmfas.utils.locks import lock_folder
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,23 @@ def pack_records(
         What was packed, by method; and one sentence per cell with records that differ.
 
     Raises:
+        BusyError: If another process packs into the same folder, so that what one merges would be lost.
         RecordError: If a record is broken, its scores are missing, or the disk is full.
     """
+    is_new = not Path(out_dir).exists()
+    try:
+        with lock_folder(out_dir, 'give another --out', name='.pack.lock'):
+            return _merge(folders, out_dir, methods)
+    finally:
+        if is_new:
+            with suppress(OSError):  # there is something in it
+                Path(out_dir).rmdir()
+
+
+def _merge(
+    folders: Folders, out_dir: str | Path, methods: Collection[str]
+) -> tuple[list[PackedMethod], list[str]]:
+    """Do what `pack_records` says."""
     places = [Path(out_dir), *folder_list(folders)]
     found = (item for item in find_records(places) if not methods or item.record.method in methods)
     records, conflicts = merge_records(found)

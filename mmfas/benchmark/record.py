@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mmfas.benchmark.validation import read_json, require_valid
 from mmfas.evaluation import ScoreTable
 from mmfas.utils.checkpoint import sha256_of
 from mmfas.utils.errors import InputError
-from mmfas.utils.files import write_atomically
+from mmfas.utils.files import open_file, write_atomically
 
 _FORMAT = 1
 _REMEDY = 'delete it and run the benchmark again, or restore it from version control'
@@ -219,7 +220,8 @@ def read_record(path: str | Path) -> Record:
         RecordError: If the file is not a record, or its name does not fit its content.
     """
     try:
-        text = Path(path).read_text(encoding='utf-8')
+        with TextIOWrapper(open_file(path), encoding='utf-8') as file:
+            text = file.read()
     except UnicodeDecodeError as error:
         raise RecordError(f"'{path}' is a broken record (not UTF-8: {error}); {_REMEDY}") from error
     record = parse_record(text, f"'{path}'")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mmfas.benchmark.plan import SPLITS, Protocol, in_order
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_error, report_problems
-from mmfas.cli.numbers import seed
+from mmfas.cli.numbers import seed, whole
 from mmfas.config.reading import ConfigError, read_config
 from mmfas.utils.errors import MissingFileError
 
@@ -63,7 +63,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         help='only cells trained on these splits, to divide the work between machines (default: all)',
     )
     run.add_argument(
-        '--jobs', type=int, help='trainings at a time (default: one per GPU, else 1; as many as Slurm gives)'
+        '--jobs', type=whole(), help='trainings at a time (default: one per GPU, else 1; as many as Slurm gives)'
     )
     run.add_argument(
         '--executor',
@@ -79,7 +79,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         help='options of sbatch: partition=gpu gpus_per_node=1 cpus_per_task=8, time=240 in minutes, ...',
     )
     run.add_argument(
-        '--workers', type=int, help="loader workers of each (default: 0 on CPU, the config's on GPUs)"
+        '--workers', type=whole(0), help="loader workers of each (default: 0 on CPU, the config's on GPUs)"
     )
     run.add_argument('--work-dir', default='work_dirs/benchmark', help='checkpoints and logs')
     run.add_argument(

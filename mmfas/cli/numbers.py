@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 #: numpy takes no larger seed.
 LARGEST_SEED = 2**32 - 1
@@ -27,3 +28,47 @@ def seed(text: str) -> int:
     if not 0 <= value <= LARGEST_SEED:
         raise argparse.ArgumentTypeError(f'must be an integer from 0 to {LARGEST_SEED}, got {text[:80]!r}')
     return value
+
+
+def whole(least: int = 1, most: int | None = None) -> Callable[[str], int]:
+    """Make the `type` of an option that takes an integer in a range.
+
+    Args:
+        least: Smallest value.
+        most: Largest value; None for any.
+
+    >>> whole(0)('3')
+    3
+    """
+    words = f'an integer of at least {least}' if most is None else f'an integer from {least} to {most}'
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or most is not None and value > most:
+            raise argparse.ArgumentTypeError(f'must be {words}, got {text[:80]!r}')
+        return value
+
+    return read
+
+
+def device(text: str) -> str:
+    """Read the name of a device; the `type` of options that take one.
+
+    Args:
+        text: Such as `cpu` or `cuda:0`.
+
+    Raises:
+        argparse.ArgumentTypeError: If torch knows no such kind of device.
+    """
+    import torch  # late: it takes seconds, and a parser is built for `--help`, too
+
+    try:
+        kind = torch.device(text).type
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f'must be a device such as cpu or cuda:0, got {text[:80]!r}') from error
+    if kind == 'meta':
+        raise argparse.ArgumentTypeError('nothing can be computed on the device meta; give cpu or cuda:0')
+    return text

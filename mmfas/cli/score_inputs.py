@@ -56,7 +56,12 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
         choices=('auto', 'sample', 'video', 'subject'),
         help='what the bootstrap draws (auto: videos where every sample names one)',
     )
-    parser.add_argument('--bootstrap', type=int, default=1000, help='number of replicates; 0 for no intervals')
+    parser.add_argument(
+        '--bootstrap',
+        type=int,
+        default=1000,
+        help='number of replicates; 0 for no intervals',
+    )
     parser.add_argument('--seed', type=int, default=0, help='seed of bootstrap and permutations')
     add_group_arguments(parser)
     add_calibration_argument(parser)
@@ -126,12 +131,15 @@ def rules_of_scores(args: argparse.Namespace) -> ScoreRules:
         ValueError: If a value is unknown.
     """
     from mmfas.evaluation import ScoreRules
+    from mmfas.evaluation.score_rules import MOST_REPLICATES
 
     given = vars(args)
     if given.get('seed', 0) < 0:
         raise UsageError(f'--seed must be 0 or more, got {args.seed}')
     if given.get('permutation', 0) < 0:
         raise UsageError(f'--permutation must be 0 (no test) or more, got {args.permutation}')
+    if given.get('permutation', 0) > MOST_REPLICATES:
+        raise UsageError(f'--permutation must be at most {MOST_REPLICATES}, got {args.permutation}')
     further: dict[str, Any] = {}
     if 'cluster' in given:
         further = dict(cluster=args.cluster, num_bootstrap=args.bootstrap, seed=args.seed)

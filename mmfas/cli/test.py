@@ -36,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='score files of another system for the same test samples: print paired differences to it',
     )
     add_site_arguments(parser, '--site-scores')
-    parser.add_argument('--bootstrap', type=int, help='replicates of the intervals, 0 for none (default: 1000)')
+    parser.add_argument(
+        '--bootstrap',
+        type=int,
+        help='replicates of the intervals, 0 for none (default: 1000)',
+    )
     parser.add_argument('--no-plots', action='store_true', help='write no figures')
     parser.add_argument(
         '--tta',

@@ -25,6 +25,7 @@ from mmfas.config.optim_values import optim_wrapper_problems
 from mmfas.config.schedules import schedule_problems
 from mmfas.config.signatures import binding_problems, near_match
 from mmfas.config.slots import SLOTS, Slot
+from mmfas.config.trial import refused_values
 from mmfas.config.value_ranges import range_problems
 from mmfas.config.value_types import value_problems
 from mmfas.config.wording import shown
@@ -300,6 +301,10 @@ _RULES: dict[str, Callable[[Mapping[str, Any], str], Iterable[str]]] = {
 }
 
 
+#: Rules about numbers, of which one line per place is enough.
+_ONCE = ('ranges', 'param_scheduler', 'optim_wrapper')
+
+
 def _guarded(what: str, rule: Callable[..., Iterable[str]], *args: Any) -> list[str]:
     """Collect the problems that a rule finds; one that fails is a problem too, and hides no other."""
     found: list[str] = []
@@ -331,9 +336,10 @@ def check_config(
     Every `type` is looked up where it belongs, its arguments are bound to the signature of what it names, and
     their values are checked against its annotations if these are simple; counts, rates and modalities must also
     be in their range. Metrics that hooks and schedulers watch must be among those that the evaluator gives, and
-    hooks that a part of the model needs must be there. Where all that is right, the model is built without memory,
-    to see whether trunk, neck and head fit, whether a rule that modulates gradients has anything to modulate, and
-    whether the pipelines make the views that the head needs.
+    hooks that a part of the model needs must be there. Where all that is right, transforms and hooks of mmfas are
+    built, to see which values they refuse, and then the model without memory, to see whether trunk, neck and head
+    fit, whether a rule that modulates gradients has anything to modulate, and whether the pipelines make the views
+    that the head needs.
     A problem reads like `model.neck.dims: unexpected, did you mean dim?`.
 
     Args:
@@ -370,9 +376,11 @@ def check_config(
         # A value of the wrong kind is out of every range; one line says it.
         reported = {line.partition(':')[0] for line in problems}
         found = _guarded(what, rule, sound, scope)
-        problems += [line for line in found if what != 'ranges' or line.partition(':')[0] not in reported]
+        problems += [line for line in found if what not in _ONCE or line.partition(':')[0] not in reported]
     if check_data:
         problems += [line for key in known for line in _data_roots(key, tree[key])]
+    if not problems:
+        problems += _guarded('parts', refused_values, sound, scope)
     if not problems:
         problems += _guarded('model', _problems_of_built, sound, scope, [] if notes is None else notes)
     return _explain_lost_imports(list(dict.fromkeys(problems)), file)

@@ -18,9 +18,11 @@ from torch import nn
 
 from mmfas.config.lookup import find_part
 from mmfas.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, register_all_modules
-from mmfas.utils.errors import RunError
+from mmfas.utils.errors import RunError, UserError
 
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
+#: Torch only takes what a constructor gives it, so that the fault lies with its caller.
+_TORCH = str(Path(torch.__file__).resolve().parent) + os.sep
 #: Keys of other toolkits' networks that make them read or download weights while they are built.
 _WEIGHT_KEYS = ('pretrained', 'checkpoint_path', 'load_from')
 
@@ -115,10 +117,19 @@ def build_without_memory(model: Mapping[str, Any], scope: str) -> nn.Module | Ex
     return failure
 
 
-def _is_ours(error: Exception) -> bool:
-    """Tell whether code of mmfas raised an error: parts of other packages may need, say, a GPU that is missing."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and os.path.realpath(frames[-1].filename).startswith(_PACKAGE)
+def _builder_of(error: Exception) -> str | None:
+    """Name the part of mmfas whose constructor failed, or gave torch what it does not take; None for others.
+
+    Parts of other packages may need, say, a GPU that is missing.
+    """
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        file = os.path.realpath(frame.f_code.co_filename)
+        if file.startswith(_PACKAGE):
+            owner = frame.f_locals.get('self')
+            return frame.f_code.co_name if owner is None else type(owner).__name__
+        if not file.startswith(_TORCH):
+            return None
+    return None
 
 
 def fit_problems(cfg: Mapping[str, Any], built: nn.Module | Exception, scope: str) -> Iterator[str]:
@@ -134,8 +145,12 @@ def fit_problems(cfg: Mapping[str, Any], built: nn.Module | Exception, scope: st
     """
     if isinstance(built, nn.Module):
         yield from _layer_decay(cfg, built, scope)
-    elif not isinstance(built, _Forbidden | OSError) and _is_ours(built):
-        yield f'model: {" ".join(str(built.args[0] if built.args else built).split())}'
+    elif not isinstance(built, _Forbidden | OSError) and (builder := _builder_of(built)) is not None:
+        text = ' '.join(str(built.args[0] if built.args else built).split())
+        is_worded = isinstance(built, UserError)
+        yield (
+            f'model: {text}' if is_worded else f'model: {builder} cannot be built: {type(built).__name__}: {text}'
+        )
 
 
 def _layer_decay(cfg: Mapping[str, Any], model: nn.Module, scope: str) -> Iterator[str]:

@@ -93,7 +93,7 @@ def overridden_settings(dumped: str, cfg: Mapping[str, Any]) -> list[str]:
     """
     try:
         before = read_dumped(dumped)
-    except SyntaxError:
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # of another program
         return []
     old, new = _held_by_state(before), _held_by_state(cfg)
     found = (d for key in old for d in _differences(key, old[key], new[key]))

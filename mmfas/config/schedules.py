@@ -50,15 +50,26 @@ def _one_of(*names: str) -> Callable[[Any], str | None]:
     return lambda value: None if value in names else f'must be one of {names}'
 
 
-_COUNT = _numbers('must be at least 1', lambda v: v >= 1)
+def _whole(least: int) -> Callable[[Any], str | None]:
+    """Make a rule for integers; mmengine compares them with counts, and a half never comes."""
+
+    def rule(value: Any) -> str | None:
+        if isinstance(value, bool) or _is_number(value) and not _is_count(value):
+            return f'must be an integer of at least {least}'
+        return f'must be at least {least}' if _is_number(value) and value < least else None
+
+    return rule
+
+
+_COUNT = _whole(1)
 _FRACTION = _numbers('must be in [0, 1]', lambda v: 0 <= v <= 1)
 _FACTOR = _numbers('must be a finite number above 0', lambda v: math.isfinite(v) and v > 0)
 _VALUE = _numbers('must be a finite number, 0 or more', lambda v: math.isfinite(v) and v >= 0)
 #: Argument of a scheduler -> what is wrong with its value, or None.
 _RULES: dict[str, Callable[[Any], str | None]] = {
-    'begin': _numbers('must be at least 0', lambda v: v >= 0),
+    'begin': _whole(0),
     'end': _COUNT,
-    'last_step': _numbers('must be at least -1', lambda v: v >= -1),
+    'last_step': _whole(-1),
     'T_max': _COUNT,
     'step_size': _COUNT,
     'total_steps': _COUNT,
@@ -111,7 +122,8 @@ def schedule_problems(schedulers: Any, path: str = 'param_scheduler') -> Iterato
         return
     for key, rule in _RULES.items():
         value = schedulers.get(key)
-        wrong = None if value is None else rule(value)
+        is_bool = isinstance(value, bool)
+        wrong = None if value is None else rule(value) or ('must be a number' if is_bool else None)
         if wrong is not None:
             yield f'{path}.{key}: {wrong}, got {shown(value)}'
     yield from _span(schedulers, path)

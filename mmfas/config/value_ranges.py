@@ -18,9 +18,24 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_whole(value: Any) -> bool:
+    return _is_finite(value) and value == int(value)
+
+
 def _at_least(least: int) -> Callable[[Any], str | None]:
     """Make a rule for counts."""
-    return lambda value: f'must be at least {least}' if _is_number(value) and not value >= least else None
+
+    def rule(value: Any) -> str | None:
+        if isinstance(value, bool) or _is_number(value) and not _is_whole(value):
+            return f'must be an integer of at least {least}'
+        return f'must be at least {least}' if _is_number(value) and not value >= least else None
+
+    return rule
+
+
+def _seconds(value: Any) -> str | None:
+    """Say what a time must be."""
+    return 'must be a finite number of at least 1' if _is_number(value) and not 1 <= value < math.inf else None
 
 
 def _rate(value: Any) -> str | None:
@@ -89,7 +104,10 @@ def _dropout(value: Any) -> str | None:
 
 def _interval(value: Any) -> str | None:
     """Say how often a hook may do something."""
-    return 'must be at least 1, or -1 for never' if _is_number(value) and not (value >= 1 or value == -1) else None
+    is_wrong = isinstance(value, bool) or _is_number(value) and not _is_whole(value)
+    if is_wrong or _is_number(value) and not (value >= 1 or value == -1):
+        return f'must be {"an integer of " if is_wrong else ""}at least 1, or -1 for never'
+    return None
 
 
 def _better(value: Any) -> str | None:
@@ -140,6 +158,16 @@ def _heads(value: Any) -> str | None:
     return f'embed_dims {shown(dims)} must be a multiple of num_heads {shown(heads)}'
 
 
+def _validated(value: Any) -> str | None:
+    """Say that nothing would be validated, so that no checkpoint could be the best."""
+    if not isinstance(value, Mapping):
+        return None
+    begin, last = value.get('val_begin'), value.get('max_epochs', value.get('max_iters'))
+    if not (_is_number(begin) and _is_number(last) and begin > last):
+        return None
+    return f'val_begin {shown(begin)} is after the end, {shown(last)}: nothing would be validated; take it out'
+
+
 def _sides(value: Any) -> str | None:
     """Say what the side of a patch or an image must be."""
     sides = value if isinstance(value, list | tuple) else [value]
@@ -157,6 +185,7 @@ def _is_finite(value: Any) -> bool:
 DICT_RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('model.trunk.vit', _patches),
     ('model*.arch', _heads),
+    ('train_cfg', _validated),
 )
 #: Place in the config (list positions left out, `*` matches any depth) -> rule: what is wrong, or None.
 RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
@@ -187,7 +216,7 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('*_dataloader.sampler.seed', _seed),
     ('env_cfg.mp_cfg.opencv_num_threads', _at_least(0)),
     ('env_cfg.resource_limit', _at_least(1)),
-    ('env_cfg.dist_cfg.timeout', _at_least(1)),
+    ('env_cfg.dist_cfg.timeout', _seconds),
     ('auto_scale_lr.base_batch_size', _at_least(1)),
     ('log_processor.window_size', _at_least(1)),
     ('log_processor.num_digits', _at_least(0)),
@@ -204,9 +233,13 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('model*.dropout', _dropout),
     ('model.trunk.vit.img_size', _sides),
     ('model.trunk.vit.patch_size', _sides),
-    ('model*.arch.embed_dims', _at_least(1)),
-    ('model*.arch.num_layers', _at_least(1)),
-    ('model*.arch.num_heads', _at_least(1)),
+    ('model*dims', _at_least(1)),
+    ('model*.feedforward_channels', _at_least(1)),
+    ('model*.num_heads', _at_least(1)),
+    ('model*.num_layers', _at_least(1)),
+    ('model*.num_*', _at_least(0)),
+    ('model*', lambda value: 'must be finite' if _is_number(value) and not math.isfinite(value) else None),
+    ('*', lambda value: 'must be a number' if _is_number(value) and math.isnan(value) else None),
     ('*depth_range_mm', _range),
     ('*ir_range', _range),
 )

@@ -102,7 +102,9 @@ class Journal(Generic[_Entry]):
             raise RunError('entries are added inside `with`')
         self.entries[name] = entry
         try:
-            self._file.write(f'{self._line(name)}\n'.encode())
+            left = f'{self._line(name)}\n'.encode()
+            while left:  # the last room on a disk takes a part of a line without an error
+                left = left[self._file.write(left) :]
         except OSError as error:
             raise name_file(error, self.path) from error
 

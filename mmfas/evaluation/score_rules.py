@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LEVELS = ('frame', 'video', 'subject')
 CLUSTERS = ('auto', 'sample', 'video', 'subject')
+#: More replicates of a bootstrap or permutations say nothing more, and would take hours and all memory.
+MOST_REPLICATES = 1_000_000
 #: Names that configs and older scripts use for fields of the record.
 _OLD_NAMES = {'how': 'frame_reduction'}
 #: What the metric of a config says of them.
@@ -77,6 +79,8 @@ class ScoreRules:
                 raise InputError(f"{name} must be one of {', '.join(known)}, got '{getattr(self, name)}'")
         if self.num_bootstrap < 0:
             raise InputError(f'num_bootstrap must be 0 (no intervals) or more, got {self.num_bootstrap}')
+        if self.num_bootstrap > MOST_REPLICATES:
+            raise InputError(f'num_bootstrap must be at most {MOST_REPLICATES}, got {self.num_bootstrap}')
         if self.seed < 0:
             raise InputError(f'seed must be 0 or more, got {self.seed}')
         if self.cluster in LEVELS and LEVELS.index(self.cluster) < LEVELS.index(self.level):

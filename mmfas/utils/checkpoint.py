@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from mmfas.utils.errors import InputError, MissingFileError
-from mmfas.utils.files import atomic_file
+from mmfas.utils.files import atomic_file, open_file
 from mmfas.utils.plain_values import plain as plain
 from mmfas.utils.seals import (
     MAX_UNPACKED,
@@ -67,7 +67,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     Args:
         path: File to read.
     """
-    with open(path, 'rb') as file:
+    with open_file(path) as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):
             digest.update(block)

@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import secrets
+import stat
 import time
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from mmfas.utils.errors import FileError
 from mmfas.utils.interruption import signals_wait
 
 _MACHINE = f'{zlib.crc32(platform.node().encode()):08x}'
@@ -33,6 +35,25 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 _MOST_BYTES = 180
 #: Temporary files that this very process is writing.
 _being_written: set[str] = set()
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading, and refuse what could keep the reader waiting or never ends: pipes and devices.
+
+    Args:
+        path: The file; links are followed.
+
+    Raises:
+        FileError: If it is a pipe, a socket or a device.
+        OSError: If it is missing, a folder, or cannot be read.
+    """
+    # Without this flag the call itself waits until somebody writes into a pipe.
+    flag = getattr(os, 'O_NONBLOCK', 0)
+    stream = open(path, 'rb', opener=lambda name, flags: os.open(name, flags | flag))  # noqa: SIM115  # returned
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise FileError(f"'{os.fspath(path)}' is a pipe or a device; give a file")
+    return stream
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str, *, durable: bool = True) -> None:

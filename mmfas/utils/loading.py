@@ -25,12 +25,18 @@ def load_from_file(filename: str, map_location: Any = None) -> dict[str, Any]:
     Raises:
         CheckpointError: If the file is refused, or its weights cannot be loaded into any model.
     """
-    from mmfas.utils.checkpoint import find_weights, load_checkpoint
+    from mmfas.utils.checkpoint import CheckpointError, find_weights, load_checkpoint
 
     checkpoint = load_checkpoint(filename, map_location=map_location)
     find_weights(checkpoint, filename)
     if 'message_hub' in checkpoint:
-        checkpoint['message_hub'] = engine_message_hub(checkpoint['message_hub'])
+        try:
+            checkpoint['message_hub'] = engine_message_hub(checkpoint['message_hub'])
+        except (KeyError, TypeError, AttributeError, ValueError, AssertionError) as error:
+            raise CheckpointError(
+                f"'{filename}': its message_hub is not one of mmfas ({type(error).__name__}: {error}); use "
+                "another checkpoint, or save its weights alone: `torch.save({'state_dict': ...}, FILE)`"
+            ) from error
     return checkpoint
 
 

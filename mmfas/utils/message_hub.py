@@ -41,4 +41,6 @@ def engine_message_hub(state: Mapping[str, Any]) -> dict[str, Any]:
         name: HistoryBuffer(entry['values'], entry['counts'], entry['max_length'])
         for name, entry in state['log_scalars'].items()
     }
+    if not all(isinstance(state[key], Mapping) for key in ('runtime_info', 'resumed_keys')):
+        raise TypeError('runtime_info and resumed_keys must be dictionaries')
     return {**state, 'log_scalars': scalars}

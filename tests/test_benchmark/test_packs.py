@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmark_records import CURRENT, SMALL, add_record, scores
+from filelock import FileLock
 
 from mmfas.benchmark.packing import pack_records, unpack_scores
 from mmfas.benchmark.packs import PackedScores, pack_path, read_packed_scores, scores_path, strip_scores
@@ -21,6 +22,7 @@ from mmfas.benchmark.report import markdown_report
 from mmfas.benchmark.tables import choose
 from mmfas.cli.benchmark import main
 from mmfas.evaluation import ScoreTable, evaluate_scores
+from mmfas.utils import locks
 
 CONCAT = 'concat_mini-vit_1xb32-12e_synthfas-cps2w'
 BIG_MOE = 'big-moe_mini-vit_1xb32-12e_synthfas-cps2w'
@@ -236,3 +238,10 @@ def test_a_packed_table_comes_back_with_commas_and_repeats() -> None:
     short = replace(PackedScores.of_table(table), values=np.zeros(2, np.float32))
     with pytest.raises(ValueError, match='2 scores of 3 samples'):
         short.table()
+
+
+def test_two_processes_do_not_pack_into_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, 'WAIT_S', 0.1)
+    lock = FileLock(tmp_path / '.pack.lock', fallback_to_soft=False)
+    with lock, pytest.raises(locks.BusyError, match='give another --out'):
+        pack_records(tmp_path / 'records', tmp_path)

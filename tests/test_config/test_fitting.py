@@ -164,3 +164,11 @@ def test_a_network_of_another_kind_may_not_stand_for_a_trunk() -> None:
 
     (problem,) = check_config(changed(model__trunk=dict(type=Other)))
     assert problem.startswith('model.trunk.type: Other is not a backbone')
+
+
+@pytest.mark.parametrize('value', ['x', -4])
+def test_what_torch_refuses_of_a_part_of_ours_is_one_sentence(value: Any) -> None:
+    """Values in dictionaries that a part unpacks, which no annotation describes."""
+    head = dict(type='TextContrastHead', anchors=dict(dims=16), contrast=dict(hidden_dims=value))
+    (problem,) = check_config(changed(model__head=head))
+    assert problem.startswith('model' if value == -4 else 'model: ViewContrast cannot be built: TypeError: ')

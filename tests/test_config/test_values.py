@@ -227,3 +227,61 @@ def test_values_that_hold_themselves_are_a_problem() -> None:
     loop: dict[str, Any] = dict(type='ConcatNeck')
     loop['inner'] = loop
     assert any('holds itself' in line for line in check_config(changed(model__neck=loop)))
+
+
+@pytest.mark.parametrize('value', [1.5, INF, True, NAN])
+@pytest.mark.parametrize(
+    'key',
+    [
+        'train_cfg__max_epochs',
+        'train_dataloader__batch_size',
+        'default_hooks__logger__interval',
+        'param_scheduler__0__begin',
+        'param_scheduler__0__T_max',
+        'model__trunk__vit__arch__num_heads',
+        'auto_scale_lr__base_batch_size',
+    ],
+)
+def test_counts_are_integers(key: str, value: Any) -> None:
+    place = key.replace('__0__', '[0].').replace('__', '.')
+    assert place in named(**{key: value})
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'place'),
+    [
+        ('model__head__loss', dict(type='CrossEntropyLoss', loss_weight=NAN), 'model.head.loss.loss_weight'),
+        ('model__data_preprocessor', dict(type='FASDataPreprocessor', std=INF), 'model.data_preprocessor.std'),
+        ('custom_hooks__0__momentum', NAN, 'custom_hooks[0].momentum'),
+        ('optim_wrapper__optimizer__eps', NAN, 'optim_wrapper.optimizer.eps'),
+    ],
+)
+def test_numbers_that_are_none(key: str, value: Any, place: str) -> None:
+    assert place in named(**{key: value})
+
+
+def test_what_is_never_validated_has_no_best_checkpoint() -> None:
+    (problem,) = check_config(changed(train_cfg__val_begin=3))
+    assert problem == 'train_cfg: val_begin 3 is after the end, 2: nothing would be validated; take it out'
+
+
+@pytest.mark.parametrize(
+    ('part', 'expected'),
+    [
+        (dict(type='RandomFlipModalities', prob=1.5), 'prob must lie in [0, 1], but got 1.5'),
+        (dict(type='PhotometricModalities', brightness=(5, -5)), 'brightness must be (low, high)'),
+        (dict(type='PhotometricModalities', gamma=(0.5, INF)), 'gamma must be (low, high)'),
+        (dict(type='RandomResizedCropModalities', scale=32, area_range=(0, 2)), 'area_range must lie in (0, 1]'),
+        (dict(type='ResizeModalities', scale=(0, 32)), 'a size must be positive'),
+    ],
+)
+def test_values_that_a_transform_refuses(part: dict[str, Any], expected: str) -> None:
+    pipeline = [part, dict(type='PackFASInputs')]
+    (problem,) = check_config(changed(train_dataloader__dataset__pipeline=pipeline))
+    assert problem.startswith(f'train_dataloader.dataset.pipeline[0]: {expected}')
+
+
+def test_values_that_a_hook_refuses() -> None:
+    hooks = [dict(type='EMAHook'), dict(type='PrototypeRefreshHook', momentum=2.0)]
+    (problem,) = check_config(changed(custom_hooks=hooks))
+    assert problem.startswith('custom_hooks[1]: share must lie in (0, 1] and momentum in [0, 1)')

@@ -16,8 +16,20 @@ from typing import BinaryIO
 import pytest
 import torch
 
+from mmfas.datasets import MultiModalFaceDataset
+from mmfas.datasets.transforms import LoadMultiModalImages
+from mmfas.datasets.verification import verify_datasets
 from mmfas.utils import files
-from mmfas.utils.files import atomic_file, full_disk_named, is_leftover, remove_leftovers, write_atomically
+from mmfas.utils.errors import FileError
+from mmfas.utils.file_identity import FileIdentity
+from mmfas.utils.files import (
+    atomic_file,
+    full_disk_named,
+    is_leftover,
+    open_file,
+    remove_leftovers,
+    write_atomically,
+)
 
 LARGE = {'weight': torch.zeros(100_000)}
 
@@ -219,3 +231,28 @@ def test_folders_inside_are_looked_into_when_asked(tmp_path: Path) -> None:
     assert remove_leftovers(tmp_path / 'none') == 0
     assert remove_leftovers(tmp_path, below=True) == 1
     assert not path.exists()
+
+
+@pytest.mark.parametrize('kind', ['pipe', '/dev/zero', '/dev/null', 'link to a pipe'])
+def test_what_never_ends_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'pipe')
+    (tmp_path / 'link to a pipe').symlink_to(tmp_path / 'pipe')
+    path = str(tmp_path / kind)
+    with pytest.raises(FileError, match='pipe or a device; give a file'):
+        open_file(path)
+    for paths in ({'rgb': path}, {'npz': path}):
+        sample = dict(img_paths=paths, modalities=('rgb',), sample_id='x', source_line='list.csv:2')
+        with pytest.raises(ValueError, match=r'\(list.csv:2\): .*pipe or a device'):
+            LoadMultiModalImages().transform(sample)
+
+
+def test_a_pipe_in_a_list_is_one_problem_of_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'a.png')
+    (tmp_path / 'list.csv').write_text('rgb,label,pai\na.png,1,live\n')
+    assert FileIdentity(by_content=True).of(tmp_path / 'a.png') == FileIdentity().of(tmp_path / 'a.png')
+    (problem,) = [
+        p
+        for p in verify_datasets({'train': [MultiModalFaceDataset('list.csv', data_root=str(tmp_path))]})
+        if 'pipe' in str(p)
+    ]
+    assert 'list.csv:2' in str(problem)

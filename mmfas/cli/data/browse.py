@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
-from mmfas.cli.numbers import seed
+from mmfas.cli.numbers import seed, whole
 from mmfas.cli.options import add_config_options
 from mmfas.config.reading import read_config
 
@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--num', type=int, default=16, help='samples, spread evenly over the split (default: 16)')
     parser.add_argument('--rows', type=int, default=8, help='samples per picture (default: 8)')
     parser.add_argument('--tile', type=int, default=160, help='edge of one image in pixels (default: 160)')
-    parser.add_argument('--epoch', type=int, default=0, help='epoch that random transforms draw for (default: 0)')
+    parser.add_argument(
+        '--epoch', type=whole(0), default=0, help='epoch that random transforms draw for (default: 0)'
+    )
     parser.add_argument('--seed', type=seed, default=0, help='seed of random transforms (default: 0)')
     add_config_options(parser)
 

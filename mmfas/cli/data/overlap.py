@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.numbers import whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--exact-only', action='store_true', help='only files and byte copies; decodes nothing')
     parser.add_argument('--threads', type=int, default=4, help='threads that decode (default: 4)')
-    parser.add_argument('--show', type=int, default=20, help='pairs printed per kind; 0 for all (default: 20)')
+    parser.add_argument(
+        '--show', type=whole(0), default=20, help='pairs printed per kind; 0 for all (default: 20)'
+    )
     parser.add_argument('--out', metavar='FILE.csv', help='write all pairs')
 
 

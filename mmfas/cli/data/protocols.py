@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.numbers import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--by-content', action='store_true', help='find byte copies too (reads every file; needs --data-root)'
     )
-    parser.add_argument('--show', type=int, default=5, help='findings printed per kind and list (default: 5)')
+    parser.add_argument('--show', type=whole(0), default=5, help='findings printed per kind and list (default: 5)')
     parser.add_argument(
         '--derive',
         nargs='+',
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'surf_intra, ...; any other word lists all',
     )
     parser.add_argument('--out', help='folder of the derived lists (default: LISTS/derived)')
-    parser.add_argument('--frames', type=int, help='frames of each video of CASIA-CeFA in derived lists (all)')
+    parser.add_argument('--frames', type=whole(), help='frames of each video of CASIA-CeFA in derived lists (all)')
 
 
 def _counts_table(reports: Iterable[ListReport], expected: Mapping[str, ListCounts]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.numbers import whole
 from mmfas.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f'version of the renderer (default: {RENDERER_VERSION}); earlier ones repeat what was measured then',
     )
     parser.add_argument(
-        '--num-processes', type=int, default=os.cpu_count() or 1, help='workers (default: all cores)'
+        '--num-processes', type=whole(), default=os.cpu_count() or 1, help='workers (default: all cores)'
     )
     parser.add_argument(
         '--verify', action='store_true', help='compare checksums of pictures that are already there'

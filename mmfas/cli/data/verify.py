@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError, refuse_repeats
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_config_options
 from mmfas.config.reading import read_config
 
@@ -29,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--threads', type=int, default=4, help='threads that decode (default: 4)')
     add_config_options(parser)
-    parser.add_argument('--show', type=int, default=20, help='problems printed per kind; 0 for all (default: 20)')
+    parser.add_argument(
+        '--show', type=whole(0), default=20, help='problems printed per kind; 0 for all (default: 20)'
+    )
 
 
 def _build(args: argparse.Namespace) -> tuple[Splits, list[Problem]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
-from mmfas.cli.numbers import seed
+from mmfas.cli.numbers import seed, whole
 from mmfas.cli.options import add_config_options
 from mmfas.utils.errors import InputError
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 3, 16], help='default: 1 3 16')
     parser.add_argument('--repeats', type=int, default=5, help='shuffles of each size (default: 5)')
-    parser.add_argument('--max-samples', type=int, help='samples of either set (default: all)')
+    parser.add_argument('--max-samples', type=whole(), help='samples of either set (default: all)')
     parser.add_argument('--seed', type=seed, default=0, help='seed of initial weights, shuffles and draws')
     parser.add_argument('--out', metavar='FILE.json', help='write the numbers as JSON')
     add_config_options(parser, 'override values of every config')

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
+from mmfas.cli.numbers import device, whole
 from mmfas.cli.options import add_config_options
 from mmfas.utils.errors import InputError
 
@@ -31,18 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='run the plain trunk on one sequence of all modalities, as BIG-MoE does, instead of one each',
     )
-    parser.add_argument('--batch-size', type=int, default=8, help='samples in a batch (default: 8)')
+    parser.add_argument('--batch-size', type=whole(), default=8, help='samples in a batch (default: 8)')
     parser.add_argument('--size', type=int, nargs='+', metavar='PIXELS', help='rows and columns')
-    parser.add_argument('--rounds', type=int, default=30, help='timed rounds (default: 30)')
-    parser.add_argument('--warm-up', type=int, default=5, help='rounds before the clock starts (default: 5)')
+    parser.add_argument('--rounds', type=whole(), default=30, help='timed rounds (default: 30)')
+    parser.add_argument('--warm-up', type=whole(0), default=5, help='rounds before the clock starts (default: 5)')
     parser.add_argument(
         '--clock',
         choices=('wall', 'cpu'),
         default='wall',
         help='wall time, or CPU time of this process, for one thread on a busy machine (default: wall)',
     )
-    parser.add_argument('--threads', type=int, help='CPU threads (default: those of torch)')
-    parser.add_argument('--device', default='cpu', help='device (default: cpu)')
+    parser.add_argument('--threads', type=whole(), help='CPU threads (default: those of torch)')
+    parser.add_argument('--device', type=device, default='cpu', help='device (default: cpu)')
     parser.add_argument('--out', metavar='FILE.json', help='write the numbers as JSON')
     add_config_options(parser)
 

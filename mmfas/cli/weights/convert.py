@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.numbers import whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name in METHODS:
             below.add_argument('--reverse', action='store_true', help='from mmfas to the names of the release')
     parsers['released_mmdg'].add_argument(
-        '--num-domains', type=int, default=4, help='domains of our PrototypeHead, whose prototypes are empty (4)'
+        '--num-domains',
+        type=whole(),
+        default=4,
+        help='domains of our PrototypeHead, whose prototypes are empty (4)',
     )
     parsers['released_mmda'].add_argument(
         '--with-clip',

@@ -7,6 +7,7 @@ descriptor copies itself at every call). To apply a transform that takes a singl
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -199,7 +200,7 @@ class RandomResizedCropModalities(_SharedGeometry):
         area_range: tuple[float, float] = (0.8, 1.0),
         ratio_range: tuple[float, float] = (0.75, 4 / 3),
     ) -> None:
-        if not 0 < area_range[0] <= area_range[1] <= 1 or not 0 < ratio_range[0] <= ratio_range[1]:
+        if not 0 < area_range[0] <= area_range[1] <= 1 or not 0 < ratio_range[0] <= ratio_range[1] < math.inf:
             raise InputError(
                 f'area_range must lie in (0, 1] and ratio_range be positive, both low to high, '
                 f'but got {area_range} and {ratio_range}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -48,13 +49,17 @@ class LoadedFile(NamedTuple):
     image: np.ndarray
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _check_range(name: str, limits: Any) -> None:
     """Check that a range is a pair of numbers that rises."""
     is_pair = isinstance(limits, Sequence) and not isinstance(limits, str) and len(limits) == 2
-    if limits is not None and not (is_pair and all(isinstance(value, int | float) for value in limits)):
+    if limits is not None and not (is_pair and all(map(_is_number, limits))):
         raise InputError(f'{name} must be two numbers (low, high), but got {limits!r}')
-    if limits is not None and not limits[0] < limits[1]:
-        raise InputError(f'{name}: a range must be (low, high) with low < high, but got {limits}')
+    if limits is not None and not -math.inf < limits[0] < limits[1] < math.inf:
+        raise InputError(f'{name}: a range must be (low, high) with low < high, both finite, but got {limits}')
 
 
 def _check_no_reading(values: Any) -> tuple[int, ...]:
@@ -151,8 +156,8 @@ class LoadMultiModalImages(BaseTransform):
     ) -> None:
         _check_range('depth_range_mm', depth_range_mm)
         _check_range('ir_range', ir_range)
-        if not max_sample_mb > 0:
-            raise InputError(f'max_sample_mb must be above 0, got {max_sample_mb}')
+        if not (_is_number(max_sample_mb) and max_sample_mb > 0):
+            raise InputError(f'max_sample_mb must be a number above 0, got {max_sample_mb!r}')
         self.depth_range_mm = depth_range_mm
         self.ir_range = ir_range
         self.allow_size_mismatch = allow_size_mismatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -21,8 +22,8 @@ _LEVELS = np.arange(256, dtype=np.float32)
 def _check_range(name: str, values: tuple[float, float], least: float) -> tuple[float, float]:
     """Return (low, high) after checking its order and lower bound."""
     low, high = values
-    if not least <= low <= high:
-        raise InputError(f'{name} must be (low, high) with {least} <= low <= high, but got {values}')
+    if not least <= low <= high < math.inf:
+        raise InputError(f'{name} must be (low, high) with {least} <= low <= high, finite, but got {values}')
     return float(low), float(high)
 
 

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmfas.config.resuming import overridden_settings
+from mmfas.engine.training_state import require_fitting_state
 from mmfas.registry import HOOKS
 from mmfas.utils.checkpoint import CheckpointError, plain
 from mmfas.utils.compat import ATOMIC_BACKEND
@@ -188,6 +189,7 @@ class SafeCheckpointHook(CheckpointHook):
         self._check_weights(runner, checkpoint.get('state_dict', checkpoint))
         if runner._resume:
             self._check_settings(runner, checkpoint['meta'])
+            require_fitting_state(runner, checkpoint)
 
     def _check_settings(self, runner: Runner, meta: dict[str, Any]) -> None:
         """Refuse settings that the state would override without a word."""
