@@ -21,6 +21,7 @@ from mmfas.analysis.gpu.workloads import (
     Batch,
     Method,
     build_wrapper,
+    compiled,
     regrad_or_plain,
     small_methods,
     with_modality_losses,
@@ -66,10 +67,8 @@ def run_correctness(section: Section, configs: Path) -> None:
         for method in methods:
             section.run(method.name, 'float32', _check_float32, method, section.device, references)
         for dtype in (torch.bfloat16, torch.float16):
-            for method in methods:
-                section.run(
-                    method.name, _name_of(dtype), _check_mixed, references, method.name, section.device, dtype
-                )
+            for name in _TINY_MIXED if section.is_tiny else [method.name for method in methods]:
+                section.run(name, _name_of(dtype), _check_mixed, references, name, section.device, dtype)
         for name in _DISTRIBUTED:
             section.run(name, 'distributed', _check_distributed, references, name, section.device)
         for name in _COMPILED[: 1 if section.is_tiny else None]:
