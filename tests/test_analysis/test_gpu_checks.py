@@ -113,6 +113,20 @@ def test_gpu_checks_time_scoring_in_every_way(lines: list[dict[str, Any]]) -> No
     assert 0 <= waiting['waiting_part'] < 1 and waiting['num_batches'] == 3
 
 
+@pytest.mark.slow
+def test_gpu_checks_render_train_and_test(tmp_path: Path) -> None:
+    options = ['synthfas', '--device', 'cpu', '--tiny', '--workers', '0', '--out', str(tmp_path)]
+    assert gpu.main(options) == 0
+    found = {r['check']: r for r in read_records(tmp_path)}
+    assert list(found) == ['machine', 'rendering', 'training', 'end']
+    # 21 + 12 frames of C, P and S, 21 of W
+    assert found['rendering']['num_triples'] == 3 * 33 + 21
+    trained = found['training']
+    assert (trained['method'], trained['num_epochs'], trained['is_pretrained']) == ('concat', 1, False)
+    assert trained['num_steps'] >= 1 and 0 <= trained['auc'] <= 1 and 0 <= trained['hter'] <= 1
+    assert '| concat | 1 |' in tables_of(list(found.values()))
+
+
 def test_gpu_checks_time_an_onnx_session(tmp_path: Path) -> None:
     """The time of every item but the last is over; the session is a stub that counts."""
     seen: list[tuple[int, ...]] = []

@@ -48,6 +48,7 @@ def run_data_path(section: Section, configs: Path, *, num_workers: int) -> None:
         pins = section.device.type == 'cuda'
 
         def loader() -> DataLoader[Any]:
+            """Start over."""
             return DataLoader(
                 data, batch_size, num_workers=num_workers, collate_fn=default_collate, pin_memory=pins
             )
