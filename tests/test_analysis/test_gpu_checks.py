@@ -100,6 +100,7 @@ def test_gpu_checks_measure_steps_beside_a_floor_with_as_many_passes(lines: list
     passes = {name: row['num_passes'] for name, row in steps.items()}
     assert passes == {'concat': 1, 'mmdg': 4, 'big-moe': 1}
     assert {name for name, row in steps.items() if row['is_joint']} == {'big-moe'}
+    assert of(lines, 'training', 'host reads')['concat']['places'] == []
     for row in steps.values():
         assert row['ratio_low'] <= row['ratio'] <= row['ratio_high']
         assert row['step_tflop'] > 0 and row['peak_mib'] > 0 and row['matmul_part'] > 0

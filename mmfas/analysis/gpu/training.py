@@ -145,7 +145,7 @@ def run_training(section: Section, configs: Path) -> None:
         found = section.run(method.name, 'step', _measure, section, method, batch_size, tflops)
         if found is not None and found['ratio'] > MOST_TIME:
             missed.append(method)
-    for method in methods:
+    for method in methods[: 1 if section.is_tiny else None]:
         section.run(method.name, 'host reads', check_host_reads, method, section.device)
     for method in missed[: 1 if section.is_tiny else None]:
         section.run(method.name, 'profile', _profile, method, section.device, batch_size)
