@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from test_datasets.image_writers import encoded
 
-from mmfas.cli.measure.loading import write_example
+from mmfas.analysis.example_data import write_example
 from mmfas.datasets import image_files
 from mmfas.datasets.image_formats import check_whole, read_header
 

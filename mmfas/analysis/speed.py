@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from mmfas.analysis.complexity import example_inputs, example_samples, image_size_of
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mmfas.models.fas import MultiModalFAS
+
+
+#: Below this many rounds a bootstrap of the median says nothing: one round would look certain.
+MIN_ROUNDS_FOR_VERDICT = 5
+_NUM_RESAMPLES = 4000
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class Timing:
         fastest_ms: Fastest round, in milliseconds.
         ratio: Median over the rounds of its time divided by that of the first thing in the same round.
         num_rounds: Number of timed rounds.
+        ratio_low: Lower end of the 95 % bootstrap interval of `ratio`.
+        ratio_high: Upper end of it.
     """
 
     name: str
@@ -36,10 +44,45 @@ class Timing:
     fastest_ms: float
     ratio: float
     num_rounds: int
+    ratio_low: float
+    ratio_high: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain values."""
         return asdict(self)
+
+    def judge(self, bound: float) -> str:
+        """Say whether the ratio keeps to a bound, or that these rounds cannot tell.
+
+        Args:
+            bound: Largest ratio that is allowed.
+
+        Returns:
+            `'met'` or `'missed'` where the whole interval is on one side; else `'no verdict: '` and the reason.
+        """
+        if self.num_rounds < MIN_ROUNDS_FOR_VERDICT:
+            return f'no verdict: {self.num_rounds} round(s), {MIN_ROUNDS_FOR_VERDICT} are needed'
+        if self.ratio_low <= bound < self.ratio_high:
+            return f'no verdict: {bound:g} lies in the interval, so more rounds or a quieter machine are needed'
+        return 'met' if self.ratio_high <= bound else 'missed'
+
+
+def median_interval(values: Sequence[float], *, seed: int = 0) -> tuple[float, float]:
+    """Estimate how far the median of some values can be trusted, by the percentile bootstrap.
+
+    Args:
+        values: At least one value, drawn independently.
+        seed: Seed of the resamples.
+
+    Returns:
+        Ends of the 95 % interval.
+
+    >>> median_interval([1.0, 1.0, 1.0])
+    (1.0, 1.0)
+    """
+    draws = np.random.default_rng(seed).choice(np.asarray(values), (_NUM_RESAMPLES, len(values)))
+    low, high = np.percentile(np.median(draws, axis=1), (2.5, 97.5))
+    return float(low), float(high)
 
 
 def _synchronise() -> None:
@@ -94,30 +137,56 @@ def time_side_by_side(
         first = number % len(names)
         for name in names[first:] + names[:first]:
             seconds[name].append(_seconds(candidates[name], CLOCKS[clock]))
-    reference = seconds[names[0]]
-    return [
-        Timing(
-            name,
-            median_ms=1000 * statistics.median(values),
-            fastest_ms=1000 * min(values),
-            ratio=statistics.median(value / base for value, base in zip(values, reference)),
-            num_rounds=num_rounds,
-        )
-        for name, values in seconds.items()
-    ]
+    return [_timing(name, values, seconds[names[0]]) for name, values in seconds.items()]
 
 
-def _plain_trunk(
+def _timing(name: str, seconds: Sequence[float], reference: Sequence[float]) -> Timing:
+    """Sum the rounds up; ratios are taken round by round, so that what slows a whole round down cancels."""
+    ratios = [value / base for value, base in zip(seconds, reference, strict=True)]
+    low, high = median_interval(ratios)
+    return Timing(
+        name,
+        median_ms=1000 * statistics.median(seconds),
+        fastest_ms=1000 * min(seconds),
+        ratio=statistics.median(ratios),
+        num_rounds=len(ratios),
+        ratio_low=low,
+        ratio_high=high,
+    )
+
+
+def plain_trunk(
     model: MultiModalFAS, inputs: Mapping[str, torch.Tensor], *, is_joint: bool = False
 ) -> torch.Tensor:
-    """Run the trunk alone on all modalities: embed, blocks, readout; one sequence of all tokens if joint."""
+    """Run the trunk alone on all modalities.
+
+    Args:
+        model: A multi-modal model.
+        inputs: Modality -> images (B, 3, H, W); `present` -> boolean mask (B, M).
+        is_joint: Run it on one sequence of all tokens instead of one for each modality.
+
+    Returns:
+        Readout (M, B, C), or (1, B, C) if joint.
+    """
+    return blocks_and_readout(model, embedded_streams(model, inputs, is_joint=is_joint), inputs['present'])
+
+
+def embedded_streams(
+    model: MultiModalFAS, inputs: Mapping[str, torch.Tensor], *, is_joint: bool = False
+) -> torch.Tensor:
+    """Embed the images, as `plain_trunk` does first: streams (M, B, *feat), or (1, B, L, C) if joint."""
     images = torch.stack([inputs[m] for m in model.modalities])
     streams = model.trunk.embed(images, inputs['present'])
     if is_joint:
         prefix = model.trunk.num_prefix
         patches = streams[:, :, prefix:].transpose(0, 1).flatten(1, 2)
         streams = torch.cat([streams[0, :, :prefix], patches], dim=1)[None]
-    for block in model.trunk.bind(inputs['present']):
+    return streams
+
+
+def blocks_and_readout(model: MultiModalFAS, streams: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """Run the plain blocks on streams (M, B, *feat), `present` (B, M), and read out: (M, B, C)."""
+    for block in model.trunk.bind(present):
         streams = block(streams)
     return model.trunk.readout(streams)
 
@@ -183,11 +252,11 @@ def speed_candidates(
     trunk = f'{name}: trunk, joint' if is_joint else f'{name}: trunk'
     if not is_training:
         return {
-            trunk: _scoring(model, lambda: _plain_trunk(model, inputs, is_joint=is_joint)),
+            trunk: _scoring(model, lambda: plain_trunk(model, inputs, is_joint=is_joint)),
             f'{name}: model': _scoring(model, lambda: model(inputs, mode='tensor')),
         }
     samples = example_samples(batch_size)
     return {
-        trunk: _training(model.trunk, lambda: _plain_trunk(model, inputs, is_joint=is_joint).square().mean()),
+        trunk: _training(model.trunk, lambda: plain_trunk(model, inputs, is_joint=is_joint).square().mean()),
         f'{name}: model': _training(model, lambda: sum(model(inputs, samples, mode='loss').values())),
     }

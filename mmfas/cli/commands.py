@@ -81,6 +81,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
                 'flops': 'count parameters and floating point operations of a model',
                 'batch': 'show that a score does not depend on the other samples of its batch',
                 'leakage': 'measure what a method gains from the other samples of its batch',
+                'gpu': 'check a GPU: correctness, training, scoring, data path, SynthFAS',
             },
         ),
     },

@@ -86,7 +86,7 @@ def domain_code(name: str) -> int:
 
 def targets_of(data_samples: Sequence[FASDataSample], device: torch.device) -> Tensor:
     """Collect the labels (B,) of the samples, 1 live and 0 spoof."""
-    return torch.tensor([sample.gt_label for sample in data_samples], device=device)
+    return _on_device([sample.gt_label for sample in data_samples], device)
 
 
 def domain_codes_of(data_samples: Sequence[FASDataSample], device: torch.device) -> Tensor | None:
@@ -94,4 +94,9 @@ def domain_codes_of(data_samples: Sequence[FASDataSample], device: torch.device)
     names = [sample.get('domain') for sample in data_samples]
     if any(name is None for name in names):
         return None
-    return torch.tensor([domain_code(name) for name in names], device=device)
+    return _on_device([domain_code(name) for name in names], device)
+
+
+def _on_device(numbers: list[int], device: torch.device) -> Tensor:
+    """Copy numbers to a device; given a device, `torch.tensor` would wait for all that it has still to do."""
+    return torch.tensor(numbers).to(device, non_blocking=True)

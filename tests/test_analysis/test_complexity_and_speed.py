@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from mmfas.analysis.complexity import example_inputs, example_samples, image_size_of, measure_complexity
 from mmfas.analysis.gradient_speed import gradient_candidates, peak_bytes
-from mmfas.analysis.speed import _plain_trunk, speed_candidates, time_side_by_side
+from mmfas.analysis.speed import Timing, median_interval, plain_trunk, speed_candidates, time_side_by_side
 from mmfas.registry import MODELS, register_all_modules
 from mmfas.structures import LIVE, SPOOF
 
@@ -76,10 +77,40 @@ def test_ratio_of_two_sleepers() -> None:
         num_rounds=4,
         num_warm_up=1,
     )
-    assert first.ratio == 1.0
+    assert first.ratio == first.ratio_low == first.ratio_high == 1.0
+    assert second.ratio_low <= second.ratio <= second.ratio_high
     assert second.ratio > 1.5
     assert second.median_ms >= second.fastest_ms >= 30
     assert calls == ['short', 'long'] * 2 + ['long', 'short'] + ['short', 'long'] + ['long', 'short']
+
+
+def test_the_interval_of_a_median_is_that_of_the_bootstrap() -> None:
+    """Of three values the smallest is the median of 7 of 27 resamples, more than 2.5 %: it is the end."""
+    assert median_interval([1.0, 2.0, 4.0]) == (1.0, 4.0)
+    rng = np.random.default_rng(1)
+    values = rng.normal(1.0, 0.1, 400)
+    low, high = median_interval(values)
+    # the deviation of a median of n normal values is 1.2533 sigma / sqrt(n)
+    assert high - low == pytest.approx(2 * 1.96 * 1.2533 * 0.1 / 20, rel=0.2)
+    assert low < np.median(values) < high
+    assert median_interval(values) == (low, high)
+
+
+@pytest.mark.parametrize(
+    ('low', 'high', 'rounds', 'expected'),
+    [
+        (1.01, 1.04, 15, 'met'),
+        (1.01, 1.05, 15, 'met'),
+        (1.06, 1.09, 15, 'missed'),
+        (1.04, 1.06, 15, 'no verdict: 1.05 lies in the interval'),
+        (1.0, 1.0, 4, 'no verdict: 4 round(s), 5 are needed'),
+    ],
+)
+def test_no_verdict_where_the_interval_has_the_bound_inside(
+    low: float, high: float, rounds: int, expected: str
+) -> None:
+    timing = Timing('x', 1.0, 1.0, (low + high) / 2, rounds, ratio_low=low, ratio_high=high)
+    assert timing.judge(1.05).startswith(expected)
 
 
 def test_cpu_time_does_not_count_sleep() -> None:
@@ -136,8 +167,8 @@ def test_the_joint_reference_is_what_big_moe_runs_without_its_experts() -> None:
     neck = dict(type='IsolatedGatingMoENeck', adapter_dims=4, experts=dict(num_experts=16), dropout=0.0)
     model = MODELS.build(dict(TINY, neck=neck, head=dict(type='LinearFASHead'))).eval()
     inputs = example_inputs(model, 2, size=(32, 32))
-    joint = _plain_trunk(model, inputs, is_joint=True)
-    assert joint.shape == (1, 2, 16) and _plain_trunk(model, inputs).shape == (3, 2, 16)
+    joint = plain_trunk(model, inputs, is_joint=True)
+    assert joint.shape == (1, 2, 16) and plain_trunk(model, inputs).shape == (3, 2, 16)
     torch.testing.assert_close(model.extract_feat(inputs).fused, joint[0], rtol=1e-5, atol=1e-6)
     lengths: list[int] = []
     model.trunk.vit.layers[0].ln1.register_forward_hook(lambda module, args, out: lengths.append(out.shape[-2]))

@@ -121,10 +121,12 @@ def test_measure_speed_pairs_trunk_and_model(
     mode: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / 'speed.json'
-    options = ['--rounds', '2', '--warm-up', '1', '--batch-size', '2', '--out', str(out)]
+    options = ['--rounds', '2', '--warm-up', '1', '--batch-size', '2', '--bound', '1.05', '--out', str(out)]
     assert measure_speed.main([CONFIG, *options, *mode]) == 0
-    assert '1.000 x' in capsys.readouterr().out
-    timings = json.loads(out.read_text(encoding='utf-8'))['timings']
+    shown, report = capsys.readouterr().out, json.loads(out.read_text(encoding='utf-8'))
+    assert '1.000 x (1.000 to 1.000)' in shown and 'model, at most 1.05 x: no verdict: 2 round(s)' in shown
+    assert len(report['verdicts']) == 1
+    timings = report['timings']
     assert [timing['name'].rpartition(': ')[2] for timing in timings] == [
         'trunk, joint' if '--joint' in mode else 'trunk',
         'model',

@@ -36,21 +36,3 @@ def test_devices(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(['measure', 'speed', CONFIG, f'--device={value}'])
     assert 'argument --device: ' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ('options', 'idle'),
-    [
-        (['a.png', '--max-frames=2'], '--max-frames'),
-        (['a.png', '--window=2'], '--window'),
-        (['--video', 'a.mp4', '--out=v.csv'], '--out'),
-        (['--watch', 'faces', '--out-dir=v', '--out-video=v.mp4'], '--out-video'),
-        (['--probe', '--out-dir=v'], '--out-dir'),
-    ],
-)
-def test_options_of_predict_without_effect(
-    options: list[str], idle: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        main(['predict', 'model.mmfas.pth', *options])
-    assert f'{idle}: goes with ' in capsys.readouterr().err

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mmfas.analysis.example_data import write_example
 from mmfas.cli.data import browse as data_browse
 from mmfas.cli.data import verify as data_verify
 from mmfas.cli.measure import loading as measure_loading
@@ -165,7 +166,7 @@ def test_measure_loading_prints_a_table(config: Path, capsys: pytest.CaptureFixt
 @pytest.mark.slow
 def test_overhead_stays_in_its_budget(tmp_path: Path) -> None:
     """The budget is 15 %; the best of several rounds counts, for other processes disturb a round."""
-    dataset = measure_loading.write_example(tmp_path)
+    dataset = write_example(tmp_path)
     best = np.inf
     for _ in range(20):
         best = min(best, measure(dataset, list(range(16)) * 3).ratio)

@@ -14,9 +14,6 @@ from mmfas.cli.options import add_config_options
 from mmfas.config.reading import read_config
 from mmfas.utils.errors import InputError
 
-_EDGE = 256
-_NUM_FILES = 16
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -27,40 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_options(parser)
 
 
-def write_example(folder: Path, edge: int = _EDGE, num_files: int = _NUM_FILES) -> Any:
-    """Write smooth random JPEG triples and return a data set with the published training recipe at 224 px.
-
-    Args:
-        folder: Where to write.
-        edge: Edge of the images in pixels.
-        num_files: Triples.
-
-    Returns:
-        The data set.
-    """
-    import cv2
-    import numpy as np
-
-    from mmfas.datasets import MultiModalFaceDataset
-
-    rng = np.random.default_rng(0)
-    lines = []
-    for number in range(num_files):
-        names = [f'{kind}/{number:02d}.jpg' for kind in ('rgb', 'depth', 'ir')]
-        for name in names:
-            (folder / name).parent.mkdir(exist_ok=True)
-            noise = rng.integers(0, 256, (edge, edge, 3), dtype=np.uint8)
-            cv2.imwrite(str(folder / name), cv2.GaussianBlur(noise, (0, 0), 3))
-        lines.append(f'{" ".join(names)} {number % 2}')
-    (folder / 'train.txt').write_text('\n'.join(lines))
-    steps = ('LoadMultiModalImages', 'ResizeModalities', 'RandomFlipModalities', 'PhotometricModalities')
-    pipeline = [{'type': name, **({'scale': 224} if name == 'ResizeModalities' else {})} for name in steps]
-    return MultiModalFaceDataset('train.txt', str(folder), pipeline=[*pipeline, {'type': 'PackFASInputs'}])
-
-
 def _build(args: argparse.Namespace, folder: Path) -> Any:
     """Return the data set to measure, or None if the config has none."""
     if args.config is None:
+        from mmfas.analysis.example_data import write_example
+
         return write_example(folder)
     from mmfas.datasets.building import build_split
 

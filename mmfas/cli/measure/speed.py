@@ -16,6 +16,8 @@ from mmfas.utils.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mmfas.analysis.speed import Timing
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -44,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--threads', type=whole(), help='CPU threads (default: those of torch)')
     parser.add_argument('--device', type=device, default='cpu', help='device (default: cpu)')
+    parser.add_argument(
+        '--bound',
+        type=float,
+        metavar='RATIO',
+        help='say whether all keep to this multiple of the first time; no verdict where the 95 %% interval has it '
+        'inside, or with fewer than 5 rounds',
+    )
     parser.add_argument('--out', metavar='FILE.json', help='write the numbers as JSON')
     add_config_options(parser)
 
@@ -61,6 +70,8 @@ def main(args: argparse.Namespace) -> int:
 
     if args.gradients and args.joint:
         raise InputError('--joint is of scoring and training steps; leave it out with --gradients')
+    if args.bound is not None and args.bound <= 0:
+        raise InputError(f'--bound must be above 0, such as 1.05, got {args.bound:g}')
     if args.device.startswith('cuda') and not torch.cuda.is_available():
         raise InputError(f'--device {args.device} needs a GPU, and there is none; leave it out to time the CPU')
     if args.threads:
@@ -81,15 +92,25 @@ def main(args: argparse.Namespace) -> int:
     what = 'gradients of a step' if args.gradients else 'training step' if args.train else 'scoring'
     machine = f'{args.device}, {torch.get_num_threads()} threads'
     print(f'{what}, batch {args.batch_size}, {machine}, {args.rounds} rounds, {args.clock} time')
-    width = max(len(timing.name) for timing in timings)
-    for timing in timings:
-        times = f'{timing.median_ms:9.2f} ms   {timing.ratio:6.3f} x'
-        print(f'  {timing.name:<{width}}  {times}{_peak(peaks, timing.name)}')
+    verdicts = {} if args.bound is None else {timing.name: timing.judge(args.bound) for timing in timings[1:]}
+    _print_times(timings, peaks)
+    for name, verdict in verdicts.items():
+        print(f'  {name}, at most {args.bound:g} x: {verdict}')
     if args.out:
         report = {'what': what, 'batch_size': args.batch_size, 'clock': args.clock}
         report |= {'timings': [t.to_dict() for t in timings]} | ({'peak_mib': peaks} if peaks else {})
+        report |= {'bound': args.bound, 'verdicts': verdicts} if verdicts else {}
         write_atomically(args.out, json.dumps(report, indent=2) + '\n')
     return 0
+
+
+def _print_times(timings: list[Timing], peaks: dict[str, float]) -> None:
+    """Print one line each: median, ratio with its interval, peak of memory if measured."""
+    width = max(len(timing.name) for timing in timings)
+    for timing in timings:
+        interval = f'({timing.ratio_low:.3f} to {timing.ratio_high:.3f})'
+        times = f'{timing.median_ms:9.2f} ms   {timing.ratio:6.3f} x {interval}'
+        print(f'  {timing.name:<{width}}  {times}{_peak(peaks, timing.name)}')
 
 
 def _peak(peaks: dict[str, float], name: str) -> str:

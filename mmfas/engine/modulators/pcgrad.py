@@ -49,7 +49,7 @@ class PCGrad(BaseModulator):
         rows = gradients.rows
         orders = draw_orders(len(rows), self.seed, step=self.num_steps)
         self.num_steps += 1
-        weights = surgery(inner_products(rows), orders.to(rows.device))
+        weights = surgery(inner_products(rows), orders.to(rows.device, non_blocking=True))
         return weights.sum(0).to(rows.dtype) @ rows
 
     def state_dict(self) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class GradientSums:
         """Sum everything over the processes in one message; tell which parameters have a gradient anywhere."""
         if get_world_size() == 1:
             return self.is_used
-        used = self.main.new_tensor(self.is_used)
+        used = torch.tensor(self.is_used, dtype=self.main.dtype).to(self.main.device, non_blocking=True)
         # One message instead of six: the latency of a message outweighs the small tensors at the end.
         parts = [self.rows.view(-1), self.main, self.losses, self.counts, self.confidence, used]
         packed = torch.cat(parts)

@@ -1,0 +1,1 @@
+"""Checks and measurements of a GPU, each section within a time of its own; `mmfas measure gpu` runs them."""
