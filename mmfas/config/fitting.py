@@ -134,8 +134,21 @@ def fit_problems(cfg: Mapping[str, Any], built: nn.Module | Exception, scope: st
     """
     if isinstance(built, nn.Module):
         yield from _layer_decay(cfg, built, scope)
+        yield from _recomputed(cfg, built)
     elif not isinstance(built, _Forbidden | OSError) and _is_ours(built):
         yield f'model: {" ".join(str(built.args[0] if built.args else built).split())}'
+
+
+def _recomputed(cfg: Mapping[str, Any], model: nn.Module) -> Iterator[str]:
+    """Yield names of the trunk whose activations mmengine cannot recompute: it wraps calls that never come."""
+    given = cfg.get('activation_checkpointing') or ()
+    names = [given] if isinstance(given, str) else given
+    idle = [name for name in names if str(name).startswith('trunk.')] if hasattr(model, 'recompute') else []
+    if idle:
+        yield (
+            f'activation_checkpointing: has no effect on {", ".join(idle)}, whose inside the neck enters; set '
+            'model.recompute=True'
+        )
 
 
 def _layer_decay(cfg: Mapping[str, Any], model: nn.Module, scope: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from mmfas.deploy.decision import DecisionRule, fixed_rule, rule_at_site, rule_f
 from mmfas.deploy.golden_sample import with_golden_sample
 from mmfas.deploy.preprocessing import test_pipeline_of
 from mmfas.evaluation import ScoreRules, ScoreTable
+from mmfas.models.layers import without_lora
 from mmfas.structures import MODALITIES
 from mmfas.synthfas.files.manifest import manifest_identity
 from mmfas.utils.checkpoint import check_finite, find_meta, read_checkpoint, sha256_of
@@ -76,6 +77,8 @@ def make_bundle(
     meta, state_dict = find_meta(content, checkpoint), select_weights(content, checkpoint, weights)
     check_finite(state_dict, checkpoint, 'use an earlier checkpoint of the run')
     modalities = tuple(cfg.model.get('modalities', MODALITIES))
+    # one file, one way to compute it: low-rank updates become part of the weights
+    model, state_dict = without_lora(_without_files(cfg.model), state_dict)
     origin = dict(
         config=Path(cfg.filename).name if cfg.filename else None,
         checkpoint=Path(checkpoint).name,
@@ -93,7 +96,7 @@ def make_bundle(
     return with_golden_sample(
         Bundle(
             name=Path(cfg.filename).stem if cfg.filename else str(cfg.model.get('type')),
-            model=_as_data(_without_files(cfg.model)),
+            model=_as_data(model),
             weights={name: value.detach().cpu() for name, value in state_dict.items()},
             modalities=modalities,
             optional=tuple(_dropped_in_training(cfg, modalities) if optional is None else optional),
@@ -178,7 +181,7 @@ def _origin_of_scores(path: str | Path | None, sha256: str) -> dict[str, Any] | 
 def _without_files(config: Any) -> Any:
     """Copy the config of a model without what only training reads: files of weights to start from."""
     if isinstance(config, Mapping):
-        dropped = ('init_cfg', 'pretrained') if 'type' in config else ('init_cfg',)
+        dropped = ('init_cfg', 'pretrained', 'checkpoint_path') if 'type' in config else ('init_cfg',)
         return {key: _without_files(value) for key, value in config.items() if key not in dropped}
     if isinstance(config, list | tuple):
         return [_without_files(value) for value in config]
