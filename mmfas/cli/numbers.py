@@ -27,3 +27,24 @@ def seed(text: str) -> int:
     if not 0 <= value <= LARGEST_SEED:
         raise argparse.ArgumentTypeError(f'must be an integer from 0 to {LARGEST_SEED}, got {text[:80]!r}')
     return value
+
+
+def count(text: str) -> int:
+    """Read how many of something there shall be; the `type` of options that take a number of at least 1.
+
+    Args:
+        text: What was given.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is no integer of at least 1.
+
+    >>> count('20')
+    20
+    """
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'must be an integer of at least 1, got {text[:80]!r}')
+    return value

@@ -15,6 +15,8 @@ from mmfas.models.layers.lora import is_lora
 from mmfas.utils.errors import InputError
 from mmfas.utils.state_dicts import compare_state_dicts
 
+#: mmpretrain's name of an embedding -> ours.
+EMBEDDING_NAMES = ViTFamily.embedding_names
 #: Buffers that follow from the size of the images.
 _COMPUTED = r'(rope\.freqs_(cos|sin)|relative_position_index)$'
 

@@ -169,7 +169,8 @@ class BEiTFamily(ViTFamily):
 
     def blocks(self, vit: Any, embedding: Any) -> list[ViTBlock]:
         """Return views of the encoder layers; a table of positions that they share goes to each."""
-        return [BEiTBlock(layer, vit.rel_pos_bias, embedding.num_prefix) for layer in vit.layers]
+        shared, number = vit.rel_pos_bias, embedding.num_prefix
+        return [BEiTBlock(layer, shared=shared, num_prefix=number) for layer in vit.layers]
 
     def fixes_size(self, vit: Any) -> bool:
         """Tell whether there are relative positions."""
@@ -194,7 +195,7 @@ class EVA02Family(ViTFamily):
 
     def blocks(self, vit: Any, embedding: Any) -> list[ViTBlock]:
         """Return views of the encoder layers."""
-        return [EVA02Block(layer, vit.rope, embedding.num_prefix) for layer in vit.layers]
+        return [EVA02Block(layer, rope=vit.rope, num_prefix=embedding.num_prefix) for layer in vit.layers]
 
     def fixes_size(self, vit: Any) -> bool:
         """Return True: the angles belong to one grid."""

@@ -33,7 +33,7 @@ class BEiTBlock(ViTBlock):
         num_prefix: Number A of tokens before the patches.
     """
 
-    def __init__(self, layer: Any, shared: nn.Module | None, num_prefix: int) -> None:
+    def __init__(self, layer: Any, *, shared: nn.Module | None, num_prefix: int) -> None:
         super().__init__(layer)
         self.shared = shared
         self.num_prefix = num_prefix
@@ -79,7 +79,7 @@ class EVA02Block(ViTBlock):
         num_prefix: Number A of tokens before the patches, which are not turned.
     """
 
-    def __init__(self, layer: Any, rope: Any, num_prefix: int) -> None:
+    def __init__(self, layer: Any, *, rope: Any, num_prefix: int) -> None:
         super().__init__(layer)
         self.rope = rope
         self.num_prefix = num_prefix
