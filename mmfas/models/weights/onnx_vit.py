@@ -76,7 +76,7 @@ def convert_any_vit(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
     raise InputError(
         f'this is not a vision transformer of {", ".join(SOURCE_RULES)}: {len(given)} named tensors, such as '
-        f'{sorted(given)[:5]}'
+        f'{sorted(given)[:5]}; was it exported with a free batch size?'
     )
 
 
