@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent
 #: What an installed package carries beside its modules.
 MIM_SOURCES = ('configs', 'tools', 'model-index.yml')
 EXTRAS = (
-    *('onedl', 'openmmlab', 'clip', 'datasets', 'deploy', 'serve', 'demo', 'facecrop', 'hub', 'cluster'),
+    *('onedl', 'openmmlab', 'clip', 'datasets', 'deploy', 'serve', 'demo', 'facecrop', 'hub', 'cluster', 'timm'),
     *('tests', 'docs'),
 )
 

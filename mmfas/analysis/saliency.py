@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmfas.apis.scoring import load_model, load_samples, prepare_scoring
 from mmfas.models import MultiModalFAS
@@ -121,16 +121,31 @@ class _StreamWatch(Watch):
 
 
 class _RecordedBlock(ViTBlock):
-    """View of an encoder layer that keeps the weights of its attention."""
+    """A block that keeps the weights of its attention."""
 
-    def __init__(self, layer: Any, kept: list[Tensor]) -> None:
-        super().__init__(layer)
+    def __init__(self, block: ViTBlock, kept: list[Tensor]) -> None:
+        super().__init__(block.layer)
+        self.block = block
         self.kept = kept
+
+    @property
+    def norm1(self) -> nn.Module:
+        """Norm before the attention."""
+        return self.block.norm1
+
+    @property
+    def norm2(self) -> nn.Module:
+        """Norm before the MLP."""
+        return self.block.norm2
 
     def attn(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """Attend as always."""
-        self.kept.append(self.attention_weights(x, key_mask).mean(-3))
-        return super().attn(x, key_mask)
+        self.kept.append(self.block.attention_weights(x, key_mask).mean(-3))
+        return self.block.attn(x, key_mask)
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """Run the MLP as always."""
+        return self.block.mlp(x)
 
 
 class _AttentionWatch(Watch):
@@ -147,7 +162,7 @@ class _AttentionWatch(Watch):
                 f'attention rollout needs blocks that attend, but those of {self.trunk} do not; take grad-cam'
             )
         self.kept.append([])
-        return _RecordedBlock(block.layer, self.kept[-1]), streams
+        return _RecordedBlock(block, self.kept[-1]), streams
 
     def once(self) -> list[Tensor]:
         """Return one attention per block."""
@@ -287,8 +302,8 @@ def _roll_out(
     logits = model.head(model.extract_feat(inputs, watch=watch))
     flow = rollout(watch.once())  # (M, B, L, L)
     prefix = model.trunk.num_prefix
-    read = flow[..., 0, :] if model.trunk.reads_prefix_only else flow[..., prefix:, :].mean(-2)
-    taken, size = _by_position(read[..., None], model, grid)
+    read = slice(model.trunk.num_read) if model.trunk.reads_prefix_only else slice(prefix, None)
+    taken, size = _by_position(flow[..., read, :].mean(-2)[..., None], model, grid)
     maps = taken[:, 0, :, 0].unflatten(-1, size)
     return float(liveness(logits.double())[0]), maps, len(flow) < len(model.modalities)
 

@@ -21,7 +21,7 @@ from mmfas.engine.training_state import require_sound_state
 from mmfas.registry import register_all_modules
 from mmfas.utils.compat import unscope_functions
 from mmfas.utils.distributed import start_distributed
-from mmfas.utils.errors import InputError, MissingFileError
+from mmfas.utils.errors import InputError, MissingFileError, RunError
 from mmfas.utils.files import full_disk_named
 from mmfas.utils.interruption import raise_if_terminated
 from mmfas.utils.locks import lock_folder_of_ranks
@@ -73,11 +73,30 @@ class _StopHook(Hook):
         raise_if_terminated()
 
 
-def train(cfg: Config) -> Runner:
+class _EnoughSteps(RunError):
+    """As many steps were taken as were asked for."""
+
+
+class _StepsHook(Hook):
+    """Ends the run after a number of steps, wherever that is."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
+        """Raise after the last step."""
+        self.left -= 1
+        if self.left <= 0:
+            raise _EnoughSteps('as many steps were taken as were asked for')
+
+
+def train(cfg: Config, *, steps: int | None = None) -> Runner:
     """Train the model of a config.
 
     Args:
         cfg: Whole config with a `work_dir`; check it first with `mmfas.apis.check_config`.
+        steps: Stop after so many steps, at least 1, wherever that is: a run to see whether it works, which writes
+            no checkpoint unless an epoch ends before. None for the whole training.
 
     Returns:
         The runner after training; `runner.model` is the trained model.
@@ -107,7 +126,13 @@ def train(cfg: Config) -> Runner:
         wrapper = cfg.get('optim_wrapper') or {}
         if 'constructor' not in wrapper:  # another one may read patterns otherwise
             warn_of_idle_patterns(wrapper.get('paramwise_cfg'), getattr(runner.model, 'module', runner.model))
-        runner.train()
+        if steps is not None:
+            runner.register_hook(_StepsHook(steps), 'LOWEST')
+        try:
+            runner.train()
+        except _EnoughSteps:
+            runner.logger.info(f'stopped after {steps} steps, as asked for')
+            runner.call_hook('after_run')
     return runner
 
 
@@ -158,6 +183,19 @@ def use_amp(cfg: Config) -> None:
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
+def switch_off(cfg: Config, option: str) -> None:
+    """Switch an option off in all loaders of a config.
+
+    Args:
+        cfg: Config, changed in place.
+        option: Such as `'pin_memory'`.
+    """
+    named = [value for key, value in cfg.items() if key.endswith('_dataloader')]
+    for loader in (*named, *(cfg.get('extra_test_dataloaders') or {}).values()):
+        if isinstance(loader, dict):
+            loader[option] = False
+
+
 def skip_validation(cfg: Config) -> None:
     """Remove the validation from a config, and the hooks that need its metrics.
 
@@ -170,10 +208,15 @@ def skip_validation(cfg: Config) -> None:
         checkpoint.pop('save_best', None)
         checkpoint.pop('rule', None)
     if cfg.get('custom_hooks'):
-        stopping = ('EarlyStoppingHook', 'ResumableEarlyStoppingHook')
-        cfg.custom_hooks = [
-            hook for hook in cfg.custom_hooks if not (isinstance(hook, Mapping) and hook.get('type') in stopping)
-        ]
+        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if not _stops_early(hook)]
+    for name in [name for name, hook in (cfg.get('default_hooks') or {}).items() if _stops_early(hook)]:
+        del cfg.default_hooks[name]
+
+
+def _stops_early(hook: object) -> bool:
+    """Tell whether a config is that of a hook that ends training when a metric of the validation says so."""
+    stopping = ('EarlyStoppingHook', 'ResumableEarlyStoppingHook')
+    return isinstance(hook, Mapping) and hook.get('type') in stopping
 
 
 def use_scaled_lr(cfg: Config) -> None:

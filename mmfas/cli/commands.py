@@ -37,6 +37,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
                 'protocols': 'check the published lists, or derive those of other protocols',
                 'overlap': 'find the samples that two lists have in common, exact or alike',
                 'kfold': 'divide a data set into folds by subject',
+                'pack': 'pack the pictures of lists into one file',
             },
         ),
         'scores': Group(
@@ -89,7 +90,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
         'weights': Group(
             'make, convert and publish files of weights',
             {
-                'convert': 'convert weights of torchvision, timm, CLIP or a released method',
+                'convert': 'convert weights of torchvision, timm, DINOv2, CLIP, ... or a released method',
                 'publish': 'strip a checkpoint and name it by its hash',
                 'prompts': 'encode prompts with the text tower of CLIP, once',
                 'bank': 'store the references of MD2A in a checkpoint',

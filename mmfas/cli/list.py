@@ -6,7 +6,7 @@ import argparse
 import inspect
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmfas.cli.command import command
 from mmfas.utils.errors import UnknownKeyError
@@ -89,6 +89,31 @@ def parts_by_kind() -> dict[str, dict[str, str]]:
     return table
 
 
+def fits(kind: str, part: Any) -> list[str]:
+    """Say what a trunk takes, and which trunks a neck works with.
+
+    Args:
+        kind: Kind of the part.
+        part: The part.
+
+    Returns:
+        Lines; empty for parts of other kinds.
+    """
+    from mmfas.registry import BACKBONES
+
+    if kind == 'backbone' and part.networks:
+        return [f'takes {", ".join(part.networks)}']
+    if kind != 'fusion neck':
+        return []
+    trunks = [
+        name
+        for name, trunk in sorted(BACKBONES.module_dict.items())
+        if not part.needs_tokens or getattr(trunk, 'gives_tokens', None) is not False
+    ]
+    number = f'; {part.min_modalities} modalities or more' if part.min_modalities > 1 else ''
+    return [f'fits {", ".join(trunks)}{number}']
+
+
 @command()
 def main(args: argparse.Namespace) -> int:
     """Print the parts; returns 0, or 2 for an unknown kind."""
@@ -97,6 +122,8 @@ def main(args: argparse.Namespace) -> int:
     except KeyError as error:
         print(f'mmfas list: {error.args[0]}', file=sys.stderr)
         return 2
+    from mmfas.registry import PART_REGISTRIES
+
     table = parts_by_kind()
     for kind in kinds or table:
         rows = table[kind]
@@ -104,4 +131,6 @@ def main(args: argparse.Namespace) -> int:
         width = max((len(name) for name in rows), default=0)
         for name, text in rows.items():
             print(f'  {name:<{width}}  {text}')
+            for line in fits(kind, PART_REGISTRIES[kind].module_dict[name]):
+                print(f'  {"":<{width}}  {line}')
     return 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_error, report_problems
-from mmfas.cli.numbers import seed
+from mmfas.cli.numbers import seed, whole
 from mmfas.cli.options import ConfigOptions
 from mmfas.config.reading import merge_options, read_config
 from mmfas.utils.errors import InputError
@@ -34,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--no-validate', action='store_true', help='do not validate while training')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size')
+    parser.add_argument(
+        '--steps', type=whole(), metavar='N', help='stop after N steps, wherever that is: does it run at all?'
+    )
+    parser.add_argument('--no-pin-memory', action='store_true', help='do not pin memory in any loader')
+    parser.add_argument(
+        '--no-persistent-workers', action='store_true', help='start the workers of the loaders anew each epoch'
+    )
     parser.add_argument('--seed', type=seed, help='seed of the run (default: the one of the config)')
     parser.add_argument('--deterministic', action='store_true', help='use deterministic GPU kernels only')
     parser.add_argument(
@@ -60,7 +67,7 @@ def merge_arguments(args: argparse.Namespace) -> Config:
         ValueError: If an option does not fit the config.
         FileNotFoundError: If the checkpoint does not exist.
     """
-    from mmfas.apis.training import resume_from, skip_validation, use_amp, use_scaled_lr
+    from mmfas.apis.training import resume_from, skip_validation, switch_off, use_amp, use_scaled_lr
 
     cfg = read_config(args.config)
     cfg.launcher = args.launcher
@@ -79,6 +86,9 @@ def merge_arguments(args: argparse.Namespace) -> Config:
     merge_options(cfg, args.cfg_options)
     if args.no_validate:  # after the options, which may name parts of the validation
         skip_validation(cfg)
+    for option, is_off in (('pin_memory', args.no_pin_memory), ('persistent_workers', args.no_persistent_workers)):
+        if is_off:
+            switch_off(cfg, option)
     if args.resume is not None:
         resume_from(cfg, args.resume)
     return cfg
@@ -110,6 +120,6 @@ def main(args: argparse.Namespace) -> int:
         return report_problems(args.config, problems)
     for note in config_notes(cfg):
         print(f'note: {note}', file=sys.stderr)
-    train(cfg)
+    train(cfg, steps=args.steps)
     finish_distributed()
     return 0

@@ -145,11 +145,24 @@ def fit_problems(cfg: Mapping[str, Any], built: nn.Module | Exception, scope: st
     """
     if isinstance(built, nn.Module):
         yield from _layer_decay(cfg, built, scope)
+        yield from _recomputed(cfg, built)
     elif not isinstance(built, _Forbidden | OSError) and (builder := _builder_of(built)) is not None:
         text = ' '.join(str(built.args[0] if built.args else built).split())
         is_worded = isinstance(built, UserError)
         yield (
             f'model: {text}' if is_worded else f'model: {builder} cannot be built: {type(built).__name__}: {text}'
+        )
+
+
+def _recomputed(cfg: Mapping[str, Any], model: nn.Module) -> Iterator[str]:
+    """Yield names of the trunk whose activations mmengine cannot recompute: it wraps calls that never come."""
+    given = cfg.get('activation_checkpointing') or ()
+    names = [given] if isinstance(given, str) else given
+    idle = [name for name in names if str(name).startswith('trunk.')] if hasattr(model, 'recompute') else []
+    if idle:
+        yield (
+            f'activation_checkpointing: has no effect on {", ".join(idle)}, whose inside the neck enters; set '
+            'model.recompute=True'
         )
 
 

@@ -13,6 +13,7 @@ from mmfas.config.signatures import arguments_of
 from mmfas.registry import OPTIMIZERS, resolve
 from mmfas.utils.optim_options import (
     DECAY_FACTORS,
+    LAYER_DECAY_KEYS,
     PARAMWISE_KEYS,
     RATE_FACTORS,
     clipping_problems,
@@ -51,9 +52,11 @@ def optim_wrapper_problems(wrapper: Any, scope: str, path: str = 'optim_wrapper'
         found['clip_grad'] = clipping_problems(wrapper['clip_grad'])
     if isinstance(wrapper.get('loss_scale'), Mapping):
         found['loss_scale'] = _scaler_problems(wrapper['loss_scale'])
-    constructor = wrapper.get('constructor', 'DefaultOptimWrapperConstructor')
-    if str(constructor).rpartition('.')[2] == 'DefaultOptimWrapperConstructor' and wrapper.get('paramwise_cfg'):
+    constructor = str(wrapper.get('constructor', 'DefaultOptimWrapperConstructor')).rpartition('.')[2]
+    if constructor == 'DefaultOptimWrapperConstructor' and wrapper.get('paramwise_cfg'):
         found['paramwise_cfg'] = _paramwise_problems(wrapper['paramwise_cfg'], wrapper.get('optimizer'), scope)
+    if constructor == 'LearningRateDecayOptimWrapperConstructor':
+        found['paramwise_cfg'] = _layer_decay_problems(wrapper.get('paramwise_cfg') or {}, wrapper, scope)
     for key, problems in found.items():
         for where, problem in problems:
             yield f'{path}.{key}{"." if where else ""}{where}: {problem}'
@@ -79,6 +82,28 @@ def _paramwise_problems(paramwise: Any, optimizer: Any, scope: str) -> Iterator[
             yield from _pattern_problems(f'custom_keys.{pattern}', options, given, known)
     else:
         yield 'custom_keys', f'must be a dict from part of a name to dict(lr_mult=...), got {patterns!r:.80}'
+
+
+def _layer_decay_problems(paramwise: Any, wrapper: Mapping[str, Any], scope: str) -> Iterator[tuple[str, str]]:
+    """Find what is wrong with rates that fall from layer to layer."""
+    if not isinstance(paramwise, Mapping):
+        return  # reported where kinds are checked
+    given = wrapper.get('optimizer')
+    given = given if isinstance(given, Mapping) else {}
+    yield from unknown_keys(paramwise, LAYER_DECAY_KEYS, 'paramwise_cfg of this constructor')
+    rate = paramwise.get('layer_decay_rate')
+    if rate is None:
+        yield 'layer_decay_rate', 'missing, without it every layer has the same rate'
+    elif not (is_number(rate) and 0 < rate <= 1):
+        yield 'layer_decay_rate', f'must be a number above 0 and at most 1, got {rate!r:.80}'
+    for key in LAYER_DECAY_KEYS:
+        if key in DECAY_FACTORS and key in paramwise:
+            yield from _factor_problems(key, paramwise[key], given, is_decay=True)
+    patterns = paramwise.get('custom_keys') or {}
+    for pattern, options in patterns.items() if isinstance(patterns, Mapping) else ():
+        yield from _pattern_problems(f'custom_keys.{pattern}', options, given, ('decay_mult', 'lr_mult'))
+        if isinstance(options, Mapping) and 'lr_mult' in options:
+            yield f'custom_keys.{pattern}.lr_mult', 'has no effect, this constructor reads decay_mult only'
 
 
 def _pattern_problems(

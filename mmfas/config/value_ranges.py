@@ -137,8 +137,8 @@ def _range(value: Any) -> str | None:
 
 def _patches(value: Any) -> str | None:
     """Say what the sides of patches must leave of images."""
-    if not isinstance(value, Mapping):
-        return None
+    if not isinstance(value, Mapping) or 'model_name' in value:
+        return None  # the name of a model of timm says how large its patches are
     size, patch = value.get('img_size', 224), value.get('patch_size', 16)
     sizes, patches = (side if isinstance(side, list | tuple) else (side, side) for side in (size, patch))
     numbers = (*sizes, *patches)

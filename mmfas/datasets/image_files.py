@@ -25,6 +25,8 @@ import io
 import math
 import zipfile
 from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
 
 import cv2
 import numpy as np
@@ -63,11 +65,12 @@ class _TooLargeError(InputError):
     """A picture or an array would exceed the memory limit."""
 
 
-def read_image_bytes(path: str) -> bytes:
+def read_image_bytes(path: str, backend: Any = None) -> bytes:
     """Read a whole file.
 
     Args:
         path: File of a picture.
+        backend: Backend of `mmengine.fileio` that reads it; None for a file of this machine.
 
     Returns:
         Its bytes.
@@ -77,8 +80,12 @@ def read_image_bytes(path: str) -> bytes:
         ValueError: If it cannot be read.
     """
     try:
+        if backend is not None:
+            return bytes(backend.get(path))
         with open_file(path) as file:
             return file.read()
+    except MissingFileError:
+        raise
     except FileNotFoundError:
         raise MissingFileError('the file does not exist') from None
     except OSError as error:
@@ -261,25 +268,28 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     return cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality, *full_colour])[1].tobytes()
 
 
-def _check_archive(path: str, max_mb: float) -> None:
+def _check_archive(file: str | io.BytesIO, max_mb: float) -> None:
     """Read the memory that the array `data` of a `.npz` takes from its header, and raise if it is too much."""
-    with open_file(path) as stream, zipfile.ZipFile(stream) as archive:
+    opened = nullcontext(file) if isinstance(file, io.BytesIO) else open_file(file)
+    with opened as source, zipfile.ZipFile(source) as archive:
         entry = archive.getinfo('data' if 'data' in archive.namelist() else 'data.npy')  # as numpy picks
         check_memory(entry.file_size, (entry.file_size,), max_mb)
-        with archive.open(entry) as file:
-            version = np.lib.format.read_magic(file)
+        with archive.open(entry) as stream:
+            version = np.lib.format.read_magic(stream)
             read = (
                 np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             )
-            shape, _, dtype = read(file)
+            shape, _, dtype = read(stream)
     check_memory(math.prod(shape) * dtype.itemsize, shape, max_mb)
 
 
-def read_padisi(path: str, modalities: Sequence[str], *, max_mb: float = MAX_SAMPLE_MB) -> dict[str, np.ndarray]:
+def read_padisi(
+    path: str | io.BytesIO, modalities: Sequence[str], *, max_mb: float = MAX_SAMPLE_MB
+) -> dict[str, np.ndarray]:
     """Read the wanted modalities of a PADISI array of shape (1, 22, H, W) or (22, H, W) with values in [0, 1].
 
     Args:
-        path: The `.npz`.
+        path: The `.npz`, or its content.
         modalities: Some of rgb, depth and ir.
         max_mb: Memory that the array may take once unpacked, in megabytes.
 

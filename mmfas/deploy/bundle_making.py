@@ -19,6 +19,7 @@ from mmfas.deploy.golden_sample import with_golden_sample
 from mmfas.deploy.preprocessing import test_pipeline_of
 from mmfas.evaluation import ScoreRules, ScoreTable
 from mmfas.models.heads import PROMPT_SETS, read_prompts
+from mmfas.models.layers import without_lora
 from mmfas.structures import LIVE, MODALITIES, SPOOF
 from mmfas.synthfas.files.manifest import manifest_identity
 from mmfas.utils.checkpoint import check_finite, find_meta, read_checkpoint, sha256_of
@@ -77,6 +78,8 @@ def make_bundle(
     meta, state_dict = find_meta(content, checkpoint), select_weights(content, checkpoint, weights)
     check_finite(state_dict, checkpoint, 'use an earlier checkpoint of the run')
     modalities = tuple(cfg.model.get('modalities', MODALITIES))
+    # one file, one way to compute it: low-rank updates become part of the weights
+    model, state_dict = without_lora(_without_files(cfg.model), state_dict)
     origin = dict(
         config=Path(cfg.filename).name if cfg.filename else None,
         checkpoint=Path(checkpoint).name,
@@ -94,7 +97,7 @@ def make_bundle(
     return with_golden_sample(
         Bundle(
             name=Path(cfg.filename).stem if cfg.filename else str(cfg.model.get('type')),
-            model=_as_data(_without_files(cfg.model)),
+            model=_as_data(model),
             weights={name: value.detach().cpu() for name, value in state_dict.items()},
             modalities=modalities,
             optional=tuple(_dropped_in_training(cfg, modalities) if optional is None else optional),
@@ -190,8 +193,8 @@ def _without_files(config: Any, name: str = '') -> Any:
 
 
 def _is_start(key: str, value: Any) -> bool:
-    """Tell whether an argument is a file of weights to start from."""
-    return key == 'pretrained' and (value is None or isinstance(value, str))
+    """Tell whether an argument names weights to start from: a file, or those that a library would fetch."""
+    return key in ('pretrained', 'checkpoint_path') and (value is None or isinstance(value, str | bool))
 
 
 def _prompts(value: Any) -> Any:

@@ -19,6 +19,9 @@ from mmfas.utils.errors import InputError
 _NAME = re.compile(r'(?:(?P<scope>mmfas|mmpretrain)\.)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)')
 #: Keys that change where mmengine looks for parts, or what it reads before it builds them.
 _REFUSED_KEYS = ('_scope_', 'custom_imports')
+#: Keys with which networks of other toolkits read or download weights while they are built; so do addresses in the
+#: name of a model of timm.
+_FETCHING_KEYS = ('pretrained', 'checkpoint_path', 'pretrained_cfg', 'pretrained_cfg_overlay')
 #: Classes of these packages may be named: layers, activations, norms, trunks. Not whole methods of mmpretrain,
 #: some of which fetch files when they are built.
 _TRUSTED_HOMES = (
@@ -43,6 +46,10 @@ def check_parts(config: Any, registry: Registry, what: str) -> None:
         ValueError: If a part is not registered, or a key changes where parts are looked for or names a file.
     """
     for key, value in _entries(config):
+        if key in _FETCHING_KEYS and value or key == 'model_name' and ':' in str(value):
+            raise InputError(
+                f'{what} was refused: {key}={value!r} would read weights from elsewhere; nothing of it was built'
+            )
         if key in _REFUSED_KEYS:
             raise InputError(
                 f'{what} was refused: it sets {key!r}, which a bundle must not; nothing of it was built'

@@ -108,3 +108,19 @@ def owned_slices(modalities: tuple[str, ...], *stacked: nn.Parameter) -> dict[st
         Modality -> its (parameter, index) pairs.
     """
     return {m: [(parameter, i) for parameter in stacked] for i, m in enumerate(modalities)}
+
+
+def require_modalities(modalities: tuple[str, ...], *parts: object) -> None:
+    """Refuse parts of a model that were built for other modalities.
+
+    Args:
+        modalities: Modalities of the model.
+        *parts: Its parts; those without modalities of their own fit any.
+
+    Raises:
+        ValueError: If one does not fit; the message names it.
+    """
+    for part in parts:
+        given = tuple(getattr(part, 'modalities', modalities))
+        if given != modalities:
+            raise InputError(f'{type(part).__name__} has the modalities {given}, but the model {modalities}')

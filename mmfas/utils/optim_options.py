@@ -18,6 +18,8 @@ _CLIPPING: dict[str, tuple[Callable[..., Any], str]] = {
 #: Factors that mmengine's default constructor reads from a `paramwise_cfg`, and its other keys.
 DECAY_FACTORS = ('bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult', 'dwconv_decay_mult')
 RATE_FACTORS = ('bias_lr_mult', 'dcn_offset_lr_mult')
+#: What mmpretrain's constructor of rates that fall from layer to layer reads.
+LAYER_DECAY_KEYS = ('layer_decay_rate', *DECAY_FACTORS[:3], 'custom_keys')
 PARAMWISE_KEYS = (*DECAY_FACTORS, *RATE_FACTORS, 'custom_keys', 'bypass_duplicate')
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from mmfas.config import check
 from mmfas.config.check import check_config
-from mmfas.config.fitting import _without_foreign_weights, build_without_memory
+from mmfas.config.fitting import _layer_decay, _without_foreign_weights, build_without_memory
 from mmfas.models.backbones import MultiStreamViT
 from mmfas.registry import BACKBONES, MODELS
 
@@ -38,11 +38,11 @@ def vit(**options: Any) -> dict[str, Any]:
     ('model', 'expected'),
     [
         (dict(trunk=vit(type='mmpretrain.SwinTransformer', arch='tiny')), 'SwinTransformer'),
-        (dict(trunk=vit(type='mmpretrain.BEiTViT', arch=ARCH)), 'BEiTViT'),
+        (dict(trunk=vit(type='mmpretrain.DeiT3', arch='small')), 'never runs the second norm of its layers'),
         (dict(trunk=vit(type='mmpretrain.ConvNeXt', arch='atto')), 'ConvNeXt'),
         (
-            dict(trunk=vit(type='mmpretrain.DistilledVisionTransformer', arch='deit-tiny')),
-            'more than a class token',
+            dict(trunk=vit(type='mmpretrain.BEiTViT', arch=ARCH, num_registers=4)),
+            'takes no `vit.num_registers`',
         ),
         (dict(trunk=vit(type='mmpretrain.ResNet', depth=18)), 'ResNet'),
         (dict(trunk=vit(type='mmpretrain.VisionTransformer', arch='giga')), '`vit` cannot be built: Arch giga'),
@@ -84,9 +84,35 @@ def test_remedies_are_named() -> None:
 
 def test_a_constructor_of_falling_rates_needs_depths_of_layers() -> None:
     name = 'mmpretrain.LearningRateDecayOptimWrapperConstructor'
-    (problem,) = check_config(changed(optim_wrapper__constructor=name))
-    assert problem.startswith('optim_wrapper.constructor: LearningRateDecayOptimWrapperConstructor asks the model')
-    assert check_config(changed(optim_wrapper__constructor='DefaultOptimWrapperConstructor')) == []
+    falling = dict(constructor=name, paramwise_cfg=dict(layer_decay_rate=0.7))
+    good = changed(optim_wrapper=dict(GOOD['optim_wrapper'], **falling))
+    assert check_config(good) == []
+    plain = {**good, 'model': dict(type='mmengine.BaseModel')}
+    assert list(_layer_decay(plain, BaseModule(), 'mmfas')) == [
+        'optim_wrapper.constructor: LearningRateDecayOptimWrapperConstructor asks the model for the depth of its '
+        'layers, and BaseModule has no get_layer_depth; take the constructor out, or give rates by '
+        "paramwise_cfg=dict(custom_keys={'trunk': dict(lr_mult=0.1)})"
+    ]
+
+
+@pytest.mark.parametrize(
+    ('paramwise', 'expected'),
+    [
+        ({}, 'layer_decay_rate: missing, without it every layer has the same rate'),
+        (dict(layer_decay_rate=1.5), 'layer_decay_rate: must be a number above 0 and at most 1, got 1.5'),
+        (dict(layer_decay_rate=0.7, layer_decay=0.7), 'layer_decay: unexpected, '),
+        (dict(layer_decay_rate=0.7, bias_lr_mult=2), 'bias_lr_mult: unexpected, '),
+        (
+            dict(layer_decay_rate=0.7, custom_keys={'.cls_token': dict(lr_mult=0.1)}),
+            'custom_keys..cls_token.lr_mult: has no effect, this constructor reads decay_mult only',
+        ),
+    ],
+)
+def test_settings_of_falling_rates_without_effect_are_refused(paramwise: dict[str, Any], expected: str) -> None:
+    name = 'mmpretrain.LearningRateDecayOptimWrapperConstructor'
+    options = dict(constructor=name, paramwise_cfg=paramwise)
+    (problem,) = check_config(changed(optim_wrapper=dict(GOOD['optim_wrapper'], **options)))
+    assert problem.startswith(f'optim_wrapper.paramwise_cfg.{expected}')
 
 
 def test_models_that_fit_need_no_memory() -> None:

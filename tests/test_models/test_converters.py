@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from mmfas.cli.weights import convert as weights_convert
 from mmfas.models import MultiStreamViT
+from mmfas.models.weights.onnx_vit import convert_any_vit
 from mmfas.models.weights.vit import convert_vit
 from mmfas.registry import BACKBONES
 from test_models.helpers import ARCH, VIT
@@ -204,3 +205,130 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert weights_convert.main(['hf_clip', str(source), str(out)]) == 1
     assert 'is the source right' in capsys.readouterr().err
     assert weights_convert.main(['timm', str(tmp_path / 'none.pth'), str(out)]) == 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('source', ['dinov2', 'mae'])
+def test_names_of_meta(source: str) -> None:
+    tower = ReferenceTower(clip=False).eval()
+    state = to_timm(tower)
+    if source == 'dinov2':
+        state = {name.replace('blocks.', 'blocks.0.'): value for name, value in state.items()}
+        extra = {'mask_token': torch.zeros(1, 16), 'dino_head.mlp.0.weight': torch.zeros(2, 2)}
+    else:
+        extra = {'mask_token': torch.zeros(1, 1, 8), 'decoder_blocks.0.norm1.bias': torch.zeros(8)}
+    assert_equal_features(trunk_with(convert_vit({**state, **extra}, source)), tower)
+
+
+def test_registers_and_gated_mlps_of_dinov2() -> None:
+    vit = dict(VIT['vit'], layer_scale_init_value=0.1, layer_cfgs=dict(ffn_type='swiglu_fused'), num_registers=4)
+    trunk = BACKBONES.build({**VIT, 'vit': vit})
+    table = {
+        'embedding.registers': 'register_tokens', 'embedding.patch_': 'patch_embed.proj.', 'embedding.': '',
+        'vit.layers': 'blocks', 'ln1': 'norm1', 'ln2': 'norm2', 'attn.gamma1.weight': 'ls1.gamma',
+        'ffn.gamma2.weight': 'ls2.gamma', 'ffn': 'mlp', 'vit.ln1': 'norm',
+    }  # fmt: skip
+    state = rename(trunk.state_dict(), table)
+    state['patch_embed.proj.weight'], state['patch_embed.proj.bias'] = (
+        state[f'patch_embed.proj.{kind}'][0] for kind in ('weight', 'bias')
+    )
+    twin = trunk_with(convert_vit(state, 'dinov2'), vit=vit)
+    for name, value in trunk.state_dict().items():
+        assert torch.equal(twin.state_dict()[name], value), name
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('form', ['hugging-face', 'open_clip'])
+def test_image_tower_of_siglip(form: str) -> None:
+    timm = pytest.importorskip('timm', reason="timm is missing: pip install 'mmfas[timm]'")
+    sizes = dict(img_size=32, patch_size=PATCH, embed_dim=WIDTH, depth=2, num_heads=HEADS, mlp_ratio=2)
+    kind = dict(class_token=False, global_pool='map', act_layer='gelu_tanh', num_classes=0)
+    tower = timm.create_model('vit_base_patch16_224', **sizes, **kind).eval()
+    for parameter in tower.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    state = {f'visual.trunk.{name}': value for name, value in tower.state_dict().items()}
+    if form == 'hugging-face':
+        table = {
+            'visual.trunk.': 'vision_model.', 'patch_embed.proj': 'embeddings.patch_embedding',
+            'pos_embed': 'embeddings.position_embedding.weight', 'blocks': 'encoder.layers',
+            'norm1': 'layer_norm1', 'norm2': 'layer_norm2', 'attn.proj': 'self_attn.out_proj', 'attn_pool': 'head',
+        }  # fmt: skip
+        state = {n.replace('trunk.norm.', 'trunk.post_layernorm.'): v for n, v in state.items()}
+        state = rename(state, table)
+        state['vision_model.embeddings.position_embedding.weight'].squeeze_(0)
+        for name in [n for n in state if '.attn.qkv.' in n]:
+            stem, joint = name.split('attn.qkv.')
+            for part, value in zip('qkv', state.pop(name).chunk(3), strict=True):
+                state[f'{stem}self_attn.{part}_proj.{joint}'] = value
+    vit = dict(
+        VIT['vit'], with_cls_token=False, norm_cfg=dict(type='LN', eps=1e-6),
+        layer_cfgs=dict(act_cfg=dict(type='GELU', approximate='tanh')),
+    )  # fmt: skip
+    trunk = trunk_with(convert_vit({**state, 'logit_bias': torch.zeros(1)}, 'siglip'), vit=vit, pooling='mean')
+    # the norm after the mean is not in the file and starts as one without weights
+    trunk.vit.ln2 = nn.Identity()
+    assert_equal_features(trunk, lambda x: tower.forward_features(x).mean(1))
+
+
+def onnx_of(state: dict[str, Tensor], path: Path, *, notes_scopes: bool) -> None:
+    """Write weights as exporters do: matrices of linear layers turned round, under names that say nothing."""
+    onnx = pytest.importorskip('onnx', reason="onnx is missing: pip install 'mmfas[deploy]'")
+    tensors, nodes = [], []
+    for number, (name, value) in enumerate(state.items()):
+        layer = name.removesuffix('.weight')
+        is_matrix = value.dim() == 2 and name != layer
+        ours = f'onnx::MatMul_{number}' if is_matrix else name
+        given = value.t().contiguous() if is_matrix else value
+        tensors.append(onnx.numpy_helper.from_array(given.numpy(), ours))
+        if is_matrix:
+            first, *rest = layer.split('.')
+            # a list of modules names its entries after itself: /blocks/blocks.0/attn/qkv
+            steps = [first, f'{first}.{rest[0]}', *rest[1:]] if rest else [first]
+            node_name = '' if notes_scopes else f'/{"/".join(steps)}/MatMul'
+            node = onnx.helper.make_node('MatMul', ['x', ours], [f'y{number}'], name=node_name)
+            if notes_scopes:
+                scopes = str(['', first, layer, 'matmul'])
+                node.metadata_props.add(key='pkg.torch.onnx.name_scopes', value=scopes)
+            nodes.append(node)
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, 'vit', [], [], tensors)), str(path))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('notes_scopes', [False, True])
+def test_onnx_file_of_a_vit(notes_scopes: bool, tmp_path: Path) -> None:
+    tower = ReferenceTower(clip=False).eval()
+    source, out = tmp_path / 'vit.onnx', tmp_path / 'trunk.pth'
+    onnx_of({**to_timm(tower), 'val_3': torch.zeros(2)}, source, notes_scopes=notes_scopes)
+    assert weights_convert.main(['onnx', str(source), str(out)]) == 0
+    trunk = BACKBONES.build({**VIT, 'pretrained': str(out)})
+    trunk.init_weights()
+    assert_equal_features(trunk.train(False), tower)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_onnx_file_that_torch_exports(tmp_path: Path) -> None:
+    timm = pytest.importorskip('timm', reason="timm is missing: pip install 'mmfas[timm]'")
+    pytest.importorskip('onnxscript', reason="onnxscript is missing: pip install 'mmfas[deploy]'")
+    sizes = dict(img_size=32, patch_size=PATCH, embed_dim=WIDTH, depth=2, num_heads=HEADS, mlp_ratio=2)
+    tower = timm.create_model('vit_base_patch16_224', **sizes, num_classes=2).eval()
+    for parameter in tower.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    source, out = tmp_path / 'vit.onnx', tmp_path / 'trunk.pth'
+    shapes = ({0: torch.export.Dim('batch')},)  # with a fixed batch, the class token is folded into a constant
+    torch.onnx.export(tower, (torch.randn(2, 3, 32, 32),), str(source), dynamic_shapes=shapes, verbose=False)
+    assert weights_convert.main(['onnx', str(source), str(out)]) == 0
+    trunk = BACKBONES.build({**VIT, 'pretrained': str(out)})
+    trunk.init_weights()
+    tower.reset_classifier(0)
+    assert_equal_features(trunk.train(False), tower)
+
+
+def test_what_is_no_onnx_file_of_a_vit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip('onnx', reason="onnx is missing: pip install 'mmfas[deploy]'")
+    path = tmp_path / 'vit.onnx'
+    path.write_bytes(b'no graph')
+    assert weights_convert.main(['onnx', str(path), str(tmp_path / 'out.pth')]) == 1
+    assert 'is not an ONNX file' in capsys.readouterr().err
+    with pytest.raises(ValueError, match='not a vision transformer of torchvision, timm, .* 1 named tensors'):
+        convert_any_vit({'conv.weight': torch.zeros(1), 'val_3': torch.zeros(1)})

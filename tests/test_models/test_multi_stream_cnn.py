@@ -13,12 +13,27 @@ from mmfas.models import MultiStreamCNN
 from mmfas.registry import BACKBONES, MODELS
 
 RESNET = dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8)
+CONVNEXT = dict(type='mmpretrain.ConvNeXt', arch=dict(depths=[1, 1, 2, 1], channels=[8, 8, 16, 16]))
+SWIN = dict(
+    type='mmpretrain.SwinTransformer', window_size=2,
+    arch=dict(embed_dims=8, depths=[2, 1, 1, 1], num_heads=[1, 2, 2, 4]),
+)  # fmt: skip
+#: Name of a model of timm -> its arguments, and the number of blocks.
+TIMM: dict[str, tuple[dict[str, Any], int]] = {
+    'resnet18': ({}, 4),
+    'convnext_atto': (dict(depths=(1, 1, 1, 1), dims=(8, 8, 16, 16)), 4),
+    'mobilenetv3_small_050': ({}, 6),
+    'regnetx_002': ({}, 4),
+}
 NETWORKS: dict[str, tuple[dict[str, Any], int]] = {
     'resnet': (RESNET, 4),
     'resnet-deep-stem': (dict(type='mmpretrain.ResNet', depth=18, base_channels=8, deep_stem=True), 4),
     'mobilenet-v2': (dict(type='mmpretrain.MobileNetV2', widen_factor=0.25), 8),
     'mobilenet-v3': (dict(type='mmpretrain.MobileNetV3', arch='small'), 13),
     'densenet': (dict(type='mmpretrain.DenseNet', arch=dict(growth_rate=4, depths=[2, 2, 1], init_channels=8)), 3),
+    'convnext': (CONVNEXT, 4),
+    'convnext-map': (dict(CONVNEXT, gap_before_final_norm=False, use_grn=True, layer_scale_init_value=0.0), 4),
+    'swin': (SWIN, 4),
     'vgg-as-one-block': (dict(type='mmpretrain.VGG', depth=11), 1),
 }
 
@@ -43,10 +58,61 @@ def test_equals_mmpretrain(name: str) -> None:
     images = torch.randn(3, 2, 3, 48, 48)
     assert trunk.num_blocks == num_blocks and not trunk.has_tokens
     with torch.no_grad():
-        expected = torch.stack([trunk.cnn(x)[-1].mean((-2, -1)) for x in images])
+        for parameter in trunk.parameters():  # ConvNeXt starts with blocks that do next to nothing
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        expected = torch.stack([averaged(trunk.cnn(x)[-1]) for x in images])
         result = run(trunk, images)
     assert result.shape == (3, 2, trunk.embed_dims)
     torch.testing.assert_close(result, expected)
+
+
+def averaged(found: Tensor) -> Tensor:
+    """Average a map over positions; a ConvNeXt has done so."""
+    return found if found.dim() == 2 else found.mean((-2, -1))
+
+
+@pytest.mark.parametrize('name', TIMM)
+def test_equals_timm(name: str) -> None:
+    timm = pytest.importorskip('timm', reason="timm is missing: pip install 'mmfas[timm]'")
+    options, num_blocks = TIMM[name]
+    trunk = trunk_of(dict(type='mmpretrain.TIMMBackbone', model_name=name, **options)).train(False)
+    plain = timm.create_model(name, num_classes=0, global_pool='', **options).eval()
+    plain.load_state_dict({n.removeprefix('cnn.timm_model.'): v for n, v in trunk.state_dict().items()})
+    images = torch.randn(3, 2, 3, 64, 64)
+    with torch.no_grad():
+        expected = torch.stack([plain(x).mean((-2, -1)) for x in images])
+        torch.testing.assert_close(run(trunk, images), expected)
+    assert trunk.num_blocks == num_blocks
+
+
+@pytest.mark.parametrize(
+    ('name', 'match'),
+    [
+        ('swin_tiny_patch4_window7_224', 'SwinTransformer of timm .*take mmpretrain.SwinTransformer'),
+        ('vit_tiny_patch16_224', 'MultiStreamViT for a transformer'),
+    ],
+)
+def test_models_of_timm_without_a_map_say_what_to_take(name: str, match: str) -> None:
+    pytest.importorskip('timm', reason="timm is missing: pip install 'mmfas[timm]'")
+    swin = dict(depths=(1, 1), num_heads=(1, 2), window_size=4)
+    options = dict(img_size=64, embed_dim=8, **(dict(num_heads=2) if 'vit' in name else swin))
+    with pytest.raises(ValueError, match=match):
+        trunk_of(dict(type='mmpretrain.TIMMBackbone', model_name=name, **options))
+
+
+@pytest.mark.parametrize('cnn', [CONVNEXT, SWIN])
+def test_stages_of_modern_networks_train_freeze_and_are_cut(cnn: dict[str, Any]) -> None:
+    trunk = trunk_of(cnn, frozen=('stem', 'blocks:0'), per_modality=('stages:3',))
+    present = torch.tensor([[True, True, False], [True, False, True]])
+    (run(trunk, torch.randn(3, 2, 3, 48, 48), present) * torch.randn(trunk.embed_dims)).sum().backward()
+    depths = [trunk.get_layer_depth(n)[0] for n, p in trunk.named_parameters() if p.grad is not None]
+    assert len(depths) == sum(p.requires_grad for p in trunk.parameters())
+    assert set(depths) == ({2, 3, 4, 5} if 'norm' in trunk.parts() else {2, 3, 4})
+    assert [len(owned) > 0 for owned in trunk.modality_parameters().values()] == [True] * 3
+    short = trunk_of(cnn, num_stages=2)
+    assert short.embed_dims in (8, 16) and short.num_blocks == 2
+    assert run(short, torch.randn(3, 2, 3, 48, 48)).shape == (3, 2, short.embed_dims)
+    assert not [n for n, _ in short.named_parameters() if 'stages.2' in n or 'norm3' in n]
 
 
 @torch.no_grad()

@@ -106,7 +106,7 @@ def test_metadata(built: dict[str, Path]) -> None:
     plain = [line for line in required if 'extra ==' not in line]
     assert any('torch>=2.4' in line for line in plain)
     assert not any('mm' in line.partition(':')[2].partition('>')[0] for line in plain)  # no engine
-    extras = 'onedl openmmlab clip datasets deploy serve demo facecrop hub cluster tests docs'
+    extras = 'onedl openmmlab clip datasets deploy serve demo facecrop hub cluster timm tests docs'
     for extra in extras.split():
         assert f'Provides-Extra: {extra}' in text['METADATA']
 

@@ -148,7 +148,8 @@ def _modulated_gradient(
     model: MultiModalFAS | FASDistributedDataParallel, wrapper_cfg: Mapping[str, Any], batch: Batch, mixed: Any
 ) -> Tensor:
     """Compute the gradient (P,) that a step of an optimizer wrapper with a rule would take."""
-    wrapper: Any = build_wrapper(getattr(model, 'module', model), wrapper_cfg)
+    bare = model.module if isinstance(model, FASDistributedDataParallel) else model
+    wrapper: Any = build_wrapper(bare, wrapper_cfg)
     wrapper.zero_grad()
     with SameDraws(), wrapper.optim_context(model), mixed:
         terms = batch.loss_terms(model)
@@ -230,7 +231,7 @@ def _check_distributed(
     subject, _ = _known(references, name)
     bare = results_of(subject.copy(device), subject.wrapper)
     with _process_group(device) as backend:
-        ids = {'device_ids': [device.index or 0]} if device.type == 'cuda' else {}
+        ids: dict[str, Any] = {'device_ids': [device.index or 0]} if device.type == 'cuda' else {}
         wrapped = FASDistributedDataParallel(subject.copy(device).train(), **ids)
         batch = Batch.of(wrapped.module, _BATCH_SIZE)
         with SameDraws():

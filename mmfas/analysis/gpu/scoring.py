@@ -57,7 +57,7 @@ def _scorer(model: MultiModalFAS, batch: Batch, device: torch.device) -> Callabl
     return run
 
 
-def _rounds(section: Section) -> dict[str, int]:
+def _rounds(section: Section) -> dict[str, Any]:
     return dict(num_rounds=3, num_warm_up=1) if section.is_tiny else dict(num_rounds=30, num_warm_up=5)
 
 

@@ -118,9 +118,7 @@ class TrainingStep:
 def _is_joint(model: MultiModalFAS, batch: Batch) -> bool:
     """Tell whether the neck makes one sequence of the streams of all modalities."""
     counted: list[int] = []
-    handle = model.trunk.vit.layers[0].ln1.register_forward_hook(  # type: ignore[attr-defined]
-        lambda _, args, out: counted.append(out.numel())
-    )
+    handle = model.trunk.vit.layers[0].ln1.register_forward_hook(lambda _, args, out: counted.append(out.numel()))
     with torch.no_grad():
         model(batch.inputs, mode='tensor')
         streams = embedded_streams(model, batch.inputs)

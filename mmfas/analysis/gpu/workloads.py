@@ -140,7 +140,9 @@ def regrad_or_plain(cfg: Config, model: MultiModalFAS) -> dict[str, Any]:
         A config: with ReGrad where it can act in this model, else without a rule.
     """
     given = cfg.optim_wrapper
-    rule = dict(_REGRAD) if not given.get('modulator') else dict(type=given.type, modulator=given.modulator)
+    rule: dict[str, Any] = (
+        dict(_REGRAD) if not given.get('modulator') else dict(type=given.type, modulator=given.modulator)
+    )
     modulator = GRADIENT_MODULATORS.build(dict(rule['modulator']))
     if modulator.refusal(model.modality_offer()) is not None:
         rule = dict(type='OptimWrapper')

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 TRUNKS = {
     'torchvision': 'a ViT of torchvision',
     'timm': 'a ViT of timm',
+    'dinov2': 'DINOv2, with or without registers, in the names of Meta',
+    'mae': 'a masked autoencoder of Meta; its decoder is left out',
     'openai_clip': 'CLIP in the names of OpenAI',
     'hf_clip': 'CLIP in the names of Hugging Face',
+    'siglip': 'the image tower of SigLIP, of Hugging Face or open_clip, without its pooling by attention',
+    'onnx': 'an ONNX file of a ViT with the names of one of these sources (extra deploy)',
 }
 #: Released methods.
 METHODS = {
@@ -35,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parsers = {}
     for name, text in {**TRUNKS, **METHODS}.items():
         below = parsers[name] = sources.add_parser(name, help=text, description=f'Convert {text}.')
-        below.add_argument('file', help='state dict, as saved by torch.save')
+        below.add_argument('file', help='ONNX file' if name == 'onnx' else 'state dict, as saved by torch.save')
         use = 'file to write; give it to `trunk.pretrained` of a config' if name in TRUNKS else 'file to write'
         below.add_argument('out', help=use)
         if name in METHODS:
@@ -68,7 +72,7 @@ def main(args: argparse.Namespace) -> int:
 
     from mmfas.utils.checkpoint import load_weights, write_checkpoint
 
-    weights = load_weights(args.file)
+    weights = _read_onnx(args.file) if args.source == 'onnx' else load_weights(args.file)
     is_reverse = args.source in METHODS and args.reverse
     converted = _to_release(args, weights) if is_reverse else _to_mmfas(args, weights)
     if args.source == 'released_mmda' and not is_reverse:
@@ -85,6 +89,7 @@ def _to_mmfas(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[str,
     from mmfas.models.weights.dadm import released_dadm_to_mmfas
     from mmfas.models.weights.mmda import released_mmda_to_mmfas
     from mmfas.models.weights.mmdg import released_mmdg_to_mmfas
+    from mmfas.models.weights.onnx_vit import convert_any_vit
     from mmfas.models.weights.vit import convert_vit
     from mmfas.utils.checkpoint import load_checkpoint
 
@@ -97,7 +102,14 @@ def _to_mmfas(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[str,
     if args.source == 'released_mmda':
         anchors = load_checkpoint(args.anchors)['embeddings'] if args.anchors else None
         return released_mmda_to_mmfas(weights, anchors=anchors)
-    return convert_vit(weights, args.source)
+    return convert_any_vit(weights) if args.source == 'onnx' else convert_vit(weights, args.source)
+
+
+def _read_onnx(path: str) -> dict[str, Tensor]:
+    """Read the weights of an ONNX file."""
+    from mmfas.models.weights.onnx_vit import weights_of_onnx
+
+    return weights_of_onnx(path)
 
 
 def _to_release(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmengine.fileio import get_file_backend
 
 from mmfas.datasets.image_files import (
     MAX_SAMPLE_MB,
@@ -20,6 +22,7 @@ from mmfas.datasets.image_files import (
     read_padisi,
 )
 from mmfas.datasets.memory_images import is_encoded, kind_of, read_memory_image
+from mmfas.datasets.packed_files import PackedBackend as PackedBackend  # registers its name
 from mmfas.datasets.randomness import numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES
@@ -138,6 +141,8 @@ class LoadMultiModalImages(BaseTransform):
             values are not exact, nor to `.npz`.
         max_sample_mb: Memory that the files of one sample may take once unpacked, in megabytes (10^6 bytes); more
             is refused before it is unpacked.
+        backend_args: Where files are, if not on this machine's disk: a backend of `mmengine.fileio` such as
+            `dict(backend='http')`; `dict(backend='packed', file='faces.tar', root='data/cefa')` for a tar or zip.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -153,6 +158,7 @@ class LoadMultiModalImages(BaseTransform):
         allow_size_mismatch: bool = False,
         no_reading: Sequence[int] = NO_READING,
         max_sample_mb: float = MAX_SAMPLE_MB,
+        backend_args: Mapping[str, Any] | None = None,
     ) -> None:
         _check_range('depth_range_mm', depth_range_mm)
         _check_range('ir_range', ir_range)
@@ -163,6 +169,8 @@ class LoadMultiModalImages(BaseTransform):
         self.allow_size_mismatch = allow_size_mismatch
         self.no_reading = _check_no_reading(no_reading)
         self.max_sample_mb = max_sample_mb
+        self.backend_args = None if backend_args is None else dict(backend_args)
+        self._backend: Any = None
         self._tables = {'depth': _make_table(depth_range_mm, self.no_reading), 'ir': _make_table(ir_range)}
         self._holes_8_bit = [value for value in self.no_reading if 0 < value < 256]
 
@@ -210,7 +218,8 @@ class LoadMultiModalImages(BaseTransform):
         images, left = {}, self.max_sample_mb
         try:
             if 'npz' in paths:
-                images = read_padisi(paths['npz'], wanted, max_mb=left)
+                source = paths['npz'] if self.backend_args is None else BytesIO(self._read(paths['npz']))
+                images = read_padisi(source, wanted, max_mb=left)
                 for modality, image in images.items():
                     watch(LoadedFile(modality, paths['npz'], b'', None, image))
                 return images
@@ -220,13 +229,19 @@ class LoadMultiModalImages(BaseTransform):
                 if modality in arrays:
                     file = self._load_from_memory(modality, arrays[modality], left)
                 else:
-                    file = self._load_file(modality, paths[modality], read_image_bytes(paths[modality]), left)
+                    file = self._load_file(modality, paths[modality], self._read(paths[modality]), left)
                 watch(file)
                 images[modality] = file.image
                 left -= max(file.image.nbytes, 0 if file.raw is None else file.raw.nbytes) / 1e6
         except (ValueError, FileNotFoundError) as error:
             raise restate(error, f'{_name_of(modality, results)}: {error}') from error
         return images
+
+    def _read(self, path: str) -> bytes:
+        """Read a whole file, wherever it is."""
+        if self.backend_args is not None and self._backend is None:
+            self._backend = get_file_backend(backend_args=self.backend_args)
+        return read_image_bytes(path, self._backend)
 
     def _match_sizes(self, images: dict[str, np.ndarray], results: dict[str, Any]) -> None:
         """Check that all images are of one size, or make them so where that is allowed."""

@@ -8,21 +8,51 @@ from __future__ import annotations
 import difflib
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmfas.models.layers.lora import LoRAOptions, add_lora
 from mmfas.models.specs import Block, OwnedParameter, StreamSpec
+from mmfas.registry import MODELS
 from mmfas.structures import MODALITIES, check_modalities
-from mmfas.utils.errors import InputError
+from mmfas.utils.errors import InputError, MissingPackageError
 
 #: What networks of other toolkits raise where they are given what they do not take.
 BUILD_ERRORS = (
     AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError,
     ZeroDivisionError,
 )  # fmt: skip
+
+
+def build_network(cfg: Mapping[str, Any], option: str, *, remedy: str = '') -> Any:
+    """Build a network of another toolkit.
+
+    Args:
+        cfg: Its config.
+        option: Name of the argument that holds it, for messages.
+        remedy: What to do instead, for messages.
+
+    Raises:
+        ValueError: If the network refuses what its config says, in the words that it has for it.
+        ModuleNotFoundError: If it needs timm, and timm is not installed.
+    """
+    try:
+        return MODELS.build(dict(cfg))
+    except ImportError as error:
+        if 'requires timm' not in str(error):
+            raise
+        raise MissingPackageError(f"`{option}` needs timm: pip install 'mmfas[timm]'") from error
+    except (*BUILD_ERRORS, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith('Unknown model'):  # how timm knows none
+            raise
+        reason = f'{type(error).__name__}: {error}'.removeprefix('AssertionError: ')
+        if 'out_type' in reason:  # an argument of ours that every vision transformer of mmpretrain takes
+            reason = f'{cfg["type"]} is not a vision transformer that takes `out_type`'
+        raise InputError(f'`{option}` cannot be built: {reason}{remedy}') from error
 
 
 class BaseTrunk(BaseModule):
@@ -37,12 +67,18 @@ class BaseTrunk(BaseModule):
 
     #: Arguments the model gives, so that configs need not.
     injected = ('modalities',)
+    #: Networks of other toolkits that it takes, for `mmfas list`; empty for one that brings its own.
+    networks: tuple[str, ...] = ()
+    #: Whether its streams are token sequences, which some necks need; None where only the built trunk knows.
+    gives_tokens: bool | None = None
     #: Width C of the readout.
     embed_dims: int
     #: Width of a token; None if the streams are feature maps.
     token_dims: int | None = None
     #: Tokens before the patch tokens.
     num_prefix: int = 0
+    #: How many of them `readout` takes the mean of, if it looks at no others.
+    num_read: int = 1
     #: Whether `readout` looks at no other tokens than those, and takes streams that have no others.
     reads_prefix_only: bool = False
     #: Rows and columns of the images it was made for, in pixels; None if any size will do.
@@ -52,6 +88,7 @@ class BaseTrunk(BaseModule):
         super().__init__(init_cfg)
         self.modalities = check_modalities(modalities)
         self._frozen: tuple[str, ...] = ()
+        self._is_adapted = False
 
     @classmethod
     @abstractmethod
@@ -134,6 +171,44 @@ class BaseTrunk(BaseModule):
             trunk=type(self).__name__,
         )
 
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Return the depth of a parameter and the number of depths, for rates that fall from layer to layer.
+
+        What comes before the blocks has depth 0, block i has i + 1; what comes after them is last, as is every
+        parameter that is not of the trunk. mmpretrain's `LearningRateDecayOptimWrapperConstructor` asks for it.
+
+        Args:
+            param_name: Name of the parameter.
+            prefix: What the names of the trunk's parameters begin with.
+        """
+        last = self.num_blocks + 1
+        if not param_name.startswith(prefix):
+            return last, last + 1
+        parameter, depth = self.get_parameter(param_name.removeprefix(prefix)), 0
+        for part, items in self.parts().items():
+            depth = int(part.partition(':')[2]) + 1 if part.startswith('blocks:') else depth and last
+            within = (p for item in items for p in (item.parameters() if isinstance(item, nn.Module) else [item]))
+            if any(p is parameter for p in within):
+                return depth, last + 1
+        return last, last + 1
+
+    def adapt(self, lora: Mapping[str, Any] | None, frozen: Sequence[str] = ()) -> None:
+        """Train low-rank updates of linear layers and nothing else; see `mmfas.models.layers.LoRAOptions`.
+
+        Args:
+            lora: Options, or None for nothing.
+            frozen: Parts that are frozen by the config.
+
+        Raises:
+            ValueError: If an option is wrong, a target names no linear layer, or parts are frozen, too.
+        """
+        if lora is None:
+            return
+        if frozen:
+            raise InputError(f'lora trains nothing else of the trunk, so leave out frozen={tuple(frozen)}')
+        add_lora(self, LoRAOptions.of(lora))
+        self._is_adapted = True
+
     def freeze(self, frozen: Sequence[str]) -> None:
         """Stop training some parts for good: no gradient, and evaluation mode even after `.train()`.
 
@@ -159,6 +234,9 @@ class BaseTrunk(BaseModule):
             for item in parts[name]:
                 if isinstance(item, nn.Module):
                     item.eval()
+        for module in self.modules() if self._is_adapted else ():
+            if isinstance(module, _BatchNorm):  # its statistics are weights that would change
+                module.eval()
         return self
 
 

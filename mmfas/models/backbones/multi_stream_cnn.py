@@ -15,12 +15,20 @@ from mmengine.model import ModuleList
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmfas.models.backbones.base import BUILD_ERRORS, BaseTrunk, expand_part
-from mmfas.models.backbones.cnn_stages import parts_of, probe, remove_modules, run_in_order
-from mmfas.models.backbones.pretrained import check_fit, strip_prefix
+from mmfas.models.backbones.base import BaseTrunk, build_network, expand_part
+from mmfas.models.backbones.cnn_stages import (
+    is_token_network,
+    parts_of,
+    pooled_norm,
+    probe,
+    remove_modules,
+    run_in_order,
+    run_on_tokens,
+)
+from mmfas.models.backbones.pretrained import check_fit, strip_prefix, with_lora
 from mmfas.models.layers.batch_norm import running_statistics
 from mmfas.models.specs import OwnedParameter
-from mmfas.registry import BACKBONES, MODELS
+from mmfas.registry import BACKBONES
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError
 
@@ -34,18 +42,20 @@ class Stage:
     Args:
         modules: What runs, in order.
         is_whole: Whether they are a whole network, whose last map counts.
+        on_tokens: Whether they are of a Swin transformer, whose modules run on tokens.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], *, is_whole: bool = False) -> None:
+    def __init__(self, modules: Sequence[nn.Module], *, is_whole: bool = False, on_tokens: bool = False) -> None:
         self.modules = modules
         self.is_whole = is_whole
+        self.run = run_on_tokens if on_tokens and modules else run_in_order
 
     def __call__(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
         """Run rows of x (R, *feat) by their numbers, None for all; the others become zero."""
         if rows is not None:
             kept = self(x[rows])
             return kept.new_zeros(x.shape[0], *kept.shape[1:]).index_copy(0, rows, kept)
-        x = run_in_order(self.modules, x)
+        x = self.run(self.modules, x)
         return x[-1] if self.is_whole else x
 
 
@@ -96,15 +106,16 @@ class OwnCNNBlock:
 
 @BACKBONES.register_module()
 class MultiStreamCNN(BaseTrunk):
-    """Convolutional network of mmpretrain for M streams; its stages are the blocks.
+    """Network of feature maps, of mmpretrain or timm, for M streams; its stages are the blocks.
 
     The streams are feature maps (M, B, C, h, w), averaged over positions in `readout`. It serves late necks; one
     that works on tokens refuses it. With batch norm, only present images enter the statistics in training; the
     streams of absent ones are zero then. What the modalities share runs as one batch, what they do not as M.
 
     Args:
-        cnn: Config of the network, such as `dict(type='mmpretrain.ResNet', depth=18)`. Networks whose stages
-            cannot be separated run as a single block.
+        cnn: Config of the network, such as `dict(type='mmpretrain.ResNet', depth=18)`, a ConvNeXt or Swin, or
+            `mmpretrain.TIMMBackbone` with the `model_name` of a network of timm (extra `timm`). Networks whose
+            stages cannot be separated run as a single block.
         modalities: Modalities of the streams.
         per_modality: Parts of which every modality has its own: `'stem'`, `'stages'`, `'stages:0-1'` (both ends),
             `'all'`; they start as copies.
@@ -112,12 +123,19 @@ class MultiStreamCNN(BaseTrunk):
         frozen: Parts that are not trained: `'stem'`, `'blocks'`, `'blocks:0-2'` (both ends), `'all'`.
         pretrained: File of weights, of mmpretrain or an mmfas model; read by `init_weights`. Weights of mmpretrain
             go to the part of every modality.
+        lora: Train low-rank updates of linear layers and nothing else of the trunk, as of `MultiStreamViT`.
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
         ValueError: If `cnn` sets what the trunk has an argument for, the network does not yield a feature map, or
             it has no such part.
     """
+
+    networks = (
+        'residual, mobile and dense networks of mmpretrain', 'mmpretrain.ConvNeXt', 'mmpretrain.SwinTransformer',
+        'mmpretrain.TIMMBackbone (ResNet, ConvNeXt, EfficientNet, RegNet)', 'others, as one block',
+    )  # fmt: skip
+    gives_tokens = False
 
     def __init__(
         self,
@@ -128,6 +146,7 @@ class MultiStreamCNN(BaseTrunk):
         num_stages: int | None = None,
         frozen: Sequence[str] = (),
         pretrained: str | None = None,
+        lora: Mapping[str, Any] | None = None,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(modalities=modalities, init_cfg=init_cfg)
@@ -139,17 +158,16 @@ class MultiStreamCNN(BaseTrunk):
             if name in cnn:
                 raise InputError(f'`cnn.{name}` is not used here: see `{instead}` of the trunk')
         self.pretrained = pretrained
-        try:
-            self.cnn = MODELS.build(dict(cnn))
-        except BUILD_ERRORS as error:  # how networks of other toolkits refuse what a user wrote
-            raise InputError(f'`cnn` cannot be built: {type(error).__name__}: {error}') from error
-        channels, self._is_split = probe(self.cnn)
+        self.cnn = build_network(cnn, 'cnn')
+        channels, self._split = probe(self.cnn)
+        self._on_tokens = is_token_network(self.cnn)
         whole = set(self.cnn.state_dict())
         self._num_stages = self._cut(len(channels) if num_stages is None else num_stages, len(channels))
         self._removed = whole - set(self.cnn.state_dict())
         self.embed_dims = channels[self._num_stages - 1]
         self._has_batch_norm = any(isinstance(m, _BatchNorm) for m in self.cnn.modules())
         self._own, self.own = self._split_off(per_modality)
+        self.adapt(lora, frozen)
         self.freeze(_as_blocks(frozen))
 
     @classmethod
@@ -160,19 +178,21 @@ class MultiStreamCNN(BaseTrunk):
 
     def _cut(self, wanted: int, there: int) -> int:
         """Remove the stages behind the wanted ones, and return their number."""
-        if not 1 <= wanted <= there or wanted < there and not self._is_split:
+        if not 1 <= wanted <= there or wanted < there and self._split is None:
             name = type(self.cnn).__name__
-            what = f'{name} has {there} stages' if self._is_split else f'{name} cannot be taken apart'
+            what = f'{name} cannot be taken apart' if self._split is None else f'{name} has {there} stages'
             raise InputError(f'{what}, so num_stages must be 1 to {there}, but got {wanted}')
-        if self._is_split:
+        self._pools_first = wanted == there and pooled_norm(self.cnn) is not None
+        if self._split is not None:
+            parts = parts_of(self.cnn, self._split)
             behind = [f'blocks:{i}' for i in range(wanted, there)]
-            parts = parts_of(self.cnn, is_split=True)
+            behind += ['norm'] if 'norm' in parts and wanted < there else []
             remove_modules(self.cnn, [module for name in behind for module in parts[name]])
         return wanted
 
     def _split_off(self, per_modality: Sequence[str]) -> tuple[frozenset[str], ModuleList | None]:
         """Copy the parts that every modality has of its own, and take them out of the common network."""
-        parts = self._parts(self.cnn)
+        parts = {name: modules for name, modules in self._parts(self.cnn).items() if name != 'norm'}
         names = [expand_part(name, parts, option='per_modality') for name in _as_blocks(per_modality)]
         own = frozenset(name for expanded in names for name in expanded)
         if not own:
@@ -181,7 +201,7 @@ class MultiStreamCNN(BaseTrunk):
         for network in copies:
             found = self._parts(network)
             remove_modules(network, [m for name in found if name not in own for m in found[name]])
-        if self._is_split:
+        if self._split is not None:
             remove_modules(self.cnn, [module for name in own for module in parts[name]])
         else:
             self.cnn = nn.Identity()
@@ -189,8 +209,9 @@ class MultiStreamCNN(BaseTrunk):
 
     def _parts(self, cnn: nn.Module) -> dict[str, Sequence[nn.Module]]:
         """Name the parts of a network that are kept."""
-        found = parts_of(cnn, is_split=self._is_split)
+        found = parts_of(cnn, self._split)
         behind = {f'blocks:{i}' for i in range(self._num_stages, len(found))}
+        behind |= set() if self._pools_first else {'norm'}
         return {name: modules for name, modules in found.items() if name not in behind}
 
     @property
@@ -208,8 +229,12 @@ class MultiStreamCNN(BaseTrunk):
         return self._view('stem', None if present is None else self._rows(present))(images)
 
     def readout(self, streams: Tensor) -> Tensor:
-        """Average streams (N, B, C, h, w) over positions: (N, B, C)."""
-        return streams.mean(dim=(-2, -1))
+        """Average streams (N, B, C, h, w) over positions: (N, B, C); ConvNeXt has a norm after that."""
+        if not self._pools_first:
+            return streams.mean(dim=(-2, -1))
+        pooled = streams.flatten(0, 1).mean((-2, -1), keepdim=True)
+        norm = (module for module in self.parts()['norm'] if isinstance(module, nn.Module))
+        return run_in_order(norm, pooled).flatten(1).unflatten(0, streams.shape[:2])
 
     def parts(self) -> dict[str, list[nn.Module | nn.Parameter]]:
         """Name the parts that can be frozen."""
@@ -259,6 +284,7 @@ class MultiStreamCNN(BaseTrunk):
                 state |= dict.fromkeys(places, value)
             elif name not in self._removed:
                 state[f'cnn.{name}'] = value
+        state = with_lora(state, wanted)
         check_fit(state, wanted, type(self).__name__)
         self.load_state_dict(state)
 
@@ -270,7 +296,9 @@ class MultiStreamCNN(BaseTrunk):
 
     def _stage(self, cnn: nn.Module, name: str) -> Stage:
         """Return a part of a network; nothing for the stem of one that has none."""
-        return Stage(self._parts(cnn).get(name, ()), is_whole=name != 'stem' and not self._is_split)
+        modules = self._parts(cnn).get(name, ())
+        is_whole = name != 'stem' and self._split is None
+        return Stage(modules, is_whole=is_whole, on_tokens=self._on_tokens and not is_whole)
 
     def _rows(self, present: Tensor) -> _Rows | None:
         """Return the numbers of the present rows, or None if all may be run."""

@@ -7,7 +7,8 @@ C token width, h x w patch grid.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +18,35 @@ from torch.nn import functional
 from mmfas.utils.errors import InputError
 
 EMBEDDINGS = ('patch', 'cls', 'pos')
+#: Tokens before the patches, in order.
+PREFIX = ('cls_token', 'dist_token', 'registers')
+
+
+@dataclass(frozen=True)
+class EmbeddingParts:
+    """What turns images into tokens, in a transformer of any family.
+
+    Args:
+        conv: Convolution that embeds the patches.
+        norm: Norm after it, or None.
+        base_grid: Rows and columns of patches that the positions were made for.
+        prefix: Tokens before the patches (1, n, C), by their names in the embedding, in order.
+        num_positioned: How many of these tokens, from the first, have a position.
+        pos_embed: Positions (1, num_positioned + P, C), or None where there are no absolute ones.
+        pad_to_stride: Whether images are padded until the last patch is whole.
+        mode: Interpolation of positions for another grid.
+        antialias: Whether it is smoothed where the grid shrinks.
+    """
+
+    conv: Any
+    norm: Any
+    base_grid: tuple[int, ...]
+    prefix: Mapping[str, Tensor]
+    num_positioned: int
+    pos_embed: Tensor | None
+    pad_to_stride: bool = False
+    mode: str = 'bicubic'
+    antialias: bool = False
 
 
 class StreamEmbedding(nn.Module):
@@ -25,29 +55,36 @@ class StreamEmbedding(nn.Module):
     It takes over the embedding of a vision transformer; where modalities have their own, all start as copies.
 
     Args:
-        vit: mmpretrain's VisionTransformer.
+        parts: What turns images into tokens in the transformer.
         num_streams: Number of modalities M.
-        per_modality: Which of `'patch'`, `'cls'`, `'pos'` every modality has of its own.
+        per_modality: Which of `'patch'`, `'cls'`, `'pos'` every modality has of its own; `'cls'` are all tokens
+            before the patches.
 
     Raises:
-        ValueError: If the transformer normalises its patches (`patch_cfg.norm_cfg`).
+        ValueError: If the transformer normalises its patches (`patch_cfg.norm_cfg`), or positions are to be there
+            for each modality where there are none.
     """
 
-    def __init__(self, vit: Any, *, num_streams: int, per_modality: Sequence[str] = ()) -> None:
+    def __init__(self, parts: EmbeddingParts, *, num_streams: int, per_modality: Sequence[str] = ()) -> None:
         super().__init__()
-        if vit.patch_embed.norm is not None:
+        if parts.norm is not None:
             raise InputError('a norm after the patch convolution (patch_cfg.norm_cfg) is not supported; remove it')
-        conv = vit.patch_embed.projection
+        if parts.pos_embed is None and 'pos' in per_modality:
+            raise InputError("per_modality cannot hold 'pos': this transformer has no absolute positions")
+        conv = parts.conv
         self.per_modality = tuple(per_modality)
         self.num_streams = num_streams
         self.stride, self.padding, self.dilation = conv.stride, conv.padding, conv.dilation
-        self.pad_to_stride = vit.patch_embed.adaptive_padding is not None
-        self.base_grid = tuple(vit.patch_embed.init_out_size)
-        self.mode = vit.interpolate_mode
+        self.pad_to_stride = parts.pad_to_stride
+        self.base_grid = parts.base_grid
+        self.mode, self.antialias = parts.mode, parts.antialias
         self.patch_weight = self._stack(conv.weight[None], 'patch')
         self.patch_bias = None if conv.bias is None else self._stack(conv.bias[None], 'patch')
-        self.cls_token = None if vit.cls_token is None else self._stack(vit.cls_token, 'cls')
-        self.pos_embed = self._stack(vit.pos_embed, 'pos')
+        self.num_positioned = parts.num_positioned
+        for name in PREFIX:
+            token = parts.prefix.get(name)
+            self.register_parameter(name, None if token is None else self._stack(token, 'cls'))
+        self.pos_embed = None if parts.pos_embed is None else self._stack(parts.pos_embed, 'pos')
 
     def _stack(self, tensor: Tensor, name: str) -> nn.Parameter:
         """Make the parameter (G, ...) out of a tensor (1, ...)."""
@@ -55,15 +92,20 @@ class StreamEmbedding(nn.Module):
         return nn.Parameter(tensor.detach().repeat(groups, *[1] * (tensor.dim() - 1)))
 
     @property
+    def prefix_tokens(self) -> list[nn.Parameter]:
+        """Tokens before the patches (G, n, C): class token, distillation token, registers."""
+        return [token for name in PREFIX if (token := getattr(self, name)) is not None]
+
+    @property
     def num_prefix(self) -> int:
-        """Number of class tokens, 0 or 1."""
-        return 0 if self.cls_token is None else 1
+        """Number of tokens before the patches."""
+        return sum(token.shape[1] for token in self.prefix_tokens)
 
     def owned(self) -> list[nn.Parameter]:
         """Return the stacked parameters of which modality m owns slice m."""
         named: dict[str, list[nn.Parameter | None]] = {
             'patch': [self.patch_weight, self.patch_bias],
-            'cls': [self.cls_token],
+            'cls': [*self.prefix_tokens],
             'pos': [self.pos_embed],
         }
         return [p for name in EMBEDDINGS if name in self.per_modality for p in named[name] if p is not None]
@@ -83,10 +125,16 @@ class StreamEmbedding(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Embed images (M, B, 3, H, W) as streams (M, B, L, C)."""
         tokens = self._patches(images)
-        if self.cls_token is not None:
-            cls = self.cls_token[:, None].expand(*tokens.shape[:2], -1, -1)
-            tokens = torch.cat([cls, tokens], dim=2)
-        return tokens + self._positions(self.grid(images.shape[-2:]))[:, None]
+        prefix = [token[:, None].expand(*tokens.shape[:2], -1, -1) for token in self.prefix_tokens]
+        if self.pos_embed is None:
+            return torch.cat([*prefix, tokens], dim=2) if prefix else tokens
+        positions = self._positions(self.pos_embed, self.grid(images.shape[-2:]))[:, None]
+        if self.num_positioned == self.num_prefix:
+            return (torch.cat([*prefix, tokens], dim=2) if prefix else tokens) + positions
+        before = torch.cat(prefix, dim=2)
+        number = self.num_positioned
+        placed = before[:, :, :number] + positions[:, :, :number]
+        return torch.cat([placed, before[:, :, number:], tokens + positions[:, :, number:]], dim=2)
 
     def _patches(self, images: Tensor) -> Tensor:
         """Return the patch tokens (M, B, h*w, C); own embeddings run as one computation."""
@@ -129,13 +177,20 @@ class StreamEmbedding(nn.Module):
         )
         return functional.pad(x, (0, columns, 0, rows)) if rows or columns else x
 
-    def _positions(self, grid: tuple[int, int]) -> Tensor:
+    def _positions(self, positions: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return positions (G, L, C) for this grid, interpolated where it is not the one they were made for."""
-        return resize_positions(self.pos_embed, self.base_grid, grid, num_prefix=self.num_prefix, mode=self.mode)
+        options: dict[str, Any] = dict(num_prefix=self.num_positioned, mode=self.mode, antialias=self.antialias)
+        return resize_positions(positions, self.base_grid, grid, **options)
 
 
 def resize_positions(
-    positions: Tensor, source: tuple[int, ...], target: tuple[int, ...], *, num_prefix: int, mode: str = 'bicubic'
+    positions: Tensor,
+    source: tuple[int, ...],
+    target: tuple[int, ...],
+    *,
+    num_prefix: int,
+    mode: str = 'bicubic',
+    antialias: bool = False,
 ) -> Tensor:
     """Interpolate position embeddings to another patch grid.
 
@@ -145,6 +200,7 @@ def resize_positions(
         target: Rows and columns wanted.
         num_prefix: Leading positions that do not belong to a patch; they are kept.
         mode: Interpolation, as in `torch.nn.functional.interpolate`.
+        antialias: Smooth where the grid shrinks, as there.
 
     Returns:
         Embeddings (G, num_prefix + target rows * columns, C).
@@ -153,5 +209,5 @@ def resize_positions(
         return positions
     prefix, patches = positions[:, :num_prefix], positions[:, num_prefix:]
     image = patches.transpose(1, 2).unflatten(2, tuple(source))
-    image = functional.interpolate(image, size=tuple(target), mode=mode, align_corners=False)
+    image = functional.interpolate(image, size=tuple(target), mode=mode, align_corners=False, antialias=antialias)
     return torch.cat([prefix, image.flatten(2).transpose(1, 2)], dim=1)

@@ -17,13 +17,14 @@ from torch import Tensor
 from mmfas.models.backbones.base import BaseTrunk
 from mmfas.models.data_preprocessor import build_preprocessor
 from mmfas.models.fas.batch import Inputs, check_call, refuse_empty, refuse_empty_training, stack_inputs
+from mmfas.models.fas.blocks import require_recomputable, run_blocks
 from mmfas.models.fas.neck_outcome import view_features, with_neck_losses
 from mmfas.models.fas.offer import offer_of
 from mmfas.models.fas.train_step import fas_train_step
 from mmfas.models.fas.watch import Watch
 from mmfas.models.heads.base import BaseFASHead, liveness
 from mmfas.models.necks.base import BaseFusionNeck
-from mmfas.models.specs import OwnedParameter
+from mmfas.models.specs import OwnedParameter, require_modalities
 from mmfas.registry import BACKBONES, FUSION_NECKS, HEADS, MODELS
 from mmfas.structures import (
     MODALITIES,
@@ -36,7 +37,6 @@ from mmfas.structures import (
     domain_codes_of,
     targets_of,
 )
-from mmfas.utils.errors import InputError
 
 
 @MODELS.register_module()
@@ -49,6 +49,7 @@ class MultiModalFAS(BaseModel):
         head: Config of a head, or the head.
         modalities: Modalities the model looks at, canonical order.
         data_preprocessor: Config of the data preprocessor, or the preprocessor; `FASDataPreprocessor` if None.
+        recompute: Save memory in training: compute every block again on the way back (gradient checkpointing).
         init_cfg: Initialisation, as in mmengine.
 
     Raises:
@@ -63,6 +64,7 @@ class MultiModalFAS(BaseModel):
         head: Mapping[str, Any] | BaseFASHead,
         modalities: Sequence[str] = MODALITIES,
         data_preprocessor: Any = None,
+        recompute: bool = False,
         init_cfg: Any = None,
     ) -> None:
         modalities = check_modalities(modalities)
@@ -71,12 +73,8 @@ class MultiModalFAS(BaseModel):
         self.trunk: BaseTrunk = BACKBONES.build(trunk, modalities=self.modalities)
         self.neck: BaseFusionNeck = FUSION_NECKS.build(neck, spec=self.trunk.spec)
         self.head: BaseFASHead = HEADS.build(head, spec=self.neck.feature_spec)
-        for part in (self.data_preprocessor, self.trunk, self.neck, self.head):
-            given = getattr(part, 'modalities', self.modalities)
-            if tuple(given) != self.modalities:
-                raise InputError(
-                    f'{type(part).__name__} has the modalities {tuple(given)}, but the model {self.modalities}'
-                )
+        require_modalities(self.modalities, self.data_preprocessor, self.trunk, self.neck, self.head)
+        self.recompute = recompute and require_recomputable(self.trunk, self.neck)
 
     def forward(
         self,
@@ -127,12 +125,11 @@ class MultiModalFAS(BaseModel):
         images, present = stack_inputs(inputs, self.modalities)
         grid = self.trunk.grid(images.shape[-2:])
         ctx = FusionContext(images, present, grid=grid, num_prefix=self.trunk.num_prefix, domain=domain)
-        streams, state = self.neck.begin(self.trunk.embed(images, present), ctx)
-        for index, block in enumerate(self.trunk.bind(present)):
-            if watch is not None:
-                block, streams = watch.enter(index, block, streams)
-            streams, state = self.neck.block(index, block, streams, state)
-        return self.neck.finish(streams if watch is None else watch.leave(streams), state, self.trunk.readout)
+        begun = self.neck.begin(self.trunk.embed(images, present), ctx)
+        blocks, recompute = self.trunk.bind(present), self.recompute and self.training
+        return self.neck.finish(
+            *run_blocks(self.neck, blocks, begun, watch=watch, recompute=recompute), self.trunk.readout
+        )
 
     def loss_terms(
         self, inputs: Inputs, data_samples: Sequence[FASDataSample], *, inputs_view: Inputs | None = None
@@ -189,6 +186,10 @@ class MultiModalFAS(BaseModel):
             for modality, parameters in part.modality_parameters().items():
                 owned[modality] += parameters
         return owned
+
+    def get_layer_depth(self, param_name: str) -> tuple[int, int]:
+        """Return the depth of a parameter and the number of depths, see the trunk; neck and head are last."""
+        return self.trunk.get_layer_depth(param_name, 'trunk.')
 
     def modality_offer(self) -> ModalityOffer:
         """Say what a rule that treats the gradients of the modalities apart finds in this model."""

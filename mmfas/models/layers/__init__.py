@@ -7,6 +7,7 @@ from mmfas.models.layers.central_difference import CentralDifferenceConv, centra
 from mmfas.models.layers.differential_attention import LAMBDA_INIT, Denoised, DifferentialAttention
 from mmfas.models.layers.experts import ExpertMixture, GatedExperts, Routed
 from mmfas.models.layers.feed_forward import RepeatableGELU, feed_forward
+from mmfas.models.layers.lora import LoRALinear, LoRAOptions, add_lora, merge_lora, without_lora
 from mmfas.models.layers.product_key_experts import (
     ExpertTable,
     ProductKeyExperts,
@@ -27,19 +28,24 @@ __all__ = [
     'ExpertMixture',
     'ExpertTable',
     'GatedExperts',
+    'LoRALinear',
+    'LoRAOptions',
     'ProductKeyExperts',
     'ProductKeyRouter',
     'RepeatableGELU',
     'Routed',
     'Routing',
     'StackedLinear',
+    'add_lora',
     'attention',
     'balance_loss',
     'central_difference_kernel',
     'expert_usage',
     'feed_forward',
+    'merge_lora',
     'quick_gelu',
     'router_z_loss',
     'running_statistics',
     'usage_entropy',
+    'without_lora',
 ]

@@ -25,7 +25,8 @@ def attention(
         query: Queries (..., L, E).
         key: Keys (..., S, E).
         value: Values (..., S, E).
-        mask: Boolean mask that broadcasts to (..., L, S), True where a key may be attended to.
+        mask: Boolean mask that broadcasts to (..., L, S), True where a key may be attended to, or numbers that are
+            added to the logits.
         dropout: Dropout probability on the weights, in [0, 1).
 
     Returns:

@@ -79,6 +79,7 @@ class DifferentialAttention(nn.Module):
     def noise_weight(self) -> Tensor:
         """The lambda that weighs the map of the reference, scalar."""
         if self.lambdas is None:
+            assert self.fixed_lambda is not None
             return self.value.weight.new_full((), self.fixed_lambda)
         q1, k1, q2, k2 = self.lambdas.unbind(0)
         return (q1 @ k1).exp() - (q2 @ k2).exp() + LAMBDA_INIT

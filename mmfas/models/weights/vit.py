@@ -24,10 +24,12 @@ class NameRules:
     Args:
         renames: (pattern, replacement) pairs; the first pattern that matches a whole name holds.
         ignored: Pattern of names that are not part of the trunk, such as classifier and text tower.
+        required: One of our names that every file of this source gives.
     """
 
     renames: tuple[tuple[str, str], ...]
     ignored: str
+    required: str = 'cls_token'
 
 
 def _linear(theirs: str, ours: str) -> tuple[str, str]:
@@ -38,8 +40,47 @@ def _linear(theirs: str, ours: str) -> tuple[str, str]:
 _TORCHVISION_BLOCK = r'encoder\.layers\.encoder_layer_(\d+)\.'
 _TIMM_BLOCK = r'blocks\.(\d+)\.'
 _OPENAI_BLOCK = r'transformer\.resblocks\.(\d+)\.'
+_DINO_BLOCK = r'blocks\.(?:\d+\.)?(\d+)\.'  # files of several processes have the number of a chunk before it
 _HF_BLOCK = r'vision_model\.encoder\.layers\.(\d+)\.'
 
+
+def _timm_names(block: str, prefix: str = '') -> tuple[tuple[str, str], ...]:
+    """Return the renames of timm's names, which DINOv2 and MAE have as well."""
+    return (
+        (prefix + '(cls_token|pos_embed)', r'\1'),
+        (prefix + 'reg(?:ister)?_tokens?', 'register_tokens'),
+        _linear(prefix + r'patch_embed\.proj', 'patch_embed.projection'),
+        _linear(prefix + 'norm_pre', 'pre_norm'),
+        _linear(prefix + block + 'norm1', rf'{_BLOCK}.ln1'),
+        _linear(prefix + block + 'norm2', rf'{_BLOCK}.ln2'),
+        _linear(prefix + block + r'attn\.qkv', rf'{_BLOCK}.attn.qkv'),
+        _linear(prefix + block + r'attn\.proj', rf'{_BLOCK}.attn.proj'),
+        _linear(prefix + block + r'mlp\.fc1', rf'{_BLOCK}.ffn.layers.0.0'),
+        _linear(prefix + block + r'mlp\.fc2', rf'{_BLOCK}.ffn.layers.1'),
+        _linear(prefix + block + r'mlp\.(w12|w3)', rf'{_BLOCK}.ffn.\2'),
+        (prefix + block + r'ls1\.gamma', rf'{_BLOCK}.attn.gamma1.weight'),
+        (prefix + block + r'ls2\.gamma', rf'{_BLOCK}.ffn.gamma2.weight'),
+        _linear(prefix + 'norm', 'ln1'),
+        _linear(prefix + 'fc_norm', 'ln2'),
+    )
+
+
+def _hf_names() -> tuple[tuple[str, str], ...]:
+    """Return the renames of the blocks of Hugging Face's CLIP and SigLIP."""
+    return (
+        (r'vision_model\.embeddings\.position_embedding\.weight', 'pos_embed'),
+        _linear(r'vision_model\.embeddings\.patch_embedding', 'patch_embed.projection'),
+        _linear(r'vision_model\.post_layernorm', 'ln1'),
+        _linear(_HF_BLOCK + 'layer_norm1', rf'{_BLOCK}.ln1'),
+        _linear(_HF_BLOCK + 'layer_norm2', rf'{_BLOCK}.ln2'),
+        (_HF_BLOCK + r'self_attn\.([qkv])_proj\.(weight|bias)', rf'{_BLOCK}.attn.\2.\3'),
+        _linear(_HF_BLOCK + r'self_attn\.out_proj', rf'{_BLOCK}.attn.proj'),
+        _linear(_HF_BLOCK + r'mlp\.fc1', rf'{_BLOCK}.ffn.layers.0.0'),
+        _linear(_HF_BLOCK + r'mlp\.fc2', rf'{_BLOCK}.ffn.layers.1'),
+    )
+
+
+#: Source of weights -> how its names become ours.
 SOURCE_RULES: dict[str, NameRules] = {
     'torchvision': NameRules(
         renames=(
@@ -57,24 +98,9 @@ SOURCE_RULES: dict[str, NameRules] = {
         ),
         ignored=r'heads\..*',
     ),
-    'timm': NameRules(
-        renames=(
-            ('(cls_token|pos_embed)', r'\1'),
-            _linear(r'patch_embed\.proj', 'patch_embed.projection'),
-            _linear('norm_pre', 'pre_norm'),
-            _linear(_TIMM_BLOCK + 'norm1', rf'{_BLOCK}.ln1'),
-            _linear(_TIMM_BLOCK + 'norm2', rf'{_BLOCK}.ln2'),
-            _linear(_TIMM_BLOCK + r'attn\.qkv', rf'{_BLOCK}.attn.qkv'),
-            _linear(_TIMM_BLOCK + r'attn\.proj', rf'{_BLOCK}.attn.proj'),
-            _linear(_TIMM_BLOCK + r'mlp\.fc1', rf'{_BLOCK}.ffn.layers.0.0'),
-            _linear(_TIMM_BLOCK + r'mlp\.fc2', rf'{_BLOCK}.ffn.layers.1'),
-            (_TIMM_BLOCK + r'ls1\.gamma', rf'{_BLOCK}.attn.gamma1.weight'),
-            (_TIMM_BLOCK + r'ls2\.gamma', rf'{_BLOCK}.ffn.gamma2.weight'),
-            _linear('norm', 'ln1'),
-            _linear('fc_norm', 'ln2'),
-        ),
-        ignored=r'(head|head_dist|pre_logits)\..*',
-    ),
+    'timm': NameRules(renames=_timm_names(_TIMM_BLOCK), ignored=r'(head|head_dist|pre_logits)\..*'),
+    'dinov2': NameRules(renames=_timm_names(_DINO_BLOCK), ignored=r'mask_token|(head|ibot_head|dino_head)\..*'),
+    'mae': NameRules(renames=_timm_names(_TIMM_BLOCK), ignored=r'mask_token|decoder_.*|head\..*'),
     'openai_clip': NameRules(
         renames=(
             (r'visual\.class_embedding', 'cls_token'),
@@ -96,19 +122,17 @@ SOURCE_RULES: dict[str, NameRules] = {
     'hf_clip': NameRules(
         renames=(
             (r'vision_model\.embeddings\.class_embedding', 'cls_token'),
-            (r'vision_model\.embeddings\.position_embedding\.weight', 'pos_embed'),
-            (r'vision_model\.embeddings\.patch_embedding\.weight', 'patch_embed.projection.weight'),
             (r'visual_projection\.weight', 'projection.weight'),
             _linear(r'vision_model\.pre_layrnorm', 'pre_norm'),  # the misspelling is theirs
-            _linear(r'vision_model\.post_layernorm', 'ln1'),
-            _linear(_HF_BLOCK + 'layer_norm1', rf'{_BLOCK}.ln1'),
-            _linear(_HF_BLOCK + 'layer_norm2', rf'{_BLOCK}.ln2'),
-            (_HF_BLOCK + r'self_attn\.([qkv])_proj\.(weight|bias)', rf'{_BLOCK}.attn.\2.\3'),
-            _linear(_HF_BLOCK + r'self_attn\.out_proj', rf'{_BLOCK}.attn.proj'),
-            _linear(_HF_BLOCK + r'mlp\.fc1', rf'{_BLOCK}.ffn.layers.0.0'),
-            _linear(_HF_BLOCK + r'mlp\.fc2', rf'{_BLOCK}.ffn.layers.1'),
+            *_hf_names(),
         ),
         ignored=r'text_model\..*|text_projection\..*|logit_scale|.*position_ids',
+    ),
+    # of Hugging Face, or of open_clip, which has a model of timm inside; pooling by attention is left out
+    'siglip': NameRules(
+        renames=(*_hf_names(), *_timm_names(_TIMM_BLOCK, r'visual\.trunk\.')),
+        ignored=r'vision_model\.head\..*|visual\.trunk\.attn_pool\..*|text(_model)?\..*|logit_.*|.*position_ids',
+        required='pos_embed',
     ),
 }
 
@@ -118,7 +142,8 @@ def convert_vit(state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tens
 
     Args:
         state_dict: Names -> tensors of the source.
-        source: `'torchvision'`, `'timm'`, `'openai_clip'` or `'hf_clip'`.
+        source: One of `SOURCE_RULES`: `'torchvision'`, `'timm'`, `'dinov2'`, `'mae'`, `'openai_clip'`,
+            `'hf_clip'` or `'siglip'`.
 
     Returns:
         Names -> float32 tensors; `projection.weight` (out, C) too, where the source projects its class token.
@@ -138,7 +163,7 @@ def convert_vit(state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tens
             converted[ours] = value.float()
         elif not re.fullmatch(SOURCE_RULES[source].ignored, name):
             unknown.append(name)
-    if unknown or 'cls_token' not in converted:
+    if unknown or SOURCE_RULES[source].required not in converted:
         raise InputError(
             f'this is not a vision transformer of {source}: {len(converted)} names were understood, '
             f'{len(unknown)} not, such as {unknown[:5]}; is the source right?'
@@ -158,6 +183,12 @@ def _rename(name: str, renames: tuple[tuple[str, str], ...]) -> str | None:
 def _shape_clip(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Give class token and positions their leading dimensions."""
     return {**state, 'cls_token': state['cls_token'].view(1, 1, -1), 'pos_embed': state['pos_embed'][None]}
+
+
+def _shape_siglip(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give positions of Hugging Face their leading dimension."""
+    positions = state['pos_embed']
+    return {**state, 'pos_embed': positions if positions.dim() == 3 else positions[None]}
 
 
 def _shape_openai(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -184,4 +215,5 @@ def _pack_qkv(state: dict[str, Tensor]) -> dict[str, Tensor]:
 _SHAPERS: dict[str, Callable[[dict[str, Tensor]], dict[str, Tensor]]] = {
     'openai_clip': _shape_openai,
     'hf_clip': _shape_clip,
+    'siglip': _shape_siglip,
 }

@@ -1,0 +1,131 @@
+"""The short additions of docs/en/recipes.md: they take the place of nothing that a method brings along."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from mmfas.apis.training import skip_validation, train
+from mmfas.cli.train import add_arguments, merge_arguments
+from mmfas.config.check import check_config
+from mmfas.config.reading import read_config
+from mmfas.registry import DATASETS, MODELS
+
+pytestmark = pytest.mark.engine
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / 'docs' / 'en' / 'recipes.md').read_text(encoding='utf-8')
+METHOD = ROOT / 'configs' / 'mmdg' / 'mmdg_mini-vit_1xb32-12e_synthfas-cps2w.py'
+
+
+class RecipeModel(BaseModel):
+    """One weight, and the number of steps that it was trained for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.steps = nn.Parameter(torch.ones(())), 0
+
+    def forward(self, inputs: list[Tensor], mode: str = 'tensor') -> dict[str, Tensor]:
+        """Return a loss."""
+        self.steps += 1
+        return dict(loss=(self.weight * torch.stack(inputs)).mean())
+
+
+class RecipeData(Dataset):
+    """Twelve numbers."""
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return dict(inputs=torch.tensor(float(index)))
+
+
+@pytest.fixture
+def toy(tmp_path: Path, small_and_quiet: None) -> Iterator[Config]:
+    """Config of a training of two epochs of six steps."""
+    MODELS.register_module(module=RecipeModel)
+    DATASETS.register_module(module=RecipeData)
+    loader = dict(batch_size=2, dataset=dict(type='RecipeData'), sampler=dict(type='DefaultSampler'))
+    yield Config(
+        dict(
+            default_scope='mmfas',
+            work_dir=str(tmp_path),
+            model=dict(type='RecipeModel'),
+            train_dataloader=loader,
+            train_cfg=dict(by_epoch=True, max_epochs=2),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        )
+    )
+    MODELS.module_dict.pop('RecipeModel')
+    DATASETS.module_dict.pop('RecipeData')
+
+
+@pytest.mark.parametrize(('steps', 'taken', 'saved'), [(2, 2, []), (8, 8, ['epoch_1.pth']), (None, 12, None)])
+def test_steps_end_a_run_anywhere(toy: Config, steps: int | None, taken: int, saved: list[str] | None) -> None:
+    runner = train(toy, steps=steps)
+    assert runner.model.steps == taken
+    found = sorted(path.name for path in Path(toy.work_dir).glob('*.pth'))
+    assert found == (['epoch_1.pth', 'epoch_2.pth'] if saved is None else saved)
+
+
+def config_with(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / 'child.py'
+    path.write_text(f'_base_ = {str(METHOD)!r}\n{text}', encoding='utf-8')
+    return read_config(str(path))
+
+
+def shown(section: str) -> str:
+    """Python block of a section of the page."""
+    return re.search(rf'## {section}.*?```python\n(.*?)```', PAGE, re.DOTALL)[1]
+
+
+def test_hooks_are_added_to_those_of_the_method(tmp_path: Path) -> None:
+    cfg = config_with(tmp_path, shown('Averaged weights'))
+    assert check_config(cfg) == []
+    assert [hook.type for hook in cfg.custom_hooks] == ['PrototypeRefreshHook']
+    assert {'ema', 'early_stopping', 'checkpoint', 'loss_guard'} <= set(cfg.default_hooks)
+    cfg.default_hooks.early_stopping.monitor = 'dev/htr'
+    (problem,) = check_config(cfg)
+    assert problem.startswith('default_hooks.early_stopping.monitor')
+    skip_validation(cfg)
+    assert 'early_stopping' not in cfg.default_hooks and 'ema' in cfg.default_hooks
+
+
+def test_back_ends_and_compilation_are_known(tmp_path: Path) -> None:
+    cfg = config_with(tmp_path, shown('TensorBoard') + shown('torch.compile'))
+    assert check_config(cfg) == []
+    cfg.visualizer.vis_backends[2].init_kwarg = {}
+    (problem,) = check_config(cfg)
+    assert 'visualizer.vis_backends[2].init_kwarg: unexpected, did you mean init_kwargs?' in problem
+
+
+def test_recomputing_is_an_option_of_the_model(tmp_path: Path) -> None:
+    assert check_config(config_with(tmp_path, 'model = dict(recompute=True)\n')) == []
+    names = 'activation_checkpointing = ["trunk.vit.layers.0"]\n'
+    (problem,) = check_config(config_with(tmp_path, names))
+    assert problem == (
+        'activation_checkpointing: has no effect on trunk.vit.layers.0, whose inside the neck enters; set '
+        'model.recompute=True'
+    )
+
+
+def test_loaders_without_pinned_memory_and_lasting_workers(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = ['--no-pin-memory', '--no-persistent-workers', '--cfg-options', 'train_dataloader.pin_memory=True']
+    cfg = merge_arguments(parser.parse_args([str(METHOD), '--steps', '3', *options]))
+    loaders: list[Any] = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
+    assert [(loader.pin_memory, loader.persistent_workers) for loader in loaders] == [(False, False)] * 3
+    assert check_config(cfg) == []
+    with pytest.raises(SystemExit):
+        parser.parse_args([str(METHOD), '--steps', '0'])
