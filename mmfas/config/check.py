@@ -63,8 +63,6 @@ def _slot(path: str, value: Mapping[str, Any], inherited: Slot | None) -> Slot |
         return Slot(parts.LOOPS, default=loop, injected=('runner', 'dataloader'), consumed=('by_epoch',))
     if plain == 'optim_wrapper' and 'constructor' in value and 'type' not in value:
         return None  # a constructor of several wrappers: their names are its own
-    if plain == 'model.trunk.vit' and 'type' not in value:
-        return inherited  # the trunk has a default
     slot = next((slot for pattern, slot in SLOTS if fnmatchcase(plain, pattern)), inherited)
     if slot is not None and isinstance(slot.registry, TypedView) and inherited and not inherited.is_complete:
         return inherited  # the `head` of another toolkit's model is not ours

@@ -43,7 +43,7 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     ('*init_cfg', Slot(parts.WEIGHT_INITIALIZERS, is_leaf=True)),
     ('model', Slot(parts.MODELS)),
     ('model.trunk', Slot(parts.BACKBONES)),
-    ('model.trunk.vit', Slot(parts.MODELS, consumed=('num_registers',))),
+    ('model.trunk.vit', Slot(parts.MODELS, default='mmpretrain.VisionTransformer', consumed=('num_registers',))),
     ('model.neck', Slot(parts.FUSION_NECKS)),
     ('model.head', Slot(parts.HEADS)),
     ('model.head.joint', Slot(parts.HEADS)),
