@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mmfas.utils.errors import WrongTypeError
+
 
 def plain_message_hub(state: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the state of mmengine's message hub into plain numbers.
@@ -42,5 +44,5 @@ def engine_message_hub(state: Mapping[str, Any]) -> dict[str, Any]:
         for name, entry in state['log_scalars'].items()
     }
     if not all(isinstance(state[key], Mapping) for key in ('runtime_info', 'resumed_keys')):
-        raise TypeError('runtime_info and resumed_keys must be dictionaries')
+        raise WrongTypeError('runtime_info and resumed_keys must be dictionaries')
     return {**state, 'log_scalars': scalars}
