@@ -21,7 +21,7 @@ from mmfas.synthfas.plan.sites import SITE_KINDS, SITES_VERSION, draw_site, is_s
 
 TINY = Sites(Setting('tiny', 3), num_train=2, num_heldout=2, frames=6)
 #: What sites of seed 0 are, by version of their ranges.
-FROZEN = {1: '28d1ddd5ba1c0c3f'}
+FROZEN = {1: '0f658896d1e7ad31'}
 
 
 def numbers_in(value: Any, place: str = '') -> Iterator[tuple[str, float]]:
@@ -41,7 +41,9 @@ def sites(seed: int, count: int) -> list[Domain]:
 
 
 def test_sites_are_those_of_the_frozen_version() -> None:
-    text = '\n'.join(f'{site}' for site in sites(0, 20))
+    # Six digits: the last ones of a logarithm are the machine's own.
+    drawn = [(site.key, site.train_attacks[0][0], *numbers_in(asdict(site))) for site in sites(0, 20)]
+    text = '\n'.join(' '.join(f'{v[1]:.6g}' if isinstance(v, tuple) else v for v in row) for row in drawn)
     text += ''.join(str(plan) for plan in plan_site(Setting('small'), 'site0003', 60))
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == FROZEN[SITES_VERSION], 'raise SITES_VERSION'
 
