@@ -14,8 +14,9 @@ def draw(seed: int, signal: float, *, domains: str = 'abc', count: int = 40) -> 
     rng = np.random.default_rng(seed)
     size = count * len(domains)
     is_live = rng.random(size) < 0.4
-    features = rng.normal(size=(size, 12)) * rng.uniform(0.1, 30, 12)
-    features[:, 3] += signal * features[:, 3].std() * is_live
+    features = rng.normal(size=(size, 12))
+    features[:, 3] += signal * is_live
+    features *= np.geomspace(0.1, 30, 12)
     domain = np.repeat(list(domains), count)
     subject = np.arange(size) // 2
     return ProbeSamples(features, is_live, domain, np.array([f'{d} {s}' for d, s in zip(domain, subject)]))

@@ -36,8 +36,8 @@ def test_a_sample_has_no_label_and_nothing_that_gives_it_away(root: Path) -> Non
     assert isinstance(dataset, UnlabelledFaceDataset) and len(dataset) == 2
     sample = dataset[1]['data_samples']
     assert set(sample.all_keys()) == {
-        *('sample_id', 'domain', 'img_paths', 'source_line', 'sample_idx', '_present', 'patch_mask', 'hidden')
-    } - {'sample_idx'}
+        *('sample_id', 'domain', 'img_paths', 'source_line', 'present', 'patch_mask', 'hidden')
+    }
     assert sample.get('gt_label') is None and sample.sample_id == 'b' and sample.patch_mask.shape == (3, 2, 3)
     with pytest.raises(ValueError, match='have no classes to balance; use DefaultSampler'):
         dataset.group_keys()

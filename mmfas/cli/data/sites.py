@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmfas.synthfas import SIZES
 
     parser.add_argument('out', type=Path, help='folder of the data, e.g. data/synthfas_sites')
-    parser.add_argument('--sites', type=int, default=400, help='sites to pretrain on (default: 400)')
+    parser.add_argument('--sites', type=int, default=300, help='sites to pretrain on (default: 300)')
     parser.add_argument(
         '--heldout', type=int, default=40, help='sites with labels, not pretrained on (default: 40)'
     )
