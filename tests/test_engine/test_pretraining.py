@@ -76,7 +76,7 @@ def test_a_resumed_run_ends_like_an_unbroken_one(run: Path, sites: Path, tmp_pat
     resume_from(cfg, str(run / 'epoch_1.pth'))
     train(cfg)
     one, two = load_weights(run / 'epoch_2.pth'), load_weights(tmp_path / 'epoch_2.pth')
-    # other masks or another order would move weights by the rate, 1e-3; products may round their last digit otherwise
+    # Other masks or another order would move weights by the rate, 1e-3; the last digit of a product may differ.
     torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
 
 
