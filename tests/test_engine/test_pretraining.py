@@ -76,8 +76,9 @@ def test_a_resumed_run_ends_like_an_unbroken_one(run: Path, sites: Path, tmp_pat
     resume_from(cfg, str(run / 'epoch_1.pth'))
     train(cfg)
     one, two = load_weights(run / 'epoch_2.pth'), load_weights(tmp_path / 'epoch_2.pth')
-    # Other masks or another order would move weights by the rate, 1e-3; the last digit of a product may differ.
-    torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
+    # Other masks or another order would move weights by the rate, 1e-3. The last digit of a product may differ,
+    # which AdamW makes larger where there is no gradient but rounding: in the bias of the keys.
+    torch.testing.assert_close(one, two, rtol=0, atol=5e-5)
 
 
 def test_export_and_strict_reading(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,9 +69,10 @@ class MaskedMultiModalPretrainer(BaseModel):
             raise InputError(f'beta must be above 0, but got {beta}')
         self.modalities, self.beta = modalities, beta
         self.trunk: BaseTrunk = BACKBONES.build(trunk, modalities=modalities)
-        if isinstance(decoder, Mapping):
-            decoder = MODELS.build({'_scope_': SCOPE, 'spec': self.trunk.spec, **decoder})
-        self.decoder: CrossModalDecoder = decoder
+        given = {'_scope_': SCOPE, 'spec': self.trunk.spec}
+        self.decoder: CrossModalDecoder = (
+            MODELS.build({**given, **decoder}) if isinstance(decoder, Mapping) else decoder
+        )
 
     def forward(
         self, inputs: Inputs, data_samples: Sequence[FASDataSample] | None = None, mode: str = 'tensor'
