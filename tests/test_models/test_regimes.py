@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
 from mmfas.config.check import check_config
 from mmfas.models import MultiModalFAS
 from mmfas.registry import MODELS, register_all_modules
+from mmfas.utils.shipped import SHIPPED_FOLDER, load_pretrained, shipped_record
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 STEM = 'mini-vit_1xb32-12e_synthfas-cps2w'
@@ -94,3 +96,15 @@ def test_a_finetuned_trunk_has_a_tenth_of_the_rate(method: str) -> None:
     rates = {(id(p) in of_trunk, round(g['lr'], 9)) for g in optimizer.param_groups for p in g['params']}
     assert rates == {(True, 1e-4), (False, 1e-3)}
     assert {g['weight_decay'] for g in optimizer.param_groups if id(g['params'][0]) in of_trunk} == {0.0}
+
+
+def test_the_weights_that_come_with_the_package_fill_the_trunk() -> None:
+    record, file = shipped_record('mini_vit'), SHIPPED_FOLDER / 'mini_vit.safetensors'
+    assert file.stat().st_size < 5e6 and record['licence'] == 'Apache-2.0'
+    assert record['sha256'] in (SHIPPED_FOLDER / 'mini_vit.md').read_text(encoding='utf-8')
+    weights = load_pretrained('mmfas://mini_vit')
+    cfg = Config.fromfile(CONFIGS / '_base_' / 'models' / 'mini_vit_pretrained.py')
+    model = build(cfg)
+    model.init_weights()
+    state = model.trunk.state_dict()
+    assert set(state) == set(weights) and all(torch.equal(state[name], value) for name, value in weights.items())
