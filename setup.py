@@ -66,7 +66,7 @@ setup(
     keywords='face anti-spoofing, presentation attack detection, multi-modal fusion, OpenMMLab',
     python_requires='>=3.10',
     packages=find_packages(include=['mmfas', 'mmfas.*']),
-    package_data={'mmfas': ['py.typed', '**/*.yml', '**/*.json', '**/*.csv', '**/*.txt']},
+    package_data={'mmfas': ['py.typed', '**/*.yml', '**/*.json', '**/*.csv', '**/*.txt', 'shipped/*']},
     install_requires=requirements('runtime'),
     extras_require=extras(),
     entry_points={'console_scripts': ['mmfas = mmfas.cli.__main__:main']},

@@ -242,7 +242,7 @@ FUSION_NECKS = TypedView('fusion neck', 'neck', node=MODELS, base='mmfas.models.
 HEADS = TypedView('head', 'head', node=MODELS, base='mmfas.models.heads.base:BaseFASHead')
 LOSSES = TypedView('loss', 'loss', node=MODELS, base='mmfas.models.losses.base:BaseLoss')
 
-DATASETS = _child('dataset', engine.DATASETS, 'mmfas.datasets.face_dataset')
+DATASETS = _child('dataset', engine.DATASETS, 'mmfas.datasets.face_dataset', 'mmfas.datasets.unlabelled')
 TRANSFORMS = _child('transform', engine.TRANSFORMS, 'mmfas.datasets.transforms')
 DATA_SAMPLERS = _child('data sampler', engine.DATA_SAMPLERS, 'mmfas.datasets.samplers')
 METRICS = _child('metric', engine.METRICS, 'mmfas.evaluation.metrics')

@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
             'prepare data sets and look at them',
             {
                 'render': 'render SynthFAS, the embedded synthetic benchmark',
+                'sites': 'render random sites: to pretrain on without labels, and held-out ones with',
                 'convert': 'bring CASIA-CeFA, PADISI-USC, CASIA-SURF or WMCA into the layout of its lists',
                 'crop': 'cut the faces out of your own recordings, the same box in all modalities',
                 'verify': 'report every missing, broken or odd-sized image',
@@ -81,6 +82,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
                 'loading': 'time the loading of a data set, part by part',
                 'flops': 'count parameters and floating point operations of a model',
                 'batch': 'show that a score does not depend on the other samples of its batch',
+                'probe': 'measure how far a linear classifier on the frozen features of a trunk gets',
                 'leakage': 'measure what a method gains from the other samples of its batch',
                 'gpu': 'check a GPU: correctness, training, scoring, data path, SynthFAS',
             },
@@ -91,6 +93,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
             'make, convert and publish files of weights',
             {
                 'convert': 'convert weights of torchvision, timm, DINOv2, CLIP, ... or a released method',
+                'trunk': 'take the trunk out of a checkpoint, as the file that `pretrained` names',
                 'publish': 'strip a checkpoint and name it by its hash',
                 'prompts': 'encode prompts with the text tower of CLIP, once',
                 'bank': 'store the references of MD2A in a checkpoint',

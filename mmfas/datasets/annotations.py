@@ -19,13 +19,23 @@ from mmfas.datasets.protocols import parse_provenance
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError, MissingFileError
 
-__all__ = ['META_COLUMNS', 'OWN_DATA_COLUMNS', 'PROVENANCE_KEYS', 'read_annotations', 'read_meta']
+__all__ = [
+    'META_COLUMNS',
+    'OWN_DATA_COLUMNS',
+    'PROVENANCE_KEYS',
+    'read_annotations',
+    'read_meta',
+    'read_unlabelled',
+]
 
 PROVENANCE_KEYS = ('domain', 'subject', 'video', 'pai')
 #: Columns of the format for your own data; `label` and one image are required, the rest may be absent or empty.
 OWN_DATA_COLUMNS = ('sample_id', *MODALITIES, 'npz', 'label', *PROVENANCE_KEYS)
 #: Columns of a side-car file; `sample_id` is needed.
 META_COLUMNS = ('sample_id', 'split', 'label', *PROVENANCE_KEYS)
+
+#: Columns of a list without labels: nothing that tells what a sample is.
+UNLABELLED_COLUMNS = ('sample_id', *MODALITIES, 'domain')
 
 _MAX_ERRORS = 20
 _LIST_FORMAT = "'rgb depth ir label' separated by blanks, or 'name.npz<TAB>label'"
@@ -230,3 +240,36 @@ def read_meta(path: str | Path) -> dict[str, dict[str, str]]:
         if meta.setdefault(sample_id, values) != values:
             raise InputError(f'{place}: contradicts an earlier row of sample {sample_id!r}')
     return meta
+
+
+def read_unlabelled(path: str | Path) -> list[dict[str, Any]]:
+    """Read a list without labels: a CSV file with the columns `UNLABELLED_COLUMNS`.
+
+    Args:
+        path: The file.
+
+    Returns:
+        One record per line: `sample_id`, `img_paths`, `domain` where it has one, and `source_line`; never a label.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it has any other column (such as `label`), lines are malformed, or it holds no sample.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f'list {path} does not exist; check data_root and ann_file')
+    with _named(path):
+        records = _collect(_csv_rows(path, UNLABELLED_COLUMNS, ()), _unlabelled_record)
+    if not records:
+        raise InputError(f'{path}: holds no samples')
+    return records
+
+
+def _unlabelled_record(row: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Turn one row of a list without labels into a record."""
+    text = {key: str(value).strip() for key, value in row.items() if value is not None}
+    paths = {key: text[key] for key in MODALITIES if text.get(key)}
+    if not paths:
+        raise InputError(f'{place}: no image; at least one of {", ".join(MODALITIES)} must be given')
+    record: dict[str, Any] = {'sample_id': text.get('sample_id') or next(iter(paths.values())), 'img_paths': paths}
+    return {**record, 'domain': text['domain']} if text.get('domain') else record

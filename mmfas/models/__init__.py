@@ -38,6 +38,7 @@ from mmfas.models.necks import (
     MutualMaskNeck,
     UAdapterNeck,
 )
+from mmfas.models.pretraining import CrossModalDecoder, MaskedMultiModalPretrainer
 from mmfas.models.specs import FeatureSpec, OwnedParameter, StreamSpec
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     'ConcatNeck',
     'CrossAttentionNeck',
     'CrossEntropyLoss',
+    'CrossModalDecoder',
     'CrossModalFocalHead',
     'DifferentialAttention',
     'ExpertMixture',
@@ -63,6 +65,7 @@ __all__ = [
     'IsolatedGatingMoENeck',
     'LinearFASHead',
     'MD2ANeck',
+    'MaskedMultiModalPretrainer',
     'MeanNeck',
     'MultiModalFAS',
     'MultiStreamCNN',

@@ -3,6 +3,7 @@
 Nothing in here imports torch or mmengine; see `docs/en/synthfas.md` for the physics and its limits.
 """
 
+from mmfas.synthfas.files.site_writer import Sites, render_sites
 from mmfas.synthfas.files.writer import RenderReport, render_dataset
 from mmfas.synthfas.plan.domains import DOMAINS, RENDERER_VERSION, RENDERER_VERSIONS, SPLITS, Domain, domains_of
 from mmfas.synthfas.plan.plan import SIZES, Setting, Size, VideoPlan, plan_split
@@ -26,6 +27,7 @@ __all__ = [
     'Frame',
     'RenderReport',
     'Setting',
+    'Sites',
     'Size',
     'Stress',
     'Triple',
@@ -34,5 +36,6 @@ __all__ = [
     'parse_stress',
     'plan_split',
     'render_dataset',
+    'render_sites',
     'render_video',
 ]

@@ -14,7 +14,7 @@ from mmfas.synthfas.people.body import Wall, build_body, build_wall
 from mmfas.synthfas.people.head import HeadMaps, build_head, to_surface
 from mmfas.synthfas.people.head_shape import head_grid
 from mmfas.synthfas.people.subject import draw_expression, draw_pose
-from mmfas.synthfas.plan.domains import Domain
+from mmfas.synthfas.plan.domain import CUTS, Domain
 from mmfas.synthfas.plan.plan import VideoPlan
 from mmfas.synthfas.records import Light, Pose, Subject, Surface
 
@@ -55,7 +55,7 @@ def draw_sheet(rng: np.random.Generator, domain: Domain, plan: VideoPlan) -> She
     )
     curvature = float(rng.uniform(*domain.sheet_curvature))
     holes = ''
-    if domain.key == 'S' and plan.variant:
+    if plan.variant in CUTS:
         cut, _, bend = plan.variant.partition('_')
         holes = cut
         curvature = curvature if bend == 'b' else 0.12 * curvature
@@ -161,7 +161,7 @@ def build_scene(
     gap = float(rng.uniform(12.0, 60.0))
     target = pose.z_mm - 0.85 * front
     medium_pose = replace(medium_pose, z_mm=target)
-    if plan.variant and domain.key == 'S' or rng.random() < 0.7:
+    if plan.variant in CUTS or rng.random() < 0.7:
         maps = build_head(other, head_grid(1.25 * step_mm, other), draw_expression(rng))
         head = to_surface(maps.grid, maps.height, maps.cover, maps.canvas, relief_mm=other.depth_mm)
         head_pose = replace(pose, z_mm=target + 1.2 * other.depth_mm + gap)

@@ -1,8 +1,7 @@
 """Reading and writing safetensors files: tensors and text, no pickle at all.
 
 The format (https://huggingface.co/docs/safetensors): 8 bytes with the size of a header, the header as JSON, the
-tensors one after the other. The library checks that they fill the file exactly; it is installed with the extra
-`deploy`.
+tensors one after the other. The library checks that they fill the file exactly.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ BASES = sorted((CONFIGS / '_base_' / 'models').glob('*.py'))
 LEAVES = sorted((CONFIGS / 'baselines').glob('*.py'))
 NAME = re.compile(
     r'([a-z0-9-]+)_([a-z0-9-]+)_(\d+)xb(\d+)-(\d+)e_([a-z0-9]+)-([a-z0-9]+)(?:_((?:rgb|depth|ir)(?:-(?:depth|ir))*))?'
+    r'(?:_pretrained-(?:frozen|finetuned))?'
 )
 
 pytestmark = pytest.mark.engine

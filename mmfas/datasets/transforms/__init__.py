@@ -9,6 +9,7 @@ from mmfas.datasets.transforms.geometry import (
 )
 from mmfas.datasets.transforms.loading import LoadMultiModalImages
 from mmfas.datasets.transforms.local_descriptors import IRLocalDescriptors
+from mmfas.datasets.transforms.masking import DrawPatchMasks
 from mmfas.datasets.transforms.missing import FixedMissing, RandomModalityDropout
 from mmfas.datasets.transforms.packing import PackFASInputs
 from mmfas.datasets.transforms.photometric import GaussianNoiseModalities, PhotometricModalities
@@ -18,6 +19,7 @@ from mmfas.datasets.transforms.views import AddViews
 __all__ = [
     'AddViews',
     'CenterCropModalities',
+    'DrawPatchMasks',
     'FixedMissing',
     'GaussianNoiseModalities',
     'IRLocalDescriptors',

@@ -59,7 +59,7 @@ class PackFASInputs(BaseTransform):
 
     Required Keys:
         rgb, depth, ir, present, gt_label, sample_id, domain, pai, subject, video, img_paths, source_line; views
-        where `AddViews` made some
+        where `AddViews` made some; patch_mask and hidden where `DrawPatchMasks` drew them
     Added Keys:
         inputs (modality -> uint8 tensor (3, H, W)), data_samples (`FASDataSample`); inputs_view (modality -> uint8
         tensor (V, 3, H, W)) where there are views
@@ -96,6 +96,9 @@ class PackFASInputs(BaseTransform):
         sample.present = torch.from_numpy(np.array([present[m] for m in MODALITIES]))
         if 'gt_label' in results:
             sample.gt_label = results['gt_label']
+        for key in ('patch_mask', 'hidden'):
+            if key in results:
+                sample.set_field(torch.from_numpy(results[key]), key, dtype=torch.Tensor)
         packed = {'inputs': {m: _to_tensor(results[m]) for m in MODALITIES}, 'data_samples': sample}
         if 'views' in results:
             views = {m: torch.stack([_to_tensor(view[m]) for view in results['views']]) for m in MODALITIES}

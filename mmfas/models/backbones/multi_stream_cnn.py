@@ -121,8 +121,8 @@ class MultiStreamCNN(BaseTrunk):
             `'all'`; they start as copies.
         num_stages: Number of stages that are kept, from the first; None for all.
         frozen: Parts that are not trained: `'stem'`, `'blocks'`, `'blocks:0-2'` (both ends), `'all'`.
-        pretrained: File of weights, of mmpretrain or an mmfas model; read by `init_weights`. Weights of mmpretrain
-            go to the part of every modality.
+        pretrained: File of weights, of mmpretrain or an mmfas model, or `mmfas://NAME` for weights that come with
+            the package; read by `init_weights`. Weights of mmpretrain go to the part of every modality.
         lora: Train low-rank updates of linear layers and nothing else of the trunk, as of `MultiStreamViT`.
         init_cfg: Initialisation, as in mmengine.
 
@@ -259,9 +259,9 @@ class MultiStreamCNN(BaseTrunk):
             for network in self.own[1:]:
                 network.load_state_dict(self.own[0].state_dict())
         if self.pretrained is not None:
-            from mmfas.utils.checkpoint import load_weights
+            from mmfas.utils.shipped import load_pretrained
 
-            self.load_pretrained(load_weights(self.pretrained))
+            self.load_pretrained(load_pretrained(self.pretrained))
 
     def load_pretrained(self, state_dict: Mapping[str, Tensor]) -> None:
         """Fill the trunk from weights of mmpretrain or of an mmfas model.

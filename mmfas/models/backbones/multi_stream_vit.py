@@ -44,7 +44,8 @@ class MultiStreamViT(BaseTrunk):
         frozen: Parts that are not trained: `'patch'`, `'cls'`, `'pos'`, `'pre_norm'`, `'blocks'`,
             `'blocks:0-10'` (both ends), `'norm'`, `'projection'`, `'all'`.
         pretrained: File of weights, in mmpretrain's names (see `mmfas weights convert`), for a model of timm in
-            timm's, or of an mmfas model; read by `init_weights`.
+            timm's, or of an mmfas model, or `mmfas://NAME` for weights that come with the package; read by
+            `init_weights`.
         fresh: Which of `'patch'`, `'cls'`, `'pos'` keep their random start when that file is read.
         lora: Train low-rank updates of linear layers and nothing else of the trunk: `dict(targets=('attn.qkv',),
             rank=8)`, see `LoRAOptions`.
@@ -182,11 +183,11 @@ class MultiStreamViT(BaseTrunk):
             positions.data.copy_(trunc_normal_(drawn, std=0.02).expand_as(positions))
         super().init_weights()
         if self.pretrained is not None:
-            from mmfas.utils.checkpoint import load_weights
+            from mmfas.utils.shipped import load_pretrained
 
             parts = [item for name in self.fresh for item in self.parts()[name]]
             kept = [(p, p.detach().clone()) for p in parts if isinstance(p, nn.Parameter)]
-            self.load_pretrained(load_weights(self.pretrained))
+            self.load_pretrained(load_pretrained(self.pretrained))
             for parameter, start in kept:
                 parameter.data.copy_(start)
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from mmfas.synthfas.plan.plan import Setting, VideoPlan
+from mmfas.synthfas.plan.sites import is_site
 
 __all__ = ['FrameFiles', 'frame_files', 'list_line', 'list_name', 'subject_key', 'video_key']
 
@@ -75,6 +76,10 @@ def video_key(setting: Setting, plan: VideoPlan) -> str:
     if plan.domain == 'P':
         text = f'synthfas-{setting.seed}-{plan.split}-{plan.index}'
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+    if is_site(plan.domain):
+        # A hash: neither the name nor the order of names tells what is presented.
+        text = f'synthfas-{plan.domain}-{setting.seed}-{plan.index}'
+        return f'{plan.domain}/{hashlib.sha256(text.encode()).hexdigest()[:12]}'
     return {'C': _video_c, 'S': _video_s, 'W': _video_w}[plan.domain](plan)
 
 
@@ -90,6 +95,8 @@ def frame_files(setting: Setting, plan: VideoPlan, frame: int) -> FrameFiles:
     if plan.domain == 'P':
         path = f'PADISI/{video}.npz'
         return FrameFiles(path, path, path)
+    if is_site(plan.domain):
+        return FrameFiles(f'{video}-rgb.jpg', f'{video}-depth.jpg', f'{video}-ir.jpg')
     number = _FRAME_NUMBERS[plan.domain][frame]
     name = f'{number:04d}.jpg' if plan.domain != 'S' else f'{number}.jpg'
     colour = _COLOUR_FOLDER[plan.domain]

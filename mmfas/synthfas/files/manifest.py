@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,14 @@ MANIFEST_NAME = 'manifest.json'
 
 @dataclass
 class Manifest:
-    """Settings and finished chunks of a folder; chunk names are `<domain>-<split>-<number>`."""
+    """Settings and finished chunks of a folder; chunk names are `<domain>-<split>-<number>`, or random sites.
+
+    `extra` is what a folder of random sites depends on beside the setting.
+    """
 
     setting: Setting
     chunks: dict[str, ChunkEntry] = field(default_factory=dict)
+    extra: dict[str, object] = field(default_factory=dict)
 
     def header(self) -> dict[str, object]:
         """Return what must agree between two runs in the same folder."""
@@ -35,6 +40,7 @@ class Manifest:
             'stress': stress,
             # Without perturbations it is the manifest of clean data, byte for byte.
             **({'dials_version': PERTURBATIONS_VERSION} if stress else {}),
+            **self.extra,
         }
 
     def save(self, root: Path) -> None:
@@ -44,12 +50,13 @@ class Manifest:
         write_atomically(root / MANIFEST_NAME, text + '\n')
 
 
-def load_manifest(root: Path, setting: Setting) -> Manifest:
+def load_manifest(root: Path, setting: Setting, extra: Mapping[str, object] | None = None) -> Manifest:
     """Read the manifest of a folder, or start one.
 
     Args:
         root: Folder of the data.
         setting: What is about to be rendered.
+        extra: What random sites depend on beside it; None for the domains of the benchmark.
 
     Returns:
         The manifest with the finished chunks.
@@ -58,7 +65,7 @@ def load_manifest(root: Path, setting: Setting) -> Manifest:
         ValueError: If the folder holds data of another version, size, seed or other perturbations, other files, or
             a broken manifest.
     """
-    fresh = Manifest(setting)
+    fresh = Manifest(setting, extra=dict(extra or {}))
     path = root / MANIFEST_NAME
     if not path.is_file():
         names = [child.name for child in root.iterdir()] if root.is_dir() else []
@@ -70,13 +77,14 @@ def load_manifest(root: Path, setting: Setting) -> Manifest:
         chunks = {name: ChunkEntry(**entry) for name, entry in found['chunks'].items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f'{path} is broken ({error}); delete the folder and render it again') from error
-    for key, wanted in fresh.header().items():
+    # Random sites and the domains of the benchmark never share a folder.
+    for key, wanted in {'sites_version': None, **fresh.header()}.items():
         if found.get(key) != wanted:
             raise InputError(
                 f'{root} holds SynthFAS data with {key} = {found.get(key)!r}, this run has {wanted!r}; '
                 'give another folder, or delete this one'
             )
-    return Manifest(setting, chunks)
+    return replace(fresh, chunks=chunks)
 
 
 def manifest_identity(data_root: str) -> dict[str, Any]:

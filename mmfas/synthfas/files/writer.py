@@ -180,12 +180,14 @@ def render_dataset(
     chunks = plan_chunks(setting, domains, splits)
     with lock_folder(root, 'give another folder', below=True):
         manifest = load_manifest(root, setting)
-        report = _render(chunks, manifest, root, num_processes=num_processes, verify=verify, progress=progress)
+        report = render_chunks(
+            chunks, manifest, root, num_processes=num_processes, verify=verify, progress=progress
+        )
         write_lists(setting, _complete_splits(setting, manifest), root)
     return report
 
 
-def _render(
+def render_chunks(
     chunks: Sequence[Chunk],
     manifest: Manifest,
     root: Path,
@@ -194,7 +196,7 @@ def _render(
     verify: bool,
     progress: Callable[[int, int], None] | None,
 ) -> RenderReport:
-    """Render the chunks that are not there yet, and enter them in the manifest."""
+    """Render the chunks that are not there yet, and enter them in the manifest; see `render_dataset`."""
     weight = {chunk.name: sum(plan.num_frames for plan in chunk.plans) for chunk in chunks}
     todo = [
         chunk

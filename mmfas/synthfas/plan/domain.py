@@ -8,13 +8,16 @@ from mmfas.synthfas.optics.depth_sensor import DepthSensor
 from mmfas.synthfas.optics.photo_sensor import PhotoSensor
 from mmfas.synthfas.people.subject import SubjectMix
 
-__all__ = ['LISTS', 'SITE', 'SPLITS', 'Domain', 'Mix']
+__all__ = ['CUTS', 'LISTS', 'SITE', 'SPLITS', 'Domain', 'Mix']
 
 SPLITS: tuple[str, ...] = ('train', 'val', 'test')
 #: List of live videos alone, of people that no split has: what an installer records where a system will work.
 SITE = 'site'
 #: Everything that can be rendered; the place of a name decides its random streams, so new ones come last.
 LISTS: tuple[str, ...] = (*SPLITS, SITE)
+
+#: Variants of a print with cut-outs (eyes, nose, mouth), flat or bent, held before a face.
+CUTS: tuple[str, ...] = ('e_s', 'e_b', 'en_s', 'en_b', 'enm_s', 'enm_b')
 
 #: (instrument, weight) or (instrument:variant, weight).
 Mix = tuple[tuple[str, float], ...]
@@ -25,7 +28,7 @@ class Domain:
     """One domain: who, where, with what cameras, attacked how.
 
     Args:
-        key: 'C', 'P', 'S' or 'W'.
+        key: 'C', 'P', 'S' or 'W'; or a random site, see `mmfas.synthfas.plan.sites`.
         stands_for: The real data set.
         subjects: Population.
         distance_mm: Origin of the head to the camera.

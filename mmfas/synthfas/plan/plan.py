@@ -10,11 +10,12 @@ import numpy as np
 
 from mmfas.synthfas.people.subject import draw_subject
 from mmfas.synthfas.plan.domains import DOMAINS, LISTS, RENDERER_VERSION, SITE, SPLITS, Domain, domains_of
+from mmfas.synthfas.plan.sites import draw_site, is_site, site_place
 from mmfas.synthfas.plan.stress import Stress
 from mmfas.synthfas.records import Subject
 from mmfas.utils.errors import InputError
 
-__all__ = ['SIZES', 'Setting', 'Size', 'VideoPlan', 'generator', 'plan_split', 'subject_of']
+__all__ = ['SIZES', 'Setting', 'Size', 'VideoPlan', 'generator', 'plan_site', 'plan_split', 'subject_of']
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ class Setting:
         domains_of(self.renderer)
 
     def domain(self, key: str) -> Domain:
-        """Return domain 'C', 'P', 'S' or 'W' as this version has it."""
+        """Return domain 'C', 'P', 'S' or 'W' as this version has it, or a random site of this seed."""
+        if is_site(key):
+            return draw_site(self.seed, key)
         return domains_of(self.renderer)[key]
 
 
@@ -85,8 +88,8 @@ class VideoPlan:
     """One video to render.
 
     Args:
-        domain: 'C', 'P', 'S' or 'W'.
-        split: 'train', 'val', 'test' or 'site'.
+        domain: 'C', 'P', 'S' or 'W', or a random site.
+        split: 'train', 'val', 'test' or 'site'; random sites have 'train' alone.
         index: Number within domain and split.
         subject: Number of the person presented.
         other: Number of another person of the split (holder of a sheet, model of a mask).
@@ -122,7 +125,8 @@ def generator(setting: Setting, domain: str, split: str, stream: str, *numbers: 
         stream: 'subject', 'video', 'frame', 'unseen', 'perturbation', 'order' or 'file'.
         numbers: Video, frame or subject numbers.
     """
-    place = (list(DOMAINS).index(domain), LISTS.index(split), _STREAMS[stream])
+    first = site_place(domain) if is_site(domain) else (list(DOMAINS).index(domain),)
+    place = (*first, LISTS.index(split), _STREAMS[stream])
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence([setting.seed, *place, *numbers])))
 
 
@@ -196,6 +200,28 @@ def plan_split(setting: Setting, domain_key: str, split: str) -> list[VideoPlan]
     """
     domain = setting.domain(domain_key)
     live, attacks = _num_frames(setting, domain, split)
+    return _plan_videos(setting, domain, split, live=live, attacks=attacks)
+
+
+def plan_site(setting: Setting, key: str, num_frames: int) -> list[VideoPlan]:
+    """Plan the videos of a random site, all of one frame.
+
+    Args:
+        setting: Size and seed.
+        key: Key of the site, see `mmfas.synthfas.plan.sites`.
+        num_frames: Frames, live and attacks together, at least 2.
+
+    Returns:
+        Live videos first.
+    """
+    domain = setting.domain(key)
+    live = min(max(round(domain.live_fraction[0] * num_frames), 1), num_frames - 1)
+    return _plan_videos(setting, domain, 'train', live=live, attacks=num_frames - live)
+
+
+def _plan_videos(setting: Setting, domain: Domain, split: str, *, live: int, attacks: int) -> list[VideoPlan]:
+    """Plan the videos of a list with so many live frames and frames of attacks."""
+    domain_key = domain.key
     per_video = min(domain.frames, SIZES[setting.size].train_frames) if split == 'train' else domain.frames
     lengths = _video_lengths(live, per_video)
     names = ['live'] * len(lengths)
