@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_inferencer_options, inferencer_of, is_given
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--video', metavar='FILE', help='video file (rgb), or frames as a folder or .npz (see docs)'
     )
     parser.add_argument('--camera', type=int, metavar='NUMBER', help='judge the pictures of a camera (rgb only)')
-    parser.add_argument('--window', type=int, help='frames whose scores are joined (default: 1; 0: all so far)')
-    parser.add_argument('--max-frames', type=int, help='frames of a video or camera to judge (default: all)')
+    parser.add_argument(
+        '--window', type=whole(0), help='frames whose scores are joined (default: 1; 0: all so far)'
+    )
+    parser.add_argument('--max-frames', type=whole(), help='frames of a video or camera to judge (default: all)')
     parser.add_argument('--out-video', metavar='FILE.mp4', help='write the frames with their verdicts')
     parser.add_argument(
         '--probe',
