@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--video', metavar='FILE', help='video file (rgb), or frames as a folder or .npz (see docs)'
     )
     parser.add_argument('--camera', type=int, metavar='NUMBER', help='judge the pictures of a camera (rgb only)')
-    parser.add_argument(
+    parser.add_argument('--window', type=whole(0), help='frames whose scores are joined (default: 1; 0: all)')
         '--window', type=whole(0), help='frames whose scores are joined (default: 1; 0: all so far)'
     )
     parser.add_argument('--max-frames', type=whole(), help='frames of a video or camera to judge (default: all)')

@@ -258,7 +258,6 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     for arguments, code, message in (
         (['run', *places], 2, 'needs at least one METHOD'),
         (['run', CONCAT, *places], 1, 'mmfas data render'),
-        (['run', CONCAT, *places, '--jobs', '0'], 2, '--jobs must be 1 or more'),
         (['run', CONCAT, *places, *other_split], 2, '--splits cps2w: not of --protocols 3'),
         (['run', CONCAT, *places, *other_paper], 2, '--paper-scoring 3 is not in'),
         (['run', 'concat', *places], 2, 'or give a config file'),
@@ -266,10 +265,14 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     ):
         assert main(arguments) == code, arguments
         assert message in capsys.readouterr().err
-    for option in ('--protocols', '--paper-scoring'):
+    for option, value, message in (
+        ('--protocols', '4', 'invalid choice: 4'),
+        ('--paper-scoring', '4', 'invalid choice: 4'),
+        ('--jobs', '0', '--jobs: must be an integer of at least 1'),
+    ):
         with pytest.raises(SystemExit):
-            main(['run', CONCAT, option, '4'])
-        assert 'invalid choice: 4' in capsys.readouterr().err
+            main(['run', CONCAT, option, value])
+        assert message in capsys.readouterr().err
 
 
 def test_a_config_that_counts_iterations_is_refused() -> None:
