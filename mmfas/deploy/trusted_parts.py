@@ -56,7 +56,7 @@ def check_parts(config: Any, registry: Registry, what: str) -> None:
             )
         if key == 'prompts' and isinstance(value, str) and value not in PROMPT_SETS:  # read when they are built
             raise InputError(
-                f'{what} was refused: its prompts are in the file '{value:.300}', but nothing is read beside a '
+                f'{what} was refused: its prompts are in the file {value[:300]!r}, but nothing is read beside a '
                 'bundle, and nothing of it was built; make it again, then it has their texts'
             )
         if key == 'type' and not _is_trusted(value, registry):
