@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', metavar='FILE', help='write verdicts to FILE.csv or FILE.jsonl; can be resumed')
     parser.add_argument('--out-dir', help='folder for a picture of every sample with its verdict')
     parser.add_argument('--show', action='store_true', help='show every sample with its verdict in a window')
-    parser.add_argument('--batch-size', type=int, help='samples that are scored at once (default: 8)')
+    parser.add_argument('--batch-size', type=whole(), help='samples that are scored at once (default: 8)')
 
 
 @command(on_stop='with --out, verdicts so far are kept, and the same command continues')
@@ -89,15 +89,11 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _refuse_without_effect(args: argparse.Namespace, source: str) -> None:
-    """Refuse options that this source has no use for, and numbers that no source can use."""
+    """Refuse options that this source has no use for."""
     for name, sources in _FOR.items():
         if is_given(args, name) and source not in sources:
             given = 'INPUT' if source == 'inputs' else f'--{source}'
             raise UsageError(f'--{name.replace("_", "-")} has no effect with {given}: leave it out')
-    for name, least in (('batch_size', 1), ('max_frames', 1), ('window', 0)):
-        value = getattr(args, name)
-        if value is not None and value < least:
-            raise UsageError(f'--{name.replace("_", "-")} must be at least {least}, got {value}')
 
 
 def _samples(inferencer: FASInferencer, args: argparse.Namespace, inputs: list[object]) -> int:

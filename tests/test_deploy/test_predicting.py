@@ -62,9 +62,9 @@ def watched(
         (['F', '--window', '0'], '--window has no effect with INPUT'),
         (['--rgb', 'a.png', '--out-video', 'o.mp4'], '--out-video has no effect with INPUT'),
         (['F', '--max-frames', '3'], '--max-frames has no effect with INPUT'),
-        (['--video', 'v.mp4', '--max-frames', '0'], '--max-frames must be at least 1, got 0'),
-        (['--video', 'v.mp4', '--window', '-1'], '--window must be at least 0, got -1'),
-        (['F', '--batch-size', '0'], '--batch-size must be at least 1, got 0'),
+        (['--video', 'v.mp4', '--max-frames', '0'], '--max-frames: must be an integer of at least 1'),
+        (['--video', 'v.mp4', '--window', '-1'], '--window: must be an integer of at least 0'),
+        (['F', '--batch-size', '0'], '--batch-size: must be an integer of at least 1'),
         (['F', '--camera', '0'], 'give one thing to judge'),
     ],
 )
