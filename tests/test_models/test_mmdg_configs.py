@@ -20,6 +20,8 @@ NAME = re.compile(r'mmdg_(mini-vit|vit-b16)_1xb(\d+)-(\d+)e_(synthfas|cpsw)-([cp
 PARTS: dict[str | None, tuple[type, type, type]] = {
     None: (UAdapterNeck, PrototypeHead, ReGrad),
     'released': (UAdapterNeck, PrototypeHead, ReGrad),
+    'pretrained-frozen': (UAdapterNeck, PrototypeHead, ReGrad),
+    'pretrained-finetuned': (UAdapterNeck, PrototypeHead, ReGrad),
     'no-u-adapter': (ConcatNeck, PrototypeHead, ReGrad),
     'no-regrad': (UAdapterNeck, PrototypeHead, SumModulator),
     'no-ssp': (UAdapterNeck, LinearFASHead, ReGrad),
@@ -62,7 +64,7 @@ def test_mmdg_configs_keep_what_their_names_say(path: Path) -> None:
 
 
 def test_mmdg_variants_are_all_there() -> None:
-    assert len(LEAVES) == 11
+    assert len(LEAVES) == 13
     assert {NAME.fullmatch(path.stem)[6] for path in LEAVES} == set(PARTS)
 
 
