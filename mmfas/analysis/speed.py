@@ -58,7 +58,7 @@ class Timing:
             bound: Largest ratio that is allowed.
 
         Returns:
-            `'met'` or `'missed'` where the whole interval is on one side; else `'no verdict: '` and the reason.
+            `'met'` or `'missed'` where the whole interval is on one side; else `'no verdict'` and the reason.
         """
         if self.num_rounds < MIN_ROUNDS_FOR_VERDICT:
             return f'no verdict: {self.num_rounds} round(s), {MIN_ROUNDS_FOR_VERDICT} are needed'

@@ -126,7 +126,12 @@ def _count_events(fuse: _Fuse, folder: str) -> None:
 
     for name in ('fsync', 'replace', 'unlink', 'remove', 'rmdir'):
         setattr(os, name, fuse.around(getattr(os, name), folder))
-    files.open = fuse.around(lambda path, mode: _Stream(path, mode, fuse))  # type: ignore[attr-defined]
+    write = fuse.around(lambda path, mode: _Stream(path, mode, fuse))
+
+    def opened(path: Any, mode: str, **options: Any) -> Any:
+        return open(path, mode, **options) if mode.startswith('r') else write(path, mode)
+
+    files.open = opened  # type: ignore[attr-defined]
     enter = Journal.__enter__
 
     def entered(journal: Journal) -> Journal:

@@ -2,7 +2,7 @@ r"""The benchmark's numbers on the pages are those of the records, and the recor
 
 After new records, `mmfas benchmark pack` and
 `mmfas benchmark report --records benchmarks --renderer 1.0.0 --out docs/en/benchmarks/synthfas_small \
-    --pages README.md configs/*/README.md`
+    --pages README.md $(grep -l '^| method |' configs/*/README.md)`
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from mmfas.benchmark.verifying import verify_record
 ROOT = Path(__file__).parents[2]
 PACKS = ROOT / 'benchmarks'
 REPORT = ROOT / 'docs/en/benchmarks/synthfas_small/report.md'
-PAGES = [ROOT / 'README.md', *sorted(ROOT.glob('configs/*/README.md'))]
+READMES = sorted(ROOT.glob('configs/*/README.md'))
+PAGES = [ROOT / 'README.md', *(page for page in READMES if '\n| method |' in page.read_text(encoding='utf-8'))]
 
 pytestmark = pytest.mark.records
 
@@ -54,6 +55,10 @@ def test_numbers_of_records_are_those_of_their_scores() -> None:
 def test_packs_are_the_only_files() -> None:
     names = {path.name.partition('.')[2] for path in PACKS.iterdir()}
     assert names <= {'jsonl', 'scores.npz'}
+
+
+def test_pages_without_results_are_those_of_no_method() -> None:
+    assert {page.parent.name for page in READMES if page not in PAGES} == {'pretrain'}
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.parent.name)
