@@ -109,11 +109,12 @@ class _HalfLines:
     def __init__(self, file: Any, fuse: _Fuse) -> None:
         self.file, self.fuse = file, fuse
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> int:
         self.file.write(data[: len(data) // 2])
         self.fuse.tick()
         self.file.write(data[len(data) // 2 :])
         self.fuse.tick()
+        return len(data)
 
     def close(self) -> None:
         self.file.close()
