@@ -2,7 +2,7 @@ r"""The benchmark's numbers on the pages are those of the records, and the recor
 
 After new records, `mmfas benchmark pack` and
 `mmfas benchmark report --records benchmarks --renderer 1.0.0 --out docs/en/benchmarks/synthfas_small \
-    --pages README.md $(grep -l '^| method |' configs/*/README.md)`
+    --pages README.md configs/[!_p]*/README.md`
 """
 
 from __future__ import annotations
