@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mmfas.models.fas import MultiModalFAS
 
 
+#: What measurements say of a goal.
+MET, MISSED, NO_VERDICT = 'met', 'missed', 'no verdict'
 #: Below this many rounds a bootstrap of the median says nothing: one round would look certain.
 MIN_ROUNDS_FOR_VERDICT = 5
 _NUM_RESAMPLES = 4000
@@ -61,10 +63,29 @@ class Timing:
             `'met'` or `'missed'` where the whole interval is on one side; else `'no verdict'` and the reason.
         """
         if self.num_rounds < MIN_ROUNDS_FOR_VERDICT:
-            return f'no verdict: {self.num_rounds} round(s), {MIN_ROUNDS_FOR_VERDICT} are needed'
-        if self.ratio_low <= bound < self.ratio_high:
-            return f'no verdict: {bound:g} lies in the interval, so more rounds or a quieter machine are needed'
-        return 'met' if self.ratio_high <= bound else 'missed'
+            return f'{NO_VERDICT}: {self.num_rounds} round(s), {MIN_ROUNDS_FOR_VERDICT} are needed'
+        verdict = judge_interval(self.ratio_low, self.ratio_high, most=bound)
+        if verdict != NO_VERDICT:
+            return verdict
+        return f'{verdict}: {bound:g} lies in the interval, so more rounds or a quieter machine are needed'
+
+
+def judge_interval(low: float, high: float, *, most: float | None = None, least: float | None = None) -> str:
+    """Say whether an interval keeps to a bound.
+
+    Args:
+        low: Lower end.
+        high: Upper end.
+        most: Largest value that is allowed; or
+        least: the smallest.
+
+    >>> judge_interval(1, 1.04, most=1.05), judge_interval(1, 1.06, most=1.05), judge_interval(1, 1.2, least=1.3)
+    ('met', 'no verdict', 'missed')
+    """
+    if most is not None:
+        return MET if high <= most else MISSED if low > most else NO_VERDICT
+    assert least is not None
+    return MET if low >= least else MISSED if high < least else NO_VERDICT
 
 
 def median_interval(values: Sequence[float], *, seed: int = 0) -> tuple[float, float]:

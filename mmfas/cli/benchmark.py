@@ -243,13 +243,11 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
 
 
 def _refuse_idle_options(args: argparse.Namespace) -> None:
-    """Refuse options of `run` that are out of range or would have no effect."""
+    """Refuse options of `run` that would have no effect."""
     if args.slurm and args.executor != 'slurm':
         raise ConfigError(f'--slurm belongs to --executor slurm, got --executor {args.executor}')
     if args.last_epochs is not None and args.paper_scoring is None:
         raise ConfigError('--last-epochs needs every epoch scored on the target: give --paper-scoring too')
-    if args.jobs is not None and args.jobs < 1:
-        raise ConfigError(f'--jobs must be 1 or more, got {args.jobs}')
 
 
 def _do(args: argparse.Namespace, jobs: list[Job], places: list[str]) -> list[str]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from mmfas.analysis.gpu.section import DONE, Record
 from mmfas.analysis.gpu.workloads import LARGE
+from mmfas.analysis.speed import MET, MISSED, NO_VERDICT, judge_interval
 
-MET, MISSED, NOT_MEASURED, NO_VERDICT = 'met', 'missed', 'not measured', 'no verdict'
+NOT_MEASURED = 'not measured'
 #: A step beside the plain trunk with as many backward passes: time and peak of memory.
 MOST_TIME, MOST_MEMORY = 1.05, 1.2
 #: Part of the measured rate of matrix products that a step must reach, and the methods that must.
@@ -50,24 +51,6 @@ def find(records: Sequence[Record], section: str, method: str, check: str) -> Re
         and record['check'].startswith(check)
     ]
     return found[-1] if found else None
-
-
-def judge_interval(low: float, high: float, *, most: float | None = None, least: float | None = None) -> str:
-    """Say whether an interval keeps to a bound.
-
-    Args:
-        low: Lower end.
-        high: Upper end.
-        most: Largest value that is allowed; or
-        least: the smallest.
-
-    >>> judge_interval(1, 1.04, most=1.05), judge_interval(1, 1.06, most=1.05), judge_interval(1, 1.2, least=1.3)
-    ('met', 'no verdict', 'missed')
-    """
-    if most is not None:
-        return MET if high <= most else MISSED if low > most else NO_VERDICT
-    assert least is not None
-    return MET if low >= least else MISSED if high < least else NO_VERDICT
 
 
 def verdicts(records: Sequence[Record]) -> list[Verdict]:

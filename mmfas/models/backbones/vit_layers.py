@@ -70,7 +70,21 @@ class BEiTBlock(ViTBlock):
         return self.layer.drop_path(y if gamma is None else gamma * y).reshape(x.shape)
 
 
-class EVA02Block(ViTBlock):
+class _WithTimmsNorms(ViTBlock):
+    """View of a layer whose norms are called as in timm."""
+
+    @property
+    def norm1(self) -> nn.Module:
+        """Norm before the attention."""
+        return self.layer.norm1
+
+    @property
+    def norm2(self) -> nn.Module:
+        """Norm before the MLP."""
+        return self.layer.norm2
+
+
+class EVA02Block(_WithTimmsNorms):
     """View of a layer of EVA-02: queries and keys of patches are turned by the place of the patch.
 
     Args:
@@ -83,16 +97,6 @@ class EVA02Block(ViTBlock):
         super().__init__(layer)
         self.rope = rope
         self.num_prefix = num_prefix
-
-    @property
-    def norm1(self) -> nn.Module:
-        """Norm before the attention."""
-        return self.layer.norm1
-
-    @property
-    def norm2(self) -> nn.Module:
-        """Norm before the MLP."""
-        return self.layer.norm2
 
     def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
         query, key, value = super()._heads(x)
@@ -117,22 +121,12 @@ class EVA02Block(ViTBlock):
         return self.layer.drop_path(self.layer.mlp(x.reshape(-1, *x.shape[-2:]))).reshape(x.shape)
 
 
-class TimmBlock(ViTBlock):
+class TimmBlock(_WithTimmsNorms):
     """View of a block of timm's VisionTransformer.
 
     Args:
         layer: timm's Block.
     """
-
-    @property
-    def norm1(self) -> nn.Module:
-        """Norm before the attention."""
-        return self.layer.norm1
-
-    @property
-    def norm2(self) -> nn.Module:
-        """Norm before the MLP."""
-        return self.layer.norm2
 
     def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
         query, key, value = super()._heads(x)
