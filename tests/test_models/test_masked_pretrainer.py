@@ -8,6 +8,7 @@ import pytest
 import torch
 from contracts.cases import perturb
 from torch import Tensor
+from torch.nn import functional
 
 from mmfas.models import MaskedMultiModalPretrainer
 from mmfas.models.pretraining.decoder import cut_patches
@@ -108,6 +109,25 @@ def test_loss_and_errors_are_those_of_the_formula() -> None:
     for number, sample in enumerate(model(inputs, samples, mode='predict')):
         own = error[:, number].mean(-1).reshape(3, 4, 4)
         torch.testing.assert_close(sample.rebuild_error, own.detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_targets_of_every_patch_have_one_contrast_but_noise_is_not_blown_up() -> None:
+    model, samples, inputs = build(normalize_targets=True), make_samples(2), make_inputs(2)
+    inputs['depth'] = 0.25 + 1e-4 * inputs['depth']  # plain but for noise
+    restored = model.rebuild(inputs, samples)
+    wanted = torch.stack([cut_patches(inputs[m], 8) for m in MODALITIES])
+    for place, deviation in enumerate((1.0, 0.0, 1.0)):
+        patches = wanted[place].reshape(-1, 192)
+        wanted[place] = (
+            (patches - patches.mean(1, keepdim=True)) / (patches.var(1, correction=0) + 1e-3).sqrt()[:, None]
+        ).reshape(wanted[place].shape)
+        assert wanted[place].std(-1).mean().item() == pytest.approx(deviation, abs=0.01)
+    error = functional.smooth_l1_loss(restored, wanted)
+    torch.testing.assert_close(model(inputs, samples, mode='loss')['loss_rebuild'], error)
+    scaled = {**inputs, 'rgb': 0.5 * inputs['rgb'] + 0.1}
+    torch.testing.assert_close(
+        model._targets(torch.stack(list(scaled.values())))[0], wanted[0], atol=0.02, rtol=0.02
+    )
 
 
 def test_mixed_precision_gives_the_same_loss_up_to_its_digits() -> None:

@@ -25,6 +25,8 @@ from mmfas.utils.errors import InputError, UnknownKeyError
 
 __all__ = ['MaskedMultiModalPretrainer']
 
+#: Added to the variance of a patch: noise of a plain patch (a grey level or two) is not blown up to full contrast.
+_PATCH_EPS = 1e-3
 #: Ways to run the model.
 _MODES = ('tensor', 'loss', 'predict', 'loss_terms')
 
@@ -44,7 +46,10 @@ class MaskedMultiModalPretrainer(BaseModel):
     Args:
         trunk: Config of a trunk with patch tokens, or the trunk.
         decoder: Config of the decoder, or the decoder.
-        beta: Where the smooth L1 loss turns from square to straight, in normalised pixels (255 grey levels are 2).
+        beta: Where the smooth L1 loss turns from square to straight, in normalised pixels (255 grey levels are 2),
+            or in deviations of the patch if these are restored.
+        normalize_targets: Restore every patch with its mean taken off and divided by its deviation, as
+            `norm_pix_loss` of MAE (section 4.1): texture counts as much as large shapes.
         modalities: Modalities, canonical order.
         data_preprocessor: Config of the data preprocessor, or the preprocessor; `FASDataPreprocessor` if None.
         init_cfg: Initialisation, as in mmengine.
@@ -59,6 +64,7 @@ class MaskedMultiModalPretrainer(BaseModel):
         decoder: Mapping[str, Any] | CrossModalDecoder,
         *,
         beta: float = 1.0,
+        normalize_targets: bool = False,
         modalities: Sequence[str] = MODALITIES,
         data_preprocessor: Any = None,
         init_cfg: Any = None,
@@ -67,7 +73,7 @@ class MaskedMultiModalPretrainer(BaseModel):
         super().__init__(build_preprocessor(data_preprocessor, modalities), init_cfg)
         if beta <= 0:
             raise InputError(f'beta must be above 0, but got {beta}')
-        self.modalities, self.beta = modalities, beta
+        self.modalities, self.beta, self.normalize_targets = modalities, beta, normalize_targets
         self.trunk: BaseTrunk = BACKBONES.build(trunk, modalities=modalities)
         given = {'_scope_': SCOPE, 'spec': self.trunk.spec}
         self.decoder: CrossModalDecoder = (
@@ -130,7 +136,7 @@ class MaskedMultiModalPretrainer(BaseModel):
             Smooth L1 loss of every patch (M, B, P), and whether the modality was there (M, B).
         """
         images, present = stack_inputs(inputs, self.modalities)
-        wanted = self.decoder.patches(images)
+        wanted = self._targets(images)
         restored = self.rebuild(inputs, data_samples).to(wanted.dtype)
         error = functional.smooth_l1_loss(restored, wanted, reduction='none', beta=self.beta)
         return error.mean(-1), present.t()
@@ -164,6 +170,14 @@ class MaskedMultiModalPretrainer(BaseModel):
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """Run one step of training; see `fas_train_step`."""
         return fas_train_step(self, self, data, optim_wrapper)
+
+    def _targets(self, images: Tensor) -> Tensor:
+        """Cut what is to be restored from images (M, B, 3, H, W): patches (M, B, P, 3 * patch_size^2)."""
+        patches = self.decoder.patches(images)
+        if not self.normalize_targets:
+            return patches
+        variance, mean = torch.var_mean(patches, -1, keepdim=True, correction=0)
+        return (patches - mean) / (variance + _PATCH_EPS).sqrt()
 
     def _masks(self, data_samples: Sequence[FASDataSample], device: torch.device) -> tuple[Tensor, Tensor]:
         """Collect the masks of the samples: patches (M, B, rows, columns) and hidden modalities (B, M)."""
