@@ -47,9 +47,12 @@ def main(args: argparse.Namespace) -> int:
     if not args.weights and not args.random_seeds:
         raise InputError('there is nothing to probe: give --weights or --random-seeds')
 
+    from mmengine.logging import MMLogger
+
     from mmfas.config.reading import read_config
     from mmfas.utils.files import write_atomically
 
+    MMLogger.get_current_instance().setLevel('WARNING')  # or every parameter is listed between the rows
     # Not checked as a whole: a config of a model alone, as below configs/_base_/models, will do.
     cfg = read_config(args.config, args.cfg_options)
     print('| trunk | AUC | 95 % interval | C |\n| --- | --- | --- | --- |')

@@ -1,0 +1,1 @@
+"""Which regime of training generalises: chosen on labelled sites that nothing was trained on."""
