@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from mmfas.benchmark.record import Record, RecordError, parse_record, record_content, refusing_full_disk
 from mmfas.evaluation import ScoreTable
 from mmfas.utils.errors import InputError
-from mmfas.utils.files import open_file, write_atomically
+from mmfas.utils.files import read_text, write_atomically
 
 _COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai', 'label')
 _REMEDY = 'restore it from version control, or pack the records again'
@@ -142,8 +142,7 @@ def read_pack(path: str | Path) -> tuple[Record, ...]:
 def _read_pack(path: str, changed_ns: int, size: int) -> tuple[Record, ...]:
     """Read a pack; the same file is read once."""
     try:
-        with io.TextIOWrapper(open_file(path), encoding='utf-8') as file:
-            lines = file.read().removesuffix('\n').split('\n')
+        lines = read_text(path).removesuffix('\n').split('\n')
     except UnicodeDecodeError as error:
         raise RecordError(f"'{path}' is not a pack of records (not UTF-8: {error}); {_REMEDY}") from error
     records: dict[str, Record] = {}

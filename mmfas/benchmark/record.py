@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from mmfas.benchmark.validation import read_json, require_valid
 from mmfas.evaluation import ScoreTable
 from mmfas.utils.checkpoint import sha256_of
 from mmfas.utils.errors import InputError
-from mmfas.utils.files import open_file, write_atomically
+from mmfas.utils.files import read_text, write_atomically
 
 _FORMAT = 1
 _REMEDY = 'delete it and run the benchmark again, or restore it from version control'
@@ -220,8 +219,7 @@ def read_record(path: str | Path) -> Record:
         RecordError: If the file is not a record, or its name does not fit its content.
     """
     try:
-        with TextIOWrapper(open_file(path), encoding='utf-8') as file:
-            text = file.read()
+        text = read_text(path)
     except UnicodeDecodeError as error:
         raise RecordError(f"'{path}' is a broken record (not UTF-8: {error}); {_REMEDY}") from error
     record = parse_record(text, f"'{path}'")

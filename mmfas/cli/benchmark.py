@@ -129,7 +129,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--select', choices=('last', 'dev'), default='last', help='epoch that is scored')
     parser.add_argument(
         '--last-epochs',
-        type=int,
+        type=whole(2),
         metavar='N',
         help='also a table of mean and deviation over the last N epochs (of cells with --paper-scoring)',
     )
@@ -154,8 +154,6 @@ def main(args: argparse.Namespace) -> int:
     if args.command in ('run', 'report'):
         for method in methods:
             read_config(method.path, args.cfg_options)
-    if getattr(args, 'last_epochs', None) is not None and args.last_epochs < 2:
-        raise ConfigError(f'--last-epochs must be at least 2, got {args.last_epochs}')
     commands = {'run': _run, 'report': _report, 'pack': _pack, 'unpack': _unpack, 'verify': _verify}
     return commands[args.command](args, methods)
 

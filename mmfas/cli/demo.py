@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mmfas.cli.command import command
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_inferencer_options, inferencer_of
 from mmfas.utils.errors import MissingPackageError
 
@@ -17,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--host', default='127.0.0.1', help='where to listen (default: 127.0.0.1, for this machine)'
     )
-    parser.add_argument('--port', type=int, default=7860, help='where to listen (default: 7860); 0: a free port')
+    parser.add_argument(
+        '--port', type=whole(0, 65535), default=7860, help='where to listen (default: 7860); 0: a free port'
+    )
 
 
 @command()

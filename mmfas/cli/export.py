@@ -6,6 +6,7 @@ import argparse
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.numbers import whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='labelled lists: print what the file costs there',
     )
     parser.add_argument('--data-root', default='', help='folder of the data, which the lists are named from')
-    parser.add_argument('--opset', type=int, help="version of ONNX's operators (default: 20)")
+    parser.add_argument('--opset', type=whole(), help="version of ONNX's operators (default: 20)")
 
 
 @command()

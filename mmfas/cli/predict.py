@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--video', metavar='FILE', help='video file (rgb), or frames as a folder or .npz (see docs)'
     )
-    parser.add_argument('--camera', type=int, metavar='NUMBER', help='judge the pictures of a camera (rgb only)')
+    parser.add_argument('--camera', type=whole(0), metavar='NUMBER', help='judge pictures of a camera (rgb only)')
     parser.add_argument('--window', type=whole(0), help='frames whose scores are joined (default: 1; 0: all)')
     parser.add_argument('--max-frames', type=whole(), help='frames of a video or camera to judge (default: all)')
     parser.add_argument('--out-video', metavar='FILE.mp4', help='write the frames with their verdicts')

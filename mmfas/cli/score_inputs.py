@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmfas.cli.errors import UsageError, refuse_repeats
+from mmfas.cli.numbers import seed, whole
 from mmfas.cli.site import add_site_arguments, read_site, set_site_criterion
 from mmfas.utils.errors import InputError
 
@@ -58,16 +59,16 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--bootstrap',
-        type=int,
+        type=whole(0),
         default=1000,
         help='number of replicates; 0 for no intervals',
     )
-    parser.add_argument('--seed', type=int, default=0, help='seed of bootstrap and permutations')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of bootstrap and permutations')
     add_group_arguments(parser)
     add_calibration_argument(parser)
     parser.add_argument(
         '--permutation',
-        type=int,
+        type=whole(0),
         default=0,
         metavar='N',
         help='test differences of two systems by N exchanges of their decisions, too',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mmfas.cli.command import command
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_inferencer_options, inferencer_of
 from mmfas.utils.errors import MissingPackageError
 
@@ -18,13 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--host', default='127.0.0.1', help='where to listen (default: 127.0.0.1, for this machine)'
     )
-    parser.add_argument('--port', type=int, default=8000, help='where to listen (default: 8000); 0: a free port')
+    parser.add_argument(
+        '--port', type=whole(0, 65535), default=8000, help='where to listen (default: 8000); 0: a free port'
+    )
     parser.add_argument('--max-body-mb', type=float, metavar='MB', help='size of a request (default: 16)')
     parser.add_argument(
         '--max-sample-mb', type=float, metavar='MB', help='memory of its pictures once unpacked (default: 128)'
     )
-    parser.add_argument('--max-requests', type=int, help='requests at once; more get 503 (default: 64)')
-    parser.add_argument('--max-batch', type=int, help='requests that are judged at once (default: 8)')
+    parser.add_argument('--max-requests', type=whole(), help='requests at once; more get 503 (default: 64)')
+    parser.add_argument('--max-batch', type=whole(), help='requests that are judged at once (default: 8)')
     parser.add_argument(
         '--max-wait-ms', type=float, metavar='MS', help='how long a request waits for others (default: 2)'
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import report_problems
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_config_options, add_rule_options, rules_of
 from mmfas.cli.score_inputs import add_calibration_argument, add_group_arguments, pai_groups_of, system_of
 from mmfas.cli.site import add_site_arguments, set_site_criterion
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_site_arguments(parser, '--site-scores')
     parser.add_argument(
         '--bootstrap',
-        type=int,
+        type=whole(0),
         help='replicates of the intervals, 0 for none (default: 1000)',
     )
     parser.add_argument('--no-plots', action='store_true', help='write no figures')

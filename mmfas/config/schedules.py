@@ -6,23 +6,16 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from mmfas.config.rules import at_least, is_number, is_whole
 from mmfas.config.wording import shown
 
 #: End of a schedule that has none, in mmengine.
 _NO_END = int(1e9)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _numbers(words: str, holds: Callable[[Any], bool]) -> Callable[[Any], str | None]:
     """Make a rule for numbers; values of other kinds are reported where kinds are checked."""
-    return lambda value: words if _is_number(value) and not holds(value) else None
+    return lambda value: words if is_number(value) and not holds(value) else None
 
 
 def _rising(least: int) -> Callable[[Any], str | None]:
@@ -31,7 +24,7 @@ def _rising(least: int) -> Callable[[Any], str | None]:
     def rule(value: Any) -> str | None:
         if not isinstance(value, list | tuple):
             return None
-        is_rising = all(map(_is_count, value)) and all(a <= b for a, b in zip((least, *value), value))
+        is_rising = all(map(is_whole, value)) and all(a <= b for a, b in zip((least, *value), value))
         return None if value and is_rising else f'must be integers from {least} on, in rising order'
 
     return rule
@@ -41,7 +34,7 @@ def _positive_counts(value: Any) -> str | None:
     """Say what lengths of periods must be."""
     if not isinstance(value, list | tuple):
         return None
-    is_right = value and all(_is_count(n) and n >= 1 for n in value)
+    is_right = value and all(is_whole(n) and n >= 1 for n in value)
     return None if is_right else 'must be integers of at least 1'
 
 
@@ -50,26 +43,15 @@ def _one_of(*names: str) -> Callable[[Any], str | None]:
     return lambda value: None if value in names else f'must be one of {names}'
 
 
-def _whole(least: int) -> Callable[[Any], str | None]:
-    """Make a rule for integers; mmengine compares them with counts, and a half never comes."""
-
-    def rule(value: Any) -> str | None:
-        if isinstance(value, bool) or _is_number(value) and not _is_count(value):
-            return f'must be an integer of at least {least}'
-        return f'must be at least {least}' if _is_number(value) and value < least else None
-
-    return rule
-
-
-_COUNT = _whole(1)
+_COUNT = at_least(1)
 _FRACTION = _numbers('must be in [0, 1]', lambda v: 0 <= v <= 1)
 _FACTOR = _numbers('must be a finite number above 0', lambda v: math.isfinite(v) and v > 0)
 _VALUE = _numbers('must be a finite number, 0 or more', lambda v: math.isfinite(v) and v >= 0)
 #: Argument of a scheduler -> what is wrong with its value, or None.
 _RULES: dict[str, Callable[[Any], str | None]] = {
-    'begin': _whole(0),
+    'begin': at_least(0),
     'end': _COUNT,
-    'last_step': _whole(-1),
+    'last_step': at_least(-1),
     'T_max': _COUNT,
     'step_size': _COUNT,
     'total_steps': _COUNT,
@@ -137,5 +119,5 @@ def schedule_problems(schedulers: Any, path: str = 'param_scheduler') -> Iterato
 def _span(scheduler: Mapping[str, Any], path: str) -> Iterator[str]:
     """Yield that a schedule ends before it begins."""
     begin, end = scheduler.get('begin', 0), scheduler.get('end', _NO_END)
-    if _is_number(begin) and _is_number(end) and begin >= 0 and 1 <= end <= begin:
+    if is_number(begin) and is_number(end) and begin >= 0 and 1 <= end <= begin:
         yield f'{path}.end: must be above begin, {shown(begin)}, got {shown(end)}'

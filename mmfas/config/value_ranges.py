@@ -10,37 +10,19 @@ from typing import Any
 
 from mmengine.runner.priority import Priority
 
+from mmfas.config.rules import at_least, is_finite, is_number, is_whole
 from mmfas.config.wording import shown
 from mmfas.structures import check_modalities
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_whole(value: Any) -> bool:
-    return _is_finite(value) and value == int(value)
-
-
-def _at_least(least: int) -> Callable[[Any], str | None]:
-    """Make a rule for counts."""
-
-    def rule(value: Any) -> str | None:
-        if isinstance(value, bool) or _is_number(value) and not _is_whole(value):
-            return f'must be an integer of at least {least}'
-        return f'must be at least {least}' if _is_number(value) and not value >= least else None
-
-    return rule
-
-
 def _seconds(value: Any) -> str | None:
     """Say what a time must be."""
-    return 'must be a finite number of at least 1' if _is_number(value) and not 1 <= value < math.inf else None
+    return 'must be a finite number of at least 1' if is_number(value) and not 1 <= value < math.inf else None
 
 
 def _rate(value: Any) -> str | None:
     """Say what a learning rate or a decay must be."""
-    is_wrong = _is_number(value) and not (math.isfinite(value) and value >= 0)
+    is_wrong = is_number(value) and not (math.isfinite(value) and value >= 0)
     return 'must be a finite number, 0 or more' if is_wrong else None
 
 
@@ -48,13 +30,13 @@ def _between(low: float, high: float, *, with_high: bool = False) -> Callable[[A
     """Make a rule for numbers in [low, high), or [low, high]."""
     words = f'must be in [{low}, {high}{"]" if with_high else ")"}'
     return lambda value: (
-        words if _is_number(value) and not (low <= value < high or with_high and value == high) else None
+        words if is_number(value) and not (low <= value < high or with_high and value == high) else None
     )
 
 
 def _betas(value: Any) -> str | None:
     """Say what the decays of moments must be."""
-    is_list = isinstance(value, list | tuple) and all(map(_is_number, value))  # other kinds are reported elsewhere
+    is_list = isinstance(value, list | tuple) and all(map(is_number, value))  # other kinds are reported elsewhere
     return 'must be numbers in [0, 1)' if is_list and not all(0 <= beta < 1 for beta in value) else None
 
 
@@ -99,13 +81,13 @@ def _seed(value: Any) -> str | None:
 def _dropout(value: Any) -> str | None:
     """Say what a dropout probability must be; with 1 nothing is left."""
     values = value if isinstance(value, list | tuple) else [value]
-    return 'must be in [0, 1)' if any(_is_number(p) and not 0 <= p < 1 for p in values) else None
+    return 'must be in [0, 1)' if any(is_number(p) and not 0 <= p < 1 for p in values) else None
 
 
 def _interval(value: Any) -> str | None:
     """Say how often a hook may do something."""
-    is_wrong = isinstance(value, bool) or _is_number(value) and not _is_whole(value)
-    if is_wrong or _is_number(value) and not (value >= 1 or value == -1):
+    is_wrong = isinstance(value, bool) or is_number(value) and not is_whole(value)
+    if is_wrong or is_number(value) and not (value >= 1 or value == -1):
         return f'must be {"an integer of " if is_wrong else ""}at least 1, or -1 for never'
     return None
 
@@ -128,7 +110,7 @@ def _priority(value: Any) -> str | None:
 
 def _range(value: Any) -> str | None:
     """Say what limits must be."""
-    is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
+    is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))
     if not is_pair:
         return None  # its type is wrong, which is told elsewhere
     is_right = all(map(math.isfinite, value)) and value[0] < value[1]
@@ -163,7 +145,7 @@ def _validated(value: Any) -> str | None:
     if not isinstance(value, Mapping):
         return None
     begin, last = value.get('val_begin'), value.get('max_epochs', value.get('max_iters'))
-    if not (_is_number(begin) and _is_number(last) and begin > last):
+    if not (is_number(begin) and is_number(last) and begin > last):
         return None
     return f'val_begin {shown(begin)} is after the end, {shown(last)}: nothing would be validated; take it out'
 
@@ -171,14 +153,10 @@ def _validated(value: Any) -> str | None:
 def _sides(value: Any) -> str | None:
     """Say what the side of a patch or an image must be."""
     sides = value if isinstance(value, list | tuple) else [value]
-    is_right = len(sides) <= 2 and all(_is_number(n) and n >= 1 and n == int(n) for n in sides if _is_finite(n))
+    is_right = len(sides) <= 2 and all(is_number(n) and n >= 1 and n == int(n) for n in sides if is_finite(n))
     return (
-        None if sides and is_right and all(map(_is_finite, sides)) else 'must be an integer of at least 1, or two'
+        None if sides and is_right and all(map(is_finite, sides)) else 'must be an integer of at least 1, or two'
     )
-
-
-def _is_finite(value: Any) -> bool:
-    return _is_number(value) and math.isfinite(value)
 
 
 #: Rules of a whole dictionary, which is shown by the keys that the message names.
@@ -189,11 +167,11 @@ DICT_RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
 )
 #: Place in the config (list positions left out, `*` matches any depth) -> rule: what is wrong, or None.
 RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
-    ('train_cfg.max_epochs', _at_least(1)),
-    ('train_cfg.max_iters', _at_least(1)),
-    ('train_cfg.val_interval', _at_least(1)),
-    ('*_dataloader*.batch_size', _at_least(1)),
-    ('*_dataloader*.num_workers', _at_least(0)),
+    ('train_cfg.max_epochs', at_least(1)),
+    ('train_cfg.max_iters', at_least(1)),
+    ('train_cfg.val_interval', at_least(1)),
+    ('*_dataloader*.batch_size', at_least(1)),
+    ('*_dataloader*.num_workers', at_least(0)),
     ('optim_wrapper.*lr', _rate),
     ('optim_wrapper.*weight_decay', _rate),
     # a rate of 0 freezes the parameters of a pattern of `custom_keys`; for all parameters it would train nothing
@@ -214,12 +192,12 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('*_dataloader*.datasets.modalities', _modalities),
     ('randomness.seed', _seed),
     ('*_dataloader.sampler.seed', _seed),
-    ('env_cfg.mp_cfg.opencv_num_threads', _at_least(0)),
-    ('env_cfg.resource_limit', _at_least(1)),
+    ('env_cfg.mp_cfg.opencv_num_threads', at_least(0)),
+    ('env_cfg.resource_limit', at_least(1)),
     ('env_cfg.dist_cfg.timeout', _seconds),
-    ('auto_scale_lr.base_batch_size', _at_least(1)),
-    ('log_processor.window_size', _at_least(1)),
-    ('log_processor.num_digits', _at_least(0)),
+    ('auto_scale_lr.base_batch_size', at_least(1)),
+    ('log_processor.window_size', at_least(1)),
+    ('log_processor.num_digits', at_least(0)),
     ('default_hooks.checkpoint.interval', _interval),
     ('default_hooks.checkpoint.max_keep_ckpts', _interval),
     ('default_hooks.checkpoint.rule', _better),
@@ -233,13 +211,13 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('model*.dropout', _dropout),
     ('model.trunk.vit.img_size', _sides),
     ('model.trunk.vit.patch_size', _sides),
-    ('model*dims', _at_least(1)),
-    ('model*.feedforward_channels', _at_least(1)),
-    ('model*.num_heads', _at_least(1)),
-    ('model*.num_layers', _at_least(1)),
-    ('model*.num_*', _at_least(0)),
-    ('model*', lambda value: 'must be finite' if _is_number(value) and not math.isfinite(value) else None),
-    ('*', lambda value: 'must be a number' if _is_number(value) and math.isnan(value) else None),
+    ('model*dims', at_least(1)),
+    ('model*.feedforward_channels', at_least(1)),
+    ('model*.num_heads', at_least(1)),
+    ('model*.num_layers', at_least(1)),
+    ('model*.num_*', at_least(0)),
+    ('model*', lambda value: 'must be finite' if is_number(value) and not math.isfinite(value) else None),
+    ('*', lambda value: 'must be a number' if is_number(value) and math.isnan(value) else None),
     ('*depth_range_mm', _range),
     ('*ir_range', _range),
 )

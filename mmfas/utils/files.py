@@ -56,6 +56,20 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     return stream
 
 
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a file of UTF-8, see `open_file`.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UnicodeDecodeError: If it is no UTF-8.
+        OSError: If it is missing, a folder, or cannot be read; `FileError` for a pipe or a device.
+    """
+    with open_file(path) as stream:
+        return stream.read().decode('utf-8')
+
+
 def write_atomically(path: str | os.PathLike[str], content: bytes | str, *, durable: bool = True) -> None:
     """Write a file so that it is there completely or not at all, whenever the process is killed.
 

@@ -65,7 +65,8 @@ def test_the_report_has_the_table(
     assert caption in capsys.readouterr().out
     for name in ('report.md', 'report.html'):
         assert caption in (tmp_path / name).read_text(encoding='utf-8')
-    assert main([*call[:-1], '1']) == 2
-    assert '--last-epochs must be at least 2, got 1' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*call[:-1], '1'])
+    assert '--last-epochs: must be an integer of at least 2' in capsys.readouterr().err
     assert main(['run', METHOD, '--last-epochs', '3']) == 2
     assert 'give --paper-scoring too' in capsys.readouterr().err

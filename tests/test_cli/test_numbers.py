@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+import mmfas.cli
 from mmfas.cli.__main__ import main
+from mmfas.cli.command import parser_of
 
+CLI = Path(mmfas.cli.__file__).parent
 CONFIG = 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
 
 
@@ -29,6 +36,29 @@ def test_counts(words: str, option: str, value: str, capsys: pytest.CaptureFixtu
     assert end.value.code == 2
     assert f'argument {option}: must be an integer of at least ' in error
     assert len(error) < 5000
+
+
+def options_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Options of a command and of its sub-commands."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                yield from options_of(child)
+        yield action
+
+
+MODULES = sorted(
+    '.'.join(path.relative_to(CLI.parents[1]).with_suffix('').parts)
+    for path in CLI.rglob('*.py')
+    if 'def main(args' in path.read_text(encoding='utf-8')
+)
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_no_option_takes_any_integer(module: str) -> None:
+    """An integer without a range is refused late, or has no effect: `mmfas.cli.numbers` has readers with one."""
+    options = [option for option in options_of(parser_of(module)) if option.help != argparse.SUPPRESS]
+    assert [option.dest for option in options if option.type is int and not option.choices] == []
 
 
 @pytest.mark.parametrize('value', ['x', 'cpu:x', 'meta', ''])

@@ -205,7 +205,7 @@ def test_limits_of_depth_are_two_numbers_that_rise() -> None:
 
 
 @pytest.mark.parametrize('number', ['-1', str(2**32), '1.5', 'x'])
-def test_a_wrong_seed_of_a_command_is_told_before_work_starts(
+def test_a_wrong_seed_of_a_command_is_refused_before_work_starts(
     number: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from mmfas.cli import benchmark, train

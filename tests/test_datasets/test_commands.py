@@ -120,12 +120,12 @@ def test_wrong_usage(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], [str(config), *lists], [*lists, '--cfg-options', 'a=1'], [*lists, '--threads', '0']):
         with pytest.raises(SystemExit):
             data_verify.main(arguments)
-    assert '--threads must be at least 1, got 0' in capsys.readouterr().err
+    assert '--threads: must be an integer of at least 1' in capsys.readouterr().err
     assert data_verify.main([*lists, './x.txt']) == 2
     assert "--lists: './x.txt' is given twice; name it once" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         data_browse.main([str(config), '--tile', '0'])
-    assert '--num, --rows and --tile must be at least 1' in capsys.readouterr().err
+    assert '--tile: must be an integer of at least 1' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         measure_loading.main(['--cfg-options', 'a=1'])
     assert data_verify.main([str(config), '--splits', 'test']) == 2

@@ -130,7 +130,7 @@ def test_surf_copies_crops(is_challenge: bool, raw: Path) -> None:
     assert len(list((raw.parent / 'out').rglob('*.jpg'))) == 21
 
 
-def test_surf_reports_frames_that_cannot_be_told(raw: Path) -> None:
+def test_surf_reports_frames_that_cannot_be_attributed(raw: Path) -> None:
     originals.write_surf(raw, is_challenge=True)
     folder = raw / 'Training/real_part/CLKJ_AS0005/real.rssdk'
     for name in ('color', 'depth', 'ir'):

@@ -196,7 +196,7 @@ def test_report_is_printed_and_written_and_status_tells_what_is_missing(
 
 
 @pytest.mark.parametrize(
-    ('name', 'told'),
+    ('name', 'message'),
     [
         ('cefa', 'holds no recording of CASIA-CeFA; expected AF/AF-000/'),
         ('casia_surf', 'holds no recording of CASIA-SURF; expected CASIA-SURF-CROP/'),
@@ -204,36 +204,37 @@ def test_report_is_printed_and_written_and_status_tells_what_is_missing(
         ('padisi', 'padisi_USC_FACE_preprocessed.bz2 must be unpacked first; only MULTI-SPECTRAL has depth'),
     ],
 )
-def test_other_data_are_refused(name: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_data_are_refused(
+    name: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / 'lists').mkdir()
     write_cpsw_lists(tmp_path / 'lists')
     (tmp_path / 'raw' / name).mkdir(parents=True)
     (tmp_path / 'raw' / name / 'padisi_USC_FACE_preprocessed.bz2').write_bytes(b'')
     assert run_command(name, tmp_path / 'raw') == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 
 
-def test_mistakes_are_told_in_one_message(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_listed_in_one_message(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lists = raw.parent / 'lists'
 
-    def told(*words: str) -> str:
+    def message(*words: str) -> str:
         assert main(['casia_surf', *words]) == 2
         return capsys.readouterr().err
 
     source, out = str(raw / 'casia_surf'), str(raw.parent / 'out')
-    assert 'lacks S-train.txt, S-val.txt, S-test.txt; the lists come from' in told(source, out)
-    assert "'nowhere' does not exist; unpack the archives first" in told('nowhere', out)
+    assert 'lacks S-train.txt, S-val.txt, S-test.txt; the lists come from' in message(source, out)
+    assert "'nowhere' does not exist; unpack the archives first" in message('nowhere', out)
     common = ('--lists', str(lists))
-    assert 'overlap; give an OUT outside' in told(source, source, *common)
-    assert 'overlap; give an OUT outside' in told(str(raw.parent), out, *common)
-    assert '--num-processes must be 1 or more, got 0' in told(source, out, *common, '--num-processes', '0')
+    assert 'overlap; give an OUT outside' in message(source, source, *common)
+    assert 'overlap; give an OUT outside' in message(str(raw.parent), out, *common)
     (lists / 'S-val.txt').write_text('WMCA-Image/R_CDIT/001_01_000_0_00/color/0012.jpg a b 1')
-    assert "S-val.txt:1: 'WMCA-Image/R_CDIT/001_01_000_0_00/color/0012.jpg' is not a file of domain S" in told(
+    assert "S-val.txt:1: 'WMCA-Image/R_CDIT/001_01_000_0_00/color/0012.jpg' is not a file of domain S" in message(
         source, out, *common
     )
     (lists / 'S-val.txt').write_text('CASIA-SURF-CROP/../../x/a/b/color/1.jpg a b 1')
-    assert "S-val.txt:1: 'CASIA-SURF-CROP/../../x/a/b/color/1.jpg' leads out of the folder" in told(
+    assert "S-val.txt:1: 'CASIA-SURF-CROP/../../x/a/b/color/1.jpg' leads out of the folder" in message(
         source, out, *common
     )
 
@@ -248,8 +249,8 @@ def test_results_of_other_options_or_lists_are_not_mixed(raw: Path, capsys: pyte
     assert 'is of a conversion with border_level = 10, this one has None' in capsys.readouterr().err
     (raw.parent / 'lists/C-val.txt').write_bytes((raw.parent / 'lists/C-train.txt').read_bytes())
     assert run_command('cefa', raw, '--remove-borders') == 2
-    assert 'C-val.txt' in (told := capsys.readouterr().err)
-    assert 'delete the one that is wrong' in told
+    assert 'C-val.txt' in (message := capsys.readouterr().err)
+    assert 'delete the one that is wrong' in message
 
 
 def test_a_broken_manifest_names_the_mend(tmp_path: Path) -> None:
@@ -267,7 +268,7 @@ def test_wmca_without_h5py_names_the_extra(
     assert "pip install 'mmfas[datasets]'" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_told(
+def test_a_full_disk_is_named(
     raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (raw.parent / 'out').mkdir()

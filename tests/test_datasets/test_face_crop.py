@@ -150,7 +150,7 @@ def test_pictures_that_cannot_be_registered_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ('changes', 'told'),
+    ('changes', 'message'),
     [
         ({'size': 4}, 'size must be 8 pixels or more, got 4'),
         ({'margin': -0.5}, 'margin must lie above -0.5'),
@@ -159,8 +159,8 @@ def test_pictures_that_cannot_be_registered_are_refused() -> None:
         ({'several_faces': 'all'}, 'several_faces must be one of largest, centre, error, skip'),
     ],
 )
-def test_wrong_settings_are_refused(changes: dict, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_wrong_settings_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         CropSpec(**changes)
 
 

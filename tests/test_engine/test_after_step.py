@@ -85,7 +85,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_been_interrupted() -> None:
         assert torch.equal(value, second.state_dict()[name]), name
 
 
-def test_configs_without_the_hook_are_told() -> None:
+def test_configs_without_the_hook_are_reported() -> None:
     head = dict(type='HyperplaneHead', domains=('C',), prototype_weight=0.3)
     cfg = dict(model=dict(head=head, neck=dict(type='MutualMaskNeck')), train_cfg={}, custom_hooks=[])
     lines = list(missing_hooks(cfg, 'mmfas'))

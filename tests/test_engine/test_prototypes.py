@@ -198,6 +198,6 @@ def test_terminated_and_resumed_mmdg_run_has_the_prototypes_of_an_unbroken_one(t
     assert not torch.equal(one['head.prototypes'], state_of(whole, 2)['head.prototypes'])
 
 
-def test_forgotten_hook_is_told_before_training(tmp_path: Path) -> None:
+def test_forgotten_hook_is_reported_before_training(tmp_path: Path) -> None:
     _, text = train(tmp_path, 'run', '--no-validate', changes=changes(hooks=''), expect=2)
     assert "custom_hooks: PrototypeHead of model.head needs dict(type='PrototypeRefreshHook') to train" in text

@@ -116,7 +116,7 @@ def test_trained_scale_and_image_tower_survive_both_ways(open_clip: ModuleType, 
     }
 
 
-def test_scale_beside_the_adaptor_is_kept_and_a_missing_one_is_told(
+def test_scale_beside_the_adaptor_is_kept_and_a_missing_one_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     released = tiny_state()

@@ -23,7 +23,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, 'WAIT_S', 0.0)
 
 
-def test_the_second_process_is_told(tmp_path: Path, impatient: None) -> None:
+def test_the_second_process_gets_a_sentence(tmp_path: Path, impatient: None) -> None:
     with (
         another_process_in(tmp_path / 'w'),
         pytest.raises(BusyError, match=r"another process works in '.*w'; wait .* or give another --work-dir"),

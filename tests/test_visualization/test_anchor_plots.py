@@ -77,7 +77,7 @@ def test_every_anchor_has_a_bar_and_the_closest_stand_out() -> None:
     assert 'random' not in bars.get_xlabel()
 
 
-def test_a_u_has_its_states_named_and_random_anchors_are_told() -> None:
+def test_a_u_has_its_states_named_and_random_anchors_are_labelled() -> None:
     faces = np.zeros((1, 8, 8, 3), np.uint8)
     *_, course, bars = draw_anchor_cosines(faces, ('rgb',), np.eye(5), list('abcde'), 3, are_random=True).axes
     names = [label.get_text() for label in course.get_xticklabels()]

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from mmfas.cli.command import command
-from mmfas.cli.errors import UsageError
 from mmfas.cli.numbers import seed, whole
 from mmfas.cli.options import add_config_options
 from mmfas.config.reading import read_config
@@ -18,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
     parser.add_argument('--out-dir', default='browse', help='folder of the PNG files (default: browse)')
-    parser.add_argument('--num', type=int, default=16, help='samples, spread evenly over the split (default: 16)')
-    parser.add_argument('--rows', type=int, default=8, help='samples per picture (default: 8)')
-    parser.add_argument('--tile', type=int, default=160, help='edge of one image in pixels (default: 160)')
+    parser.add_argument('--num', type=whole(), default=16, help='samples, evenly over the split (default: 16)')
+    parser.add_argument('--rows', type=whole(), default=8, help='samples per picture (default: 8)')
+    parser.add_argument('--tile', type=whole(), default=160, help='edge of one image in pixels (default: 160)')
     parser.add_argument(
         '--epoch', type=whole(0), default=0, help='epoch that random transforms draw for (default: 0)'
     )
@@ -31,8 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command()
 def main(args: argparse.Namespace) -> int:
     """Draw; returns 0, or 2 if the config has no such split."""
-    if min(args.num, args.rows, args.tile) < 1:
-        raise UsageError('--num, --rows and --tile must be at least 1')
     import cv2
     import numpy as np
 

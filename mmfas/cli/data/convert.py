@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
+from mmfas.cli.numbers import whole
 from mmfas.cli.progress import Progress
 from mmfas.utils.errors import InputError
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _add_common(parsers[name])
     parsers['cefa'].add_argument(
         '--remove-borders',
-        type=int,
+        type=whole(0, 255),
         nargs='?',
         const=10,
         metavar='LEVEL',
@@ -47,10 +48,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('out', metavar='OUT', help='data_root of the configs; it may hold other data sets too')
     parser.add_argument('--lists', metavar='FOLDER', help='folder of the published lists (default: OUT)')
     parser.add_argument(
-        '--num-processes', type=int, default=os.cpu_count() or 1, help='workers (default: all cores)'
+        '--num-processes', type=whole(), default=os.cpu_count() or 1, help='workers (default: all cores)'
     )
     parser.add_argument('--verify', action='store_true', help='compare checksums of what is already there')
-    parser.add_argument('--show', type=int, default=10, help='oddities printed per kind (default: 10)')
+    parser.add_argument('--show', type=whole(0), default=10, help='oddities printed per kind (default: 10)')
 
 
 def _converter(args: argparse.Namespace) -> Converter:

@@ -8,6 +8,7 @@ import sys
 import time
 
 from mmfas.cli.command import command
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import ConfigOptions
 from mmfas.utils.errors import InputError
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--detect-on', choices=('rgb', 'depth', 'ir'), default='rgb', help='what is searched (default: rgb)'
     )
-    parser.add_argument('--size', type=int, default=224, help='side of a crop (default: 224)')
+    parser.add_argument('--size', type=whole(), default=224, help='side of a crop (default: 224)')
     parser.add_argument(
         '--margin',
         type=float,
@@ -51,9 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--detector-options', nargs='+', action=ConfigOptions, help='its arguments, key=value')
     parser.add_argument(
-        '--num-processes', type=int, default=os.cpu_count() or 1, help='workers (default: all cores)'
+        '--num-processes', type=whole(), default=os.cpu_count() or 1, help='workers (default: all cores)'
     )
-    parser.add_argument('--show', type=int, default=20, help='samples printed per kind; 0 for all (default: 20)')
+    parser.add_argument('--show', type=whole(0), default=20, help='samples per kind; 0 for all (default: 20)')
 
 
 @command(2, on_stop='the same command continues')

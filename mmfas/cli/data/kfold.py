@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import refuse_repeats
-from mmfas.cli.numbers import seed
+from mmfas.cli.numbers import seed, whole
 
 if TYPE_CHECKING:
     from mmfas.datasets.kfold import Fold
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--data-root', default='', help='folder of the data and of the lists')
     parser.add_argument('--meta-file', help='side-car CSV file with subjects, relative to --data-root')
     parser.add_argument('--live-label', type=int, choices=(0, 1), default=1, help='what means live (default: 1)')
-    parser.add_argument('--folds', type=int, default=5, help='number of folds, at least 3 (default: 5)')
+    parser.add_argument('--folds', type=whole(3), default=5, help='number of folds, at least 3 (default: 5)')
     parser.add_argument('--seed', type=seed, default=0, help='another seed deals subjects out anew (default: 0)')
     parser.add_argument('--out', default='folds', help='folder of the lists (default: folds)')
 

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from mmfas.cli.command import command
-from mmfas.cli.errors import UsageError
 from mmfas.cli.numbers import whole
 
 
@@ -22,12 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--modality', choices=('rgb', 'depth', 'ir'), default='rgb', help='picture to compare')
     parser.add_argument(
         '--max-distance',
-        type=int,
+        type=whole(0, 256),
         default=24,
         help='bits, of 256, in which the hashes of pictures that look the same may differ (default: 24)',
     )
     parser.add_argument('--exact-only', action='store_true', help='only files and byte copies; decodes nothing')
-    parser.add_argument('--threads', type=int, default=4, help='threads that decode (default: 4)')
+    parser.add_argument('--threads', type=whole(), default=4, help='threads that decode (default: 4)')
     parser.add_argument(
         '--show', type=whole(0), default=20, help='pairs printed per kind; 0 for all (default: 20)'
     )
@@ -37,10 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command(2)
 def main(args: argparse.Namespace) -> int:
     """Compare; returns 0 if there is nothing in common, 1 if there is, 2 for wrong input."""
-    if args.threads < 1:
-        raise UsageError(f'--threads must be at least 1, got {args.threads}')
-    if not 0 <= args.max_distance <= 256:
-        raise UsageError(f'--max-distance must lie in 0..256, got {args.max_distance}')
     from mmengine.utils import ProgressBar
 
     from mmfas.datasets.face_dataset import MultiModalFaceDataset

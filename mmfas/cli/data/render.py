@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
-from mmfas.cli.numbers import whole
+from mmfas.cli.numbers import seed, whole
 from mmfas.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument('out', type=Path, nargs='?', help='folder of the data, e.g. data/synthfas_small')
     parser.add_argument('--size', default='small', choices=tuple(SIZES), help='how many and how large pictures')
-    parser.add_argument('--seed', type=int, default=0, help='another seed makes other people (default: 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='another seed makes other people (default: 0)')
     parser.add_argument('--domains', nargs='+', default=list(DOMAINS), help='some of C P S W (default: all)')
     parser.add_argument(
         '--splits',

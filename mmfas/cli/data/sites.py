@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from mmfas.cli.command import command
+from mmfas.cli.numbers import seed, whole
 from mmfas.cli.progress import Progress
 
 
@@ -17,17 +18,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmfas.synthfas import SIZES
 
     parser.add_argument('out', type=Path, help='folder of the data, e.g. data/synthfas_sites')
-    parser.add_argument('--sites', type=int, default=300, help='sites to pretrain on (default: 300)')
+    parser.add_argument('--sites', type=whole(), default=300, help='sites to pretrain on (default: 300)')
     parser.add_argument(
-        '--heldout', type=int, default=40, help='sites with labels, not pretrained on (default: 40)'
+        '--heldout', type=whole(2), default=40, help='sites with labels, not pretrained on (default: 40)'
     )
-    parser.add_argument('--frames', type=int, default=60, help='frames of a site (default: 60)')
+    parser.add_argument('--frames', type=whole(), default=60, help='frames of a site (default: 60)')
     parser.add_argument('--size', default='small', choices=tuple(SIZES), help='how large pictures are')
     parser.add_argument(
-        '--seed', type=int, default=0, help='another seed makes other sites and people (default: 0)'
+        '--seed', type=seed, default=0, help='another seed makes other sites and people (default: 0)'
     )
     parser.add_argument(
-        '--num-processes', type=int, default=os.cpu_count() or 1, help='workers (default: all cores)'
+        '--num-processes', type=whole(), default=os.cpu_count() or 1, help='workers (default: all cores)'
     )
     parser.add_argument(
         '--verify', action='store_true', help='compare checksums of pictures that are already there'

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--by-content', action='store_true', help='find byte copies in two splits too (reads every file once more)'
     )
-    parser.add_argument('--threads', type=int, default=4, help='threads that decode (default: 4)')
+    parser.add_argument('--threads', type=whole(), default=4, help='threads that decode (default: 4)')
     add_config_options(parser)
     parser.add_argument(
         '--show', type=whole(0), default=20, help='problems printed per kind; 0 for all (default: 20)'
@@ -83,8 +83,6 @@ def main(args: argparse.Namespace) -> int:
         raise UsageError('give either a config or --lists')
     if args.lists and args.cfg_options:
         raise UsageError('--cfg-options goes with a config')
-    if args.threads < 1:
-        raise UsageError(f'--threads must be at least 1, got {args.threads}')
     refuse_repeats(args.lists or (), '--lists', args.data_root)
     from mmengine.utils import ProgressBar
 

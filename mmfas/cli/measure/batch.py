@@ -6,7 +6,7 @@ import argparse
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
-from mmfas.cli.numbers import seed
+from mmfas.cli.numbers import seed, whole
 from mmfas.cli.options import add_config_options
 from mmfas.utils.errors import InputError
 
@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file (default: the initial weights)')
-    parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 7, 16], help='default: 1 7 16')
-    parser.add_argument('--max-samples', type=int, default=64, help='samples of the test set (default: 64)')
+    parser.add_argument('--batch-sizes', type=whole(), nargs='+', default=[1, 7, 16], help='default: 1 7 16')
+    parser.add_argument('--max-samples', type=whole(), default=64, help='samples of the test set (default: 64)')
     parser.add_argument('--double', action='store_true', help='compute in float64')
     parser.add_argument(
         '--tolerance', type=float, help='largest difference allowed (default: 1e-5; 1e-9 in float64)'
@@ -28,11 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command()
 def main(args: argparse.Namespace) -> int:
     """Check; returns 0 if scores are independent, 1 if not or if it could not be tried, 2 for a wrong config."""
-    if min(args.batch_sizes) < 1:
-        raise InputError(f'--batch-sizes must be at least 1, got {" ".join(map(str, args.batch_sizes))}')
-
-    if args.max_samples < 1:
-        raise InputError(f'--max-samples must be at least 1, got {args.max_samples}')
     if args.tolerance is not None and not args.tolerance >= 0:
         raise InputError(f'--tolerance must be 0 or more, got {args.tolerance:g}')
 

@@ -7,6 +7,7 @@ import json
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_config_options
 from mmfas.utils.errors import InputError
 
@@ -14,7 +15,7 @@ from mmfas.utils.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument('config', help='config file')
-    parser.add_argument('--size', type=int, nargs='+', metavar='PIXELS', help='rows and columns')
+    parser.add_argument('--size', type=whole(), nargs='+', metavar='PIXELS', help='rows and columns')
     parser.add_argument('--json', action='store_true', help='print JSON')
     add_config_options(parser)
 
@@ -23,10 +24,10 @@ def image_size(size: list[int] | None) -> tuple[int, int] | None:
     """Turn one or two numbers into rows and columns.
 
     Raises:
-        ValueError: If there are more, or one is not positive.
+        ValueError: If there are more.
     """
-    if size and (len(size) > 2 or min(size) < 1):
-        raise InputError(f'--size takes one or two positive numbers of pixels, got {" ".join(map(str, size))}')
+    if size and len(size) > 2:
+        raise InputError(f'--size takes one or two numbers of pixels, got {" ".join(map(str, size))}')
     return (size[0], size[-1]) if size else None
 
 

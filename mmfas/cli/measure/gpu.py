@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmfas.cli.command import command
+from mmfas.cli.numbers import whole
 from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', default='cuda', help='device (default: cuda)')
     parser.add_argument('--seconds', type=float, help='another limit for each section named')
     parser.add_argument('--tiny', action='store_true', help='sizes that test the code, not the device')
-    parser.add_argument('--workers', type=int, help='processes that load and render (default: all cores)')
+    parser.add_argument('--workers', type=whole(), help='processes that load and render (default: all cores)')
     parser.add_argument('--data', metavar='DIR', help='SynthFAS, rendered before; a temporary folder otherwise')
     parser.add_argument('--pretrained', metavar='FILE', help='synthfas: weights of a ViT-S/16, to be frozen')
     parser.add_argument('--tables', action='store_true', help='run nothing: print what the folder holds')

@@ -8,6 +8,7 @@ import os
 from dataclasses import asdict
 
 from mmfas.cli.command import command
+from mmfas.cli.numbers import whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='torch, compiled, onnx, int8; the first is the reference',
     )
     parser.add_argument(
-        '--batch-sizes', type=int, nargs='+', default=[1, 8], help='samples at once (default: 1 8)'
+        '--batch-sizes', type=whole(), nargs='+', default=[1, 8], help='samples at once (default: 1 8)'
     )
     parser.add_argument(
-        '--threads', type=int, nargs='+', help='threads of an operator (default: one, and one for each core)'
+        '--threads', type=whole(), nargs='+', help='threads of an operator (default: one, and one for each core)'
     )
-    parser.add_argument('--rounds', type=int, default=200, help='timed rounds (default: 200)')
+    parser.add_argument('--rounds', type=whole(), default=200, help='timed rounds (default: 200)')
     parser.add_argument('--out', metavar='FILE.json', help='write the numbers as JSON')
 
 

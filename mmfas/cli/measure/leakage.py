@@ -10,7 +10,6 @@ from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
 from mmfas.cli.numbers import seed, whole
 from mmfas.cli.options import add_config_options
-from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--beside', nargs=2, action='append', default=[], metavar=('CONFIG', 'CHECKPOINT'), help='another model'
     )
-    parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 3, 16], help='default: 1 3 16')
-    parser.add_argument('--repeats', type=int, default=5, help='shuffles of each size (default: 5)')
+    parser.add_argument('--batch-sizes', type=whole(), nargs='+', default=[1, 3, 16], help='default: 1 3 16')
+    parser.add_argument('--repeats', type=whole(), default=5, help='shuffles of each size (default: 5)')
     parser.add_argument('--max-samples', type=whole(), help='samples of either set (default: all)')
     parser.add_argument('--seed', type=seed, default=0, help='seed of initial weights, shuffles and draws')
     parser.add_argument('--out', metavar='FILE.json', help='write the numbers as JSON')
@@ -31,9 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command()
 def main(args: argparse.Namespace) -> int:
     """Measure; returns 0, 1 if it could not be done, 2 for a wrong config."""
-    if min(args.batch_sizes) < 1 or args.repeats < 1:
-        raise InputError('--batch-sizes and --repeats must be at least 1')
-
     from mmfas.analysis.batch_leakage import leakage_rows, measure_batch_leakage
     from mmfas.evaluation.tables import markdown_table
     from mmfas.utils.files import write_atomically

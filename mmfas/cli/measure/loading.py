@@ -10,17 +10,17 @@ from typing import Any
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_config_options
 from mmfas.config.reading import read_config
-from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument('config', nargs='?', help='config; without one, 256 px JPEGs and the published recipe')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
-    parser.add_argument('--num', type=int, default=200, help='samples per round (default: 200)')
-    parser.add_argument('--rounds', type=int, default=3, help='rounds; each is one line (default: 3)')
+    parser.add_argument('--num', type=whole(), default=200, help='samples per round (default: 200)')
+    parser.add_argument('--rounds', type=whole(), default=3, help='rounds; each is one line (default: 3)')
     add_config_options(parser)
 
 
@@ -41,8 +41,6 @@ def main(args: argparse.Namespace) -> int:
     """Measure; returns 0, or 2 if the config has no such split."""
     if args.cfg_options and args.config is None:
         raise UsageError('--cfg-options goes with a config')
-    if args.num < 1 or args.rounds < 1:
-        raise InputError(f'--num and --rounds must be at least 1, got {args.num} and {args.rounds}')
     from mmfas.datasets.profiling import measure_loading
 
     with tempfile.TemporaryDirectory() as folder:

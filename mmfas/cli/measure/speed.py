@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='run the plain trunk on one sequence of all modalities, as BIG-MoE does, instead of one each',
     )
     parser.add_argument('--batch-size', type=whole(), default=8, help='samples in a batch (default: 8)')
-    parser.add_argument('--size', type=int, nargs='+', metavar='PIXELS', help='rows and columns')
+    parser.add_argument('--size', type=whole(), nargs='+', metavar='PIXELS', help='rows and columns')
     parser.add_argument('--rounds', type=whole(), default=30, help='timed rounds (default: 30)')
     parser.add_argument('--warm-up', type=whole(0), default=5, help='rounds before the clock starts (default: 5)')
     parser.add_argument(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.numbers import whole
 from mmfas.cli.score_inputs import add_rule_arguments, add_score_arguments, read_scores
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--pictures', nargs='+', metavar='LIST', help='lists that were scored: the worst samples get pictures'
     )
     parser.add_argument('--data-root', default='', metavar='DIR', help='folder of these lists and of the pictures')
-    parser.add_argument('--worst', type=int, default=8, metavar='N', help='worst samples of each kind')
+    parser.add_argument('--worst', type=whole(0), default=8, metavar='N', help='worst samples of each kind')
     add_rule_arguments(parser)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_config_options
 from mmfas.utils.errors import InputError
 
@@ -18,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'checkpoints', nargs='*', help='checkpoint files in the order of training (default: the initial weights)'
     )
     parser.add_argument('--out-dir', default='anchors', help='folder to write to (default: anchors)')
-    parser.add_argument('--max-samples', type=int, default=64, help='samples of the test set (default: 64)')
-    parser.add_argument('--face', type=int, default=0, help='which of them meets the anchors (default: 0)')
+    parser.add_argument('--max-samples', type=whole(), default=64, help='samples of the test set (default: 64)')
+    parser.add_argument('--face', type=whole(0), default=0, help='which of them meets the anchors (default: 0)')
     parser.add_argument('--prompts', help='YAML file with the texts of the anchors (default: they are numbered)')
     add_config_options(parser)
 
@@ -27,9 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command()
 def main(args: argparse.Namespace) -> int:
     """Draw; returns 0, 1 if it could not be done, 2 for a wrong config."""
-    if args.max_samples < 1:
-        raise InputError(f'--max-samples must be at least 1, got {args.max_samples}')
-
     import numpy as np
 
     from mmfas.analysis.anchor_view import view_anchors

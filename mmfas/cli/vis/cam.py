@@ -9,8 +9,8 @@ from typing import Any
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_config_options
-from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,21 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--block',
-        type=int,
+        type=whole(0),
         help='block at whose entrance Grad-CAM looks, from 0; the number of blocks means after the last '
         '(default: the last that the score depends on)',
     )
     parser.add_argument('--out-dir', default='cam', help='folder to write to (default: cam)')
-    parser.add_argument('--max-samples', type=int, default=4, help='samples of the test set (default: 4)')
+    parser.add_argument('--max-samples', type=whole(), default=4, help='samples of the test set (default: 4)')
     add_config_options(parser)
 
 
 @command()
 def main(args: argparse.Namespace) -> int:
     """Draw; returns 0, 1 if it could not be done, 2 for a wrong config."""
-    if args.max_samples < 1:
-        raise InputError(f'--max-samples must be at least 1, got {args.max_samples}')
-
     from mmfas.analysis.saliency import saliency_maps
     from mmfas.visualization.saliency_plots import draw_saliency
     from mmfas.visualization.style import save_figure

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_config_options
-from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,16 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'checkpoints', nargs='*', help='checkpoint files in the order of training (default: the initial weights)'
     )
     parser.add_argument('--out-dir', default='experts', help='folder to write to (default: experts)')
-    parser.add_argument('--max-samples', type=int, default=64, help='samples of the test set (default: 64)')
+    parser.add_argument('--max-samples', type=whole(), default=64, help='samples of the test set (default: 64)')
     add_config_options(parser)
 
 
 @command()
 def main(args: argparse.Namespace) -> int:
     """Draw; returns 0, 1 if it could not be done, 2 for a wrong config."""
-    if args.max_samples < 1:
-        raise InputError(f'--max-samples must be at least 1, got {args.max_samples}')
-
     import numpy as np
 
     from mmfas.analysis.expert_usage import measure_expert_usage

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_config_options
 
 
@@ -14,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--iters-per-epoch', type=int, help='iterations of an epoch (default: the batches of the training data)'
+        '--iters-per-epoch',
+        type=whole(),
+        help='iterations of an epoch (default: batches of the data)',
     )
     parser.add_argument('--out', default='schedule.png', help='PNG file to write (default: schedule.png)')
     add_config_options(parser)

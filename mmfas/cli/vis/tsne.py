@@ -7,9 +7,8 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
-from mmfas.cli.numbers import seed
+from mmfas.cli.numbers import seed, whole
 from mmfas.cli.options import add_config_options
-from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=['val', 'test'],
         help='splits whose samples are drawn (default: val test, the source domains and the target)',
     )
-    parser.add_argument('--max-samples', type=int, default=1000, help='samples of each split (default: 1000)')
+    parser.add_argument('--max-samples', type=whole(), default=1000, help='samples of each split (default: 1000)')
     parser.add_argument('--perplexity', type=float, default=30.0, help='neighbours that t-SNE keeps (default: 30)')
     parser.add_argument('--seed', type=seed, default=0, help='seed of t-SNE (default: 0)')
     parser.add_argument('--out-dir', default='features', help='folder to write to (default: features)')
@@ -34,9 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command()
 def main(args: argparse.Namespace) -> int:
     """Draw; returns 0, 1 if it could not be done, 2 for a wrong config."""
-    if args.max_samples < 1:
-        raise InputError(f'--max-samples must be at least 1, got {args.max_samples}')
-
     from mmfas.analysis.feature_space import collect_features, project, write_points
     from mmfas.visualization.feature_plots import draw_features
     from mmfas.visualization.style import save_figure

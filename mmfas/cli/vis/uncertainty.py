@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_config_options
 from mmfas.utils.errors import InputError
 
@@ -17,17 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file of a model with UAdapterNeck')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file (default: the initial weights)')
     parser.add_argument('--out-dir', default='uncertainty', help='folder to write to (default: uncertainty)')
-    parser.add_argument('--max-samples', type=int, default=4, help='samples of the test set (default: 4)')
-    parser.add_argument('--blocks', type=int, nargs='+', help='blocks to draw, from 0 (default: all)')
+    parser.add_argument('--max-samples', type=whole(), default=4, help='samples of the test set (default: 4)')
+    parser.add_argument('--blocks', type=whole(0), nargs='+', help='blocks to draw, from 0 (default: all)')
     add_config_options(parser)
 
 
 @command()
 def main(args: argparse.Namespace) -> int:
     """Draw; returns 0, 1 if it could not be done, 2 for a wrong config."""
-    if args.max_samples < 1:
-        raise InputError(f'--max-samples must be at least 1, got {args.max_samples}')
-
     from mmfas.analysis.uncertainty_maps import uncertainty_maps
     from mmfas.visualization.style import save_figure
     from mmfas.visualization.uncertainty_plots import draw_uncertainty

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_config_options
 from mmfas.config.reading import read_config
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--config', help='config whose data sets were scored, for the pictures')
     parser.add_argument('--lists', nargs='+', metavar='FILE', help='annotation files instead')
     parser.add_argument('--data-root', default='', help='folder of the data and of --lists')
-    parser.add_argument('--num', type=int, default=8, help='samples of either kind (default: 8)')
+    parser.add_argument('--num', type=whole(), default=8, help='samples of either kind (default: 8)')
     parser.add_argument('--out', default='worst.png', help='PNG file to write (default: worst.png)')
     parser.add_argument('--allow-duplicates', action='store_true', help='accept repeated sample ids')
     add_config_options(parser)
@@ -38,8 +39,6 @@ def main(args: argparse.Namespace) -> int:
     """Draw; returns 0, 1 if it could not be done, 2 for wrong arguments."""
     if bool(args.config) == bool(args.lists):
         raise UsageError('give either --config or --lists: where the pictures of the scores are')
-    if args.num < 1:
-        raise UsageError(f'--num must be at least 1, got {args.num}')
 
     from mmfas.evaluation import ScoreRules, ScoreTable
     from mmfas.evaluation.evaluate import resolve_threshold
