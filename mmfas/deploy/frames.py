@@ -10,7 +10,8 @@
 Colour is `uint8`, red first; depth is `uint16`, usually mm, or `uint8`; infrared is `uint8` or `uint16`. Frames
 are read one at a time: a recording may be longer than memory, but a frame of more than `max_mb` (256 megabytes) is
 refused. A damaged video is noticed where it cannot be opened or has fewer frames than it states; damage inside a
-frame is concealed by the decoder.
+frame is concealed by the decoder. A frame of a folder that cannot be read raises `BrokenFrameError`, and the next
+call of `next` goes on behind it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,15 @@ from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError, MissingFileError, RunError, restate
 from mmfas.utils.folders import visible_entries
 
-__all__ = ['DEFAULT_FPS', 'Frame', 'FrameSource', 'is_frame_folder', 'open_frames', 'quiet_video']
+__all__ = [
+    'DEFAULT_FPS',
+    'BrokenFrameError',
+    'Frame',
+    'FrameSource',
+    'is_frame_folder',
+    'open_frames',
+    'quiet_video',
+]
 
 #: Frames per second of a source that does not say.
 DEFAULT_FPS = 30.0
@@ -60,6 +69,19 @@ class Frame(NamedTuple):
     pictures: dict[str, np.ndarray]
 
 
+class BrokenFrameError(InputError):
+    """One frame of a folder cannot be read; the next call of `next` gives the one after it.
+
+    Args:
+        message: What is wrong.
+        number: Of the frame.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+
 class FrameSource(ABC):
     """Frames in their order, to be looped over once; a context manager that releases camera or file.
 
@@ -76,8 +98,8 @@ class FrameSource(ABC):
         self._frames = self._read()
 
     @abstractmethod
-    def _read(self) -> Iterator[Frame]:
-        """Yield the frames."""
+    def _read(self) -> Iterator[Frame | BrokenFrameError]:
+        """Yield the frames; an error in place of one that cannot be read."""
 
     def close(self) -> None:
         """Release what the source holds; there are no frames afterwards."""
@@ -87,7 +109,10 @@ class FrameSource(ABC):
         return self
 
     def __next__(self) -> Frame:
-        return next(self._frames)
+        frame = next(self._frames)
+        if isinstance(frame, BrokenFrameError):
+            raise frame
+        return frame
 
     def __enter__(self) -> FrameSource:
         return self
@@ -254,15 +279,24 @@ class _Folder(FrameSource):
             raise InputError(f"'{folder}' holds no frames (rgb_000.png, depth_000.png, ir_000.png, ...)")
         super().__init__(f"'{folder}'", fps=fps, num_frames=len(self._files))
 
-    def _read(self) -> Iterator[Frame]:
+    def _read(self) -> Iterator[Frame | BrokenFrameError]:
         for number, paths in sorted(self._files.items()):
-            pictures, left = {}, self._max_mb
-            for modality in MODALITIES:
-                if modality in paths:
-                    picture = read_picture(paths[modality], modality, max_mb=left)
-                    left -= picture.nbytes / 1e6
-                    pictures[modality] = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-            yield Frame(number, number / self.fps, pictures)
+            try:
+                pictures = self._pictures(paths)
+            except (ValueError, OSError) as error:
+                yield BrokenFrameError(str(error), number)
+            else:
+                yield Frame(number, number / self.fps, pictures)
+
+    def _pictures(self, paths: dict[str, Path]) -> dict[str, np.ndarray]:
+        """Read the pictures of one frame."""
+        pictures, left = {}, self._max_mb
+        for modality in MODALITIES:
+            if modality in paths:
+                picture = read_picture(paths[modality], modality, max_mb=left)
+                left -= picture.nbytes / 1e6
+                pictures[modality] = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        return pictures
 
 
 class _Stored(NamedTuple):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmfas.deploy.frames import Frame, open_frames
+from mmfas.deploy.frames import BrokenFrameError, Frame, FrameSource, open_frames
 from mmfas.deploy.inferencer import FASInferencer
 from mmfas.deploy.smoothing import ScoreSmoother
-from mmfas.deploy.verdict import Verdict
+from mmfas.deploy.verdict import Verdict, not_judged
 from mmfas.deploy.verdict_files import show_picture
 from mmfas.deploy.video_out import VideoWriter, annotate
 from mmfas.evaluation import ScoreRules
@@ -44,7 +44,8 @@ def judge_frames(
         fps: Frames per second of a folder or `.npz`.
 
     Yields:
-        One verdict per frame; score and decision are those of the window, named by the number of the frame.
+        One verdict per frame; score and decision are those of the window, named by the number of the frame. A
+        frame of a folder that cannot be read is not judged.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -55,16 +56,33 @@ def judge_frames(
     with ExitStack() as stack:
         frames = stack.enter_context(open_frames(source, fps=fps))
         writer = None if out_video is None else stack.enter_context(VideoWriter(out_video, fps=frames.fps))
-        for frame in islice(frames, max_frames):
-            verdict = inferencer.judge_pictures(frame.pictures, f'{Path(str(source)).name}:{frame.number}')
+        size = None
+        for frame in islice(_all_frames(frames), max_frames):
+            name = f'{Path(str(source)).name}:{frame.number}'
+            if isinstance(frame, Frame):
+                verdict = inferencer.judge_pictures(frame.pictures, name)
+            else:
+                verdict = not_judged(name, inferencer.bundle.decision, code='unreadable', reason=str(frame))
             verdict = smoothed(verdict, smoother, inferencer)
             if writer is not None or show:
-                picture = _annotated(frame, verdict)
-                if writer is not None:
+                picture = _annotated(frame, verdict, size)
+                size = size if picture is None else picture.shape[:2]
+                if picture is not None and writer is not None:
                     writer.write(picture)
-                if show:
+                if picture is not None and show:
                     show_picture(picture, str(source), wait_ms=1)
             yield verdict
+
+
+def _all_frames(source: FrameSource) -> Iterator[Frame | BrokenFrameError]:
+    """Walk through a source, with the error of a frame that cannot be read in its place."""
+    while True:
+        try:
+            yield next(source)
+        except BrokenFrameError as error:
+            yield error
+        except StopIteration:
+            return
 
 
 def smoothed(verdict: Verdict, smoother: ScoreSmoother, inferencer: FASInferencer) -> Verdict:
@@ -88,9 +106,16 @@ def smoothed(verdict: Verdict, smoother: ScoreSmoother, inferencer: FASInference
     )
 
 
-def _annotated(frame: Frame, verdict: Verdict) -> np.ndarray:
-    """Write a verdict on the first picture of a frame."""
-    picture = next(iter(frame.pictures.values()))
+def _annotated(
+    frame: Frame | BrokenFrameError, verdict: Verdict, size: tuple[int, int] | None
+) -> np.ndarray | None:
+    """Write a verdict on the first picture of a frame; on black of the size before it, if there is none."""
+    if isinstance(frame, Frame):
+        picture = next(iter(frame.pictures.values()))
+    elif size is not None:
+        picture = np.zeros((*size, 3), np.uint8)
+    else:
+        return None
     if picture.ndim == 2:
         grey = picture if picture.dtype == np.uint8 else (picture >> 8).astype(np.uint8)
         picture = np.repeat(grey[..., None], 3, axis=2)

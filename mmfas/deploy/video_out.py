@@ -12,7 +12,7 @@ import numpy as np
 
 from mmfas.datasets.face_crop import Square
 from mmfas.deploy.frames import quiet_video
-from mmfas.utils.errors import FileError, InputError
+from mmfas.utils.errors import FileError, InputError, RunError
 from mmfas.utils.files import atomic_file
 
 __all__ = ['VideoWriter', 'annotate']
@@ -56,8 +56,8 @@ class VideoWriter:
     """Writes an `.mp4` (MPEG-4 part 2, OpenCV's `mp4v`) that appears, complete, when the block ends.
 
     Size and rate are those of the first frame and of `fps`. An odd width or height gets one more column or row, as
-    the codec needs even ones. If the block ends by an error, there is no file; after Ctrl-C there is one with what
-    was written, since that is how a camera is stopped.
+    the codec needs even ones. If the block ends by Ctrl-C, which is how a camera is stopped, or because the source
+    is broken or gone, the file has what was written until then; after any other error there is none.
 
     Args:
         path: The file, ending in `.mp4`.
@@ -142,7 +142,7 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, KeyboardInterrupt):
+        if error is None or isinstance(error, KeyboardInterrupt | InputError | RunError):
             self.close()
         else:
             self._discard()

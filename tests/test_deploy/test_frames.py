@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmfas.deploy.frames import Frame, is_frame_folder, open_frames, quiet_video
+from mmfas.deploy.frames import BrokenFrameError, Frame, is_frame_folder, open_frames, quiet_video
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (4, 30, 40, 3), np.uint8)
@@ -171,6 +171,12 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
     (folder / 'depth_001.png').write_bytes(b'broken')
     with pytest.raises(ValueError, match=r"^depth image '.*depth_001\.png': the file cannot be decoded"):
         list(open_frames(folder))
+    (folder / 'rgb_002.png').write_bytes((folder / 'rgb_000.png').read_bytes())
+    source = open_frames(folder)
+    assert next(source).number == 0
+    with pytest.raises(BrokenFrameError, match='cannot be decoded') as broken:
+        next(source)
+    assert broken.value.number == 1 and [frame.number for frame in source] == [2], 'it goes on behind it'
     (tmp_path / 'none').mkdir()
     with pytest.raises(ValueError, match="none' holds no frames"):
         open_frames(tmp_path / 'none')

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from mmfas.datasets.face_crop import Square
+from mmfas.deploy.bundle import Bundle
 from mmfas.deploy.frames import open_frames
+from mmfas.deploy.inferencer import FASInferencer
 from mmfas.deploy.smoothing import ScoreSmoother
+from mmfas.deploy.video import judge_frames
 from mmfas.deploy.video_out import VideoWriter, annotate
 from mmfas.evaluation import ScoreRules, ScoreTable
+from mmfas.utils.errors import InputError, RunError
 from mmfas.visualization.verdict_pictures import DECISION_COLOURS
 
 GREY = np.full((120, 160, 3), 90, np.uint8)
@@ -59,8 +63,9 @@ def test_a_video_is_written_and_read_again(size: tuple[int, int], tmp_path: Path
     assert [entry.name for entry in path.parent.iterdir()] == ['a.mp4']
 
 
-def test_an_error_leaves_no_video_but_ctrl_c_leaves_what_was_written(tmp_path: Path) -> None:
-    for error, expected in ((RuntimeError, False), (KeyboardInterrupt, True)):
+def test_a_bug_leaves_no_video_but_ctrl_c_and_a_broken_source_leave_what_was_written(tmp_path: Path) -> None:
+    cases = ((RuntimeError, False), (KeyboardInterrupt, True), (InputError, True), (RunError, True))
+    for error, expected in cases:
         path = tmp_path / f'{error.__name__}.mp4'
         with pytest.raises(error), VideoWriter(path, fps=10) as writer:
             writer.write(GREY)
@@ -69,6 +74,25 @@ def test_an_error_leaves_no_video_but_ctrl_c_leaves_what_was_written(tmp_path: P
     with VideoWriter(tmp_path / 'none.mp4', fps=10):
         pass
     assert not (tmp_path / 'none.mp4').exists()
+
+
+def test_a_frame_that_cannot_be_read_is_not_judged_and_the_rest_is(
+    bundle: Bundle, faces: Path, tmp_path: Path
+) -> None:
+    pictures = sorted((faces / 'WMCA-Image').rglob('color/*'))[:3]
+    recording = tmp_path / 'recording'
+    recording.mkdir()
+    for number, picture in enumerate(pictures):
+        (recording / f'rgb_{number:03d}{picture.suffix}').write_bytes(picture.read_bytes())
+    broken = recording / f'rgb_001{pictures[1].suffix}'
+    broken.write_bytes(broken.read_bytes()[:99])
+    whole = FASInferencer(bundle)
+    verdicts = list(judge_frames(whole, recording, out_video=tmp_path / 'out.mp4'))
+    assert [verdict.sample_id for verdict in verdicts] == [f'recording:{number}' for number in range(3)]
+    assert [verdict.code for verdict in verdicts] == ['', 'unreadable', '']
+    assert broken.name in verdicts[1].reason and verdicts[1].score is None
+    with open_frames(tmp_path / 'out.mp4') as source:
+        assert len(list(source)) == 3
 
 
 def test_wrong_names_rates_and_sizes_are_refused(tmp_path: Path) -> None:

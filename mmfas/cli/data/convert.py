@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from mmfas.cli.command import command
 from mmfas.cli.numbers import whole
 from mmfas.cli.progress import Progress
-from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
     from mmfas.datasets.conversion import Converter
@@ -71,8 +70,6 @@ def main(args: argparse.Namespace) -> int:
     from mmfas.datasets.conversion import convert_dataset
     from mmfas.datasets.conversion.convert import report_path
 
-    if args.num_processes < 1:
-        raise InputError(f'--num-processes must be 1 or more, got {args.num_processes}')
     converter = _converter(args)
     start = time.monotonic()
     report = convert_dataset(

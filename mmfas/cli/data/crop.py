@@ -10,7 +10,6 @@ import time
 from mmfas.cli.command import command
 from mmfas.cli.numbers import whole
 from mmfas.cli.options import ConfigOptions
-from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,8 +63,6 @@ def main(args: argparse.Namespace) -> int:
     from mmfas.datasets.face_crop import CropSpec, crop_dataset
     from mmfas.registry import load_plugins
 
-    if args.num_processes < 1:
-        raise InputError(f'--num-processes must be 1 or more, got {args.num_processes}')
     load_plugins()
     start = time.monotonic()
     report = crop_dataset(
