@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mmfas.deploy.decision import DecisionRule
 from mmfas.deploy.preprocessing import Preprocessing
-from mmfas.deploy.trusted_parts import check_parts
+from mmfas.deploy.trusted_parts import check_parts, limited_size
 from mmfas.models.fas import MultiModalFAS
 from mmfas.registry import MODELS, register_all_modules
 from mmfas.structures import check_modalities
@@ -150,9 +150,14 @@ class Bundle:
             BundleError: If the config cannot be built, or the weights do not fit it.
         """
         register_all_modules()
-        check_parts(self.model, MODELS, f"the model of bundle '{self.name}'")
+        what = f"the model of bundle '{self.name}'"
+        check_parts(self.model, MODELS, what)
+        num_values = sum(tensor.numel() for tensor in self.weights.values())
         try:
-            model = MODELS.build(dict(self.model))
+            with limited_size(num_values, what):
+                model = MODELS.build(dict(self.model))
+        except UserError:
+            raise
         except UNUSABLE as error:
             raise BundleError(f"the model of bundle '{self.name}' cannot be built: {error}") from error
         if tuple(getattr(model, 'modalities', ())) != self.modalities:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
+from unittest import mock
 
 from mmengine.registry import Registry
+from torch import Tensor, nn
 
 from mmfas.models.heads import PROMPT_SETS
 from mmfas.utils.errors import InputError
@@ -32,6 +35,9 @@ _TRUSTED_HOMES = (
     'mmpretrain.models.backbones.',
     'mmpretrain.models.utils.',
 )
+
+#: A constructor may make parts that it then replaces, but not many times what the file has weights for.
+_SPARE_FACTOR, _SPARE_VALUES = 4, 1_000_000
 
 
 def check_parts(config: Any, registry: Registry, what: str) -> None:
@@ -99,3 +105,42 @@ def _other_tables(registry: Registry) -> Iterator[dict[str, Any]]:
     if sibling is not None:
         sibling.import_from_location()
         yield sibling.module_dict
+
+
+@contextmanager
+def limited_size(num_values: int, what: str) -> Iterator[None]:
+    """Stop constructors in the block that make far more parameters and buffers than a file has values for.
+
+    A few bytes of config may ask for layers of any size; they are refused before memory is filled.
+
+    Args:
+        num_values: Values of all weights in the file.
+        what: What is built, for the message.
+
+    Raises:
+        ValueError: When it gets too large.
+    """
+    left = _SPARE_FACTOR * num_values + _SPARE_VALUES
+
+    def count(value: Tensor | None) -> None:
+        nonlocal left
+        left -= 0 if value is None else value.numel()
+        if left < 0:
+            raise InputError(
+                f'{what} was refused: its config asks for far more than the {num_values} values of its weights'
+            )
+
+    def on_parameter(module: nn.Module, name: str, value: nn.Parameter | None) -> None:
+        count(value)
+        register_parameter(module, name, value)
+
+    def on_buffer(module: nn.Module, name: str, value: Tensor | None, persistent: bool = True) -> None:
+        count(value)
+        register_buffer(module, name, value, persistent)
+
+    register_parameter, register_buffer = nn.Module.register_parameter, nn.Module.register_buffer
+    with (
+        mock.patch.object(nn.Module, 'register_parameter', on_parameter),
+        mock.patch.object(nn.Module, 'register_buffer', on_buffer),
+    ):
+        yield

@@ -15,7 +15,9 @@ from mmfas.registry import BACKBONES, FUSION_NECKS, HEADS, register_all_modules
 SIDE = 32
 
 
-def tiny_config(root: Path, neck: str = 'ConcatNeck', head: str = 'LinearFASHead', **steps: Any) -> Config:
+def tiny_config(
+    root: Path, neck: str = 'ConcatNeck', head: str = 'LinearFASHead', trunk: str = 'MultiStreamViT', **steps: Any
+) -> Config:
     """Return the config of a tiny model with dev and test lists; `steps` are further steps of the pipeline."""
     register_all_modules()
     pipeline = [
@@ -26,7 +28,7 @@ def tiny_config(root: Path, neck: str = 'ConcatNeck', head: str = 'LinearFASHead
     ]
     model = dict(
         type='MultiModalFAS',
-        trunk=BACKBONES.get('MultiStreamViT').example_cfg(),
+        trunk=BACKBONES.get(trunk).example_cfg(),
         neck=FUSION_NECKS.get(neck).example_cfg(),
         head=dict(type=head) if head == 'LinearFASHead' else HEADS.get(head).example_cfg(),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -209,6 +211,27 @@ def test_mislabelled_bundles_are_refused_in_a_sentence(bundle: Bundle, tmp_path:
     ):
         with pytest.raises(BundleError, match='is not a usable bundle'):
             read_bundle(write_bundle(replace(bundle, origin=origin), tmp_path / 'origin.pth'))
+
+
+@pytest.mark.parametrize(
+    'size',
+    [
+        {'embed_dims': 2**18, 'feedforward_channels': 2**18},
+        {'num_layers': 10**7},
+        {'feedforward_channels': 2**40},
+    ],
+    ids=lambda size: next(iter(size)),
+)
+def test_a_config_that_asks_for_more_than_there_are_weights_is_refused(
+    bundle: Bundle, tmp_path: Path, size: dict[str, int]
+) -> None:
+    model = json.loads(json.dumps(bundle.model))
+    model['trunk']['vit']['arch'].update(size)
+    path = write_bundle(_odd(replace(bundle, model=model), present=(('rgb',),), scores=(0.5,)), tmp_path / 'x.pth')
+    start = time.monotonic()
+    with pytest.raises(ValueError, match=r'asks for far more than|cannot be built'):
+        FASInferencer(path, 'cpu')
+    assert time.monotonic() - start < 30 and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4e6
 
 
 def test_prompts_are_in_the_bundle_and_no_other_file_is_named(tmp_path: Path) -> None:

@@ -56,9 +56,16 @@ NECKS, ALL_HEADS = names_in(FUSION_NECKS), names_in(HEADS)
 PAIRS = [(neck, ALL_HEADS[number % len(ALL_HEADS)]) for number, neck in enumerate(NECKS)]
 
 
-@pytest.mark.parametrize(('neck', 'head'), PAIRS)
-def test_scores_are_those_of_a_test_run(faces: Path, tmp_path: Path, neck: str, head: str) -> None:
-    cfg = tiny_config(faces, neck, head)
+@pytest.mark.parametrize(
+    ('trunk', 'neck', 'head'),
+    [
+        *(('MultiStreamViT', *pair) for pair in PAIRS),
+        ('MultiStreamCNN', 'ConcatNeck', 'LinearFASHead'),
+        ('MultiStreamCNN', 'MeanNeck', 'CrossModalFocalHead'),
+    ],
+)
+def test_scores_are_those_of_a_test_run(faces: Path, tmp_path: Path, trunk: str, neck: str, head: str) -> None:
+    cfg = tiny_config(faces, neck, head, trunk)
     checkpoint, _ = trained(cfg, tmp_path)
     model, _ = load_trained_model(cfg, str(checkpoint))
     table = score_loader(model.cpu(), build_loader(cfg.test_dataloader))
