@@ -1,0 +1,138 @@
+"""A page and its Chinese twin say the same: same structure, code, commands, numbers, links and pictures.
+
+Prose differs, all else is equal, so whoever changes one page is sent to the other. `docs/TRANSLATING.md` has the rules.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EN, ZH = ROOT / 'docs' / 'en', ROOT / 'docs' / 'zh_CN'
+#: Made by commands or from docstrings: English only.
+ENGLISH_ONLY = ('api/', 'benchmarks/', 'leaderboard.md')
+PAGES = sorted(
+    name
+    for name in (path.relative_to(EN).as_posix() for path in EN.rglob('*.md'))
+    if not name.startswith(ENGLISH_ONLY)
+)
+PAIRS = {name: (EN / name, ZH / name) for name in PAGES} | {
+    'README.md': (ROOT / 'README.md', ROOT / 'README_zh-CN.md')
+}
+FENCE = re.compile(r'^(?P<indent> *)```(?P<kind>\S*)\n(?P<body>.*?)^(?P=indent)```$', re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r'`([^`]+)`')
+LINK = re.compile(r'\]\(([^()\s]+(?:\([^()\s]*\)[^()\s]*)*)\)')
+NUMBER = re.compile(r'\d+(?:[.,]\d+)*')
+HEADING = re.compile(r'^(#+) +(.+?) *$')
+#: Blocks of Markdown that a line may start.
+STARTS = re.compile(r' *(?P<mark>\* |- |\d+\. |:::\S*)|(?P<row>\|)|(?P<heading>#+) ')
+
+
+@cache
+def text_of(page: Path) -> str:
+    """Text of a page."""
+    return page.read_text(encoding='utf-8')
+
+
+def prose(page: Path) -> str:
+    """Text without fenced blocks."""
+    return FENCE.sub('', text_of(page))
+
+
+@cache
+def headings(page: Path) -> tuple[str, ...]:
+    """Anchors of the headings, as GitHub and MyST make them."""
+    found = [HEADING.match(line) for line in prose(page).splitlines()]
+    titles = [re.sub(r'[`*]|\]\([^)]*\)|\[', '', match[2]) for match in found if match]
+    return tuple(re.sub(r'[^\w\- ]', '', title.lower().replace(' ', '-')) for title in titles)
+
+
+def fences(page: Path) -> list[tuple[str, str]]:
+    """Kind and content of the fenced blocks; of a toctree, its entries that have a twin."""
+    blocks = []
+    for fence in FENCE.finditer(text_of(page)):
+        kind, lines = fence['kind'], fence['body'].splitlines()
+        if kind == '{toctree}':
+            lines = [line for line in lines if not line.startswith((':caption:', *ENGLISH_ONLY, 'leaderboard'))]
+        blocks.append((kind, '\n'.join(lines)))
+    return blocks
+
+
+def skeleton(page: Path) -> list[str]:
+    """Headings, list items, rows and fenced blocks, in their order."""
+    bones = []
+    for line in FENCE.sub(lambda fence: f'```{fence["kind"]}', text_of(page)).splitlines():
+        if line.lstrip().startswith('```'):
+            bones.append(line.strip())
+        elif start := STARTS.match(line):
+            cells = len(re.findall(r'(?<!\\)\|', INLINE.sub('', line))) - 1
+            mark = re.sub(r'\d+', '1', start['mark'] or '').strip()
+            bones.append(f'row of {cells}' if start['row'] else start['heading'] or mark)
+    return bones
+
+
+def inline_code(page: Path) -> Counter[str]:
+    """Text between backticks."""
+    return Counter(' '.join(code.split()) for code in INLINE.findall(prose(page)))
+
+
+def numbers(page: Path) -> Counter[str]:
+    """Numbers in digits, without those of code and addresses."""
+    return Counter(NUMBER.findall(LINK.sub(']', INLINE.sub('', prose(page)))))
+
+
+def target(page: Path, link: str) -> str:
+    """What a link leads to, by the same name in both languages: a page by its English path, an anchor by its place."""
+    if re.match(r'[a-z]+:', link):
+        return link
+    path, _, anchor = link.partition('#')
+    file = Path(posixpath.normpath(page.parent / path)) if path else page
+    known = headings(file) if anchor and file.is_file() else ()
+    if file.is_relative_to(ZH):
+        file = EN / file.relative_to(ZH)
+    name = file.relative_to(ROOT).as_posix().replace('README_zh-CN.md', 'README.md')
+    if not anchor:
+        return name
+    return f'{name}, heading {known.index(anchor)}' if anchor in known else f'{link}: no such heading'
+
+
+def targets(page: Path) -> Counter[str]:
+    """Where the links and images of a page lead, but for the README's link to its twin."""
+    found = Counter(target(page, link) for link in LINK.findall(prose(page)))
+    del found['README.md']
+    return found
+
+
+def difference(ours: object, theirs: object) -> str:
+    """Say where two results part."""
+    if isinstance(ours, Counter) and isinstance(theirs, Counter):
+        return f'only English {dict(ours - theirs)}, only Chinese {dict(theirs - ours)}'
+    assert isinstance(ours, list) and isinstance(theirs, list)
+    place = next(
+        (i for i, pair in enumerate(zip(ours, theirs)) if pair[0] != pair[1]), min(len(ours), len(theirs))
+    )
+    return f'at {place}: English {ours[place : place + 3]}, Chinese {theirs[place : place + 3]}'
+
+
+@pytest.mark.parametrize('name', PAIRS)
+def test_a_page_and_its_twin_say_the_same(name: str) -> None:
+    english, chinese = PAIRS[name]
+    assert chinese.is_file(), f'{chinese.relative_to(ROOT)} is missing'
+    compared = (skeleton, fences, inline_code, numbers, targets)
+    faults = [
+        f'{read.__name__} {difference(read(english), read(chinese))}'
+        for read in compared
+        if read(english) != read(chinese)
+    ]
+    assert not faults, '\n'.join(faults)
+
+
+def test_no_chinese_page_is_alone() -> None:
+    assert len(PAGES) > 30
+    assert not [path for path in ZH.rglob('*.md') if path.relative_to(ZH).as_posix() not in PAGES]
