@@ -1,7 +1,7 @@
 """What the settings of both languages have in common, and the link from a page to its twin.
 
-A page and its twin have the same path below `docs/en` and `docs/zh_CN`, and `make -C docs` builds the languages side by
-side, so the link is relative. `tests/test_docs/test_twins.py` holds twins to each other.
+A page and its twin have the same path below `docs/en` and `docs/zh_CN`, and `make -C docs` builds the languages
+side by side, so the link is relative. `tests/test_docs/test_twins.py` holds twins to each other.
 """
 
 import os
@@ -20,9 +20,10 @@ from mmfas import __version__  # noqa: E402
 
 #: Folder of a language -> the other folder, the tag of its language, the name of it.
 TWINS = {'en': ('zh_CN', 'zh-CN', '简体中文'), 'zh_CN': ('en', 'en', 'English')}
-#: A line break between two of these must not become a space. The ranges: punctuation, ideographs, full-width forms.
-WIDE = '[\u3000-\u303f\u3400-\u9fff\uff00-\uffef\u201c\u201d\u2014\u2026]'
-BREAK = re.compile(f'(?<={WIDE})\n(?={WIDE})|(?<=[\u3001\u3002\uff0c\uff1a\uff1b\uff09])\n|\n(?=\uff08)')
+#: Punctuation, ideographs and full-width forms: a line break between two of them must not become a space.
+WIDE = re.compile('[\u3000-\u303f\u3400-\u9fff\uff00-\uffef\u201c\u201d\u2014\u2026]')
+#: Commas, full stops, colons and brackets, which bring a space of their own.
+AFTER, BEFORE = '\u3001\u3002\uff0c\uff1a\uff1b\uff09', '\uff08'
 
 
 def settings(language: str) -> dict:
@@ -50,9 +51,8 @@ def settings(language: str) -> dict:
 def link_twin(app, pagename, templatename, context, doctree) -> None:
     """Put a link to the same page in the other language on top of a page that has one."""
     folder, tag, name = TWINS[app.srcdir.name]
-    if doctree is None or not any(
-        (DOCS / folder / pagename).with_suffix(end).is_file() for end in ('.md', '.rst')
-    ):
+    twin = DOCS / folder / pagename
+    if doctree is None or not any(twin.with_suffix(end).is_file() for end in ('.md', '.rst')):
         return
     address = os.path.relpath(Path('..', folder, app.builder.get_target_uri(pagename)), Path(pagename).parent)
     context['body'] = (
@@ -77,8 +77,12 @@ def link_english(app, doctree) -> None:
 def join_lines(app, doctree) -> None:
     """Take away line breaks between ideographs, which browsers show as spaces."""
     for text in list(doctree.findall(nodes.Text)):
-        if '\n' in text and not isinstance(text.parent, nodes.literal_block | nodes.literal):
-            text.parent.replace(text, nodes.Text(BREAK.sub('', text)))
+        place = text.parent.index(text)
+        if str(text) != '\n' or not 0 < place < len(text.parent) - 1:  # MyST makes a node of a break
+            continue
+        end, start = text.parent[place - 1].astext()[-1:], text.parent[place + 1].astext()[:1]
+        if (end and end in AFTER) or (start and start in BEFORE) or (WIDE.match(end) and WIDE.match(start)):
+            text.parent.replace(text, nodes.Text(''))
 
 
 def connect(app) -> None:

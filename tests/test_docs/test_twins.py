@@ -1,6 +1,6 @@
 """A page and its Chinese twin say the same: same structure, code, commands, numbers, links and pictures.
 
-Prose differs, all else is equal, so whoever changes one page is sent to the other. `docs/TRANSLATING.md` has the rules.
+Prose differs, all else is equal, so who changes a page changes its twin: `docs/TRANSLATING.md` has the rules.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+Found = Counter[str] | list[str]
 ROOT = Path(__file__).resolve().parents[2]
 EN, ZH = ROOT / 'docs' / 'en', ROOT / 'docs' / 'zh_CN'
 #: Made by commands or from docstrings: English only.
@@ -53,14 +55,14 @@ def headings(page: Path) -> tuple[str, ...]:
     return tuple(re.sub(r'[^\w\- ]', '', title.lower().replace(' ', '-')) for title in titles)
 
 
-def fences(page: Path) -> list[tuple[str, str]]:
-    """Kind and content of the fenced blocks; of a toctree, its entries that have a twin."""
-    blocks = []
+def fences(page: Path) -> list[str]:
+    """Kinds and lines of the fenced blocks; of a toctree, its entries that have a twin."""
+    blocks: list[str] = []
     for fence in FENCE.finditer(text_of(page)):
         kind, lines = fence['kind'], fence['body'].splitlines()
         if kind == '{toctree}':
             lines = [line for line in lines if not line.startswith((':caption:', *ENGLISH_ONLY, 'leaderboard'))]
-        blocks.append((kind, '\n'.join(lines)))
+        blocks += [f'```{kind}', *lines]
     return blocks
 
 
@@ -88,7 +90,7 @@ def numbers(page: Path) -> Counter[str]:
 
 
 def target(page: Path, link: str) -> str:
-    """What a link leads to, by the same name in both languages: a page by its English path, an anchor by its place."""
+    """What a link leads to, the same for twins: a page by its English path, an anchor by its heading's place."""
     if re.match(r'[a-z]+:', link):
         return link
     path, _, anchor = link.partition('#')
@@ -109,30 +111,64 @@ def targets(page: Path) -> Counter[str]:
     return found
 
 
-def difference(ours: object, theirs: object) -> str:
+def difference(ours: Found, theirs: Found) -> str:
     """Say where two results part."""
     if isinstance(ours, Counter) and isinstance(theirs, Counter):
         return f'only English {dict(ours - theirs)}, only Chinese {dict(theirs - ours)}'
-    assert isinstance(ours, list) and isinstance(theirs, list)
-    place = next(
-        (i for i, pair in enumerate(zip(ours, theirs)) if pair[0] != pair[1]), min(len(ours), len(theirs))
-    )
-    return f'at {place}: English {ours[place : place + 3]}, Chinese {theirs[place : place + 3]}'
+    equal = [mine == other for mine, other in zip(ours, theirs)]
+    place = [*equal, False].index(False)
+    return f'at {place}: English {list(ours)[place : place + 3]}, Chinese {list(theirs)[place : place + 3]}'
+
+
+def faults_of(english: Path, chinese: Path) -> list[str]:
+    """Compare a page with its twin; one line for each kind of difference."""
+    reads: tuple[Callable[[Path], Found], ...] = (skeleton, fences, inline_code, numbers, targets)
+    return [
+        f'{read.__name__} {difference(read(english), read(chinese))}'
+        for read in reads
+        if read(english) != read(chinese)
+    ]
 
 
 @pytest.mark.parametrize('name', PAIRS)
 def test_a_page_and_its_twin_say_the_same(name: str) -> None:
     english, chinese = PAIRS[name]
     assert chinese.is_file(), f'{chinese.relative_to(ROOT)} is missing'
-    compared = (skeleton, fences, inline_code, numbers, targets)
-    faults = [
-        f'{read.__name__} {difference(read(english), read(chinese))}'
-        for read in compared
-        if read(english) != read(chinese)
-    ]
+    faults = faults_of(english, chinese)
     assert not faults, '\n'.join(faults)
 
 
 def test_no_chinese_page_is_alone() -> None:
     assert len(PAGES) > 30
     assert not [path for path in ZH.rglob('*.md') if path.relative_to(ZH).as_posix() not in PAGES]
+
+
+@pytest.mark.parametrize(
+    ('chinese', 'fault'),
+    [
+        ('## 一\n\n* 运行 `mmfas list`，见[甲](b.md)，3 个。\n', ''),
+        (
+            '# 一\n\n* 运行 `mmfas list`，见[甲](b.md)，3 个。\n',
+            "skeleton at 0: English ['##', '*'], Chinese ['#', '*']",
+        ),
+        ('## 一\n\n运行 `mmfas list`，见[甲](b.md)，3 个。\n', 'skeleton at 1'),
+        ('## 一\n\n* 运行 `mmfas list`，见[甲](b.md)，三个。\n', "numbers only English {'3': 1}"),
+        ('## 一\n\n* 运行 `mmfas lists`，见[甲](b.md)，3 个。\n', 'inline_code only English'),
+        ('## 一\n\n* 运行 `mmfas list`，见[甲](c.md)，3 个。\n', 'targets only English'),
+    ],
+)
+def test_a_difference_is_seen(chinese: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), 'ROOT', tmp_path)
+    monkeypatch.setitem(globals(), 'EN', tmp_path / 'en')
+    monkeypatch.setitem(globals(), 'ZH', tmp_path / 'zh')
+    pair = tmp_path / 'en' / 'a.md', tmp_path / 'zh' / 'a.md'
+    for page, text in zip(pair, ('## One\n\n* Run `mmfas list`, see [it](b.md), 3 times.\n', chinese)):
+        page.parent.mkdir()
+        page.write_text(text, encoding='utf-8')
+    seen = faults_of(*pair)
+    assert [fault in line for line in seen] == ([True] if fault else [])
+
+
+@pytest.mark.parametrize('read', [skeleton, fences, inline_code, numbers, targets], ids=lambda read: read.__name__)
+def test_pages_have_what_is_compared(read: Callable[[Path], Found]) -> None:
+    assert sum(bool(read(english)) for english, _ in PAIRS.values()) > 20
