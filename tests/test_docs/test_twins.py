@@ -27,9 +27,12 @@ PAGES = sorted(
 PAIRS = {name: (EN / name, ZH / name) for name in PAGES} | {
     'README.md': (ROOT / 'README.md', ROOT / 'README_zh-CN.md')
 }
+#: Other words for the same thing, which `docs/TRANSLATING.md` leaves to none of the pages.
+AVOIDED = ('主干', '词元', '部署包', '批次大小', '您')
 FENCE = re.compile(r'^(?P<indent> *)```(?P<kind>\S*)\n(?P<body>.*?)^(?P=indent)```$', re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r'`([^`]+)`')
 LINK = re.compile(r'\]\(([^()\s]+(?:\([^()\s]*\)[^()\s]*)*)\)')
+FORMULA = re.compile(r'\$\$.+?\$\$|\$[^$\n]+\$', re.DOTALL)
 NUMBER = re.compile(r'\d+(?:[.,]\d+)*')
 HEADING = re.compile(r'^(#+) +(.+?) *$')
 #: Blocks of Markdown that a line may start.
@@ -84,6 +87,11 @@ def inline_code(page: Path) -> Counter[str]:
     return Counter(' '.join(code.split()) for code in INLINE.findall(prose(page)))
 
 
+def formulas(page: Path) -> Counter[str]:
+    """Formulas between dollars."""
+    return Counter(' '.join(found.split()) for found in FORMULA.findall(INLINE.sub('', prose(page))))
+
+
 def numbers(page: Path) -> Counter[str]:
     """Numbers in digits, without those of code and addresses."""
     return Counter(NUMBER.findall(LINK.sub(']', INLINE.sub('', prose(page)))))
@@ -122,7 +130,7 @@ def difference(ours: Found, theirs: Found) -> str:
 
 def faults_of(english: Path, chinese: Path) -> list[str]:
     """Compare a page with its twin; one line for each kind of difference."""
-    reads: tuple[Callable[[Path], Found], ...] = (skeleton, fences, inline_code, numbers, targets)
+    reads: tuple[Callable[[Path], Found], ...] = (skeleton, fences, inline_code, formulas, numbers, targets)
     return [
         f'{read.__name__} {difference(read(english), read(chinese))}'
         for read in reads
@@ -136,6 +144,11 @@ def test_a_page_and_its_twin_say_the_same(name: str) -> None:
     assert chinese.is_file(), f'{chinese.relative_to(ROOT)} is missing'
     faults = faults_of(english, chinese)
     assert not faults, '\n'.join(faults)
+
+
+@pytest.mark.parametrize('name', PAIRS)
+def test_a_term_has_one_translation(name: str) -> None:
+    assert not [word for word in AVOIDED if word in text_of(PAIRS[name][1])]
 
 
 def test_no_chinese_page_is_alone() -> None:
