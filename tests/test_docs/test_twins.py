@@ -27,8 +27,8 @@ PAGES = sorted(
 PAIRS = {name: (EN / name, ZH / name) for name in PAGES} | {
     'README.md': (ROOT / 'README.md', ROOT / 'README_zh-CN.md')
 }
-#: Other words for the same thing, which `docs/TRANSLATING.md` leaves to none of the pages.
-AVOIDED = ('主干', '词元', '部署包', '批次大小', '您')
+#: Other words for the same thing, which the pages do not use: see `docs/TRANSLATING.md`.
+AVOIDED = ('骨干', '令牌', '模型包', '批次大小', '你')
 FENCE = re.compile(r'^(?P<indent> *)```(?P<kind>\S*)\n(?P<body>.*?)^(?P=indent)```$', re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r'`([^`]+)`')
 LINK = re.compile(r'\]\(([^()\s]+(?:\([^()\s]*\)[^()\s]*)*)\)')
