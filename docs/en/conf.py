@@ -1,26 +1,22 @@
-"""Sphinx settings of the English documentation: `sphinx-build -W -b html docs/en docs/_build/en`."""
+"""Sphinx settings of the English documentation: `make -C docs en`."""
 
 import re
 import sys
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from shared_conf import REPO, connect, settings  # noqa: E402
+
 #: Version of SynthFAS that the report of the benchmark is of.
 REPORTED_RENDERER = '1.0.0'
-sys.path.insert(0, str(REPO))
-
-from mmfas import __version__  # noqa: E402
+globals().update(settings('en'))
 
 # Pages of modules that have been moved since the last build would fail this one.
 for page in Path(__file__).with_name('api').glob('generated/*.rst'):
     module = REPO / page.stem.replace('.', '/')
     if not (module.is_dir() or module.with_suffix('.py').is_file()):
         page.unlink()
-
-project = 'mmfas'
-author = 'The mmfas contributors'
-copyright = '2026, The mmfas contributors'
-version = release = __version__
 
 extensions = [
     'myst_parser',
@@ -30,8 +26,6 @@ extensions = [
     'sphinx.ext.napoleon',
 ]
 templates_path = ['_templates']
-exclude_patterns = ['_build', '_templates']
-source_suffix = {'.rst': 'restructuredtext', '.md': 'markdown'}
 
 # Docstrings put code between single backticks.
 default_role = 'code'
@@ -48,15 +42,6 @@ autodoc_typehints_format = 'short'
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_custom_sections = [('Differs from', 'notes_style')]
-
-myst_enable_extensions = ['attrs_block', 'colon_fence', 'deflist', 'dollarmath']
-myst_heading_anchors = 3
-
-html_theme = 'furo'
-html_title = f'mmfas {version}'
-html_static_path = ['_static']
-html_css_files = ['mmfas.css']
-html_show_sphinx = False
 
 
 def escape_plain_text(app, what, name, obj, options, lines):
@@ -93,3 +78,4 @@ def setup(app):
     """Connect the first handler ahead of napoleon, whose own markup must not be escaped."""
     app.connect('autodoc-process-docstring', escape_plain_text, priority=100)
     app.connect('build-finished', write_benchmark_report)
+    connect(app)

@@ -1,26 +1,15 @@
-"""中文文档的 Sphinx 设置: `sphinx-build -W -b html docs/zh_CN docs/_build/zh_CN`."""
+"""中文文档的 Sphinx 设置: `make -C docs zh_CN`."""
 
 import sys
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPO))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmfas import __version__  # noqa: E402
+from shared_conf import connect, settings  # noqa: E402
 
-project = 'mmfas'
-author = 'The mmfas contributors'
-copyright = '2026, The mmfas contributors'
-version = release = __version__
-language = 'zh_CN'
+globals().update(settings('zh_CN'))
 
-extensions = ['myst_parser']
-exclude_patterns = ['_build']
-myst_enable_extensions = ['attrs_block', 'colon_fence']
-myst_heading_anchors = 3
 
-html_theme = 'furo'
-html_title = f'mmfas {version}'
-html_static_path = ['../en/_static']
-html_css_files = ['mmfas.css']
-html_show_sphinx = False
+def setup(app):
+    """Connect what both languages share."""
+    connect(app)
