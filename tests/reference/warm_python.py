@@ -22,7 +22,8 @@ from multiprocessing.util import _exit_function as end_children
 from pathlib import Path
 from typing import Any
 
-_HERE = Path(__file__).resolve()
+from fork_server import search_path
+
 #: Sends what a program needs to the server and waits for its status; started without site, it costs 20 ms.
 _CLIENT = """#!{python} -IS
 import array, json, os, signal, socket, sys
@@ -48,9 +49,8 @@ def warm_python() -> str:
     client, address = Path(folder.name) / 'python', str(Path(folder.name) / 'socket')
     client.write_text(_CLIENT.format(python=sys.executable, address=address))
     client.chmod(0o755)
-    paths = (str(_HERE.parents[2]), str(_HERE.parents[1] / 'kill'), os.environ.get('PYTHONPATH', ''))
-    env = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths)), 'OMP_NUM_THREADS': '1'}
-    command = [sys.executable, str(_HERE), address]
+    env = {**os.environ, 'PYTHONPATH': search_path(), 'OMP_NUM_THREADS': '1'}
+    command = [sys.executable, __file__, address]
     server = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None and server.stdout.readline() == 'ready\n'
     warm_python.server = folder, server  # type: ignore[attr-defined]  # until this process ends: then its input ends, too

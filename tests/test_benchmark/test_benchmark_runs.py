@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from fork_server import warm_context
 from warm_python import warm_python
 
 from mmfas.apis.training import train
@@ -35,7 +36,8 @@ pytestmark = pytest.mark.engine
 @pytest.fixture(scope='module')
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('benchmark') / 'tiny'
-    render_dataset(folder, Setting('tiny', 0), num_processes=2)
+    render_dataset(folder, Setting('tiny', 0), num_processes=1)
+    warm_context()  # for the pool
     return folder
 
 
