@@ -185,7 +185,7 @@ def _write_model(folder: Path) -> None:
 def _write_data(folder: Path) -> None:
     from mmfas.synthfas import Setting, render_dataset
 
-    render_dataset(folder, Setting('tiny', 0), num_processes=2)
+    render_dataset(folder, Setting('tiny', 0), num_processes=1)
 
 
 @dataclass(frozen=True)

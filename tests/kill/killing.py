@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import io
-import multiprocessing
-import multiprocessing.forkserver
 import os
 import signal
 import sys
@@ -14,10 +11,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing.forkserver import ForkServer
 from pathlib import Path
 from typing import Any
-from unittest import mock
+
+from fork_server import warm_context
 
 #: Writes of one file that count as events; a checkpoint has dozens of them.
 _WRITES_PER_FILE = 3
@@ -179,11 +176,9 @@ def run_until(function: Callable[[Path], None], folder: Path, death: Death) -> E
     log = folder.with_suffix('.log')
     log.unlink(missing_ok=True)
     arguments = (function.__module__, function.__name__, str(folder), str(log), death)
-    process = multiprocessing.get_context('forkserver').Process(target=_child, args=arguments)
-    connect = _warm_server().connect_to_new_process
+    process = warm_context().Process(target=_child, args=arguments)
     start = time.monotonic()
-    with mock.patch.object(multiprocessing.forkserver, 'connect_to_new_process', connect):
-        process.start()
+    process.start()
     process.join(death.after_s or 240)
     if death.after_s and process.exitcode is None:
         os.kill(process.pid, death.number)
@@ -196,17 +191,6 @@ def run_until(function: Callable[[Path], None], folder: Path, death: Death) -> E
     sessions.add(process.pid)
     events = Path(f'{log}.events')
     return End(process.exitcode, int(events.read_text()) if process.exitcode == 0 else 0, seconds, text)
-
-
-@functools.cache
-def _warm_server() -> ForkServer:
-    """Start a server that has imported everything, beside the one of other tests, which has other imports."""
-    server = ForkServer()
-    server.set_forkserver_preload(['warm'])
-    paths = filter(None, (str(Path(__file__).parent), os.environ.get('PYTHONPATH')))
-    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(paths)):  # where it looks for modules
-        server.ensure_running()
-    return server
 
 
 #: Sessions that `run_until` has started.

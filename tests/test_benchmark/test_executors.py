@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import asdict, replace
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from warm_python import warm_python
 
 from mmfas.benchmark import cluster
 from mmfas.benchmark.attempt import Outcome
@@ -45,7 +47,8 @@ def make_job(folder: Path, data_root: Path) -> Job:
     """Return the training CSW -> P with its cell of Protocol 1."""
     settings = Settings(str(folder / 'runs'), str(folder / 'work'), str(data_root))
     cells = [cell for cell in cells_of([METHOD], [1], [3]) if cell.split == 'csw2p']
-    return Job(find_method(METHOD, {'train_cfg.max_epochs': 3}), trainings_of(cells)[0], settings)
+    method = find_method(METHOD, {'train_cfg.max_epochs': 3, 'model.trunk.vit.arch.num_layers': 1})
+    return Job(method, trainings_of(cells)[0], settings)
 
 
 def same(record: Record) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def interrupt(handle: Any, checkpoint: Path) -> None:
 
 
 @pytest.mark.fuzz
-@pytest.mark.slow
+@pytest.mark.slow(30)
 def test_a_requeued_job_of_submitit_gives_the_record_of_this_process(
     tmp_path: Path, data_root: Path, small_and_quiet: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +83,7 @@ def test_a_requeued_job_of_submitit_gives_the_record_of_this_process(
         watchers[-1].start()
         return handle
 
+    monkeypatch.setattr(sys, 'executable', warm_python())  # of what submitit starts
     monkeypatch.setattr(submitit.LocalExecutor, 'submit', submit_and_interrupt)
     monkeypatch.setattr(cluster, 'HEARTBEAT_S', 0.0)
     lines: list[str] = []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
+from warm_python import warm_python
 
 from mmfas.config.check import check_config, config_notes
 from mmfas.config.inheritance import lost_imports, read_config_file, unread_names
@@ -137,7 +137,7 @@ def test_imports_that_a_child_replaces_are_named(tmp_path: Path) -> None:
     assert kept is not None and lost_imports(kept) is None
     # A process of its own: a part that was registered once stays.
     code = f'from mmfas.cli.check import main; raise SystemExit(main([{leaf!r}]))'
-    done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([warm_python(), '-c', code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert 'custom_imports of two.py replaced that of one.py, so plugone was not imported' in done.stdout
     assert 'did you mean' not in done.stdout

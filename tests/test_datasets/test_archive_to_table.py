@@ -14,7 +14,7 @@ from mmfas.cli.__main__ import main
 from . import original_files as originals
 from .data_files import write_cpsw_lists
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.tutorial]
+pytestmark = [pytest.mark.engine, pytest.mark.slow(45), pytest.mark.tutorial]
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_'
 NAME = 'concat_tiny_cpsw-cps2w'

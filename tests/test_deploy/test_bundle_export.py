@@ -23,11 +23,11 @@ from mmfas.deploy.parity import compare_scores, draw_pictures
 onnx = pytest.importorskip('onnx', reason='needs the extra deploy')
 onnxruntime = pytest.importorskip('onnxruntime', reason='needs the extra deploy')
 pytest.importorskip('onnxscript', reason='needs the extra deploy')
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures('exports_once')]
 
 
 @pytest.fixture(scope='module')
-def exported(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(bundle: Bundle, exports_once: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ONNX file of the tiny bundle."""
     path = tmp_path_factory.mktemp('onnx') / 'model.onnx'
     parity = export_bundle(bundle, path)

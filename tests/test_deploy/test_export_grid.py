@@ -8,7 +8,6 @@ these are all pairs. Every graph is traced once and serves both formats, since t
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -39,18 +38,6 @@ needs_onnx = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ('onnxruntime', 'onnxscript')),
     reason="the extra deploy is missing: pip install 'mmfas[deploy]'",
 )
-
-
-@pytest.fixture(scope='module', autouse=True)
-def one_registry() -> Iterator[None]:
-    """Read the 500 translations of the exporter once, not for every graph: that is a quarter of its time."""
-    with pytest.MonkeyPatch.context() as patch:
-        if importlib.util.find_spec('onnxscript') is not None:
-            from torch.onnx._internal.exporter import _registration
-
-            registry = _registration.ONNXRegistry
-            patch.setattr(registry, 'from_torchlib', staticmethod(lru_cache(registry.from_torchlib)))
-        yield
 
 
 #: One neck of every form of features; the test below says which ones they must be.

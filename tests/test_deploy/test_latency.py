@@ -15,7 +15,7 @@ from mmfas.deploy.bundle_file import write_bundle
 from mmfas.deploy.golden_sample import check_golden_sample
 from mmfas.deploy.latency import RUNTIMES, instruction_sets, measure_latency
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures('exports_once')]
 
 
 def test_command_prints_preprocessing_and_runtimes(

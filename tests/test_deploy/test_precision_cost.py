@@ -17,7 +17,7 @@ from mmfas.evaluation.functional import auc, hter
 
 pytest.importorskip('onnxruntime', reason='needs the extra deploy')
 pytest.importorskip('onnxscript', reason='needs the extra deploy')
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures('exports_once')]
 LISTS = ['protocols/W-test.txt']
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.records
-@pytest.mark.slow
+@pytest.mark.slow(60)
 @pytest.mark.parametrize('language', ['en', 'zh_CN'])
 def test_docs_build_without_warnings(language: str, tmp_path: Path) -> None:
     for package in ('sphinx', 'myst_parser', 'furo'):

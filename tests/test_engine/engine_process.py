@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 import sys
@@ -10,20 +9,10 @@ from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from fork_server import warm_context
+
 HERE = Path(__file__).parent
 CONFIG = HERE / 'tiny_config.py'
-_PRELOAD = [
-    'torchvision',
-    'matplotlib.pyplot',
-    'mmfas.apis.training',
-    'mmfas.apis.testing',
-    'mmfas.config.check',
-    'mmfas.datasets.transforms',
-    'mmfas.evaluation.metrics',
-    'mmfas.models',
-    'mmfas.visualization',
-    'mmfas.engine.hooks',
-]
 
 
 def _run(module: str, argv: list[str], log: str, env: Mapping[str, str]) -> None:
@@ -35,20 +24,15 @@ def _run(module: str, argv: list[str], log: str, env: Mapping[str, str]) -> None
     from importlib import import_module
 
     import torch
-    from quick_engine import leave_out_looks
 
     torch.set_num_threads(1)
-    leave_out_looks()
     code = import_module(module).main(argv)
     sys.stdout.flush()
     sys.exit(code)
 
 
 def run_command(module: str, argv: list[object], log: Path, env: Mapping[str, str] | None = None) -> int:
-    """Run `main(argv)` of a module; return its exit code, or minus the signal that ended it.
-
-    A fork server has the heavy imports; unlike a fork of the test process it has no threads that a fork breaks.
-    """
+    """Run `main(argv)` of a module; return its exit code, or minus the signal that ended it."""
     return _finish([_start(module, argv, log, env or {})], log)[0]
 
 
@@ -67,9 +51,7 @@ def run_ranks(module: str, argv: list[object], log: Path, num_ranks: int = 2) ->
 
 
 def _start(module: str, argv: list[object], log: Path, env: Mapping[str, str]) -> BaseProcess:
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(_PRELOAD)
-    process = context.Process(target=_run, args=(module, list(map(str, argv)), str(log), env))
+    process = warm_context().Process(target=_run, args=(module, list(map(str, argv)), str(log), env))
     process.start()
     return process
 

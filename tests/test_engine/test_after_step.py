@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from contracts.cases import build_model, make_batch
 from mmengine.optim import OptimWrapper
 from torch import nn
+from warm_python import warm_python
 
 import mmfas
 from mmfas.config.needed_hooks import missing_hooks
@@ -96,7 +96,7 @@ def test_configs_without_the_hook_are_reported() -> None:
     assert list(missing_hooks(cfg, 'mmfas')) == []
 
 
-# One fresh interpreter that forks twice: imports are paid for once, and pytest's own process is never forked.
+# One program that forks twice: pytest's own process is never forked.
 STEP = """
 import multiprocessing, sys
 from types import SimpleNamespace
@@ -154,7 +154,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     paths = [str(Path(mmfas.__file__).parents[1]), str(tests), os.environ.get('PYTHONPATH', '')]
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join(paths), 'OMP_NUM_THREADS': '1'}
     result = subprocess.run(
-        [sys.executable, '-c', STEP, str(tmp_path)], env=env, capture_output=True, text=True, timeout=120
+        [warm_python(), '-c', STEP, str(tmp_path)], env=env, capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr[-2000:]
     one, *both = (torch.load(tmp_path / name, weights_only=True) for name in ('1_0.pth', '2_0.pth', '2_1.pth'))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from engine_process import HERE, run_command, run_ranks, train, write_config
+from warm_python import warm_python
 
 from mmfas.utils.checkpoint import load_checkpoint
 
@@ -34,7 +34,8 @@ _SGD = "dict(type='SGD', lr=0.1, momentum=0.9)"
 
 def _environment() -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), str(HERE), os.environ.get('PYTHONPATH', '')])
-    return {**os.environ, 'PYTHONPATH': path, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
+    python = dict(PYTHON=warm_python(), PYTHON_EXEC=warm_python())  # of the script, and of what torchrun starts
+    return {**os.environ, **python, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'}
 
 
 def _script(name: str, *arguments: object) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from mmengine.evaluator import Evaluator
+from warm_python import warm_python
 
 import mmfas
 from mmfas.evaluation import FASMetric, ScoreRules, ScoreTable, evaluate_scores, functional
@@ -126,7 +126,7 @@ def test_one_class_dev_split_says_why_there_is_no_threshold() -> None:
         _run(FASMetric(), [row for row in make_records(60, 0) if not row['label']])
 
 
-# One fresh interpreter that forks twice: imports are paid for once, and pytest's own process is never forked.
+# One program that forks twice: pytest's own process is never forked.
 SHARDS = """
 import json, multiprocessing, sys
 import torch.distributed as dist
@@ -162,7 +162,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     (tmp_path / 'records.json').write_text(json.dumps(records), encoding='utf-8')
     paths = [str(Path(mmfas.__file__).resolve().parents[1]), os.environ.get('PYTHONPATH', '')]
     run = subprocess.run(
-        [sys.executable, '-c', SHARDS, str(tmp_path)],
+        [warm_python(), '-c', SHARDS, str(tmp_path)],
         cwd=tmp_path,
         env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))},
         capture_output=True,

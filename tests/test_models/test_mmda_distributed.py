@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from warm_python import warm_python
 
 import mmfas
 
 pytestmark = pytest.mark.engine
 
-# One fresh interpreter that forks twice: imports are paid for once, and pytest's own process is never forked.
+# One program that forks twice: pytest's own process is never forked.
 STEP = """
 import multiprocessing, sys
 import torch
@@ -60,7 +60,7 @@ def test_references_stay_in_their_process(tmp_path: Path) -> None:
         os.environ.get('PYTHONPATH', ''),
     ]
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(paths)}
-    command = [sys.executable, '-c', STEP, str(tmp_path)]
+    command = [warm_python(), '-c', STEP, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     alone, together = ([torch.load(tmp_path / f'{world}_{rank}.pth') for rank in range(2)] for world in (1, 2))

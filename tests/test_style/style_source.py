@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,11 +15,25 @@ Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Source:
-    """One Python file: path below the repository, text and tree."""
+    """One Python file: path below the repository, text and tree, which is parsed when it is first asked for."""
 
     path: Path
     text: str
-    tree: ast.Module
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Syntax tree of the text."""
+        return ast.parse(self.text)
+
+    @cached_property
+    def scopes(self) -> list[tuple[str, ast.AST, ast.AST]]:
+        """(Qualified name, node, parent) of every class and function."""
+        return list(scopes(self.tree))
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of the tree."""
+        return list(ast.walk(self.tree))
 
     @property
     def module(self) -> str:
@@ -28,17 +42,16 @@ class Source:
         return name.removesuffix('.__init__')
 
 
-@cache
 def sources(*roots: str) -> tuple[Source, ...]:
-    """Read and parse every Python file below folders of the repository, links left out."""
-    found = []
-    for root in roots:
-        for path in sorted((REPO / root).rglob('*.py')):
-            if '.mim' in path.parts:
-                continue
-            text = path.read_text(encoding='utf-8')
-            found.append(Source(path.relative_to(REPO), text, ast.parse(text)))
-    return tuple(found)
+    """Read every Python file below folders of the repository, links left out."""
+    return tuple(source for root in roots for source in _below(root))
+
+
+@cache
+def _below(root: str) -> list[Source]:
+    """Read the files of one folder, of which all tests share the trees."""
+    paths = [path for path in sorted((REPO / root).rglob('*.py')) if '.mim' not in path.parts]
+    return [Source(path.relative_to(REPO), path.read_text(encoding='utf-8')) for path in paths]
 
 
 def scopes(tree: ast.AST, prefix: str = '') -> Iterator[tuple[str, ast.AST, ast.AST]]:
@@ -54,7 +67,7 @@ def scopes(tree: ast.AST, prefix: str = '') -> Iterator[tuple[str, ast.AST, ast.
 
 def functions(source: Source) -> Iterator[tuple[str, Function, ast.AST]]:
     """Yield (qualified name, node, parent) of every function."""
-    for name, node, parent in scopes(source.tree):
+    for name, node, parent in source.scopes:
         if isinstance(node, Function):
             yield name, node, parent
 
@@ -72,6 +85,7 @@ def body_lines(function: Function) -> int:
     return lines
 
 
+@cache
 def imported_modules(source: Source, *, at_import_only: bool = False) -> set[str]:
     """Names of the mmfas modules and packages that a file imports.
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 import pytest
-from style_source import REPO, Function, Source, body_lines, functions, scopes, sources
+from style_source import REPO, Function, Source, body_lines, functions, sources
 
 LIBRARY = sources('mmfas')
 EVERYTHING = sources('mmfas', 'tools', 'tests', 'projects', 'configs', 'docs')
@@ -83,7 +83,7 @@ def test_everything_is_annotated() -> None:
 def test_everything_public_has_a_docstring() -> None:
     missing = [str(s.path) for s in LIBRARY if not ast.get_docstring(s.tree)]
     for source in LIBRARY:
-        for name, node, parent in scopes(source.tree):
+        for name, node, parent in source.scopes:
             is_exempt = isinstance(parent, Function) or is_setter(node)
             if is_public(name) and not is_exempt and not ast.get_docstring(node):  # type: ignore[arg-type]
                 missing.append(f'{source.path}: {name}')
@@ -115,7 +115,7 @@ def test_no_star_imports() -> None:
     assert not [
         f'{s.path}:{node.lineno}'
         for s in EVERYTHING
-        for node in ast.walk(s.tree)
+        for node in s.nodes
         if isinstance(node, ast.ImportFrom) and any(alias.name == '*' for alias in node.names)
     ]
 
@@ -142,7 +142,7 @@ def test_library_does_not_print() -> None:
         f'{s.path}:{node.lineno}'
         for s in LIBRARY
         if s.path.parts[1] != 'cli'
-        for node in ast.walk(s.tree)
+        for node in s.nodes
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'print'
     ]
 

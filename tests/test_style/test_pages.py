@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fork_server import warm_context
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(REPO / 'docs').rglob('*.md'), *REPO.glob('*.md')])
@@ -68,14 +67,10 @@ def run_blocks(codes: list[str], folder: str, errors: str) -> None:
 
 
 @pytest.fixture(scope='module')
-def fresh_process() -> Iterator[Any]:
+def fresh_process() -> Any:
     """Start processes that have torch and the engine imported already: one import for all pages."""
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(
-        ['torch', 'mmengine.runner', 'mmpretrain.models', 'mmfas.config.check', __name__]
-    )
     os.environ.setdefault('MPLBACKEND', 'Agg')
-    yield context.Process
+    return warm_context().Process
 
 
 @pytest.mark.slow

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 
-from style_source import Function, Source, functions, scopes, sources
+from style_source import Function, Source, functions, sources
 
 LIBRARY = sources('mmfas')
 #: `Tensor`, `np.ndarray` or `Array`, perhaps None; tables of named tensors have no one shape.
@@ -26,12 +27,10 @@ def is_public(name: str) -> bool:
     return not any(part.startswith('_') and part != '__init__' for part in name.split('.'))
 
 
+@cache
 def classes() -> dict[str, ast.ClassDef]:
     """All classes of the library by name."""
-    return {node.name: node for s in LIBRARY for _, node, _ in scopes(s.tree) if isinstance(node, ast.ClassDef)}
-
-
-CLASSES = classes()
+    return {node.name: node for s in LIBRARY for _, node, _ in s.scopes if isinstance(node, ast.ClassDef)}
 
 
 def docstrings(node: Function, parent: ast.AST) -> list[str]:
@@ -39,13 +38,14 @@ def docstrings(node: Function, parent: ast.AST) -> list[str]:
     found = [ast.get_docstring(node) or '']
     if isinstance(parent, ast.ClassDef):
         found.append(ast.get_docstring(parent) or '')
-        for base in (CLASSES.get(ast.unparse(base).rpartition('.')[2]) for base in parent.bases):
+        for base in (classes().get(ast.unparse(base).rpartition('.')[2]) for base in parent.bases):
             for inner in base.body if base is not None else ():
                 if isinstance(inner, Function) and inner.name == node.name:
                     found += docstrings(inner, base)
     return found
 
 
+@cache
 def takers() -> list[tuple[Source, str, Function, ast.AST]]:
     """Every public function of the library that takes a tensor."""
     return [

@@ -45,7 +45,7 @@ def bare_raises(source: Source) -> Iterator[str]:
 
 def test_bare_raises_are_found() -> None:
     text = 'def f():\n    raise ValueError("x")\ndef __getattr__(name):\n    raise AttributeError(name)\n'
-    assert len(list(bare_raises(Source(SOURCES[0].path, text, ast.parse(text))))) == 1
+    assert len(list(bare_raises(Source(SOURCES[0].path, text)))) == 1
 
 
 def test_errors_for_users_have_a_class() -> None:
@@ -57,6 +57,6 @@ def test_error_classes_derive_from_those_for_users() -> None:
         f'{source.path}: {node.name}'
         for source in SOURCES
         if source.module != HOME
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.ClassDef) and any(is_builtin_error(base) for base in node.bases)
     ]

@@ -1,6 +1,6 @@
-"""What the server imports from which the killed processes are forked, so that they lose no time before they work.
+"""What servers import from which the processes of tests are forked, so that they lose no time before they work.
 
-What only describes a run is made once, or not at all: the report of the machine, and the layout of config dumps.
+What only describes a run is made once, or not at all: the report of the machine, figures, the layout of configs.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import functools
 from importlib import import_module
 
 import mmengine.runner.runner
-from yapf.yapflib import yapf_api
+from quick_engine import leave_out_looks
 
 for _name in (
     'matplotlib.backends.backend_agg',
-    'matplotlib.figure',
+    'matplotlib.pyplot',
     'mmpretrain.models',
     'torchvision',
+    'mmfas.apis.testing',
     'mmfas.benchmark.jobs',
     'mmfas.cli.data.render',
     'mmfas.cli.train',
@@ -24,11 +25,13 @@ for _name in (
     'mmfas.datasets.face_crop',
     'mmfas.datasets.transforms',
     'mmfas.engine.hooks',
+    'mmfas.evaluation.metrics',
     'mmfas.models',
     'mmfas.synthfas',
+    'mmfas.visualization',
 ):
     import_module(_name)
 
 mmengine.runner.runner.collect_env = functools.cache(mmengine.runner.runner.collect_env)
 mmengine.runner.runner.collect_env()
-yapf_api.FormatCode = lambda text, **options: (text, True)
+leave_out_looks()
