@@ -95,7 +95,7 @@ def _first_symbols(tables: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _scans(data: bytes) -> Iterator[tuple[int, bytes, dict[int, int], bytes]]:
-    """Yield kind of frame, head, what codes of zero bits mean (see `_first_symbols`) and coded data of every scan."""
+    """Yield kind of frame, head, what codes of zero bits mean (see `_first_symbols`) and codes of every scan."""
     at, frame, first = 2, 0, dict[int, int]()
     while True:
         head = b''
@@ -119,9 +119,9 @@ def _scans(data: bytes) -> Iterator[tuple[int, bytes, dict[int, int], bytes]]:
 def _has_hole(data: bytes) -> bool:
     """Look for a run of zero bytes that no picture gives.
 
-    In a sequential scan, libjpeg takes one for blocks of coefficients of 1; where the code of zero bits means the end
-    of a block, such a run is a flat part of a picture. A scan that refines coefficients (progressive) is made of
-    bits that correct them: of regular pictures all may be 0, but encoders of libjpeg hold back 937 of them at most.
+    In a sequential scan, libjpeg takes one for blocks of coefficients of 1; where the code of zero bits means the
+    end of a block, such a run is a flat part of a picture. A scan that refines coefficients (progressive) is made
+    of bits that correct them: of regular pictures all may be 0, but libjpeg writes 937 of them in a row at most.
     """
     if data.find(_HOLE) < 0:
         return False
