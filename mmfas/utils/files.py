@@ -96,7 +96,7 @@ def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
     if file.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if file.exists() and not file.is_file():
-        with open(file, 'wb') as stream:
+        with full_disk_named(path), open(file, 'wb') as stream:
             yield stream
         return
     file.parent.mkdir(parents=True, exist_ok=True)
