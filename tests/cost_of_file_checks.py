@@ -36,24 +36,26 @@ def photo(edge: int) -> np.ndarray:
     return np.clip(coarse + rng.normal(0, 4, coarse.shape), 0, 255).astype(np.uint8)
 
 
-def milliseconds(run: Callable[[], object], rounds: int = 15, calls: int = 20) -> float:
-    """Return the CPU time of a call, the least of several rounds: other processes only add."""
-    run()
-    best = np.inf
-    for _ in range(rounds):
-        start = time.process_time()
-        for _ in range(calls):
-            run()
-        best = min(best, (time.process_time() - start) / calls)
-    return 1e3 * best
+def milliseconds(*runs: Callable[[], object], rounds: int = 15, calls: int = 20) -> list[float]:
+    """Return the CPU time of a call of each, the median of rounds in which they take turns."""
+    times = np.zeros((rounds, len(runs)))
+    for number in range(-1, rounds):  # the first time does not count
+        for column, run in enumerate(runs):
+            start = time.process_time()
+            for _ in range(calls):
+                run()
+            times[number, column] = (time.process_time() - start) / calls
+    return [float(1e3 * value) for value in np.median(times, axis=0)]
 
 
 def times_of(data: bytes) -> str:
     """Return the times of decoding a file, of checking it, and of knowing it again."""
     pixels, header = np.frombuffer(data, np.uint8), read_header(data)
-    decode = milliseconds(lambda: cv2.imdecode(pixels, cv2.IMREAD_COLOR))
-    check = milliseconds(lambda: check_whole(data, header))
-    known = milliseconds(lambda: (read_header(data), hash(bytes(bytearray(data)))))
+    decode, check, known = milliseconds(
+        lambda: cv2.imdecode(pixels, cv2.IMREAD_COLOR),
+        lambda: check_whole(data, header),
+        lambda: (read_header(data), hash(bytes(bytearray(data)))),
+    )
     return f'decode {decode:.2f} ms, check {check:.2f} ms, met again {known:.3f} ms'
 
 
@@ -67,21 +69,16 @@ def print_sample() -> None:
     """Print what a sample of three JPEGs costs, checked and met again, in turn."""
     with tempfile.TemporaryDirectory() as folder:
         dataset = write_example(Path(folder))
-        ratios = []
-        for _ in range(9):
-            times = []
-            for forget in (True, False):
 
-                def load(forget: bool = forget) -> None:
-                    for index in range(8):
-                        if forget:
-                            image_files._whole.clear()
-                        dataset[index]
+        def load(*, forget: bool) -> None:
+            for index in range(8):
+                if forget:
+                    image_files._whole.clear()
+                dataset[index]
 
-                times.append(milliseconds(load, rounds=3, calls=2) / 8)
-            ratios.append((*times, times[0] / times[1] - 1))
-        first, later, extra = np.median(ratios, axis=0)
-        print(f'a sample: {first:.2f} ms at the first time, {later:.2f} ms later: {extra:.0%} more')
+        times = milliseconds(lambda: load(forget=True), lambda: load(forget=False), rounds=21, calls=1)
+        first, later = (value / 8 for value in times)
+        print(f'a sample: {first:.2f} ms at the first time, {later:.2f} ms later: {first / later - 1:.0%} more')
 
 
 if __name__ == '__main__':

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from mmfas.cli.errors import Main, UsageError, reports_user_errors
+
+#: Arguments that say where results go.
+_OUTPUTS = ('out', 'out_dir', 'work_dir', 'card')
 
 
 class _Names(dict[str, Any]):
@@ -68,6 +73,20 @@ def parser_of(module: str) -> Parser:
     return parser
 
 
+def _check_outputs(given: Mapping[str, Any]) -> None:
+    """Refuse to write to an empty name, which would have no effect, or over a file that is read."""
+    outputs = {name: os.fspath(given[name]) for name in _OUTPUTS if isinstance(given.get(name), str | Path)}
+    values = [given[name] for name in given if name not in _OUTPUTS]
+    items = [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
+    texts = [os.fspath(item) for item in items if isinstance(item, str | Path)]
+    read = {part for text in texts for part in (text, *text.split(':'))}  # TEST.csv:DEV.csv
+    for name, out in outputs.items():
+        if not out:
+            raise UsageError(f'--{name.replace("_", "-")} is empty; give a name')
+        if os.path.isfile(out) and any(os.path.isfile(path) and os.path.samefile(path, out) for path in read):
+            raise UsageError(f"'{out}' would be read and written over; give another name for what is written")
+
+
 def command(code: int = 1, *, on_stop: str = '') -> Callable[[Callable[[argparse.Namespace], int]], Main]:
     """Make the `main(argv)` of a command's file from a function of its parsed options.
 
@@ -85,6 +104,7 @@ def command(code: int = 1, *, on_stop: str = '') -> Callable[[Callable[[argparse
             parser = parser_of(run.__module__)
             args = parser.parse_args(sys.argv[1:] if argv is None else argv)
             try:
+                _check_outputs(vars(args))
                 return run(args)
             except UsageError as error:
                 parser.error(str(error))

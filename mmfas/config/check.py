@@ -18,7 +18,7 @@ from mmfas.config.inheritance import ConfigFile, lost_imports, read_config_file,
 from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
 from mmfas.config.kinds import oversized_numbers, plain_key_problems, top_level_kinds, without_oversized
 from mmfas.config.lookup import find_part, scope_of
-from mmfas.config.monitored import monitor_problems
+from mmfas.config.monitored import monitor_problems, rule_problems
 from mmfas.config.needed_hooks import missing_hooks
 from mmfas.config.needed_views import view_problems
 from mmfas.config.optim_values import optim_wrapper_problems
@@ -296,6 +296,7 @@ _RULES: dict[str, Callable[[Mapping[str, Any], str], Iterable[str]]] = {
     'optim_wrapper': lambda tree, scope: optim_wrapper_problems(tree.get('optim_wrapper'), scope),
     'optim_wrapper.constructor': _constructor,
     'watched metrics': monitor_problems,
+    'rules of watched metrics': rule_problems,
     'hooks': missing_hooks,
     'loaders': lambda tree, scope: _loaders(tree),
 }

@@ -6,12 +6,18 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from mmengine.hooks import CheckpointHook
+
 from mmfas.config.lookup import find_part, scope_of
 from mmfas.config.signatures import near_match
 from mmfas.registry import METRICS
 
 #: Keys under which parts name a metric of the validation.
 _WATCHING = ('save_best', 'monitor')
+#: Hooks that guess from a metric's name which values are better, and refuse to start where they cannot.
+_GUESSING = ('CheckpointHook', 'SafeCheckpointHook', 'EarlyStoppingHook')
+#: Schedulers that take lower values for better ones unless a rule says otherwise.
+_TAKING_LESS = ('ReduceOnPlateauLR', 'ReduceOnPlateauMomentum', 'ReduceOnPlateauParamScheduler')
 
 
 def _items(value: Any) -> list[Any]:
@@ -82,3 +88,73 @@ def monitor_problems(cfg: Mapping[str, Any], scope: str) -> list[str]:
                     hint = f'did you mean {near}?' if near else f'it gives {", ".join(names)}'
                     problems.append(f"{path}.{key}: val_evaluator never gives '{metric}', {hint}")
     return problems
+
+
+def _better_values(evaluator: Any, scope: str, name: str) -> str | None:
+    """Say whether `'less'` or `'greater'` values of a metric are better; None if nothing says so."""
+    for cfg in _items(evaluator):
+        if not isinstance(cfg, Mapping):
+            continue
+        if 'metrics' in cfg:
+            found = _better_values(cfg['metrics'], scope, name)
+        else:
+            metric, _ = find_part(METRICS, cfg.get('type'), scope_of(cfg, scope))
+            describe = getattr(metric, 'better_values_of', None)
+            given = _names_given_by(cfg, scope) or []
+            gives = any(fnmatchcase(name, known) for known in given)
+            found = describe(name) if describe is not None and gives else None
+        if found:
+            return str(found)
+    return None
+
+
+def _guess(name: str) -> str | None:
+    """Guess as hooks of mmengine do, from parts of the name."""
+    name = name.lower()
+    for rule, keys in (
+        ('greater', CheckpointHook._default_greater_keys),
+        ('less', CheckpointHook._default_less_keys),
+    ):
+        if any(key.lower() in name for key in keys):
+            return rule
+    return None
+
+
+def rule_problems(cfg: Mapping[str, Any], scope: str) -> list[str]:
+    """Find watched metrics of which the worst value would be taken for the best, or none can be.
+
+    Args:
+        cfg: Whole config.
+        scope: Default scope, in which metrics are looked up.
+
+    Returns:
+        One line for every metric with a rule that is wrong, or missing where mmengine needs one.
+    """
+    given, evaluator = _metric_names(cfg.get('val_evaluator'), scope), cfg.get('val_evaluator')
+    problems = []
+    for path, part in _watchers(cfg):
+        names = [name for key in _WATCHING for name in _items(part.get(key))]
+        rules = _items(part.get('rule'))
+        for number, name in enumerate(names):
+            is_given = not given or any(fnmatchcase(str(name), known) for known in given)
+            if name == 'auto' or not isinstance(name, str) or not is_given:  # see `monitor_problems`
+                continue
+            rule = rules[number if len(rules) == len(names) else 0] if rules else None
+            wrong = _wrong_rule(part, name, rule, _better_values(evaluator, scope, name))
+            problems += [f'{path}.rule: {wrong}'] if wrong else []
+    return problems
+
+
+def _wrong_rule(part: Mapping[str, Any], name: str, rule: Any, better: str | None) -> str:
+    """Say what is wrong with the rule of a part for a metric; empty if nothing is."""
+    kind = str(part.get('type')).rpartition('.')[2]
+    if rule is None and kind in _GUESSING:
+        rule = _guess(name)
+        if rule is None:
+            advice = f"'{better}'" if better else "'less' or 'greater'"
+            return f"say which values of '{name}' are better: rule={advice}"
+    elif rule is None and kind in _TAKING_LESS:
+        rule = 'less'
+    if better is None or rule not in ('less', 'greater') or rule == better:
+        return ''
+    return f"takes '{rule}' values of '{name}' for better, but '{better}' ones are: rule='{better}'"

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import cv2
 import numpy as np
 
 from mmfas.datasets.image_formats import read_header, turned
+from mmfas.datasets.repeated_pictures import RepeatedPictures
 from mmfas.datasets.transforms.loading import LoadedFile, LoadMultiModalImages
 
 __all__ = ['ContentFinding', 'ContentReport', 'Fact', 'facts_of', 'facts_of_files']
@@ -25,6 +27,14 @@ _MOST_SATURATED = 0.5
 _MOST_AT_TOP = 0.1
 #: A picture as a whole counts as outside the range from this fraction of its readings on.
 _ALL_OUTSIDE = 0.99
+#: A picture shows another one in grey if their values differ by this on average, of 255, ...
+_MOST_GREY_DIFFERENCE = 2.0
+#: ... agree in where it is light and dark (JPEG alone leaves 0.998 and more) ...
+_LEAST_GREY_CORRELATION = 0.995
+#: ... and span at least this standard deviation.
+_LEAST_CONTRAST = 4.0
+#: Kinds of facts about pictures that look alike for another reason.
+_SHOW_NOTHING = ('no content', 'outside the range')
 #: Largest 16-bit value.
 _HIGHEST = 65535
 #: If more pictures of a list than this have no content, the list is broken; fewer occur in good recordings.
@@ -90,6 +100,9 @@ class _SampleFacts:
     modalities: tuple[str, ...]
     facts: tuple[Fact, ...]
     places: Mapping[str, str] = field(default_factory=dict)
+    #: Hash of the places of all files, and modality -> hash of what a picture with content shows.
+    sample: int = 0
+    pictures: Mapping[str, int] = field(default_factory=dict)
 
 
 def _flat_fact(modality: str, image: np.ndarray, scaling: str) -> Fact | None:
@@ -175,6 +188,16 @@ def _same_pixels(first: LoadedFile, second: LoadedFile) -> bool:
     return any(one.min() != one.max() and np.array_equal(one, other) for one, other in shown)
 
 
+def _shows_in_grey(first: LoadedFile, second: LoadedFile) -> bool:
+    """Whether depth or infrared is the colour picture in grey, perhaps compressed once more."""
+    if 'rgb' not in (first.modality, second.modality) or first.image.shape != second.image.shape:
+        return False
+    one, other = (cv2.cvtColor(file.image, cv2.COLOR_RGB2GRAY).astype(np.float32) for file in (first, second))
+    if min(one.std(), other.std()) < _LEAST_CONTRAST or np.abs(one - other).mean() > _MOST_GREY_DIFFERENCE:
+        return False
+    return bool(np.corrcoef(one.reshape(-1), other.reshape(-1))[0, 1] >= _LEAST_GREY_CORRELATION)
+
+
 def _pair_facts(files: Sequence[LoadedFile]) -> Iterator[Fact]:
     """Yield what is remarkable about two files of a sample together."""
     for number, first in enumerate(files):
@@ -186,6 +209,8 @@ def _pair_facts(files: Sequence[LoadedFile]) -> Iterator[Fact]:
                 yield Fact('one file twice', pair, 'are copies of one file')
             elif _same_pixels(first, second):
                 yield Fact('one file twice', pair, 'show the same picture, pixel by pixel')
+            elif _shows_in_grey(first, second):
+                yield Fact('one file twice', pair, 'show the same picture, in colour and in grey')
     turns = {file.modality: turned(read_header(file.data)) for file in files if file.data}
     if len(set(turns.values())) > 1:
         text = ', '.join(f'{modality} {turn}' for modality, turn in turns.items())
@@ -224,7 +249,11 @@ def facts_of(loader: LoadMultiModalImages, info: Mapping[str, Any], modalities: 
     loader.load({**info, 'modalities': modalities}, files.append)
     modalities = tuple(file.modality for file in files)
     places = {file.modality: os.path.realpath(file.path) for file in files if file.data and file.path}
-    return _SampleFacts(info['source_line'], modalities, facts_of_files(files, loader), places)
+    facts = facts_of_files(files, loader)
+    empty = {fact.modality for fact in facts if fact.kind in _SHOW_NOTHING}
+    shown = {file.modality: hash(file.image.tobytes()) for file in files if file.modality not in empty}
+    sample = hash(tuple(sorted(os.path.realpath(path) for path in info.get('img_paths', {}).values())))
+    return _SampleFacts(info['source_line'], modalities, facts, places, sample, shown)
 
 
 class ContentReport:
@@ -234,6 +263,7 @@ class ContentReport:
         self._num: Counter[tuple[str, tuple[str, ...]]] = Counter()
         self._found: dict[tuple[str, Fact], list[Any]] = {}
         self._place: dict[int, str] = {}  # hash of a path -> modality
+        self._repeated = RepeatedPictures()
 
     def add(self, sample: _SampleFacts) -> None:
         """Count one sample.
@@ -243,6 +273,7 @@ class ContentReport:
         """
         name = sample.line.rpartition(':')[0]
         self._num[name, sample.modalities] += 1
+        self._repeated.add(sample.line, sample.sample, sample.pictures)
         for fact in (*sample.facts, *self._elsewhere(sample)):
             entry = self._found.setdefault(
                 (name, Fact(fact.kind, fact.modality, fact.text)), [0, sample.line, fact.span]
@@ -268,15 +299,31 @@ class ContentReport:
         out = []
         for (name, fact), (count, line, span) in self._found.items():
             involved = set(fact.modality.split(' and '))
-            total = sum(num for (of, loaded), num in self._num.items() if of == name and involved <= set(loaded))
+            total = self._total(name, involved)
             what = f'{fact.modality} pictures' if len(involved) == 1 else f'samples: {fact.modality}'
             message = f'{count} of {total} {what} {replace(fact, span=span).verdict(several=True)}'
             out.append(ContentFinding(fact.kind, line, message, self._is_warning(fact.kind, count, total)))
-        return out
+        return out + list(self._repeats())
+
+    def _total(self, name: str, involved: set[str]) -> int:
+        """Return the number of samples of a list that have these modalities."""
+        return sum(num for (of, loaded), num in self._num.items() if of == name and involved <= set(loaded))
+
+    def _repeats(self) -> Iterator[ContentFinding]:
+        """Yield the modalities of which samples share pictures."""
+        for found in self._repeated.found():
+            total = self._total(found.list_name, {found.modality})
+            several = f', the most frequent one in {found.most}' if found.num_pictures > 1 else ''
+            message = (
+                f'{found.num_samples} of {total} {found.modality} pictures are not of one sample alone: '
+                f'{found.num_pictures} picture(s) in several samples, pixel by pixel{several}'
+            )
+            is_warning = found.most <= _MOST_FLAT * total
+            yield ContentFinding('one picture in many samples', found.line, message, is_warning)
 
     @staticmethod
     def _is_warning(kind: str, count: int, total: int) -> bool:
         """Whether a finding may be intended."""
         if kind == 'one file twice':
             return False
-        return kind not in ('no content', 'outside the range') or count <= _MOST_FLAT * total
+        return kind not in _SHOW_NOTHING or count <= _MOST_FLAT * total

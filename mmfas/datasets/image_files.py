@@ -12,6 +12,7 @@ reads what a file is and whether it is whole.
 | values | unsigned, 1 to 8 or 16 bits; signed, floating point, 12 or 32 bits in a TIFF are refused |
 | 8 bits, grey or colour | taken as they are, grey repeated to three channels; palettes are looked up |
 | 16 bits | rgb: divided by 256, rounded down; depth, infrared: by a stated range |
+| 9 to 15 bits in a PGM | rgb: refused; depth, infrared: by a stated range |
 | CMYK | JPEG with Adobe's mark: converted without colour profile; else refused |
 | several pictures | animations and TIFFs of several pages are refused; smaller copies in a TIFF are passed over |
 | behind the end | not looked at: trailers of JPEG (motion photos, MPF), PNG and WebP |
@@ -231,8 +232,13 @@ def decode_colour(data: bytes, *, rgb: bool = False, max_mb: float = MAX_SAMPLE_
     Raises:
         ValueError: If it is broken, too large, or of a kind that is not read; see the table of this module.
     """
-    if rgb and _READ_RGB is not None and data.startswith(b'\xff\xd8'):  # saves a pass over the pixels
-        header = _check(data, max_mb)
+    header = _check(data, max_mb)
+    if not header.uses_all_bits:
+        raise InputError(
+            'the PGM names a number between 256 and 65534 as its highest value, and a colour picture has no range '
+            'to scale it by; expected 255 or 65535, so save it with 8 bits'
+        )
+    if rgb and _READ_RGB is not None and header.format == 'JPEG':  # saves a pass over the pixels
         return turn_upright(_decode(data, _READ_RGB | cv2.IMREAD_IGNORE_ORIENTATION), header.orientation)
     return as_colour(decode_raw(data, max_mb=max_mb), rgb=rgb)
 

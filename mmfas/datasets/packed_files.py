@@ -11,7 +11,6 @@ import os
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -21,6 +20,7 @@ from mmengine.fileio import BaseStorageBackend, register_backend
 
 from mmfas.utils.errors import FileError, InputError, MissingFileError
 from mmfas.utils.files import atomic_file, write_atomically
+from mmfas.utils.unpacking import inflate
 
 __all__ = ['PackedBackend', 'index_path', 'pack_files']
 
@@ -33,7 +33,8 @@ class _Place(NamedTuple):
 
     offset: int
     size: int
-    is_deflated: bool = False
+    #: Bytes that it unpacks to; None if it is not packed.
+    unpacked: int | None = None
 
 
 def index_path(file: str | os.PathLike[str]) -> Path:
@@ -63,6 +64,7 @@ class PackedBackend(BaseStorageBackend):
         self._is_zip = zipfile.is_zipfile(file)
         self._places = _places_of_zip(file) if self._is_zip else _places_of_tar(file)
         self._handle: int | None = None
+        self._size = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open file behind: another process opens its own."""
@@ -86,7 +88,7 @@ class PackedBackend(BaseStorageBackend):
         if self._is_zip:
             start += _ZIP_HEADER + sum(_ZIP_LENGTHS.unpack(self._read(start + 26, 4)))
         data = self._read(start, place.size)
-        return zlib.decompress(data, -zlib.MAX_WBITS) if place.is_deflated else data
+        return data if place.unpacked is None else inflate(data, place.unpacked, f"'{self.file}': {name}")
 
     def get_text(self, filepath: str | os.PathLike[str], encoding: str = 'utf-8') -> str:
         """Return a file as text; see `get`."""
@@ -95,7 +97,9 @@ class PackedBackend(BaseStorageBackend):
     def _read(self, start: int, size: int) -> bytes:
         if self._handle is None:
             self._handle = os.open(self.file, os.O_RDONLY)
-        data = os.pread(self._handle, size, start)
+            self._size = os.fstat(self._handle).st_size
+        # Asked first, as reading takes the memory before it finds out.
+        data = b'' if start + size > self._size else os.pread(self._handle, size, start)
         if len(data) != size:
             raise InputError(f"'{self.file}' ends within a file; copy it again")
         return data
@@ -109,14 +113,16 @@ class PackedBackend(BaseStorageBackend):
 def _places_of_zip(file: str) -> dict[str, _Place]:
     """List the files of a zip."""
     places = {}
-    with zipfile.ZipFile(file) as archive:
-        for info in archive.infolist():
-            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-                raise InputError(
-                    f"'{file}': {info.filename} is encrypted or packed by a rare method; use `zip -0`"
-                )
-            is_deflated = info.compress_type == zipfile.ZIP_DEFLATED
-            places[info.filename] = _Place(info.header_offset, info.compress_size, is_deflated)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise InputError(f"'{file}' is a damaged zip ({error}); copy it again") from error
+    for info in entries:
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+            raise InputError(f"'{file}': {info.filename} is encrypted or packed by a rare method; use `zip -0`")
+        unpacked = info.file_size if info.compress_type == zipfile.ZIP_DEFLATED else None
+        places[info.filename] = _Place(info.header_offset, info.compress_size, unpacked)
     return places
 
 
@@ -124,15 +130,27 @@ def _places_of_tar(file: str) -> dict[str, _Place]:
     """List the files of a tar: from its index, or by going through it."""
     index = index_path(file)
     if index.is_file():
-        content = json.loads(index.read_text(encoding='utf-8'))
-        if content.get('size') != os.path.getsize(file):
-            raise InputError(f"'{index}' is the index of another file; delete it, or run `mmfas data pack` again")
-        return {name: _Place(*place) for name, place in content['files'].items()}
+        return _places_of_index(index, os.path.getsize(file))
     try:
         with tarfile.open(file, 'r:') as archive:
             return {m.name.removeprefix('./'): _Place(m.offset_data, m.size) for m in archive if m.isreg()}
     except tarfile.ReadError as error:
         raise InputError(f"'{file}' is neither a zip nor a tar without compression: {error}") from error
+
+
+def _places_of_index(index: Path, size: int) -> dict[str, _Place]:
+    """Read where the files of a tar of this size are."""
+    try:
+        content = json.loads(index.read_text(encoding='utf-8'))
+        of_size, places = content['size'], {name: _Place(*place) for name, place in content['files'].items()}
+        numbers = {value for place in places.values() for value in place[:2]}
+        if not all(type(value) is int and value >= 0 for value in numbers):
+            raise ValueError('a place is not a number')
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"'{index}' is damaged ({error}); delete it, or run `mmfas data pack` again") from error
+    if of_size != size:
+        raise InputError(f"'{index}' is the index of another file; delete it, or run `mmfas data pack` again")
+    return places
 
 
 def pack_files(names: Iterable[str], root: str | os.PathLike[str], out: str | os.PathLike[str]) -> tuple[int, int]:

@@ -28,8 +28,8 @@ class Problem:
     Args:
         kind: `'image'` (missing, broken, odd-sized), `'one class'`, `'two labels'` (one sample is called live and
             spoof), `'duplicate'` (one file in two splits), `'subject overlap'`, or one of the content of pictures:
-            `'no content'`, `'outside the range'`, `'one file twice'`, `'saturated'`, `'clipped'`, `'no reading'`,
-            `'orientation'`.
+            `'no content'`, `'outside the range'`, `'one file twice'`, `'one picture in many samples'`,
+            `'saturated'`, `'clipped'`, `'no reading'`, `'orientation'`.
         place: Split, and (first) list line where there is one.
         message: What is wrong.
         is_warning: Whether it may be intended.

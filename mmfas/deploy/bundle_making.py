@@ -207,7 +207,20 @@ def _prompts(value: Any) -> Any:
 
 def _as_data(value: Any) -> Any:
     """Return a config as JSON would give it back, so that a bundle is the same before and after a file."""
-    return json.loads(json.dumps(plain(value), allow_nan=False))
+    return json.loads(json.dumps(_without_scopes(plain(value)), allow_nan=False))
+
+
+def _without_scopes(value: Any) -> Any:
+    """Drop the marks that mmengine puts on what a base such as `mmfas::...` holds; name other packages instead."""
+    if isinstance(value, list | tuple):
+        return [_without_scopes(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    found = {key: _without_scopes(item) for key, item in value.items() if key != '_scope_'}
+    scope, kind = value.get('_scope_', 'mmfas'), found.get('type')
+    if scope != 'mmfas' and isinstance(kind, str) and '.' not in kind:
+        found['type'] = f'{scope}.{kind}'
+    return found
 
 
 def _dropped_in_training(cfg: Config, modalities: Sequence[str]) -> list[str]:

@@ -42,7 +42,8 @@ def require_sound_state(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: If the run cannot go on from it; the message names up to three parts.
     """
-    _raise(runner, [*_of_meta(checkpoint.get('meta', {})), *_of_averages(runner, checkpoint)])
+    faults = [*_of_meta(checkpoint.get('meta', {})), *_of_bests(checkpoint.get('message_hub', {}))]
+    _raise(runner, [*faults, *_of_averages(runner, checkpoint)])
 
 
 def require_fitting_state(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
@@ -82,6 +83,20 @@ def _of_meta(meta: Any) -> Iterator[str]:
     seed = meta.get('seed')
     if seed is not None and not (_is_count(seed) and seed < 2**32):
         yield f'meta.seed must be an integer from 0 to 4294967295, but is {seed!r:.60}'
+
+
+def _of_bests(hub: Any) -> Iterator[str]:
+    """Yield what is wrong with the best scores so far, with which the next ones are compared, and their files."""
+    info = hub.get('runtime_info') if isinstance(hub, Mapping) else None
+    for key, value in info.items() if isinstance(info, Mapping) else ():
+        name = str(key)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and value == value
+        if name.startswith('best_score') and not is_number:
+            yield f'message_hub.runtime_info.{name} must be a number, but is {value!r:.60}'
+        elif name.startswith(('best_ckpt', 'last_ckpt')) and not isinstance(value, str | None):
+            yield f'message_hub.runtime_info.{name} must be a path, but is {value!r:.60}'
+        elif name == 'keep_ckpt_ids' and not (isinstance(value, list | tuple) and all(map(_is_count, value))):
+            yield f'message_hub.runtime_info.{name} must be integers, 0 or more, but is {value!r:.60}'
 
 
 def _of_averages(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:

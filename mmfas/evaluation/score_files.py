@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from mmfas.evaluation.functional.checks import read_number
 from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.files import write_atomically
+from mmfas.utils.unpacking import LimitedStream
 
 TEXT_COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai')
 #: Control characters but tab and line breaks.
@@ -113,7 +114,8 @@ def _read_rows(path: str | PathLike[str], *, allow_duplicates: bool) -> list[dic
 def _open_text(path: str | PathLike[str]) -> TextIO:
     """Open a score file for reading, unpacked."""
     if Path(path).suffix == '.gz':
-        return io.TextIOWrapper(gzip.open(path), encoding='utf-8-sig', newline='')
+        unpacked = LimitedStream(gzip.open(path), path)  # noqa: SIM115  # returned
+        return io.TextIOWrapper(io.BufferedReader(unpacked), encoding='utf-8-sig', newline='')
     return open(path, encoding='utf-8-sig', newline='')
 
 

@@ -28,8 +28,6 @@ from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.files import atomic_file, open_file
 from mmfas.utils.plain_values import plain as plain
 from mmfas.utils.seals import (
-    MAX_UNPACKED,
-    UNPACKED_VARIABLE,
     DamagedFile,
     Fingerprint,
     SealingStream,
@@ -37,6 +35,7 @@ from mmfas.utils.seals import (
     verify,
 )
 from mmfas.utils.state_dicts import compare_state_dicts, find_nonfinite, unusual_tensors
+from mmfas.utils.unpacking import max_unpacked
 
 #: Keys under which files of other projects keep the weights of the whole model, in the order they are tried.
 WEIGHT_KEYS = ('state_dict', 'model')
@@ -157,13 +156,11 @@ def read_checkpoint(
 
 
 def _max_unpacked() -> int:
-    """Return the bytes that a file may unpack to, from the environment if it says so."""
-    given = os.environ.get(UNPACKED_VARIABLE)
-    if given is None:
-        return MAX_UNPACKED
-    if not re.fullmatch('[0-9]{1,9}', given):
-        raise CheckpointError(f'{UNPACKED_VARIABLE} must be a whole number of MiB, such as 1024, got {given!r}')
-    return int(given) << 20
+    """Return the bytes that a file may unpack to."""
+    try:
+        return max_unpacked()
+    except InputError as error:
+        raise CheckpointError(str(error)) from None
 
 
 def _verify(stream: BinaryIO, file: Path, max_unpacked: int) -> Fingerprint:

@@ -25,8 +25,10 @@ from mmfas.utils.interruption import signals_wait
 
 _MACHINE = f'{zlib.crc32(platform.node().encode()):08x}'
 _TEMPORARY = re.compile(r'\..+\.([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}\.part', re.DOTALL)
-#: Temporary files of mmfas 1.0, whose names do not say which process made them.
-_EARLIER = re.compile(r'\..+\.[a-z0-9_]{8}\.part|.+\.(?:csv|jpg|json|jsonl|npz|png|txt)\.partial', re.DOTALL)
+#: Temporary files of earlier versions, whose names do not say which process made them.
+_EARLIER = re.compile(r'\..+\.[a-z0-9_]{8}\.part', re.DOTALL)
+#: Likewise, of commands that wrote data sets; other programs give such names, too.
+_EARLIER_DATA = re.compile(r'.+\.(?:csv|jpg|json|jsonl|npz|png|txt)\.partial', re.DOTALL)
 #: A temporary file of another machine that has not grown for this long has no writer any more.
 _QUIET_S = 60.0
 #: Errors that writing any file to a disk may raise.
@@ -35,6 +37,8 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 _MOST_BYTES = 180
 #: Temporary files that this very process is writing.
 _being_written: set[str] = set()
+#: Folders from which this very process has removed what killed ones had left.
+_tidied: set[str] = set()
 
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:
@@ -94,6 +98,7 @@ def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
             device (`/dev/stdout`) is written to directly.
         durable: Wait until the disk has the file, so that it survives a power failure too. That costs some
             milliseconds; leave it out for thousands of files whose sizes are checked before they are used again.
+            The first such file of a process in a folder also removes what killed processes have left there.
 
     Yields:
         The stream. It cannot be read or moved in.
@@ -105,10 +110,13 @@ def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
     if file.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if file.exists() and not file.is_file():
-        with open(file, 'wb') as stream:
+        with full_disk_named(path), open(file, 'wb') as stream:
             yield stream
         return
     file.parent.mkdir(parents=True, exist_ok=True)
+    if durable and (place := os.fspath(file.parent)) not in _tidied:
+        _tidied.add(place)
+        remove_leftovers(place)
     temporary = _temporary_of(file)
     _being_written.add(temporary)
     try:
@@ -174,10 +182,10 @@ def is_leftover(name: str) -> bool:
     >>> is_leftover('.a.pth.0123abcd-77-89ef4567.part'), is_leftover('a.json.partial'), is_leftover('a.part')
     (True, True, False)
     """
-    return bool(_TEMPORARY.fullmatch(name) or _EARLIER.fullmatch(name))
+    return any(kind.fullmatch(name) for kind in (_TEMPORARY, _EARLIER, _EARLIER_DATA))
 
 
-def remove_leftovers(folder: str | os.PathLike[str], *, below: bool = False) -> int:
+def remove_leftovers(folder: str | os.PathLike[str], *, below: bool = False, of_data: bool = False) -> int:
     """Remove the temporary files that killed processes have left in a folder.
 
     A file whose writer may still be alive stays: its name says which process of which machine that is.
@@ -185,6 +193,7 @@ def remove_leftovers(folder: str | os.PathLike[str], *, below: bool = False) -> 
     Args:
         folder: The folder; it need not exist.
         below: Look into the folders in it, too.
+        of_data: It is the folder of a data set: remove the `.partial` files of earlier versions, too.
 
     Returns:
         Number of files that were removed.
@@ -193,7 +202,8 @@ def remove_leftovers(folder: str | os.PathLike[str], *, below: bool = False) -> 
     for place, folders, names in os.walk(folder):
         for name in names:
             path = os.path.join(place, name)
-            if is_leftover(name) and not _is_being_written(path):
+            is_ours = is_leftover(name) and (of_data or not _EARLIER_DATA.fullmatch(name))
+            if is_ours and not _is_being_written(path):
                 with suppress(OSError):  # another process was faster, or it is not ours to remove
                     os.unlink(path)
                     count += 1

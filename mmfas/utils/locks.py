@@ -27,7 +27,7 @@ class BusyError(RunError):
 
 @contextmanager
 def lock_folder(
-    folder: str | os.PathLike[str], advice: str, *, name: str = '.lock', below: bool = False
+    folder: str | os.PathLike[str], advice: str, *, name: str = '.lock', below: bool = False, of_data: bool = False
 ) -> Iterator[None]:
     """Keep other processes out of a folder, and remove what killed ones have left in it.
 
@@ -40,6 +40,7 @@ def lock_folder(
         advice: What a user may do instead of waiting, such as `'give another --out'`.
         name: Name of the lock file; work that can be done side by side in one folder has different ones.
         below: Look for leftovers in the folders inside, too.
+        of_data: It is the folder of a data set, see `remove_leftovers`.
 
     Raises:
         BusyError: If another process has the lock.
@@ -58,7 +59,7 @@ def lock_folder(
     with _locked(folder, file, advice):
         try:
             _held[key] = 1
-            remove_leftovers(folder, below=below)
+            remove_leftovers(folder, below=below, of_data=of_data)
             yield
         finally:
             _held.pop(key, None)

@@ -14,11 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from mmfas.utils.errors import InputError
-
-#: Environment variable that replaces `MAX_UNPACKED`, in MiB.
-UNPACKED_VARIABLE = 'MMFAS_MAX_UNPACKED_MB'
-#: A tensor file may unpack to its own size or to this many bytes, whichever is more.
-MAX_UNPACKED = 256 << 20
+from mmfas.utils.unpacking import UNPACKED_VARIABLE
 
 _MARK = b'mmfas sha256 '
 _NUM_DIGITS = 64

@@ -65,6 +65,26 @@ def test_a_hole_is_refused(kind: str, place: float) -> None:
         decode_raw(with_hole(FILES[kind], place))
 
 
+@pytest.mark.parametrize('quality', [50, 75, 90, 97])
+@pytest.mark.parametrize('subsampling', [0, 2])
+def test_a_hole_in_the_last_scans_of_a_progressive_jpeg_is_refused(quality: int, subsampling: int) -> None:
+    data = encoded(PICTURE, 'JPEG', progressive=True, quality=quality, subsampling=subsampling)
+    start = data.rindex(b'\xff\xda')  # of the scan with the last bits of brightness
+    for number in range(8):
+        at = start + 30 + (len(data) - start - 300) * number // 8
+        with pytest.raises(ValueError, match='the JPEG data are damaged'):
+            decode_raw(data[:at] + bytes(200) + data[at + 200 :])
+
+
+def test_regular_pictures_have_no_holes() -> None:
+    y, x = np.mgrid[:240, :320]
+    for grey in (x // 2 % 2 * 255, y // 4 % 2 * 255, (x + y) * 255 // 560, 127 + 100 * np.sin(x * np.pi / 4)):
+        for quality in (10, 60, 80, 90, 95):
+            image = np.dstack([grey, grey[::-1], grey[:, ::-1]]).astype(np.uint8)
+            options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+            assert decode_raw(cv2.imencode('.jpg', image, options)[1].tobytes()).shape == image.shape
+
+
 @pytest.mark.parametrize('kind', [*FILES, *PLAIN])
 @pytest.mark.parametrize('place', [0.02, 0.3, 0.7, 0.99])
 def test_a_cut_file_is_refused(kind: str, place: float) -> None:

@@ -170,6 +170,20 @@ def test_16_bits_of_rgb_are_divided_by_256_in_every_format() -> None:
         np.testing.assert_array_equal(decode_colour(data), image >> 8)
 
 
+@pytest.mark.parametrize('highest', [256, 1023, 4095, 65534])
+def test_a_pgm_of_9_to_15_bits_has_raw_values_for_a_stated_range_only(highest: int, tmp_path: Path) -> None:
+    raw = np.random.default_rng(3).integers(0, highest + 1, GREY.shape).astype('>u2')
+    data = b'P5\n# camera\n%d %d\n%d\n' % (*GREY.shape[::-1], highest) + raw.tobytes()
+    np.testing.assert_array_equal(decode_raw(data), raw)
+    loaded = load('ir', tmp_path, data, ir_range=(0, highest))
+    np.testing.assert_array_equal(loaded[..., 0], np.rint(raw / highest * 255))
+    with pytest.raises(ValueError, match=r'rgb image .* \(l\.csv:2\): the PGM names .* as its highest value'):
+        load('rgb', tmp_path, data)
+    raw[1, 1] = highest + 1
+    with pytest.raises(ValueError, match=rf'a value is {highest + 1}, the highest should be {highest}'):
+        decode_raw(data[: -raw.nbytes] + raw.tobytes())
+
+
 REFUSED: dict[str, tuple[bytes, str]] = {
     'int16 tiff': (tiff(GREY.astype(np.int16), t339=2), 'signed numbers; expected 8 or 16 bits unsigned'),
     'int8 tiff': (tiff(GREY.astype(np.int8), t339=2), 'signed numbers'),

@@ -19,7 +19,7 @@ from tiny_bundles import tiny_config, trained
 from mmfas.apis.scoring import ScoreError
 from mmfas.deploy.bundle import Bundle, BundleError, digest_of, json_of
 from mmfas.deploy.bundle_file import read_bundle, write_bundle
-from mmfas.deploy.bundle_making import _without_files, make_bundle
+from mmfas.deploy.bundle_making import _without_files, _without_scopes, make_bundle
 from mmfas.deploy.golden_sample import check_golden_sample
 from mmfas.deploy.inferencer import FASInferencer
 from mmfas.deploy.torch_runtime import TorchRuntime
@@ -32,6 +32,20 @@ from mmfas.utils.checkpoint import CheckpointError, write_checkpoint
 pytestmark = pytest.mark.engine
 
 FORMATS = ('model.mmfas.pth', 'model.mmfas.safetensors')
+
+
+def test_a_config_that_inherits_from_a_package_gives_the_same_bundle(faces: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(faces)
+    checkpoint, _ = trained(cfg, tmp_path)
+    plain = make_bundle(cfg, checkpoint, rules=ScoreRules('fixed=0.5'))
+    cfg.model['_scope_'] = cfg.model.head['_scope_'] = 'mmfas'  # as mmengine marks what comes from `mmfas::...`
+    for step in cfg.test_dataloader.dataset.pipeline:
+        step['_scope_'] = 'mmfas'
+    marked = make_bundle(cfg, checkpoint, rules=ScoreRules('fixed=0.5'))
+    assert (marked.model, marked.pipeline) == (plain.model, plain.pipeline)
+    assert _without_scopes([dict(type='ResNet', _scope_='mmpretrain', depth=(18,))]) == [
+        dict(type='mmpretrain.ResNet', depth=[18])
+    ]
 
 
 @pytest.mark.parametrize('name', FORMATS)

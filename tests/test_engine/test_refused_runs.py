@@ -47,6 +47,10 @@ def test_more_patience_lets_a_stopped_run_go_on(tmp_path: Path) -> None:
     assert 'Epoch(train) [6]' in text
 
 
+def _info(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    return checkpoint['message_hub']['runtime_info']  # type: ignore[no-any-return]
+
+
 #: What is wrong with the state in a checkpoint -> how it becomes so, and what the message names.
 _STATES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     'meta is a list': (lambda c: c.update(meta=[1]), '`meta` must be a dictionary'),
@@ -55,6 +59,16 @@ _STATES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     'seed too large': (lambda c: c['meta'].update(seed=2**40), r'meta.seed must be an integer'),
     'hub without scalars': (lambda c: c['message_hub'].pop('log_scalars'), 'message_hub is not one of mmfas'),
     'hub is a number': (lambda c: c.update(message_hub=5), 'message_hub is not one of mmfas'),
+    'best score is text': (
+        lambda c: c['message_hub']['runtime_info'].update(best_score='x'),
+        "number, but is 'x'",
+    ),
+    'best score is NaN': (
+        lambda c: c['message_hub']['runtime_info'].update(best_score=float('nan')),
+        'but is nan',
+    ),
+    'best file is 5': (lambda c: _info(c).update(best_ckpt=5), 'must be a path, but is 5'),
+    'kept is text': (lambda c: _info(c).update(keep_ckpt_ids='x'), 'must be integers, 0'),
     'no schedules': (lambda c: c.pop('param_schedulers'), 'must hold the state of 1 schedules'),
     'schedule with a method': (lambda c: c['param_schedulers'][0].update(step=5), 'not the state of a Cosine'),
     'step is text': (lambda c: c['param_schedulers'][0].update(last_step='x'), "last_step is 'x'"),

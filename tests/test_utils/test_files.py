@@ -215,21 +215,33 @@ def test_only_leftovers_without_a_writer_are_removed(tmp_path: Path) -> None:
     foreign = [tmp_path / 'thesis.part', tmp_path / '.profile', tmp_path / 'film.mkv.partial']
     for path in (*earlier, *foreign):
         path.write_bytes(b'')
-    with atomic_file(tmp_path / 'live.pth') as stream:
-        assert remove_leftovers(tmp_path) == 5
+    with atomic_file(tmp_path / 'live.pth', durable=False) as stream:
+        assert remove_leftovers(tmp_path, of_data=True) == 5
         stream.write(b'whole')
     for path in (dead, own, long_ago, *earlier):
         assert not path.exists(), path
     assert all(path.exists() for path in (alive, elsewhere, *foreign, tmp_path / 'live.pth'))
 
 
+@pytest.mark.parametrize('name', ['card.md', 'model.mmfas.pth', 'other.onnx'])
+def test_any_command_removes_what_a_killed_one_left_beside_its_file(name: str, tmp_path: Path) -> None:
+    ended = subprocess.Popen(['true'])
+    ended.wait()
+    dead, alive = leftover(tmp_path, process=ended.pid), leftover(tmp_path, process=os.getppid())
+    (tmp_path / 'download.csv.partial').write_bytes(b'of another program')
+    write_atomically(tmp_path / name, b'whole')
+    assert not dead.exists()
+    assert names(tmp_path) == sorted([alive.name, name, 'download.csv.partial'])
+
+
 def test_folders_inside_are_looked_into_when_asked(tmp_path: Path) -> None:
     (tmp_path / 'a/b').mkdir(parents=True)
     path = tmp_path / 'a/b/0051.jpg.partial'
     path.write_bytes(b'')
-    assert remove_leftovers(tmp_path) == 0
+    assert remove_leftovers(tmp_path, of_data=True) == 0
     assert remove_leftovers(tmp_path / 'none') == 0
-    assert remove_leftovers(tmp_path, below=True) == 1
+    assert remove_leftovers(tmp_path, below=True) == 0
+    assert remove_leftovers(tmp_path, below=True, of_data=True) == 1
     assert not path.exists()
 
 

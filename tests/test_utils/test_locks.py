@@ -47,7 +47,7 @@ def test_a_killed_process_blocks_nobody(tmp_path: Path) -> None:
 
 def test_the_same_process_may_lock_again_and_leftovers_go(tmp_path: Path) -> None:
     (tmp_path / 'manifest.json.partial').write_bytes(b'{')
-    with lock_folder(tmp_path, ''):
+    with lock_folder(tmp_path, '', of_data=True):
         assert os.listdir(tmp_path) == ['.lock']
         with lock_folder(tmp_path, ''), lock_folder(tmp_path / '.', ''):
             pass

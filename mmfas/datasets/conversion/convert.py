@@ -101,7 +101,7 @@ def convert_dataset(
     _check_apart(source, out, needed)
     plan = converter.plan(source, needed)
     # Other data sets may be converted into the same folder meanwhile.
-    with lock_folder(out, 'give another OUT', name=f'.conversion_{converter.name}.lock'):
+    with lock_folder(out, 'give another OUT', name=f'.conversion_{converter.name}.lock', of_data=True):
         _copy_lists(Path(lists or out), out, converter.letter)
         for name, content in plan.extras.items():
             write_atomically(out / name, content)
@@ -127,7 +127,7 @@ def _convert(
         done = {r.name for r in needed.recordings if _is_done(r, journal.entries.get(r.name), out, verify=verify)}
         todo = [unit for unit in plan.units if unit.recording.name not in done]
         for folder in {(out / target.path).parent for unit in todo for target in unit.recording.targets}:
-            remove_leftovers(folder)
+            remove_leftovers(folder, of_data=True)
         _work(converter, todo, out, journal, num_processes, _counted(progress, len(plan.units), len(todo)))
         made = done | {unit.recording.name for unit in todo}
         entries = [journal.entries[name] for name in sorted(made)]

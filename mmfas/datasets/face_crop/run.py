@@ -130,7 +130,7 @@ def crop_dataset(
     tasks = tasks_of(records, root, out)
     settings = json.loads(json.dumps(_settings(detector, spec, detect_on)))
     unique = {task.name: task for task in tasks}
-    with lock_folder(out, 'give another OUT'):
+    with lock_folder(out, 'give another OUT', of_data=True):
         path = Path(out, JOURNAL_NAME)
         journal = Journal(path, settings, kind='crop', encode=Outcome.as_json, decode=Outcome.of)
         todo = _open_tasks(unique, journal.entries, out, (spec.no_face, spec.several_faces))
@@ -156,5 +156,5 @@ def _open_tasks(
     """Return the tasks that need work, after removing what a killed run left in their folders."""
     todo = [task for name, task in tasks.items() if not is_done(task, outcomes.get(name), out, policy)]
     for folder in {Path(out, target).parent for task in todo for target in task.targets.values()}:
-        remove_leftovers(folder)
+        remove_leftovers(folder, of_data=True)
     return todo

@@ -20,6 +20,7 @@ class ImageHeader:
         height: As stored.
         channels: Values per pixel: 1 grey, 2 grey and alpha, 3 colour (a palette too), 4 colour and alpha.
         bits: Bits per value.
+        uses_all_bits: Whether white is the highest value of so many bits; of a PGM the file may name a lower one.
         orientation: 1..8 as in EXIF, where the decoder does not obey it by itself.
         num_pictures: Pictures, frames or pages of equal standing in the file.
         key: Value of a grey picture that is transparent, or None.
@@ -31,6 +32,7 @@ class ImageHeader:
     height: int
     channels: int
     bits: int
+    uses_all_bits: bool = True
     orientation: int = 1
     num_pictures: int = 1
     key: int | None = None

@@ -22,28 +22,33 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = (0xC0, 0xC1)
 #: Where zero bits mean a coefficient of 1, this many zero bytes in a row are a hole in the file, not a picture.
 _HOLE = bytes(48)
+#: Likewise, where zero bits correct nothing.
+_HOLE_IN_BITS = bytes(128)
 #: What ends a scan: a marker that is neither stuffing nor a restart.
 _END_OF_SCAN = re.compile(rb'\xff[^\x00\xff\xd0-\xd7]')
 _ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Yield marker, content and end of every segment up to the head of the first scan."""
-    at = 2
+class _NoScanError(InputError):
+    """The data end where a scan is expected."""
+
+
+def _segments(data: bytes, at: int = 2) -> Iterator[tuple[int, bytes, int]]:
+    """Yield marker, content and end of every segment from a place up to the head of the next scan."""
     while (at := data.find(b'\xff', at)) >= 0 and at + 4 <= len(data):
         marker = data[at + 1]
         at += 1
         if marker in (0x00, 0xFF) or marker in _ALONE:  # stuffing, fill bytes, marks without content
             continue
         if marker == _END:
-            raise InputError('the JPEG data hold no picture')
+            raise _NoScanError('the JPEG data hold no picture')
         size = int.from_bytes(data[at + 1 : at + 3], 'big')
         end = at + 1 + size
         yield marker, data[at + 3 : end], end
         if marker == _SCAN:
             return
         at = end
-    raise InputError('the JPEG data are cut off')
+    raise _NoScanError('the JPEG data are cut off')
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -89,23 +94,48 @@ def _first_symbols(tables: bytes) -> Iterator[tuple[int, int]]:
         at += 17 + sum(tables[at + 1 : at + 17])
 
 
-def _has_hole(data: bytes) -> bool:
-    """Look for a run of zero bytes in a sequential scan, which libjpeg takes for blocks of coefficients of 1.
+def _scans(data: bytes) -> Iterator[tuple[int, bytes, dict[int, int], bytes]]:
+    """Yield kind of frame, head, what codes of zero bits mean (see `_first_symbols`) and codes of every scan."""
+    at, frame, first = 2, 0, dict[int, int]()
+    while True:
+        head = b''
+        try:
+            for marker, content, end in _segments(data, at):
+                if marker == _CODES:
+                    first |= dict(_first_symbols(content))
+                elif marker in _FRAMES:
+                    frame = marker
+                head, at = content, end
+        except _NoScanError:  # remarks between the last scan and the end
+            return
+        found = _END_OF_SCAN.search(data, at)
+        stop = found.start() if found else len(data)
+        yield frame, head, first, data[at:stop]
+        if not found or data[stop + 1] == _END:
+            return
+        at = stop
 
-    Where the code of zero bits means the end of a block, such a run is a flat part of a picture.
+
+def _has_hole(data: bytes) -> bool:
+    """Look for a run of zero bytes that no picture gives.
+
+    In a sequential scan, libjpeg takes one for blocks of coefficients of 1; where the code of zero bits means the
+    end of a block, such a run is a flat part of a picture. A scan that refines coefficients (progressive) is made
+    of bits that correct them: of regular pictures all may be 0, but libjpeg writes 937 of them in a row at most.
     """
-    is_sequential, scan, start = False, b'', 0
-    first: dict[int, int] = {}
-    for marker, content, end in _segments(data):
-        if marker == _CODES:
-            first |= dict(_first_symbols(content))
-        elif marker in _SEQUENTIAL:
-            is_sequential = True
-        scan, start = content, end
-    if not is_sequential or len(scan) < 3 or not first.get(0x10 | scan[2] & 0x0F):
+    if data.find(_HOLE) < 0:
         return False
-    found = _END_OF_SCAN.search(data, start)
-    return data.find(_HOLE, start, found.start() if found else len(data)) >= 0
+    for frame, head, first, codes in _scans(data):
+        num_parts = head[0]
+        if len(head) < 4 + 2 * num_parts:
+            return False  # a head that the strict decoder forgives
+        is_refinement = head[1 + 2 * num_parts] > 0 and head[3 + 2 * num_parts] >> 4 > 0
+        if frame in _SEQUENTIAL:
+            if first.get(0x10 | head[2] & 0x0F) and _HOLE in codes:
+                return True
+        elif is_refinement and _HOLE_IN_BITS in codes:
+            return True
+    return False
 
 
 def check_whole(data: bytes, header: ImageHeader) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from mmfas.utils.errors import InputError
 
 from .header import ImageHeader
@@ -82,7 +84,7 @@ def read_header_pnm(data: bytes) -> ImageHeader:
         data: Content of the file.
 
     Returns:
-        The header; of a PGM with a highest value between 256 and 65534 the values are taken as they are.
+        The header; a PGM with a highest value between 256 and 65534 does not use all of its 16 bits.
 
     Raises:
         ValueError: If the data do not begin with a valid head.
@@ -91,18 +93,23 @@ def read_header_pnm(data: bytes) -> ImageHeader:
     grey = data.startswith(b'P5')
     allowed = highest == 255 or (256 <= highest <= 65535 if grey else highest == 65535)
     refusal = '' if allowed else f'the highest value of the PNM is {highest}; expected 255 or 65535'
-    return ImageHeader('PNM', width, height, 1 if grey else 3, 8 if highest <= 255 else 16, refusal=refusal)
+    bits, full = (8 if highest <= 255 else 16), highest in (255, 65535)
+    return ImageHeader('PNM', width, height, 1 if grey else 3, bits, uses_all_bits=full, refusal=refusal)
 
 
 def check_whole_pnm(data: bytes, header: ImageHeader) -> None:
-    """Check that all pixels are there.
+    """Check that all pixels are there, and none above the highest value that the head names.
 
     Args:
         data: Content of the file.
         header: Of the same file.
 
     Raises:
-        ValueError: If some are missing.
+        ValueError: If some are missing or too high.
     """
-    if len(data) - _pnm_head(data)[3] < header.width * header.height * header.channels * header.bits // 8:
+    _, _, highest, start = _pnm_head(data)
+    num_values = header.width * header.height * header.channels
+    if len(data) - start < num_values * header.bits // 8:
         raise InputError('the PNM data are cut off')
+    if not header.uses_all_bits and (top := int(np.frombuffer(data, '>u2', num_values, start).max())) > highest:
+        raise InputError(f'the PNM data are damaged (a value is {top}, the highest should be {highest})')

@@ -136,6 +136,24 @@ class FASMetric(BaseMetric):
             names = (*_RATES, *beside, 'apcer_*', '*_oracle', *_further_names(cfg))
         return tuple(f'{cfg.get("prefix") or split}/{name}' for name in names)
 
+    @classmethod
+    def better_values_of(cls, name: str) -> str | None:
+        """Say which values of a metric are better.
+
+        Args:
+            name: One of `names_given_by`, with prefix.
+
+        Returns:
+            `'less'`, `'greater'`, or None if that depends, as of a threshold.
+
+        >>> FASMetric.better_values_of('dev/hter'), FASMetric.better_values_of('dev/auc')
+        ('less', 'greater')
+        """
+        rate = name.rpartition('/')[2]
+        if rate.startswith('threshold'):
+            return None
+        return 'greater' if rate.startswith(('auc', 'tpr')) else 'less'
+
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Keep what the score file needs of one batch.
 

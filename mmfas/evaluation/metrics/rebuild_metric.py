@@ -52,6 +52,15 @@ class RebuildMetric(BaseMetric):
         """
         return tuple(f'{cfg.get("prefix", "rebuild")}/{name}' for name in (*_KINDS, *MODALITIES))
 
+    @classmethod
+    def better_values_of(cls, name: str) -> str:
+        """Say that less of an error is better.
+
+        Args:
+            name: One of `names_given_by`.
+        """
+        return 'less'
+
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Keep sum and number of patches of every kind, sample by sample.
 

@@ -107,7 +107,7 @@ def render_sites(
     """
     root = Path(root)
     load_manifest(root, sites.setting, sites.header())  # refuses a folder of something else before it is touched
-    with lock_folder(root, 'give another folder', below=True):
+    with lock_folder(root, 'give another folder', below=True, of_data=True):
         manifest = load_manifest(root, sites.setting, sites.header())
         chunks = sites.chunks()
         report = render_chunks(

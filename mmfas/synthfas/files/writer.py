@@ -178,7 +178,7 @@ def render_dataset(
     root = Path(root)
     load_manifest(root, setting)  # refuses a folder of something else before it is touched
     chunks = plan_chunks(setting, domains, splits)
-    with lock_folder(root, 'give another folder', below=True):
+    with lock_folder(root, 'give another folder', below=True, of_data=True):
         manifest = load_manifest(root, setting)
         report = render_chunks(
             chunks, manifest, root, num_processes=num_processes, verify=verify, progress=progress
