@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from math import exp, log
 from pathlib import Path
@@ -159,13 +160,18 @@ def test_pool_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     for name, (dev, test) in folds().items():
         dev.to_csv(tmp_path / name / 'dev.csv')
         test.to_csv(tmp_path / name / 'test.csv')
+    first = folds()['fold0'][1]
+    first.with_columns({'frame': range(len(first))}).to_csv(tmp_path / 'fold0' / 'test.csv')
     places = [str(tmp_path / name) for name in folds()]
     assert pool_command([*places, '--out', str(tmp_path / 'pooled.csv')]) == 0
     np.testing.assert_array_equal(
         ScoreTable.from_csv(tmp_path / 'pooled.csv').score, pool_folds(folds()).table.score
     )
     text = capsys.readouterr().out
-    assert text.count('/fold') == 3 and '| all' in text and '--criterion fixed=0.5' in text
+    assert re.search(r'frame: empty for .*fold1, .*fold2, whose files have no such column', text)
+    assert '| all' in text and '--criterion fixed=0.5' in text
+    assert pool_command([*places, '--out', str(tmp_path / 'videos.csv'), '--level', 'video']) == 0
+    assert 'frame: (mixed) where the frames of one video differ, so --by refuses it' in capsys.readouterr().out
     assert pool_command([places[0], str(tmp_path / 'none'), '--out', str(tmp_path / 'x.csv')]) == 2
     assert 'does not exist' in capsys.readouterr().err
 
