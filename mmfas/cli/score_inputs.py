@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mmfas.cli.errors import UsageError, refuse_repeats
 from mmfas.cli.numbers import seed, whole
 from mmfas.cli.site import add_site_arguments, read_site, set_site_criterion
-from mmfas.utils.errors import InputError
+from mmfas.utils.errors import InputError, UnknownKeyError
 
 if TYPE_CHECKING:
     from mmfas.evaluation import FASReport, ScoreRules, ScoreTable
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ['ScoreInputs', 'add_rule_arguments', 'add_score_arguments', 'read_scores', 'rules_of_scores']
 
+_OWN_DEVS = (
+    'These files share no sample, so they count as test sets of one system, whose mean is in the last row; but '
+    'they have dev files of their own. Systems are compared where domain and sample_id agree: if these are '
+    'several systems, their mean says nothing, and their ids must be written alike.'
+)
+_NO_DEV = (
+    'These files hold the same samples, so they are several systems, but nothing fixes their thresholds: no '
+    'differences are shown. Give TEST.csv:DEV.csv for each, or --criterion fixed=VALUE.'
+)
+_SOME_SHARED = 'Only files of the same samples are compared with each other; those of other samples are test sets.'
 _ONE_DEV = (
     'These files hold the same samples, so they are several systems (or one in several conditions), but one dev '
     'file fixes the threshold of all: give each its own, TEST.csv:DEV.csv, if they are systems.'
@@ -165,6 +175,7 @@ class ScoreInputs:
         rules: How scores become numbers.
         are_systems: Whether some files hold the same samples, so that they are of several systems.
         has_one_dev: Whether one dev file fixes the threshold of all.
+        all_share: Whether every two files hold the same samples, so that the best system can be named.
         site: Scores of live videos of the target; None unless the criterion is `'site'`.
     """
 
@@ -173,18 +184,30 @@ class ScoreInputs:
     rules: ScoreRules
     are_systems: bool
     has_one_dev: bool
+    all_share: bool = True
     site: ScoreTable | None = None
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know of the files."""
         is_fixed = self.rules.parsed.kind == 'fixed'
-        return [_ONE_DEV] if self.are_systems and self.has_one_dev and not is_fixed else []
+        if not self.are_systems:
+            return [_OWN_DEVS] if len(self.tables) > 1 and self.devs and not self.has_one_dev else []
+        notes = [] if self.all_share else [_SOME_SHARED]
+        if not self.devs and not is_fixed:
+            return [*notes, _NO_DEV]
+        return [*notes, _ONE_DEV] if self.has_one_dev and not is_fixed else notes
 
     def reports(self) -> list[FASReport]:
         """Judge every file."""
         from mmfas.evaluation import evaluate_scores
+        from mmfas.evaluation.subgroups import check_columns
 
+        for name, table in self.tables.items():
+            try:
+                check_columns(self.rules, table)
+            except KeyError as error:
+                raise UnknownKeyError(f'{name}: {error.args[0]}') from error
         return [
             evaluate_scores(table, dev=self.devs.get(name), site=self.site, rules=self.rules, name=name)
             for name, table in self.tables.items()
@@ -233,7 +256,9 @@ def read_scores(args: argparse.Namespace) -> ScoreInputs:
     read = {path: _read(path, args) for path in dict.fromkeys([*filter(None, own), args.dev]) if path}
     tables = {name: _read(path, args) for name, path in zip(names, paths)}
     devs = {name: read[dev or args.dev] for name, dev in zip(names, own) if dev or args.dev}
-    shares = any(shared_samples(one, two) for one, two in combinations(tables.values(), 2))
+    shared = [shared_samples(one, two) for one, two in combinations(tables.values(), 2)]
+    shares = any(shared)
+    _refuse_idle(args, shares)
     one_dev = len(set(own)) == 1 if any(own) else bool(args.dev)
     are_systems = shares and not vars(args).get('mean', False)
     site = read_site(args)
@@ -242,7 +267,18 @@ def read_scores(args: argparse.Namespace) -> ScoreInputs:
             'the scores of a site are of one system, but these files hold the same samples, so they are of '
             'several: judge them one by one, or give --mean if they are one system in several conditions'
         )
-    return ScoreInputs(tables, devs, rules, are_systems, one_dev, site)
+    return ScoreInputs(tables, devs, rules, are_systems, one_dev, all(shared), site)
+
+
+def _refuse_idle(args: argparse.Namespace, shares: bool) -> None:
+    """Refuse options that would change nothing."""
+    given = vars(args)
+    if given.get('mean') and not shares:
+        raise UsageError('--mean is for files of the same samples; these share none, so leave it out')
+    if given.get('permutation') and (given.get('mean') or not shares):
+        raise UsageError('--permutation tests differences of systems, but no two files are compared; leave it out')
+    if given.get('attributes') and not given.get('by'):
+        raise UsageError('--attributes adds columns that are judged by --by COLUMN; give it, too')
 
 
 def _read(path: str, args: argparse.Namespace) -> ScoreTable:
@@ -285,7 +321,7 @@ def paths_of(args: argparse.Namespace) -> list[str]:
         args: Options of `add_score_arguments`.
     """
     named = [path for text in args.test for path in _split(text)]
-    return [path for path in dict.fromkeys([*named, args.dev]) if path]
+    return [path for path in dict.fromkeys([*named, args.dev, vars(args).get('site')]) if path]
 
 
 def _test_path(text: str) -> str:

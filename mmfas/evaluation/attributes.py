@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmfas.evaluation.score_files import COLUMNS, check_text
 from mmfas.evaluation.score_table import ScoreTable
@@ -33,7 +34,8 @@ def join_attributes(table: ScoreTable, path: str | PathLike[str]) -> ScoreTable:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it has no such column, adds nothing, states something twice, or fits no sample.
+        ValueError: If it has no such column, adds nothing, states something twice, contradicts a column of the
+            scores, or fits no sample.
     """
     keys, added, rows = _read(path)
 
@@ -46,10 +48,26 @@ def join_attributes(table: ScoreTable, path: str | PathLike[str]) -> ScoreTable:
         raise InputError(f'{path}: no row fits a sample of the scores, whose first has {first}; check the ids')
     columns = zip(*map(values_of, identities))
     extra = {name: np.array(column, dtype=np.str_) for name, column in zip(added, columns)}
+    extra = {name: _filled(table, name, column, path) for name, column in extra.items()}
     failures = tuple(
         replace(lost, extra={**lost.extra, **dict(zip(added, values_of(vars(lost))))}) for lost in table.failures
     )
     return replace(table.with_columns(extra), failures=failures)
+
+
+def _filled(table: ScoreTable, name: str, added: NDArray[np.str_], path: str | PathLike[str]) -> NDArray[np.str_]:
+    """Return a column with what is added where the scores say nothing."""
+    before = table.extra.get(name)
+    if before is None:
+        return added
+    unlike = np.flatnonzero((before != added) & (before != '') & (added != ''))
+    if unlike.size:
+        row = int(unlike[0])
+        raise InputError(
+            f"{path}: column {name} says '{added[row]}' of sample '{table.sample_id[row]}', but the scores have a "
+            f"column of this name that says '{before[row]}'; rename one of them"
+        )
+    return np.where(before == '', added, before)
 
 
 def _read(path: str | PathLike[str]) -> tuple[Key, tuple[str, ...], dict[Key, tuple[str, ...]]]:
@@ -74,6 +92,11 @@ def _read(path: str | PathLike[str]) -> tuple[Key, tuple[str, ...], dict[Key, tu
         raise InputError(f'{path}, line 1: expected columns to add, each once, got {",".join(header)}')
     rows: dict[Key, tuple[str, ...]] = {}
     for number, row in lines:
+        if None in row or None in row.values():
+            raise InputError(
+                f'{path}, line {number}: expected {len(header)} cells, as the header has, got '
+                f'{"fewer" if None in row.values() else "more"}; quote cells that contain commas'
+            )
         values = tuple(row[name] or '' for name in added)
         for name, text in zip(added, values):
             check_text(text, f'{path}, line {number}, column {name}')

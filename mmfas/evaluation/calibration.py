@@ -25,6 +25,8 @@ class CalibrationReport:
         ece_dev: Expected calibration error of the dev scores, as they are and calibrated.
         ece_test: The same of the test scores.
         live_fraction: Live samples over all samples, of dev and of test.
+        num_changed: Test samples that threshold and probability decide differently: none, unless probabilities
+            near 0 or 1 become one number.
     """
 
     fitted: ScoreCalibration
@@ -32,6 +34,7 @@ class CalibrationReport:
     ece_dev: tuple[float, float]
     ece_test: tuple[float, float]
     live_fraction: tuple[float, float]
+    num_changed: int = 0
 
     def rows(self) -> Iterator[Row]:
         """Yield rows of a report: label, value, interval, counts."""
@@ -42,9 +45,12 @@ class CalibrationReport:
     def note(self) -> str:
         """Return what a reader must know."""
         dev, test = (f'{value:.0%}' for value in self.live_fraction)
+        decisions = 'no decision changes'
+        if self.num_changed:
+            decisions = f'{self.num_changed} decisions differ, as probabilities run together: take the score'
         return (
             f'Calibrated on dev: sigmoid({self.fitted.slope:.4g} logit(score) {self.fitted.intercept:+.4g}), '
-            f'threshold {self.threshold.value:.4g} there; no decision changes. Probabilities hold where as many '
+            f'threshold {self.threshold.value:.4g} there; {decisions}. Probabilities hold where as many '
             f'samples are live as on dev ({dev}; test: {test}).'
         )
 
@@ -76,12 +82,15 @@ def calibrate(dev: ScoreTable, test: ScoreTable, threshold: Threshold, method: s
         (reliability(table.score, table.is_live).ece, reliability(fitted(table.score), table.is_live).ece)
         for table in (dev, test)
     ]
+    moved = Threshold(fitted.threshold(threshold.value), f'{threshold.origin}, {method}')
+    changed = (test.score >= threshold.value) != (fitted(test.score) >= moved.value)
     return CalibrationReport(
         fitted,
-        Threshold(fitted.threshold(threshold.value), f'{threshold.origin}, {method}'),
+        moved,
         ece_dev=errors[0],
         ece_test=errors[1],
         live_fraction=(dev.num_live / len(dev), test.num_live / len(test)),
+        num_changed=int(changed.sum()),
     )
 
 

@@ -12,7 +12,7 @@ from mmfas.evaluation.evaluate import resolve_threshold
 from mmfas.evaluation.functional import Interval, McNemar, PairedSamples, Threshold, mcnemar
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
-from mmfas.evaluation.tables import Row, markdown_table, percent, percent_interval, text_table
+from mmfas.evaluation.tables import Row, markdown_table, p_value, percent, percent_interval, text_table
 from mmfas.utils.errors import InputError
 
 __all__ = ['Comparison', 'Difference', 'System', 'compare_systems', 'shared_samples']
@@ -127,10 +127,10 @@ class Comparison:
         yield f'{100 * difference.value:+.2f}'
         yield percent_interval(difference.interval)
         if tested:
-            yield '' if difference.p_value is None else f'{difference.p_value:.4f}'
+            yield '' if difference.p_value is None else p_value(difference.p_value)
         test = self.tests.get(difference.name)
         yield f'{test.only_first} / {test.only_second}' if test else ''
-        yield f'{test.p_value:.4f}' if test else ''
+        yield p_value(test.p_value) if test else ''
 
     def table(self) -> str:
         """Return the comparison as text for a terminal."""
@@ -211,6 +211,12 @@ def compare_systems(
         thresholds.append(found)
     tables = rules.reduce(first.test), rules.reduce(second.test)
     one, two, left_out = _paired(tables, (first.name, second.name))
+    if not (one.num_live and one.num_spoof):
+        absent = 'live sample' if not one.num_live else 'attack'
+        raise InputError(
+            f"'{first.name}' and '{second.name}' have {len(one)} samples in common, but no {absent}: differences "
+            'need both classes; judge these files one by one'
+        )
     cluster, unit = rules.clusters(one)
     samples = PairedSamples(
         scores=(one.score, two.score),
@@ -223,6 +229,7 @@ def compare_systems(
     )
     notes += left_out
     notes += _single_clusters(samples, unit)
+    notes += _decided_alike(samples) if rules.num_bootstrap else []
     notes += [_FRAMES_NOTE] if unit != 'sample' and rules.level == 'frame' else []
     return Comparison(
         names=(first.name, second.name),
@@ -263,13 +270,34 @@ def _paired(
     if not left_out:
         return one, two, []
     note = f'Scored by one system only and left out here: {" and ".join(left_out)}; {len(common)} are compared.'
-    return one, two, [note]
+    return one, two, [note, *_failed_at(tables, rows, names)]
+
+
+def _failed_at(
+    tables: tuple[ScoreTable, ScoreTable], rows: list[dict[tuple[str, str], int]], names: tuple[str, str]
+) -> list[str]:
+    """Note how many samples a system failed to acquire that the other one has scored."""
+    counts = [
+        sum((failure.domain, failure.sample_id) in other for failure in table.failures)
+        for table, other in zip(tables, rows[::-1])
+    ]
+    listed = [f'{name} failed to acquire {count}' for name, count in zip(names, counts) if count]
+    text = 'of these; a system that refuses hard samples looks better here, so read the rows "FTA as rejection"'
+    return [f'{" and ".join(listed)} {text}.'] if listed else []
 
 
 def _single_clusters(samples: PairedSamples, unit: str) -> list[str]:
     """Note strata that are one cluster, which a bootstrap draws again and again."""
     single = [name for name, index in samples.strata.items() if np.unique(samples.cluster[index]).size < 2]
     return [f'One {unit} only, so no interval says how sure its rate is: {", ".join(single)}.'] if single else []
+
+
+def _decided_alike(samples: PairedSamples) -> list[str]:
+    """Note errors that the systems share sample by sample: their difference is 0 in every replicate."""
+    differ = samples.wrong(0) != samples.wrong(1)
+    alike = [f'{name} ({index.size})' for name, index in samples.strata.items() if not differ[index].any()]
+    text = 'Decided alike by both, so the interval of the difference is empty, which is not certainty'
+    return [f'{text}: {", ".join(alike)}.'] if alike else []
 
 
 def _differences(samples: PairedSamples, rules: ScoreRules, num_permutations: int) -> Iterator[Difference]:

@@ -5,16 +5,18 @@ Legend: S systems, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
+from mmfas.evaluation.failures import Failure
 from mmfas.evaluation.functional.checks import FloatArray
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.utils.errors import InputError
 
-__all__ = ['RULES', 'ensemble']
+__all__ = ['RULES', 'ensemble', 'unlike_columns']
 
 #: Scores nearer to 0 or 1 than this count as this far from them where log-odds are taken.
 _EDGE = 1e-12
@@ -62,21 +64,92 @@ def ensemble(
         names: What the tables are called, for messages.
 
     Returns:
-        A table in the order of the first one.
+        A table in the order of the first one, with its subjects and videos. A sample that one of the systems
+        failed to acquire has no score, and the reason names the system. Further columns of any table are kept,
+        except those of which two tables say different things (see `unlike_columns`).
 
     Raises:
-        ValueError: If there are fewer than two tables, they have other samples, or say other labels of one.
+        ValueError: If there are fewer than two tables, they have other samples, say other labels of one, or no
+            sample is left.
     """
     if len(tables) < 2:
         raise InputError(f'an ensemble needs the scores of at least two systems, got {len(tables)}')
     if rule not in RULES:
         raise InputError(f"a rule is one of {', '.join(RULES)}, got '{rule}'")
     names = names or [f'table {number}' for number in range(1, len(tables) + 1)]
+    tables, failures = _acquired_by_all(tables, names)
     first = tables[0]
-    rows = [first.score]
+    ordered = [first]
     for table, name in zip(tables[1:], names[1:], strict=True):
-        rows.append(_in_order_of(first, table, (names[0], name)).score)
-    return replace(first, score=RULES[rule](np.stack(rows), _normalised(weights, len(tables), rule)))
+        ordered.append(_in_order_of(first, table, (names[0], name)))
+    scores = np.stack([table.score for table in ordered])
+    unlike = unlike_columns(ordered)
+    extra = {
+        name: column
+        for table in ordered[::-1]  # the first one that has a column gives it
+        for name, column in table.extra.items()
+        if name not in unlike
+    }
+    failures = [
+        replace(lost, extra={name: text for name, text in lost.extra.items() if name not in unlike})
+        for lost in failures
+    ]
+    joined = RULES[rule](scores, _normalised(weights, len(tables), rule))
+    return replace(first, score=joined, extra=extra, failures=tuple(failures))
+
+
+def unlike_columns(tables: Sequence[ScoreTable]) -> tuple[str, ...]:
+    """Return the further columns of which two tables say different things of one sample.
+
+    Args:
+        tables: Scores; samples that they do not share are not compared.
+
+    Returns:
+        Names, sorted.
+    """
+    said: dict[str, dict[tuple[str, str], str]] = {}
+    unlike = set()
+    for table in tables:
+        keys = table.keys()
+        for name, column in table.extra.items():
+            before = said.setdefault(name, {})
+            if any(before.setdefault(key, text) != text for key, text in zip(keys, column.tolist())):
+                unlike.add(name)
+    return tuple(sorted(unlike))
+
+
+def _acquired_by_all(tables: Sequence[ScoreTable], names: Sequence[str]) -> tuple[list[ScoreTable], list[Failure]]:
+    """Take out the samples that some system failed to acquire, and return them beside."""
+    lost: dict[tuple[str, str], Failure] = {}
+    for table, name in zip(tables, names, strict=True):
+        for failure in table.failures:
+            named = replace(failure, reason=f'{name}: {failure.reason}')
+            lost.setdefault((failure.domain, failure.sample_id), named)
+    if not lost:
+        return list(tables), []
+    known = [{*table.keys(), *((f.domain, f.sample_id) for f in table.failures)} for table in tables]
+    for key in lost:
+        absent = [name for name, keys in zip(names, known, strict=True) if key not in keys]
+        if absent:
+            raise InputError(
+                f"'{key[1]}' has no score ({lost[key].reason}), and {absent[0]} does not hold it at all; an "
+                'ensemble needs the same samples, those without a score too'
+            )
+    kept = [np.array([key not in lost for key in keys]) for keys in map(ScoreTable.keys, tables)]
+    if not all(mask.any() for mask in kept):
+        raise InputError('no sample is scored by all systems, so there is nothing to join')
+    _check_labels(tables, lost)
+    return [table.take(mask) for table, mask in zip(tables, kept, strict=True)], list(lost.values())
+
+
+def _check_labels(tables: Sequence[ScoreTable], lost: Mapping[tuple[str, str], Failure]) -> None:
+    """Refuse samples without a score of which a table says another instrument."""
+    for table in tables:
+        scored = zip(table.keys(), table.pai.tolist())
+        failed = (((f.domain, f.sample_id), f.pai) for f in table.failures)
+        for key, pai in chain(scored, failed):
+            if key in lost and lost[key].pai != pai:
+                raise InputError(f"sample '{key[1]}': pai is {lost[key].pai} in one file, but {pai} in another")
 
 
 def _normalised(weights: Sequence[float] | None, num: int, rule: str) -> FloatArray:

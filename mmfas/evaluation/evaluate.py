@@ -40,7 +40,7 @@ from mmfas.evaluation.latex import latex_table
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.evaluation.site import drawn_thresholds, set_at_site
-from mmfas.evaluation.subgroups import subgroups_by, with_pai_groups
+from mmfas.evaluation.subgroups import check_columns, subgroups_by, with_pai_groups
 from mmfas.evaluation.tables import markdown_table, text_table
 from mmfas.evaluation.warning_signs import are_alike, ranking_notes, threshold_notes
 from mmfas.utils.errors import InputError
@@ -101,6 +101,7 @@ def evaluate_scores(
     """
     rules = (rules or ScoreRules()).changed(**changes)
     fixed, notes = resolve_threshold(test, dev=dev, threshold=threshold, site=site, rules=rules)
+    check_columns(rules, test)
     table = rules.reduce(with_pai_groups(test, rules.pai_groups) if rules.pai_groups else test)
     groups, unit = rules.clusters(table)
     failures = failure_rates(table, fixed)
@@ -113,6 +114,7 @@ def evaluate_scores(
     oracle = _oracle_points(table) if _has_both(table) else None
     notes += [*ranking_notes(table, 'test'), *_one_sided(table, fixed)]
     notes += [failures.note()] if failures else []
+    notes += _lost_frames(test, table, rules)
     calibration = calibration_by(rules, dev, table, fixed)
     notes += [calibration.note()] if calibration else []
     notes += [] if drawn is None or intervals[0] is None else [_DRAWN]
@@ -165,6 +167,8 @@ def choose_threshold(dev: ScoreTable, rules: ScoreRules) -> tuple[Threshold, lis
         ValueError: If the dev scores lack a class.
     """
     table = rules.reduce(dev)
+    lost = len(table.failures)
+    left_out = [f'{lost} dev samples without a score took no part in the choice of the threshold.'] if lost else []
     try:
         found = select_threshold(table.score, table.is_live, table.pai, criterion=rules.criterion)
     except ValueError as error:
@@ -173,7 +177,7 @@ def choose_threshold(dev: ScoreTable, rules: ScoreRules) -> tuple[Threshold, lis
         return found, ranking_notes(table, 'dev')
     if are_alike(table):
         found = Threshold(found.value, f'{found.origin}, all alike')
-    return found, [*threshold_notes(table, found, rules), *ranking_notes(table, 'dev')]
+    return found, [*threshold_notes(table, found, rules), *left_out, *ranking_notes(table, 'dev')]
 
 
 def resolve_threshold(
@@ -218,7 +222,7 @@ def resolve_threshold(
     if rule.kind == 'fixed':
         assert rule.value is not None
         if dev is not None:
-            notes += ['The dev scores are not used: the threshold is fixed.']
+            notes += ['The dev scores do not fix the threshold: it was given.']
             notes += ranking_notes(rules.reduce(dev), 'dev')
         return Threshold(rule.value, 'fixed'), notes
     if dev is None:
@@ -228,7 +232,12 @@ def resolve_threshold(
 
 
 def summarise(
-    reports: Sequence[FASReport], *, markdown: bool = False, mean: bool = True, latex: bool = False
+    reports: Sequence[FASReport],
+    *,
+    markdown: bool = False,
+    mean: bool = True,
+    latex: bool = False,
+    best: bool = True,
 ) -> str:
     """Return one table with a row per report and, for several test sets of one system, their mean.
 
@@ -238,6 +247,7 @@ def summarise(
         mean: The reports are of several test sets of one system. False: they are of several systems, whose mean
             means nothing.
         latex: LaTeX instead of a terminal table, for the package booktabs; the best system of a column is bold.
+        best: Whether it is; not where systems were judged on different samples.
 
     Returns:
         The table; rates in percent.
@@ -249,7 +259,7 @@ def summarise(
         raise InputError('summarise needs at least one report, got none')
     header, rows = summary_rows(reports, mean=mean)
     if latex:
-        return latex_table(header, rows, best={} if mean else BEST)
+        return latex_table(header, rows, best=BEST if best and not mean else {})
     return markdown_table(header, rows) if markdown else text_table(header, rows)
 
 
@@ -314,6 +324,16 @@ def _beside(table: ScoreTable, dev: ScoreTable, rules: ScoreRules) -> OperatingP
     if rules.parsed.kind != 'site':
         return None
     return _operating_point(table, choose_threshold(dev, rules.of_dev)[0])
+
+
+def _lost_frames(frames: ScoreTable, table: ScoreTable, rules: ScoreRules) -> list[str]:
+    """Return a note on frames without a score where videos or subjects are judged, some by their other frames."""
+    if rules.level == 'frame' or not frames.failures:
+        return []
+    return [
+        f'{len(frames.failures)} frames have no score. {len(table.failures)} {rules.level}s have none at all; the '
+        'others are judged by the frames that have one.'
+    ]
 
 
 def _one_sided(table: ScoreTable, threshold: Threshold | None) -> list[str]:

@@ -16,6 +16,9 @@ _SPECIAL = {
     '^': r'\textasciicircum{}',
     '±': r'$\pm$',
     '→': r'$\to$',
+    '<': r'\textless{}',
+    '>': r'\textgreater{}',
+    '|': r'\textbar{}',
     **{char: f'\\{char}' for char in '&%$#_{}'},
 }
 #: A number at the start of a cell; what follows is its interval or another remark.
@@ -62,16 +65,26 @@ def latex_table(
         \end{tabular}
     """
     winners = {name: _winner(header, rows, name, rule) for name, rule in (best or {}).items() if name in header}
-    lines = [' & '.join(map(escape_latex, header)), r'\midrule']
+    lines = [' & '.join([_first(header[0]), *map(escape_latex, header[1:])]), r'\midrule']
     for row in rows:
         is_ranked = row[0] not in _NOT_RANKED
         cells = [_cell(text, winners.get(name) if is_ranked else None) for name, text in zip(header, row)]
-        lines.append(' & '.join([escape_latex(row[0]), *cells[1:]]))
+        lines.append(' & '.join([_first(row[0]), *cells[1:]]))
         if not is_ranked:
             lines.insert(-1, r'\midrule')
     body = '\n'.join(line if line.startswith('\\midrule') else f'{line} \\\\' for line in lines)
     columns = 'l' + 'r' * (len(header) - 1)
     return f'\\begin{{tabular}}{{{columns}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}'
+
+
+def _first(text: str) -> str:
+    """Return the first cell of a row, shielded from the rule before it, which would take `[...]` for itself."""
+    return f'{{}}{escape_latex(text)}' if text.startswith(('[', '*')) else escape_latex(text)
+
+
+def _signed(text: str) -> str:
+    """Return text with minus signs instead of hyphens before numbers."""
+    return re.sub(r'(?<![\w.])-(?=\d)', '$-$', escape_latex(text))
 
 
 def _winner(header: Sequence[str], rows: Sequence[Row], name: str, rule: str) -> str | None:
@@ -88,9 +101,11 @@ def _cell(text: str, winner: str | None) -> str:
     """Return one cell, its number bold if it is the best one and what follows it small."""
     match = _NUMBER.match(text)
     if match is None:
-        return escape_latex(text)
+        return _signed(text)
     number, rest = match[1], match[2].strip()
-    shown = f'\\textbf{{{number}}}' if winner is not None and float(number) == float(winner) else number
+    shown = _signed(number)
+    if winner is not None and float(number) == float(winner):
+        shown = f'\\textbf{{{shown}}}'
     if rest.startswith('±'):
         return f'{shown} {escape_latex(rest)}'
-    return shown + (f' {{\\scriptsize {escape_latex(rest)}}}' if rest else '')
+    return shown + (f' {{\\scriptsize {_signed(rest)}}}' if rest else '')

@@ -31,6 +31,12 @@ __all__ = ['GroupRates', 'RateGap', 'SubgroupReport', 'judge_subgroups', 'subgro
 
 #: A group with fewer samples of a class takes no part in the largest gap if two others have as many.
 SMALL_GROUP = 30
+#: Groups that a note lists by name.
+_MOST_LISTED = 8
+#: Their values tell single samples or the classes apart, not groups of them.
+_NO_GROUPS = ('sample_id', 'label', 'score')
+#: Replicates of an interval that is widened for many pairs.
+_MOST_REPLICATES = 50_000
 NOT_STATED = '(not stated)'
 SUBGROUP_COLUMNS = ('group', 'live', 'attacks', 'BPCER %', '95 % interval', 'APCER max % (PAI)', 'APCER pooled %')
 
@@ -170,10 +176,32 @@ def with_pai_groups(table: ScoreTable, pairs: Pairs) -> ScoreTable:
         ValueError: As `group_of_pais`, or if the table has no attack.
     """
     names = sorted({*table.pai_names, *(lost.pai for lost in table.failures)} - {'live'})
+    if not names:
+        raise InputError('there are no attacks whose instruments could be judged together')
     groups = {'live': 'live', **group_of_pais(names, pairs)}
     column = np.array([groups[name] for name in table.pai.tolist()])
     failures = [replace(lost, extra={**lost.extra, PAI_GROUP: groups[lost.pai]}) for lost in table.failures]
     return replace(table.with_columns({PAI_GROUP: column}), failures=tuple(failures))
+
+
+def check_columns(rules: ScoreRules, table: ScoreTable) -> tuple[str, ...]:
+    """Return the columns whose groups are judged.
+
+    Args:
+        rules: With the columns and the groups of instruments.
+        table: Scores.
+
+    Raises:
+        KeyError: If there is no such column.
+        ValueError: If a column cannot be judged by its values.
+    """
+    columns = tuple(dict.fromkeys((*rules.by, *((PAI_GROUP,) if rules.pai_groups else ()))))
+    for column in columns:
+        if column in _NO_GROUPS:
+            raise InputError(f"the values of '{column}' are no groups of samples; judge by another column")
+        if column != PAI_GROUP or not rules.pai_groups:
+            table.column(column)
+    return columns
 
 
 def subgroups_by(rules: ScoreRules, table: ScoreTable, threshold: Threshold | None) -> tuple[SubgroupReport, ...]:
@@ -186,11 +214,9 @@ def subgroups_by(rules: ScoreRules, table: ScoreTable, threshold: Threshold | No
 
     Raises:
         KeyError: If there is no such column.
-        ValueError: As `judge_subgroups`.
+        ValueError: As `check_columns` and `judge_subgroups`.
     """
-    columns = dict.fromkeys((*rules.by, *((PAI_GROUP,) if rules.pai_groups else ())))
-    for column in columns:
-        table.column(column)
+    columns = check_columns(rules, table)
     if threshold is None:
         return ()
     cluster, unit = rules.clusters(table)
@@ -253,16 +279,19 @@ def judge_subgroups(
             return by_counts(masks, confidence)
         one, two = ((wrong[mask], clusters[mask]) for mask in masks)
         rng = np.random.default_rng([seed, 2])
-        found = bootstrap_rate_difference(one, two, rng=rng, num_replicates=num_bootstrap, confidence=confidence)
+        # as many replicates beyond either end as an interval of 95 % would have
+        num = min(round(num_bootstrap * 0.05 / (1 - confidence)), max(num_bootstrap, _MOST_REPLICATES))
+        found = bootstrap_rate_difference(one, two, rng=rng, num_replicates=num, confidence=confidence)
         # Groups without any error, or with nothing else, do not vary: a bootstrap would claim certainty.
         return found if found.low < found.high else by_counts(masks, confidence)
 
-    shown = 'sample' if clusters is None else unit
+    shown = 'sample' if clusters is None and cluster is not None else unit
     gaps = [
         _gap('BPCER', {g.name: g.bpcer for g in groups if g.bpcer}, table.is_live, interval, shown),
         _gap('APCER pooled', {g.name: g.apcer.pooled for g in groups if g.apcer}, ~table.is_live, interval, shown),
     ]
-    return SubgroupReport(column, groups, tuple(gap for gap in gaps if gap is not None), tuple(_notes(groups)))
+    found = tuple(gap for gap in gaps if gap is not None)
+    return SubgroupReport(column, groups, found, (*_no_gap(column, gaps), *_notes(groups)))
 
 
 def _rates(
@@ -295,6 +324,20 @@ def _gap(
     return RateGap(rate, worst, best, large[worst].value - large[best].value, found, len(large), unit)
 
 
+def _no_gap(column: str, gaps: Sequence[RateGap | None]) -> list[str]:
+    """Say which rate has no gap, and why."""
+    classes = [('BPCER', 'live samples'), ('APCER pooled', 'attacks')]
+    if column == PAI_GROUP:  # live samples are of no group of instruments
+        gaps, classes = gaps[1:], classes[1:]
+    lacking = [pair for gap, pair in zip(gaps, classes, strict=True) if gap is None]
+    return [f'No gap of {rate}: fewer than two stated groups have {what}.' for rate, what in lacking]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_LISTED
+    return ', '.join(names[:_MOST_LISTED]) + (f' and {more} more' if more > 0 else '')
+
+
 def _notes(groups: Sequence[GroupRates]) -> list[str]:
     """Note groups that are too small, and presentations without a score."""
     notes = []
@@ -302,8 +345,8 @@ def _notes(groups: Sequence[GroupRates]) -> list[str]:
     counts += [(group.name, group.apcer_pooled, 'attacks') for group in groups]
     small = [f'{name} ({rate.total} {what})' for name, rate, what in counts if rate and rate.total < SMALL_GROUP]
     if small:
-        notes.append(f'Fewer than {SMALL_GROUP} samples, read the interval: {", ".join(small)}.')
+        notes.append(f'Fewer than {SMALL_GROUP} samples, read the interval: {_listed(small)}.')
     failed = [f'{group.name} ({group.num_failures})' for group in groups if group.num_failures]
     if failed:
-        notes.append(f'Presentations without a score: {", ".join(failed)}.')
+        notes.append(f'Presentations without a score: {_listed(failed)}.')
     return notes

@@ -30,6 +30,15 @@ def percent(value: float | None, absent: str = '') -> str:
     return f'{100 * value:.2f}'
 
 
+def p_value(value: float) -> str:
+    """Return a p value with four digits; never as zero, which none is.
+
+    >>> p_value(0.0312), p_value(1e-9)
+    ('0.0312', '<0.0001')
+    """
+    return '<0.0001' if value < 0.00005 else f'{value:.4f}'
+
+
 def percent_interval(interval: Interval | None) -> str:
     """Return an interval in percent.
 

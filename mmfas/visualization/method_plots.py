@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: Height of a figure per bar, and what title and axis take.
 _BAR_INCH, _FRAME_INCH = 0.16, 1.2
 _GAP = 0.8
+_LIVE = 'live'
 
 
 def plot_pai_comparison(tables: Mapping[str, ScoreTable], *, thresholds: Mapping[str, Threshold]) -> Figure:
@@ -35,7 +36,7 @@ def plot_pai_comparison(tables: Mapping[str, ScoreTable], *, thresholds: Mapping
     if not tables:
         raise InputError('plot_pai_comparison needs at least one score table, got none')
     rates = {name: _rates(table, thresholds[name]) for name, table in tables.items()}
-    groups = list(dict.fromkeys(group for own in rates.values() for group in own))
+    groups = sorted({group for own in rates.values() for group in own}, key=lambda name: (name != _LIVE, name))
     origins = ', '.join(sorted({thresholds[name].origin for name in tables}))
     figure, axes = new_figure(
         f'Errors at threshold: {origins}', 'error rate (%), whiskers: 95 % Wilson interval', ''
@@ -52,7 +53,9 @@ def plot_pai_comparison(tables: Mapping[str, ScoreTable], *, thresholds: Mapping
         axes.barh(rows, values, height=0.9, color=series_style(index)['color'], alpha=0.75, label=name)
         axes.errorbar(values, rows, xerr=whiskers, fmt='none', color=THRESHOLD_COLOUR, linewidth=0.9, capsize=2)
     middles = [number * (len(rates) + _GAP) + (len(rates) - 1) / 2 for number in range(len(groups))]
-    axes.set_yticks(middles, groups)
+    axes.set_yticks(
+        middles, [_label(group, [own[group].total for own in rates.values() if group in own]) for group in groups]
+    )
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.grid(axis='y', visible=False)
@@ -61,12 +64,18 @@ def plot_pai_comparison(tables: Mapping[str, ScoreTable], *, thresholds: Mapping
 
 
 def _rates(table: ScoreTable, threshold: Threshold) -> dict[str, Rate]:
-    """Return the error rates of one method by the label of their bar, with the number of samples."""
+    """Return the error rates of one method by instrument, that of live samples by `'live'`."""
     rates = {}
     if table.num_live:
-        rate = bpcer(table.score, table.is_live, threshold=threshold)
-        rates[f'BPCER (live, {rate.total})'] = rate
+        rates[_LIVE] = bpcer(table.score, table.is_live, threshold=threshold)
     if table.num_spoof:
         attacks = apcer(table.score, table.is_live, table.pai, threshold=threshold)
-        rates.update({f'APCER {pai} ({rate.total})': rate for pai, rate in sorted(attacks.per_pai.items())})
+        rates.update(attacks.per_pai)
     return rates
+
+
+def _label(group: str, totals: list[int]) -> str:
+    """Return the label of the bars of one rate; methods that lost samples have fewer than others."""
+    low, high = min(totals), max(totals)
+    count = f'{low}' if low == high else f'{low} to {high}'
+    return f'BPCER (live, {count})' if group == _LIVE else f'APCER {group} ({count})'

@@ -55,6 +55,7 @@ class ScorePage:
         title: First line.
         pictures: Where pictures of the worst samples are found; None to list them only.
         num_worst: Worst samples of each kind and test set.
+        site: Scores of live videos of the target, for the criterion `'site'`.
     """
 
     tables: Mapping[str, ScoreTable]
@@ -68,11 +69,12 @@ class ScorePage:
     title: str = 'Score report'
     pictures: PictureSource | None = None
     num_worst: int = 8
+    site: ScoreTable | None = None
     thresholds: dict[str, Threshold] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         for name, table in self.tables.items():
-            found, _ = resolve_threshold(table, dev=self.devs.get(name), rules=self.rules)
+            found, _ = resolve_threshold(table, dev=self.devs.get(name), site=self.site, rules=self.rules)
             if found is not None:
                 self.thresholds[name] = found
 

@@ -1,22 +1,20 @@
 """DADM as one would write it first: one mask after the other, all pairs of samples in loops.
 
-Run as a script it times the masks of a config beside the loop, and the whole model beside its plain trunk:
+Run as a script it times the masks of one block of ViT-B/16 beside the loop:
 
-    python tests/reference/dadm_twins.py --batch-size 1 --threads 2 --rounds 3
+    python tests/reference/dadm_twins.py --batch-size 8
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 from itertools import combinations
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmfas.analysis.speed import time_side_by_side
 from mmfas.models.layers.mutual_mask import MutualMask
 
 
@@ -106,22 +104,12 @@ def angular_loop(
     return sum((torch.stack(cells).mean() for cells in (margin, coherence) if cells), torch.zeros(()))
 
 
-def fastest(work: Callable[[], Any], rounds: int) -> float:
-    """Return the shortest of several times, in seconds."""
-    work()
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def main() -> None:
     """Time the masks of one block of ViT-B/16, with what the adapter makes of them first, beside the loop."""
     parser = argparse.ArgumentParser()
-    for name, default in (('--batch-size', 1), ('--threads', 2), ('--rounds', 5), ('--width', 768)):
+    for name, default in (('--batch-size', 1), ('--threads', 1), ('--rounds', 9), ('--width', 768)):
         parser.add_argument(name, type=int, default=default)
+    parser.add_argument('--clock', choices=('wall', 'cpu'), default='cpu', help='cpu is for one thread')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
@@ -140,8 +128,11 @@ def main() -> None:
         there = ours()
         mean = torch.stack([there[mask.streams == m].mean(0) for m in range(3)]).flatten(1, 2)
         assert (mean - loop()).abs().max() < 1e-4
-        slow, fast = fastest(loop, args.rounds), fastest(ours, args.rounds)
-    print(f'loop {1e3 * slow:.1f} ms, mmfas {1e3 * fast:.1f} ms: {slow / fast:.2f} x')
+        candidates = {'mmfas': ours, 'loop': loop}
+        fast, slow = time_side_by_side(candidates, num_rounds=args.rounds, num_warm_up=1, clock=args.clock)
+    low, high = slow.ratio_low, slow.ratio_high
+    print(f'medians: mmfas {fast.median_ms:.0f} ms, loop {slow.median_ms:.0f} ms')
+    print(f'{slow.ratio:.2f} x [{low:.2f}, {high:.2f}], {args.rounds} rounds in turn, {args.clock} time')
 
 
 if __name__ == '__main__':

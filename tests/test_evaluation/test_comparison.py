@@ -237,6 +237,74 @@ def test_cells_of_latex_tables() -> None:
     assert lines[7:9] == [r'\midrule', r'mean & 1.00 &  \\']
 
 
+def test_latex_of_other_samples_has_no_winner_and_groups_keep_their_gap(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    systems = ['A.csv:Adev.csv', 'S.csv:Adev.csv', 'B.csv:Bdev.csv', '--bootstrap', '0', '--format', 'latex']
+    assert scores_eval.main([*systems, '--by', 'subject']) == 0
+    text = capsys.readouterr().out
+    assert 'textbf' not in text and '% Only files of the same samples are compared' in text
+    assert '% BPCER: largest gap' in text
+
+
+def test_latex_shields_brackets_and_writes_minus_signs() -> None:
+    lines = latex_table(('[m]', 'x'), [('[a]', '-1.09'), ('b<c', '[-4.61, 2.30]'), ('d', '-2.0 (dev-eer)')])
+    assert lines.splitlines()[2:6:3] == [r'{}[m] & x \\', r'b\textless{}c & [$-$4.61, 2.30] \\']
+    assert r'{}[a] & $-$1.09 \\' in lines and r'$-$2.0 {\scriptsize (dev-eer)}' in lines
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        ('A.csv B.csv', 'nothing fixes their thresholds: no differences are shown'),
+        ('A.csv:Adev.csv S.csv:Bdev.csv', 'their ids must be written alike'),
+    ],
+)
+def test_what_is_not_compared_is_said(
+    files: Path, capsys: pytest.CaptureFixture[str], arguments: str, text: str
+) -> None:
+    assert scores_eval.main([*arguments.split(), '--bootstrap', '0']) == 0
+    assert text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        ('A.csv --mean', '--mean is for files of the same samples'),
+        ('A.csv --permutation 10', 'no two files are compared'),
+        ('A.csv B.csv --mean --permutation 10', 'no two files are compared'),
+        ('A.csv --attributes people.csv', 'judged by --by COLUMN'),
+    ],
+)
+def test_options_without_effect_are_refused(
+    files: Path, capsys: pytest.CaptureFixture[str], arguments: str, text: str
+) -> None:
+    Path('people.csv').write_text('subject,sex\ns0,f\n', encoding='utf-8')
+    with pytest.raises(SystemExit):
+        scores_eval.main([*arguments.split(), '--dev', 'Adev.csv'])
+    assert text in capsys.readouterr().err
+
+
+def test_systems_without_a_common_class_are_named() -> None:
+    test = make_table(60, 1)
+    with pytest.raises(ValueError, match="'A' and 'B' have [0-9]+ samples in common, but no attack"):
+        compare_systems(System('A', test, threshold=0.5), System('B', test.select(label=1), threshold=0.5))
+
+
+def test_lost_samples_and_equal_decisions_are_noted() -> None:
+    rows = make_records(60, 1)
+    test = ScoreTable.from_records(rows)
+    for row in rows[:3]:
+        row.update(score=None, reason='no face')
+    lossy = ScoreTable.from_records(rows)
+    found = compare_systems(System('A', test, threshold=0.5), System('B', lossy, threshold=0.5), ScoreRules())
+    assert any('B failed to acquire 3 of these' in note for note in found.notes)
+    assert any(note.startswith('Decided alike by both') and 'live (' in note for note in found.notes)
+    large = make_table(400, 1)
+    text = compare_systems(System('A', large, threshold=0), System('B', large, threshold=2)).table()
+    assert '<0.0001' in text and ' 0.0000 |' not in text
+
+
 def test_paired_samples_refuse_what_does_not_fit() -> None:
     good = pair()
     with pytest.raises(ValueError, match='one cluster name per sample'):

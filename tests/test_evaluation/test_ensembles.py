@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from math import exp, log
 from pathlib import Path
@@ -159,12 +160,63 @@ def test_pool_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     for name, (dev, test) in folds().items():
         dev.to_csv(tmp_path / name / 'dev.csv')
         test.to_csv(tmp_path / name / 'test.csv')
+    first = folds()['fold0'][1]
+    first.with_columns({'frame': range(len(first))}).to_csv(tmp_path / 'fold0' / 'test.csv')
     places = [str(tmp_path / name) for name in folds()]
     assert pool_command([*places, '--out', str(tmp_path / 'pooled.csv')]) == 0
     np.testing.assert_array_equal(
         ScoreTable.from_csv(tmp_path / 'pooled.csv').score, pool_folds(folds()).table.score
     )
     text = capsys.readouterr().out
-    assert text.count('/fold') == 3 and '| all' in text and '--criterion fixed=0.5' in text
+    assert re.search(r'frame: empty for .*fold1, .*fold2, whose files have no such column', text)
+    assert '| all' in text and '--criterion fixed=0.5' in text
+    assert pool_command([*places, '--out', str(tmp_path / 'videos.csv'), '--level', 'video']) == 0
+    assert 'frame: (mixed) where the frames of one video differ, so --by refuses it' in capsys.readouterr().out
     assert pool_command([places[0], str(tmp_path / 'none'), '--out', str(tmp_path / 'x.csv')]) == 2
     assert 'does not exist' in capsys.readouterr().err
+
+
+def test_columns_of_any_file_are_kept_unless_the_files_contradict_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, other, _ = systems()
+    names = first.sample_id.tolist()
+    sex = {name: 'fm'[number % 2] for number, name in enumerate(names)}
+    one = first.with_columns({'sex': [sex[name] for name in names], 'vendor': ['A'] * 60})
+    two = other.with_columns({'vendor': ['B'] * 60, 'age': [f'{len(name)}' for name in other.sample_id.tolist()]})
+    for name, table in (('a', one), ('b', two)):
+        table.to_csv(tmp_path / f'{name}.csv')
+    out = str(tmp_path / 'joined.csv')
+    assert ensemble_command([str(tmp_path / 'a.csv'), str(tmp_path / 'b.csv'), '--out', out]) == 0
+    assert 'left out, as the files say different things in them: vendor\n' in capsys.readouterr().out
+    joined = ScoreTable.from_csv(out)
+    assert set(joined.extra) == {'sex', 'age'}
+    assert joined.column('sex').tolist() == list(sex.values())
+
+
+def test_a_sample_that_one_system_failed_to_acquire_has_no_score_in_either_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = make_table(60, 0).to_records()
+    scored = ScoreTable.from_records({**row, 'sex': 'f'} for row in rows)
+    failing = ScoreTable.from_records(
+        {**row, 'sex': 'f', **(dict(score=None, reason='no face') if row['sample_id'] == 'W/00003.png' else {})}
+        for row in rows
+    )
+    for tables in ([scored, failing], [failing, scored], [failing, failing]):
+        joined = ensemble(tables, names=['a', 'b'])
+        assert len(joined) == 59
+        (lost,) = joined.failures
+        assert (lost.sample_id, lost.extra) == ('W/00003.png', {'sex': 'f'})
+        assert lost.reason in ('a: no face', 'b: no face')
+    short = scored.take([row for row in range(60) if row != 3])
+    for tables in ([short, failing], [failing, short]):
+        with pytest.raises(
+            InputError, match=r"'W/00003.png' has no score \(.*: no face\), and . does not hold it"
+        ):
+            ensemble(tables, names=['a', 'b'])
+    scored.to_csv(tmp_path / 'a.csv')
+    failing.to_csv(tmp_path / 'b.csv')
+    out = str(tmp_path / 'joined.csv')
+    assert ensemble_command([str(tmp_path / 'a.csv'), str(tmp_path / 'b.csv'), '--out', out]) == 0
+    assert 'samples without a score, as not every system has one of them: 1\n' in capsys.readouterr().out

@@ -105,6 +105,29 @@ def test_no_decision_changes_and_dev_gets_better_calibrated(method: str) -> None
     assert 'no decision changes' in report.table()
 
 
+@pytest.mark.parametrize(('centre', 'spread'), [(8.4, 0.05), (-16.0, 0.03), (0.0, 3.0)])
+def test_platt_finds_the_minimum_where_scores_hardly_differ(centre: float, spread: float) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random(200) < 0.4
+    plain = rng.normal(size=200) + 3 * labels
+    here, wide = (fit_calibration(1 / (1 + np.exp(-z)), labels) for z in (centre + spread * plain, plain))
+    # the same data on another scale: the same line, on that scale
+    assert here.slope * spread == pytest.approx(wide.slope, rel=1e-3)
+    assert here.intercept + here.slope * centre == pytest.approx(wide.intercept, abs=1e-2)
+
+
+def test_decisions_that_run_together_are_counted_instead_of_denied() -> None:
+    dev = ScoreTable.from_records(
+        dict(sample_id=f'd{i}', label=int(s > 0.5), score=s) for i, s in enumerate([0.4, 0.45, 0.55, 0.6])
+    )
+    test = ScoreTable.from_records(
+        dict(sample_id=f't{i}', label=i % 2, score=s) for i, s in enumerate([0.1, 0.5, 1 - 1e-9, 1 - 1e-10])
+    )
+    report = evaluate_scores(test, dev=dev, criterion=f'fixed={1 - 5e-10}', calibration='temperature')
+    assert report.calibration.num_changed == 1
+    assert '1 decisions differ, as probabilities run together: take the score' in report.table()
+
+
 def test_thresholds_beyond_the_scores_and_scores_of_zero_and_one_decide_as_before() -> None:
     fitted = ScoreCalibration('platt', slope=2.0, intercept=-1.0)
     scores = np.array([0.0, 1e-9, 0.3, 0.5, 0.999, 1.0])
@@ -129,6 +152,13 @@ def test_separated_dev_scores_have_a_finite_slope() -> None:
 def test_what_cannot_be_calibrated_is_refused(scores: list[float], method: str, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         fit_calibration(scores, [0, 1], method=method)
+
+
+def test_a_temperature_cannot_lower_scores_that_are_all_too_high() -> None:
+    scores, labels = [0.6, 0.8, 0.8, 0.9], [0, 0, 0, 1]
+    with pytest.raises(ValueError, match='no positive slope.*take platt'):
+        fit_calibration(scores, labels, method='temperature')
+    assert fit_calibration(scores, labels, method='platt').slope > 0
 
 
 def test_calibration_needs_dev_scores() -> None:

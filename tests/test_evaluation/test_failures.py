@@ -11,7 +11,7 @@ from mmfas.cli.scores import eval as scores_eval
 from mmfas.evaluation import FASMetric, ScoreTable, Threshold, evaluate_scores
 from mmfas.evaluation.failures import Failure
 
-from .tables import make_records
+from .tables import make_records, make_table
 
 HALF = Threshold(0.5, 'fixed')
 
@@ -74,6 +74,11 @@ def test_a_video_is_lost_only_if_all_its_frames_are() -> None:
     assert [(lost.sample_id, lost.pai) for lost in table.failures] == [('W/v3', 'live')]
     report = evaluate_scores(ScoreTable.from_records(rows), threshold=HALF, level='subject', num_bootstrap=0)
     assert report.failures is None
+    lost = sum(row['score'] is None for row in rows)
+    assert f'{lost} frames have no score. 0 subjects have none at all' in report.table()
+    other = make_table(100, 2, domain='C')
+    report = evaluate_scores(other, dev=ScoreTable.from_records(rows), num_bootstrap=0)
+    assert f'{lost} dev samples without a score took no part' in report.table()
     rows[0]['video'] = ''
     with pytest.raises(ValueError, match='has no score and no video id'):
         ScoreTable.from_records(rows).aggregate('video')

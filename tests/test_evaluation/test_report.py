@@ -114,7 +114,7 @@ def test_fixed_thresholds_and_contradictions(dev: ScoreTable, test: ScoreTable) 
 
 
 def test_fixed_thresholds_say_what_they_leave_unused(dev: ScoreTable, test: ScoreTable) -> None:
-    unused = 'The dev scores are not used: the threshold is fixed.'
+    unused = 'The dev scores do not fix the threshold: it was given.'
     report = evaluate_scores(test, dev=dev, criterion='fixed=0.4')
     assert unused in report.notes
     assert not any('separates nothing' in note for note in report.notes)

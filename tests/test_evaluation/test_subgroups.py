@@ -163,6 +163,8 @@ def test_attributes_are_joined_by_subject(tmp_path: Path) -> None:
         ('person,sex\na,f\n', 'expected a column sample_id or video or subject, got person,sex'),
         ('subject\ns1\n', 'expected columns to add'),
         ('subject,sex\nnobody,f\n', "no row fits a sample of the scores, whose first has subject 's0'"),
+        ('subject,sex\ns1,f,x\n', 'line 2: expected 2 cells, as the header has, got more'),
+        ('subject,sex\ns1\n', 'line 2: expected 2 cells, as the header has, got fewer'),
         ('subject,sex\ns1,f\ns1,m\n', "line 3: subject 's1' is there before, with other values"),
     ],
 )
@@ -171,6 +173,54 @@ def test_attributes_that_fit_nothing_are_refused(tmp_path: Path, content: str, t
     path.write_text(content, encoding='utf-8')
     with pytest.raises(ValueError, match=text):
         join_attributes(make_table(100, 1), path)
+
+
+def test_attributes_fill_gaps_of_a_column_but_do_not_contradict_it(tmp_path: Path) -> None:
+    path = tmp_path / 'people.csv'
+    path.write_text('subject,sex\ns0,f\ns1,m\n', encoding='utf-8')
+    table = make_table(60, 1)
+    is_first = table.subject == 's0'
+    joined = join_attributes(table.with_columns({'sex': np.where(is_first, 'f', '')}), path)
+    assert set(joined.extra['sex'][is_first]) == {'f'}
+    assert set(joined.extra['sex'][table.subject == 's1']) == {'m'}
+    with pytest.raises(ValueError, match="column sex says 'f' of sample .* that says 'm'; rename one"):
+        join_attributes(table.with_columns({'sex': ['m'] * 60}), path)
+
+
+def test_columns_that_are_no_groups_and_groups_that_have_no_gap_are_said() -> None:
+    table = make_table(100, 1)
+    for column in ('sample_id', 'label', 'score'):
+        with pytest.raises(ValueError, match=f"the values of '{column}' are no groups"):
+            evaluate_scores(table, threshold=HALF, by=[column])
+    with pytest.raises(ValueError, match='no attacks whose instruments'):
+        evaluate_scores(table.select(label=1), threshold=HALF, pai_groups={'print': 'a'})
+    alike = table.with_columns({'sex': [''] * 100})
+    part = evaluate_scores(alike, threshold=HALF, by=['sex'], num_bootstrap=0).subgroups[0]
+    assert part.gaps == () and part.notes[0] == 'No gap of BPCER: fewer than two stated groups have live samples.'
+    part = evaluate_scores(table, threshold=HALF, by=['video'], num_bootstrap=0).subgroups[0]
+    assert 'more.' in part.notes[-1] and len(part.notes[-1]) < 300
+
+
+def test_gaps_of_many_pairs_have_as_many_replicates_beyond_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def spy(*args: object, num_replicates: int, **options: object) -> functional.Interval:
+        asked.append(num_replicates)
+        return functional.Interval(0.1, 0.2)
+
+    monkeypatch.setattr('mmfas.evaluation.subgroups.bootstrap_rate_difference', spy)
+    rows = make_records(600, 1)
+    for number, row in enumerate(rows):
+        row['device'] = f'd{number % 5}'
+    table = ScoreTable.from_records(rows)
+    evaluate_scores(table, threshold=HALF, by=['device'], num_bootstrap=100)
+    assert asked == [1000, 1000]  # ten pairs
+
+
+def test_gaps_at_video_level_are_of_videos() -> None:
+    rows = records_by_sex(600)
+    part = evaluate_scores(ScoreTable.from_records(rows), threshold=HALF, by=['sex'], level='video').subgroups[0]
+    assert part.gaps[0].unit == 'video'
 
 
 def test_command_prints_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

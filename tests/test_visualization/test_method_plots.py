@@ -42,6 +42,13 @@ def test_bars_are_the_rates_at_each_methods_threshold() -> None:
     np.testing.assert_allclose(np.mean(centres, axis=0), axes.get_yticks())
 
 
+def test_methods_that_lost_samples_stand_in_the_same_rows() -> None:
+    table = _table()
+    figure = plot_pai_comparison({'a': table, 'b': table.take(range(1, 6))}, thresholds=THRESHOLDS)
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == ['BPCER (live, 1 to 2)', 'APCER mask3d (1)', 'APCER print (4)']
+
+
 def test_nothing_to_draw_is_refused() -> None:
     with pytest.raises(ValueError, match='at least one score table'):
         plot_pai_comparison({}, thresholds={})

@@ -115,3 +115,12 @@ def test_wrong_options_end_in_a_sentence(folder: Path, capsys: pytest.CaptureFix
     assert scores_report.main([scores, *pictures, '--out', str(folder / 'p.html')]) == 2
     assert 'no list holds the sample' in capsys.readouterr().err
     assert not (folder / 'p.html').exists()
+
+
+def test_page_takes_a_threshold_of_the_site(folder: Path) -> None:
+    site = [dict(row, sample_id=f's{row["sample_id"]}', video=f's{row["video"]}') for row in rows_of(4, 'W')]
+    ScoreTable.from_records(site).to_csv(folder / 'site.csv')
+    options = ['--site', str(folder / 'site.csv'), '--criterion', 'site', '--bootstrap', '0', '--worst', '0']
+    assert scores_report.main([str(folder / 'old.csv'), *options, '--out', str(folder / 'site.html')]) == 0
+    text = (folder / 'site.html').read_text(encoding='utf-8')
+    assert 'site (5 live videos)' in text and 'site.csv</code>, SHA-256' in text

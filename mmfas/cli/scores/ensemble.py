@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> int:
     refuse_repeats(args.scores, 'score files')
 
     from mmfas.evaluation import ScoreTable, auc
-    from mmfas.evaluation.ensembles import ensemble
+    from mmfas.evaluation.ensembles import ensemble, unlike_columns
 
     tables = [ScoreTable.from_csv(path, allow_duplicates=args.allow_duplicates) for path in args.scores]
     joined = ensemble(tables, rule=args.rule, weights=args.weights, names=args.scores)
@@ -36,5 +36,10 @@ def main(args: argparse.Namespace) -> int:
     for name, table in zip([*args.scores, args.out], [*tables, joined], strict=True):
         area = f'{100 * auc(table.score, table.is_live):.2f} %' if table.num_live and table.num_spoof else 'n/a'
         print(f'{name}: {len(table)} samples, AUC {area}')
+    if joined.failures:
+        print(f'samples without a score, as not every system has one of them: {len(joined.failures)}')
+    unlike = unlike_columns(tables)
+    if unlike:
+        print(f'left out, as the files say different things in them: {", ".join(unlike)}')
     print('Join the dev scores of the same systems in the same way: their threshold is not that of any of them.')
     return 0

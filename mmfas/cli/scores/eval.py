@@ -59,9 +59,10 @@ def _print(inputs: ScoreInputs, reports: list[FASReport], *, markdown: bool) -> 
     print(summarise(reports, markdown=markdown, mean=not inputs.are_systems))
     if markdown:
         print()
+    between = '\n' if markdown else ''
     for report in reports:
         for part in report.subgroups:
-            print(f'{report.name}:\n{part.markdown() if markdown else part.text()}')
+            print(f'{report.name}:\n{between}{part.markdown() if markdown else part.text()}')
     for note in inputs.notes:
         print(f'* {note}')
     for note in dict.fromkeys(note for report in reports for note in report.notes):
@@ -78,10 +79,11 @@ def _print_latex(inputs: ScoreInputs, reports: list[FASReport], comparisons: Seq
     if len(reports) == 1:
         print(f'% {reports[0].title()}\n{latex_table(REPORT_COLUMNS, reports[0].rows())}')
     else:
-        print(summarise(reports, latex=True, mean=not inputs.are_systems))
+        print(summarise(reports, latex=True, mean=not inputs.are_systems, best=inputs.all_share))
     for report in reports:
         for part in report.subgroups:
             print(f'\n% {report.name}, by {part.column}\n{latex_table(part.header, part.rows())}')
+            print('\n'.join(f'% {sentence}' for sentence in part.sentences()))
     for comparison in comparisons:
         print(f'\n% {comparison.title()}\n{latex_table(comparison.header, comparison.rows())}')
     notes = [*inputs.notes, *(note for report in reports for note in report.notes)]

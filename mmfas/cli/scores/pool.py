@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,24 @@ def main(args: argparse.Namespace) -> int:
     pooled = pool_folds({folder: (read(folder, 'dev'), read(folder, 'test')) for folder in args.folds}, rules)
     pooled.table.to_csv(args.out)
     print(_text(pooled))
+    for line in _columns(pooled, args.level):
+        print(line)
     print(f'{args.out}: {len(pooled.table)} scores, the threshold of every fold moved to 0.5; judge them with')
     print(f'mmfas scores eval {args.out} --criterion fixed=0.5')
     return 0
+
+
+def _columns(pooled: PooledFolds, level: str) -> Iterator[str]:
+    """Yield what a reader must know of the further columns."""
+    from mmfas.evaluation.score_table import MIXED
+
+    mixed = [name for name, column in pooled.table.extra.items() if (column == MIXED).any()]
+    if mixed:
+        yield f'{", ".join(mixed)}: {MIXED} where the frames of one {level} differ, so --by refuses it'
+    for name in pooled.table.extra:
+        lacking = [fold for fold, table in pooled.folds.items() if name not in table.extra]
+        if lacking:
+            yield f'{name}: empty for {", ".join(lacking)}, whose files have no such column'
 
 
 def _text(pooled: PooledFolds) -> str:

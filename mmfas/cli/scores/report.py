@@ -50,6 +50,7 @@ def main(args: argparse.Namespace) -> int:
     page = ScorePage(
         tables=inputs.tables,
         devs=inputs.devs,
+        site=inputs.site,
         reports=inputs.reports(),
         rules=inputs.rules,
         comparisons=list(inputs.comparisons(args.permutation)),

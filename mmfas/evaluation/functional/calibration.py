@@ -20,7 +20,8 @@ __all__ = ['CALIBRATIONS', 'Reliability', 'ScoreCalibration', 'fit_calibration',
 CALIBRATIONS = ('temperature', 'platt')
 #: Scores of 0 and 1 would have infinite logits.
 _CLOSEST = 1e-12
-_LARGEST_LOG_SLOPE = 9.0
+#: Newton's method needs about ten steps; what is left to gain when it stops, and the last halving of a step.
+_MOST_STEPS, _CLOSE_ENOUGH, _SHORTEST_STEP = 200, 1e-18, 1e-8
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,9 @@ def fit_calibration(scores: ArrayLike, is_live: ArrayLike, *, method: str = 'pla
         The calibration.
 
     Raises:
-        ValueError: If a class is absent, a score lies outside [0, 1], or the scores rank live below attacks.
+        ValueError: If a class is absent, a score lies outside [0, 1], the scores rank live below attacks, or the
+            best slope is not positive (of a temperature: all scores lie on one side of 0.5).
     """
-    from scipy.optimize import minimize, minimize_scalar
-
     if method not in CALIBRATIONS:
         raise InputError(f"a calibration is one of {', '.join(CALIBRATIONS)}, got '{method}'")
     values, labels = check_scores(scores, is_live)
@@ -161,20 +161,44 @@ def fit_calibration(scores: ArrayLike, is_live: ArrayLike, *, method: str = 'pla
     logits = _logit(values)
     num_live = int(labels.sum())
     targets = np.where(labels, (num_live + 1) / (num_live + 2), 1 / (labels.size - num_live + 2))
+    if method == 'temperature':
+        slope, intercept = _best_line(logits[:, None], targets)[0], 0.0
+    else:
+        # brought to one scale first: scores that all lie near 1 have logits that hardly differ
+        centre, spread = float(logits.mean()), float(logits.std())
+        lines = np.stack([(logits - centre) / spread, np.ones_like(logits)], axis=1)
+        factor, offset = _best_line(lines, targets)
+        slope, intercept = factor / spread, offset - factor * centre / spread
+    if slope <= 0:
+        other = 'take platt' if method == 'temperature' else 'they rank live above attacks too weakly'
+        raise InputError(f'the best {method} of the dev scores has no positive slope ({slope:.3g}); {other}')
+    return ScoreCalibration(method, float(slope), float(intercept))
 
-    def loss(log_slope: float, intercept: float) -> float:
-        lines = np.exp(log_slope) * logits + intercept
+
+def _best_line(inputs: FloatArray, targets: FloatArray) -> FloatArray:
+    """Return the weights (K,) of inputs (N, K) with the smallest log loss: Newton's method, halved where too long.
+
+    The loss is convex and, as every target lies inside (0, 1), has one minimum.
+    """
+    from scipy.special import expit
+
+    def loss(weights: FloatArray) -> float:
+        lines = inputs @ weights
         return float(np.mean(np.logaddexp(0, lines) - targets * lines))
 
-    if method == 'temperature':
-        bounds = (-_LARGEST_LOG_SLOPE, _LARGEST_LOG_SLOPE)
-        found = minimize_scalar(lambda x: loss(x, 0.0), bounds=bounds, method='bounded', options={'xatol': 1e-10})
-        return ScoreCalibration(method, float(np.exp(found.x)))
-    start = np.zeros(2)
-    best = minimize(
-        lambda x: loss(x[0], x[1]), start, method='Nelder-Mead', options={'xatol': 1e-9, 'fatol': 1e-14}
-    )
-    return ScoreCalibration(method, float(np.exp(best.x[0])), float(best.x[1]))
+    weights = np.zeros(inputs.shape[1])
+    for _ in range(_MOST_STEPS):
+        chances = expit(inputs @ weights)
+        slope = inputs.T @ (chances - targets) / targets.size
+        curvature = (inputs * (chances * (1 - chances))[:, None]).T @ inputs / targets.size
+        step = np.linalg.lstsq(curvature, slope, rcond=None)[0]
+        before, size = loss(weights), 1.0
+        while loss(weights - size * step) > before and size > _SHORTEST_STEP:
+            size /= 2
+        weights = weights - size * step
+        if float(np.abs(slope @ step)) < _CLOSE_ENOUGH:
+            break
+    return weights
 
 
 def _logit(scores: ArrayLike) -> FloatArray:
