@@ -1,4 +1,4 @@
-# The second recipe, frozen before its run: pixels normalised within their patch are restored, 16 epochs (4,496 steps).
+# The second recipe, frozen before its run: restores pixels normalised within their patch, 16 epochs (4,496 steps).
 _base_ = './masked_mini-vit_1xb64-5e_synthfas-sites.py'
 
 model = dict(normalize_targets=True)
