@@ -69,7 +69,7 @@ def test_patterns_and_collections() -> None:
     assert list_models(collection='AMA') == [
         f'ama_mini-vit_1xb32-12e_synthfas-cps2w{regime}' for regime in regimes
     ]
-    assert list_models(collection='Masked pretraining') == PRETRAINED
+    assert list_models(collection='Masked pretraining') == sorted(PRETRAINED)
     with pytest.raises(ValueError, match="there is no collection 'mmdg'; known are AMA, BIG-MoE"):
         list_models(collection='mmdg')
 
