@@ -188,7 +188,7 @@ def site_aucs(scores: ScoreTable) -> dict[str, float]:
     return areas
 
 
-def regime_table(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]], str]:
+def regime_table(records: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]], str]:
     """Make the table of a study and say which regime it favours.
 
     Args:
@@ -208,12 +208,13 @@ def regime_table(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[lis
     runs = {frozenset(areas) for areas in found.values()}
     if len(runs) != 1 or len(found) != len(METHODS) * len(REGIMES):
         raise InputError('some cells have no record yet; run the study to its end before choosing')
-    rows, means = [], {}
+    rows: list[tuple[str, ...]] = []
+    means = {}
     for regime in REGIMES:
         areas = [mean(found[regime, method].values()) for method in METHODS]
         means[regime] = mean(areas)
-        rows.append([regime, *(f'{area:.3f}' for area in areas), f'{means[regime]:.3f}'])
-    return ['regime', *METHODS, 'mean'], rows, max(REGIMES, key=means.__getitem__)
+        rows.append((regime, *(f'{area:.3f}' for area in areas), f'{means[regime]:.3f}'))
+    return ('regime', *METHODS, 'mean'), rows, max(REGIMES, key=means.__getitem__)
 
 
 def read_records(folder: str) -> list[dict[str, Any]]:

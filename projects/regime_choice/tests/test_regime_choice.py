@@ -49,8 +49,8 @@ def test_the_mean_over_the_methods_decides_and_needs_every_cell() -> None:
     records = [record(method, regime, area) for regime, area in areas.items() for method in METHODS]
     records[0]['auc'] = {'a': 0.9, 'b': 0.88}  # scratch of the first method: mean over sites .89
     header, rows, best = regime_table(records)
-    assert header == ['regime', *METHODS, 'mean'] and [row[0] for row in rows] == list(REGIMES)
-    assert rows[0] == ['scratch', '0.890', '0.800', '0.800', '0.830'] and best == 'scratch'
+    assert header == ('regime', *METHODS, 'mean') and [row[0] for row in rows] == list(REGIMES)
+    assert rows[0] == ('scratch', '0.890', '0.800', '0.800', '0.830') and best == 'scratch'
     with pytest.raises(ValueError, match='some cells have no record'):
         regime_table(records[1:])
     with pytest.raises(ValueError, match='some cells have no record'):
