@@ -12,6 +12,7 @@ from mmfas.datasets.transforms import LoadMultiModalImages
 from mmfas.evaluation.worst_samples import Mistake
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError
+from mmfas.visualization.picture_source import DEPTH_RANGE_MM, IR_RANGE
 
 __all__ = ['find_samples', 'load_pictures']
 
@@ -53,7 +54,7 @@ def find_samples(
 
 
 def load_pictures(info: Mapping[str, Any]) -> dict[str, np.ndarray | None]:
-    """Load the pictures of a sample.
+    """Load the pictures of a sample, 16-bit ones and those of several sizes too, as the eye needs them.
 
     Args:
         info: Sample of a data set.
@@ -61,6 +62,7 @@ def load_pictures(info: Mapping[str, Any]) -> dict[str, np.ndarray | None]:
     Returns:
         Modality -> picture (H, W, 3), uint8; None where it is absent.
     """
-    loaded = LoadMultiModalImages()({**info, 'modalities': MODALITIES})
+    load = LoadMultiModalImages(depth_range_mm=DEPTH_RANGE_MM, ir_range=IR_RANGE, allow_size_mismatch=True)
+    loaded = load({**info, 'modalities': MODALITIES})
     assert loaded is not None
     return {m: loaded[m] if loaded['present'][m] else None for m in MODALITIES}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
@@ -25,6 +26,8 @@ HASH_BITS = _SIDE * _SIDE
 #: A picture whose grey values spread less than this, from 0 to 255, shows nothing that could be compared.
 _LEAST_SPREAD = 4.0
 _CHUNK = 512
+#: 16-bit pictures of any camera, from near to far in mm and from dark to bright; 8-bit ones are as they are.
+_DEPTH_RANGE_MM, _IR_RANGE = (200, 2000), (0, 65535)
 
 Bits = NDArray[np.bool_]
 
@@ -147,9 +150,15 @@ def _hashes(
 
 def _hash(info: Mapping[str, Any], modality: str) -> Bits | None:
     """Load one picture of a sample and return its hash."""
-    loaded = LoadMultiModalImages()({**info, 'modalities': (modality,)})
+    loaded = _loader()({**info, 'modalities': (modality,)})
     assert loaded is not None
     return difference_hash(loaded[modality]) if loaded['present'][modality] else None
+
+
+@cache
+def _loader() -> LoadMultiModalImages:
+    """Return the one loader, whose tables of 16-bit values are made once."""
+    return LoadMultiModalImages(depth_range_mm=_DEPTH_RANGE_MM, ir_range=_IR_RANGE)
 
 
 def _stacked(bits: Sequence[Bits]) -> Bits:

@@ -14,10 +14,10 @@ from mmfas.evaluation.worst_samples import Mistake
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError
 
-__all__ = ['PictureSource']
+__all__ = ['DEPTH_RANGE_MM', 'IR_RANGE', 'PictureSource']
 
 #: For the eye only: 16-bit pictures of any camera, from near to far and from dark to bright.
-_DEPTH_RANGE_MM, _IR_RANGE = (200, 2000), (0, 65535)
+DEPTH_RANGE_MM, IR_RANGE = (200, 2000), (0, 65535)
 _HEIGHT_PX = 96
 
 
@@ -34,7 +34,7 @@ class PictureSource:
     """
 
     def __init__(self, lists: Sequence[str | Path], data_root: str | Path = '') -> None:
-        load = LoadMultiModalImages(depth_range_mm=_DEPTH_RANGE_MM, ir_range=_IR_RANGE, allow_size_mismatch=True)
+        load = LoadMultiModalImages(depth_range_mm=DEPTH_RANGE_MM, ir_range=IR_RANGE, allow_size_mismatch=True)
         self._dataset = MultiModalFaceDataset([str(path) for path in lists], str(data_root), pipeline=[load])
         infos = (self._dataset.get_data_info(index) for index in range(len(self._dataset)))
         self._index = {info['sample_id']: number for number, info in enumerate(infos)}

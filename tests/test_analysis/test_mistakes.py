@@ -60,6 +60,15 @@ def test_pictures_are_those_of_the_sample(folder: Path) -> None:
         find_samples(worst.accepted, [others])
 
 
+def test_pictures_of_16_bits_and_of_several_sizes_can_be_looked_at(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / 'rgb.png'), np.full((8, 8, 3), 9, np.uint8))
+    cv2.imwrite(str(tmp_path / 'depth.png'), np.full((4, 4), 2000, np.uint16))
+    (tmp_path / 'list.csv').write_text('sample_id,rgb,depth,label\na,rgb.png,depth.png,1')
+    pictures = load_pictures(MultiModalFaceDataset('list.csv', str(tmp_path)).get_data_info(0))
+    assert pictures['depth'] is not None and pictures['depth'].shape == (8, 8, 3)
+    assert int(pictures['depth'][0, 0, 0]) == 255 and pictures['ir'] is None
+
+
 def test_sheet_has_every_sample_and_says_what_is_absent() -> None:
     picture = np.zeros((4, 4, 3), np.uint8)
     figure = draw_mistakes(

@@ -80,3 +80,17 @@ def test_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     (folder / 'c.csv').write_text('sample_id,rgb,label\nb3,b3.png,1')
     assert main(['a.csv', str(folder / 'c.csv'), '--data-root', str(folder), '--exact-only']) == 0
     assert capsys.readouterr().out == 'the same file, or a byte copy: 0\n'
+
+
+def test_pictures_of_16_bits_are_compared_and_lists_without_any_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in 'de':
+        depth = 300 + 6 * picture(8)[..., 0].astype(np.uint16) + (name == 'e')
+        cv2.imwrite(str(folder / f'{name}8.png'), depth)
+        (folder / f'{name}.csv').write_text(f'sample_id,depth,label\n{name}8,{name}8.png,1')
+    call = ['d.csv', 'e.csv', '--data-root', str(folder)]
+    assert main([*call, '--modality', 'depth']) == 1
+    assert 'that look the same, byte copies too: 1' in capsys.readouterr().out
+    assert main([*call, '--modality', 'ir']) == 2
+    assert 'A has no ir picture that shows enough to be compared' in capsys.readouterr().err

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.numbers import whole
+from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +62,7 @@ def main(args: argparse.Namespace) -> int:
         rows += [('looks the same', f'{one} in A, {other} in B', str(bits)) for one, other, bits in found.pairs]
         texts = [f'{one} in A, {other} in B: {bits} of 256 bits differ' for one, other, bits in found.pairs]
         _print(f'pictures ({args.modality}) that look the same, byte copies too', texts, args.show)
+        _refuse_nothing(found.num_compared, args.modality)
         print(f'{found.num_compared[0]} x {found.num_compared[1]} pictures compared, {found.num_flat} too flat')
     if args.out:
         text = io.StringIO(newline='')
@@ -68,6 +70,16 @@ def main(args: argparse.Namespace) -> int:
         write_atomically(Path(args.out), text.getvalue())
         print(f'{args.out}: {len(rows)} pairs')
     return 1 if rows else 0
+
+
+def _refuse_nothing(num_compared: tuple[int, int], modality: str) -> None:
+    """Refuse lists without a picture to compare: that none looks the same would be no news."""
+    for name, num in zip('AB', num_compared):
+        if not num:
+            raise InputError(
+                f'{name} has no {modality} picture that shows enough to be compared; give another --modality, or '
+                '--exact-only'
+            )
 
 
 def _print(title: str, lines: list[str], show: int) -> None:
