@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from mmfas.engine.training_state import require_sound_state
 from mmfas.registry import register_all_modules
 from mmfas.utils.compat import unscope_functions
 from mmfas.utils.distributed import start_distributed
-from mmfas.utils.errors import InputError, MissingFileError, RunError
+from mmfas.utils.errors import InputError, MissingFileError, RunError, UserError
 from mmfas.utils.files import full_disk_named
 from mmfas.utils.interruption import raise_if_terminated
 from mmfas.utils.locks import lock_folder_of_ranks
@@ -111,6 +112,9 @@ def train(cfg: Config, *, steps: int | None = None) -> Runner:
     """
     register_all_modules()
     cfg = cfg.copy()
+    if not cfg.get('work_dir'):
+        raise InputError('work_dir is not set: name the folder of logs and checkpoints (--work-dir)')
+    _require_device_for_amp(cfg)
     start_distributed(cfg.get('launcher', 'none'), cfg.get('env_cfg'))
     fit_to_device(cfg)
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
@@ -118,11 +122,13 @@ def train(cfg: Config, *, steps: int | None = None) -> Runner:
             cfg[key] = unscope_functions(cfg[key])
     # The engine writes logs and a copy of the config there itself.
     with lock_folder_of_ranks(cfg.work_dir, 'give this one another --work-dir'), full_disk_named(cfg.work_dir):
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        with _values_named():
+            runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         runner.register_hook(_SplitsHook(), 'VERY_HIGH')
         runner.register_hook(_StateHook(), 'VERY_HIGH')
         runner.register_hook(_StopHook(), 'LOWEST')
-        _require_batches(runner)
+        with _values_named():
+            _require_batches(runner)
         wrapper = cfg.get('optim_wrapper') or {}
         if 'constructor' not in wrapper:  # another one may read patterns otherwise
             warn_of_idle_patterns(wrapper.get('paramwise_cfg'), getattr(runner.model, 'module', runner.model))
@@ -134,6 +140,27 @@ def train(cfg: Config, *, steps: int | None = None) -> Runner:
             runner.logger.info(f'stopped after {steps} steps, as asked for')
             runner.call_hook('after_run')
     return runner
+
+
+@contextmanager
+def _values_named() -> Iterator[None]:
+    """Turn errors of libraries about values that no check of ours knows into a sentence."""
+    try:
+        yield
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise InputError(
+            f'the run cannot be built from this config: {type(error).__name__}: {error}; correct the value (with '
+            'MMFAS_TRACEBACK=1 the traceback shows where)'
+        ) from error
+
+
+def _require_device_for_amp(cfg: Config) -> None:
+    """Raise if mixed precision of mmengine is asked for without a device that has it."""
+    kind = str((cfg.get('optim_wrapper') or {}).get('type')).rpartition('.')[2]
+    if kind in AMP_WRAPPERS.values() and not torch.cuda.is_available():
+        raise InputError(f"optim_wrapper.type='{kind}' is mixed precision, which needs a GPU; leave `Amp` out")
 
 
 def _require_batches(runner: Runner) -> None:

@@ -245,15 +245,14 @@ def _site_loader(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
 
 
 def _loaders(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the options of loaders that only work with workers, where there are none."""
+    """Yield the options of loaders that do not go together: with no workers, or beside a sampler."""
     for key, loader in cfg.items():
-        if (
-            key.endswith('_dataloader')
-            and key != 'site_dataloader'
-            and isinstance(loader, Mapping)
-            and not loader.get('num_workers')
-        ):
-            for option in ('persistent_workers', 'prefetch_factor', 'timeout'):
+        if not (key.endswith('_dataloader') and key != 'site_dataloader' and isinstance(loader, Mapping)):
+            continue
+        if loader.get('shuffle') and loader.get('sampler') is not None:
+            yield f'{key}.shuffle: the sampler decides the order; set {key}.sampler.shuffle'
+        if not loader.get('num_workers'):
+            for option in ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context'):
                 if loader.get(option):
                     yield f'{key}.{option}: needs workers, but {key}.num_workers is 0; switch it off too'
 

@@ -150,6 +150,39 @@ def _validated(value: Any) -> str | None:
     return f'val_begin {shown(begin)} is after the end, {shown(last)}: nothing would be validated; take it out'
 
 
+def _file_name(value: Any) -> str | None:
+    """Say what the name of checkpoints must be: a number goes into it, and they all lie in one folder."""
+    if not isinstance(value, str):
+        return None
+    is_right = value.count('{}') == 1 and value.count('{') == value.count('}') == 1 and '/' not in value
+    return None if is_right else 'must be a file name with one {} for the number, such as epoch_{}.pth'
+
+
+def _intervals(value: Any) -> str | None:
+    """Say what the intervals of validation that change must be."""
+    given = value.get('dynamic_intervals') if isinstance(value, Mapping) else None
+    if given is None:
+        return None
+    pairs = given if isinstance(given, list | tuple) else [given]
+    is_right = all(
+        isinstance(pair, list | tuple) and len(pair) == 2 and all(map(is_whole, pair)) and pair[0] >= 0 < pair[1]
+        for pair in pairs
+    )
+    words = 'dynamic_intervals must be pairs (first epoch or iteration, interval of at least 1)'
+    return None if pairs and is_right else f'{words}, got {shown(given)}'
+
+
+def _start_method(value: Any) -> str | None:
+    """Say how workers may be started."""
+    names = ('fork', 'forkserver', 'spawn')
+    return f'must be one of {names}' if isinstance(value, str) and value not in names else None
+
+
+def _decay_of_averages(value: Any) -> str | None:
+    """Say what the weight of the newest weights must be."""
+    return 'must be above 0 and below 1' if is_number(value) and not 0 < value < 1 else None
+
+
 def _sides(value: Any) -> str | None:
     """Say what the side of a patch or an image must be."""
     sides = value if isinstance(value, list | tuple) else [value]
@@ -164,14 +197,20 @@ DICT_RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('model.trunk.vit', _patches),
     ('model*.arch', _heads),
     ('train_cfg', _validated),
+    ('train_cfg', _intervals),
 )
 #: Place in the config (list positions left out, `*` matches any depth) -> rule: what is wrong, or None.
 RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
+    ('train_cfg.max_epochs', lambda value: 'must be an integer of at least 1' if value is None else None),
     ('train_cfg.max_epochs', at_least(1)),
     ('train_cfg.max_iters', at_least(1)),
     ('train_cfg.val_interval', at_least(1)),
     ('*_dataloader*.batch_size', at_least(1)),
     ('*_dataloader*.num_workers', at_least(0)),
+    ('*_dataloader.num_batch_per_epoch', at_least(1)),
+    ('*_dataloader.prefetch_factor', at_least(1)),
+    ('*_dataloader.timeout', at_least(0)),
+    ('*_dataloader.multiprocessing_context', _start_method),
     ('optim_wrapper.*lr', _rate),
     ('optim_wrapper.*weight_decay', _rate),
     # a rate of 0 freezes the parameters of a pattern of `custom_keys`; for all parameters it would train nothing
@@ -196,14 +235,21 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('env_cfg.resource_limit', at_least(1)),
     ('env_cfg.dist_cfg.timeout', _seconds),
     ('auto_scale_lr.base_batch_size', at_least(1)),
+    ('visualizer.name', lambda value: None if isinstance(value, str) else 'must be a string'),
+    ('compile', lambda value: None if isinstance(value, bool | Mapping) else 'must be True, False or a dict'),
     ('log_processor.window_size', at_least(1)),
     ('log_processor.num_digits', at_least(0)),
     ('default_hooks.checkpoint.interval', _interval),
     ('default_hooks.checkpoint.max_keep_ckpts', _interval),
     ('default_hooks.checkpoint.rule', _better),
+    ('default_hooks.checkpoint.filename_tmpl', _file_name),
+    ('default_hooks.logger.interval', at_least(1)),
     ('default_hooks.*.interval', _interval),
     ('custom_hooks.interval', _interval),
     ('custom_hooks.rule', _better),
+    ('custom_hooks.momentum', _decay_of_averages),
+    ('custom_hooks.begin_*', at_least(0)),
+    ('param_scheduler.gamma', lambda value: None if is_number(value) else 'must be a number'),
     ('default_hooks.*.priority', _priority),
     ('custom_hooks.priority', _priority),
     ('model*.*drop_rate', _dropout),

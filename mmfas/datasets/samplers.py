@@ -92,6 +92,9 @@ class DomainClassBalancedSampler(Sampler):
     """
 
     def __init__(self, dataset: Any, seed: int | None = None, *, drop_uneven: bool = False) -> None:
+        is_number = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+        if seed is not None and not (is_number and 0 <= seed < 2**32):
+            raise InputError(f'seed must be an integer from 0 to 4294967295 (2**32 - 1), got {seed!r}')
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0

@@ -46,6 +46,9 @@ def start_distributed(launcher: str, env_cfg: Mapping[str, Any] | None = None) -
         raise RunError(
             f'--launcher pytorch needs {", ".join(missing)}: start with tools/dist_train.sh or torchrun'
         )
+    for name in ('RANK', 'WORLD_SIZE', 'MASTER_PORT'):
+        if not os.environ[name].isdecimal():
+            raise RunError(f'{name} must be a number, 0 or more, got {os.environ[name]!r}: start with torchrun')
     distributed.init_process_group('gloo')
 
 
