@@ -23,6 +23,8 @@ __all__ = ['ModelEntry', 'configs_folder', 'get_model', 'list_models', 'model_en
 #: What to give as weights to keep the random values; a file of this name is `'./random'`.
 RANDOM = 'random'
 _PACKAGE = Path(__file__).resolve().parents[1]
+#: The safe loader, in C where libyaml is there: the index has hundreds of entries, and every look-up reads it.
+_LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ def read_model_index(file: str | Path | None = None) -> dict[str, ModelEntry]:
     """
     index = Path(file) if file is not None else configs_folder().parent / 'model-index.yml'
     entries: dict[str, ModelEntry] = {}
-    for name in yaml.safe_load(index.read_text(encoding='utf-8'))['Import']:
+    for name in yaml.load(index.read_text(encoding='utf-8'), _LOADER)['Import']:
         metafile = index.parent / name
-        content = yaml.safe_load(metafile.read_text(encoding='utf-8'))
+        content = yaml.load(metafile.read_text(encoding='utf-8'), _LOADER)
         try:
             papers = {method['Name']: method.get('Paper', {}).get('URL', '') for method in content['Collections']}
             for model in content['Models']:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -68,7 +69,7 @@ def _collect(rows: Iterable[tuple[Any, str]], parse: Callable[[Any, str], dict[s
     records, errors = [], []
     for row, place in rows:
         try:
-            records.append({**parse(row, place), 'source_line': Path(place).name})
+            records.append({**parse(row, place), 'source_line': os.path.basename(place)})
         except ValueError as error:
             errors.append(str(error))
     if errors:

@@ -60,6 +60,7 @@ def test_gpu_checks_know_every_method() -> None:
     assert all((configs_folder() / path).is_file() for path in LARGE.values())
 
 
+@pytest.mark.slow
 def test_gpu_checks_come_to_the_end_of_every_section(lines: list[dict[str, Any]]) -> None:
     ended = [r['section'] for r in lines if r['check'] == 'end']
     assert ended == sorted(gpu.DEFAULT)
@@ -69,6 +70,7 @@ def test_gpu_checks_come_to_the_end_of_every_section(lines: list[dict[str, Any]]
     assert all(r['is_tiny'] and r['commit'] and r['torch'] == torch.__version__ for r in machine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', ['float32', 'bfloat16', 'float16'])
 def test_gpu_checks_compare_every_method_with_float64(lines: list[dict[str, Any]], kind: str) -> None:
     found = of(lines, 'correctness', kind)
@@ -81,11 +83,13 @@ def test_gpu_checks_compare_every_method_with_float64(lines: list[dict[str, Any]
         assert ('step_error' in errors) == (kind != 'float16' and name not in WITHOUT_RULE), name
 
 
+@pytest.mark.slow
 def test_gpu_checks_take_regrad_where_it_can_act(lines: list[dict[str, Any]]) -> None:
     rules = {name: row['rule'] for name, row in of(lines, 'correctness', 'float32').items()}
     assert rules == {name: 'none' if name in WITHOUT_RULE else 'ReGrad' for name in METHODS}
 
 
+@pytest.mark.slow
 def test_gpu_checks_compare_compiled_and_distributed_models(lines: list[dict[str, Any]]) -> None:
     assert of(lines, 'correctness', 'compiled')['concat']['is_compiled'] is False
     distributed = of(lines, 'correctness', 'distributed')
@@ -94,6 +98,7 @@ def test_gpu_checks_compare_compiled_and_distributed_models(lines: list[dict[str
     assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.slow
 def test_gpu_checks_measure_steps_beside_a_floor_with_as_many_passes(lines: list[dict[str, Any]]) -> None:
     steps = of(lines, 'training', 'step')
     assert list(steps) == list(LARGE)[:3]
@@ -106,6 +111,7 @@ def test_gpu_checks_measure_steps_beside_a_floor_with_as_many_passes(lines: list
         assert row['step_tflop'] > 0 and row['peak_mib'] > 0 and row['matmul_part'] > 0
 
 
+@pytest.mark.slow
 def test_gpu_checks_time_scoring_in_every_way(lines: list[dict[str, Any]]) -> None:
     done = [(r['method'], r['check']) for r in lines if r['section'] == 'scoring' and r['method']]
     names = ('concat', 'mmdg', 'big-moe', 'mmda')

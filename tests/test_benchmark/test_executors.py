@@ -7,7 +7,6 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import asdict, replace
@@ -16,7 +15,6 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from warm_python import warm_python
 
 from mmfas.benchmark import cluster
 from mmfas.benchmark.attempt import Outcome
@@ -83,7 +81,6 @@ def test_a_requeued_job_of_submitit_gives_the_record_of_this_process(
         watchers[-1].start()
         return handle
 
-    monkeypatch.setattr(sys, 'executable', warm_python())  # of what submitit starts
     monkeypatch.setattr(submitit.LocalExecutor, 'submit', submit_and_interrupt)
     monkeypatch.setattr(cluster, 'HEARTBEAT_S', 0.0)
     lines: list[str] = []

@@ -207,11 +207,13 @@ def rendered_lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('domain', list('CPSW'))
 def test_mean_std_and_file_size_do_not_give_the_label_away(rendered_lists: Path, domain: str) -> None:
     assert linear_probe_auc(read_statistics(rendered_lists, domain, 'test')) < 0.78
 
 
+@pytest.mark.slow
 def test_statistics_plot(rendered_lists: Path, tmp_path: Path) -> None:
     plot_statistics(tmp_path / 'plot.png', rendered_lists)
     assert (tmp_path / 'plot.png').stat().st_size > 10_000
