@@ -180,7 +180,11 @@ def _start_method(value: Any) -> str | None:
 
 def _decay_of_averages(value: Any) -> str | None:
     """Say what the weight of the newest weights must be."""
-    return 'must be above 0 and below 1' if is_number(value) and not 0 < value < 1 else None
+    if not isinstance(value, Mapping) or not str(value.get('type')).endswith('EMAHook'):
+        return None
+    momentum = value.get('momentum')
+    is_wrong = is_number(momentum) and not 0 < momentum < 1
+    return f'momentum must be above 0 and below 1, got {shown(momentum)}' if is_wrong else None
 
 
 def _sides(value: Any) -> str | None:
@@ -198,6 +202,7 @@ DICT_RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('model*.arch', _heads),
     ('train_cfg', _validated),
     ('train_cfg', _intervals),
+    ('custom_hooks', _decay_of_averages),
 )
 #: Place in the config (list positions left out, `*` matches any depth) -> rule: what is wrong, or None.
 RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
@@ -247,7 +252,6 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('default_hooks.*.interval', _interval),
     ('custom_hooks.interval', _interval),
     ('custom_hooks.rule', _better),
-    ('custom_hooks.momentum', _decay_of_averages),
     ('custom_hooks.begin_*', at_least(0)),
     ('param_scheduler.gamma', lambda value: None if is_number(value) else 'must be a number'),
     ('default_hooks.*.priority', _priority),

@@ -30,7 +30,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     'two numbers': ({'default_hooks__checkpoint__filename_tmpl': '{}_{}.pth'}, 'must be a file name with one {}'),
     'elsewhere': ({'default_hooks__checkpoint__filename_tmpl': '../{}.pth'}, 'must be a file name with one {}'),
     'no log': ({'default_hooks__logger': dict(type='LoggerHook', interval=-1)}, 'interval: must be at least 1'),
-    'averages': ({'custom_hooks': [dict(type='EMAHook', momentum=2.0)]}, 'momentum: must be above 0 and below 1'),
+    'averages': (
+        {'custom_hooks': [dict(type='EMAHook', momentum=2.0)]},
+        'momentum must be above 0 and below',
+    ),
     'begin': ({'custom_hooks': [dict(type='EMAHook', begin_iter=-1)]}, 'begin_iter: must be at least 0'),
     'gamma': ({'param_scheduler': [dict(type='ExponentialLR', gamma=[0.5])]}, 'gamma: must be a number'),
     'visualizer': ({'visualizer': dict(type='Visualizer', name=5)}, 'visualizer.name: must be a string'),
