@@ -14,7 +14,11 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(REPO / 'docs').rglob('*.md'), *REPO.glob('*.md')])
-MAPS = [*REPO.glob('README*.md'), REPO / 'CONTRIBUTING.md', REPO / 'docs' / 'en' / 'architecture.md']
+MAPPING = ('architecture', 'contribute')
+MAPS = [*REPO.glob('README*.md'), *((REPO / 'docs' / 'en').joinpath(f'{page}.md') for page in MAPPING)]
+    *REPO.glob('README*.md'),
+    *(REPO / 'docs' / 'en' / f'{page}.md' for page in ('architecture', 'contribute')),
+]
 BLOCK = re.compile(r'^```python\n(.*?)^```', re.MULTILINE | re.DOTALL)
 ROOTS = ('mmfas', 'configs', 'tools', 'tests', 'docs', 'projects', 'requirements', '.ci', '.github')
 #: Relative links of Markdown, without anchors and addresses.
