@@ -14,10 +14,10 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(REPO / 'docs').rglob('*.md'), *REPO.glob('*.md')])
-MAPPING = ('architecture', 'contribute')
-MAPS = [*REPO.glob('README*.md'), *((REPO / 'docs' / 'en').joinpath(f'{page}.md') for page in MAPPING)]
+MAPS = [
     *REPO.glob('README*.md'),
-    *(REPO / 'docs' / 'en' / f'{page}.md' for page in ('architecture', 'contribute')),
+    REPO / 'docs' / 'en' / 'contribute.md',
+    REPO / 'docs' / 'en' / 'architecture.md',
 ]
 BLOCK = re.compile(r'^```python\n(.*?)^```', re.MULTILINE | re.DOTALL)
 ROOTS = ('mmfas', 'configs', 'tools', 'tests', 'docs', 'projects', 'requirements', '.ci', '.github')
