@@ -15,23 +15,25 @@ from mmfas.utils.errors import InputError
 class KindFolderDataset(MultiModalFaceDataset):
     """`DATA_ROOT/ANN_FILE/KIND/SUBJECT_FRAME_rgb.png`, with `_depth.png` and `_ir.png` beside it.
 
-    `ann_file` names the folder of a split. KIND is `live` or the attack instrument; depth and infrared may be
-    absent.
+    `ann_file` names the folder of a split, or several. KIND is `live` or the attack instrument; depth and
+    infrared may be absent.
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Return one record per colour picture, in the order of paths.
 
         Raises:
-            InputError: If the folder holds no picture of this layout, or a name has no subject.
+            InputError: If a folder holds no picture of this layout, or a name has no subject.
         """
-        root = Path(self.data_root)
-        folder = Path(self.ann_file)
-        split = folder if folder.is_absolute() else root / folder
-        pictures = sorted(split.glob('*/*_rgb.png'))
-        if not pictures:
-            raise InputError(f"'{split}' has no picture KIND/SUBJECT_FRAME_rgb.png; check data_root and ann_file")
-        return [self.parse_data_info(self._record(rgb, root)) for rgb in pictures]
+        pictures: list[Path] = []
+        for split in self.ann_file:  # below data_root already
+            found = sorted(Path(split).glob('*/*_rgb.png'))
+            if not found:
+                raise InputError(
+                    f"'{split}' has no picture KIND/SUBJECT_FRAME_rgb.png; check data_root and ann_file"
+                )
+            pictures += found
+        return [self.parse_data_info(self._record(rgb, Path(self.data_root))) for rgb in pictures]
 
     @staticmethod
     def _record(rgb: Path, root: Path) -> dict[str, Any]:
@@ -42,7 +44,7 @@ class KindFolderDataset(MultiModalFaceDataset):
             raise InputError(f"'{rgb}' names no subject; call it SUBJECT_FRAME_rgb.png")
         beside = {m: rgb.with_name(f'{stem}_{m}.png') for m in MODALITIES}
         return dict(
-            sample_id=f'{kind}/{stem}',
+            sample_id=str(rgb.relative_to(root).with_name(stem)),
             img_paths={m: str(path.relative_to(root)) for m, path in beside.items() if path.is_file()},
             label=int(kind == 'live'),
             pai=kind,

@@ -44,7 +44,12 @@ def test_paths_say_label_instrument_and_subject(tmp_path: Path) -> None:
     )
     touch(tmp_path / 'test', 'live/cleo_1_rgb.png')  # another split
     live, attack = build(tmp_path)
-    assert [live[key] for key in ('sample_id', 'gt_label', 'pai', 'subject')] == ['live/anna_1', 1, 'live', 'anna']
+    assert [live[key] for key in ('sample_id', 'gt_label', 'pai', 'subject')] == [
+        'train/live/anna_1',
+        1,
+        'live',
+        'anna',
+    ]
     assert [attack[key] for key in ('gt_label', 'pai', 'subject')] == [0, 'print', 'bo']
     assert set(live['img_paths']) == {'rgb', 'depth', 'ir'} and set(attack['img_paths']) == {'rgb'}
     assert Path(live['img_paths']['ir']).name == 'anna_1_ir.png'
