@@ -182,7 +182,7 @@ def _decay_of_averages(value: Any) -> str | None:
     """Say what the weight of the newest weights must be."""
     if not isinstance(value, Mapping) or not str(value.get('type')).endswith('EMAHook'):
         return None
-    momentum = value.get('momentum')
+    momentum: Any = value.get('momentum')
     is_wrong = is_number(momentum) and not 0 < momentum < 1
     return f'momentum must be above 0 and below 1, got {shown(momentum)}' if is_wrong else None
 

@@ -40,7 +40,7 @@ class LimitedStream(io.RawIOBase):
         path: Its file, for the message.
     """
 
-    def __init__(self, stream: BinaryIO, path: str | os.PathLike[str]) -> None:
+    def __init__(self, stream: BinaryIO | io.BufferedIOBase, path: str | os.PathLike[str]) -> None:
         super().__init__()
         self._stream, self._path = stream, os.fspath(path)
         self._limit = max(max_unpacked(), os.path.getsize(path))

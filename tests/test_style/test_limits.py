@@ -1,4 +1,4 @@
-"""Limits on size, annotations, docstrings and arguments; see CONTRIBUTING.md."""
+"""Limits on size, annotations, docstrings and arguments; see docs/en/contribute.md."""
 
 from __future__ import annotations
 
