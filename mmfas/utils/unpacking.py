@@ -6,7 +6,7 @@ import io
 import os
 import re
 import zlib
-from typing import BinaryIO
+from typing import IO, Any
 
 from mmfas.utils.errors import InputError
 
@@ -40,7 +40,7 @@ class LimitedStream(io.RawIOBase):
         path: Its file, for the message.
     """
 
-    def __init__(self, stream: BinaryIO | io.BufferedIOBase, path: str | os.PathLike[str]) -> None:
+    def __init__(self, stream: IO[bytes] | io.BufferedIOBase, path: str | os.PathLike[str]) -> None:
         super().__init__()
         self._stream, self._path = stream, os.fspath(path)
         self._limit = max(max_unpacked(), os.path.getsize(path))
@@ -56,7 +56,8 @@ class LimitedStream(io.RawIOBase):
         Raises:
             ValueError: If there are more than the limit.
         """
-        count = self._stream.readinto(buffer)  # type: ignore[attr-defined]  # typeshed: not of every stream
+        stream: Any = self._stream  # typeshed: not every kind has `readinto`
+        count = stream.readinto(buffer)
         self._left -= count
         if self._left < 0:
             raise InputError(
