@@ -145,7 +145,7 @@ def _places_of_index(index: Path, size: int) -> dict[str, _Place]:
         of_size, places = content['size'], {name: _Place(*place) for name, place in content['files'].items()}
         numbers = {value for place in places.values() for value in place[:2]}
         if not all(type(value) is int and value >= 0 for value in numbers):
-            raise ValueError('a place is not a number')
+            raise InputError('a place is not a number')
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"'{index}' is damaged ({error}); delete it, or run `mmfas data pack` again") from error
     if of_size != size:

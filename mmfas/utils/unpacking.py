@@ -6,7 +6,6 @@ import io
 import os
 import re
 import zlib
-from typing import IO, Any
 
 from mmfas.utils.errors import InputError
 
@@ -40,7 +39,7 @@ class LimitedStream(io.RawIOBase):
         path: Its file, for the message.
     """
 
-    def __init__(self, stream: IO[bytes] | io.BufferedIOBase, path: str | os.PathLike[str]) -> None:
+    def __init__(self, stream: io.BufferedIOBase, path: str | os.PathLike[str]) -> None:
         super().__init__()
         self._stream, self._path = stream, os.fspath(path)
         self._limit = max(max_unpacked(), os.path.getsize(path))
@@ -56,15 +55,14 @@ class LimitedStream(io.RawIOBase):
         Raises:
             ValueError: If there are more than the limit.
         """
-        stream: Any = self._stream  # typeshed: not every kind has `readinto`
-        count = stream.readinto(buffer)
+        count = self._stream.readinto(buffer)
         self._left -= count
         if self._left < 0:
             raise InputError(
                 f'{self._path} unpacks to more than {self._limit:,} bytes; if it is sound, unpack it and give the '
                 f'unpacked file, or set {UNPACKED_VARIABLE}'
             )
-        return int(count)
+        return count
 
     def close(self) -> None:
         """Close the stream."""

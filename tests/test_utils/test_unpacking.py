@@ -73,7 +73,7 @@ def zip_of(folder: Path, content: bytes) -> Path:
 
 def test_a_picture_in_a_zip_does_not_fill_the_memory(tmp_path: Path) -> None:
     backend = PackedBackend(str(zip_of(tmp_path, bytes(30 * MIB))))
-    with pytest.raises(ValueError, match=r"faces.zip': a.png would unpack [\d,]+ bytes to 31,457,280, .* zip -0"):
+    with pytest.raises(ValueError, match=r"faces.zip': a.png would unpack [\d,]+ bytes to 31,457,280, .*zip -0"):
         read_image_bytes('a.png', backend)
 
 
