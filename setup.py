@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +11,10 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+#: `owner/name` where GitHub builds a release: the address is that of the repository which releases it.
+REPOSITORY = os.environ.get('GITHUB_REPOSITORY', '')
+#: Extras that `all` leaves out: the second engine, which excludes the first, and what only developers need.
+NOT_IN_ALL = ('openmmlab', 'tests', 'docs')
 #: What an installed package carries beside its modules.
 MIM_SOURCES = ('configs', 'tools', 'model-index.yml')
 EXTRAS = (
@@ -24,9 +30,30 @@ def requirements(name: str) -> list[str]:
 
 
 def extras() -> dict[str, list[str]]:
-    """Read the extras; `tests` includes `docs`, because a test builds the documentation."""
+    """Read the extras; `tests` includes `docs`, because a test builds the documentation; `all` is for users."""
     table = {name: requirements(name) for name in EXTRAS}
-    return {**table, 'tests': table['tests'] + table['docs']}
+    everything = sorted({line for name in EXTRAS if name not in NOT_IN_ALL for line in table[name]})
+    return {**table, 'tests': table['tests'] + table['docs'], 'all': everything}
+
+
+def project_urls() -> dict[str, str]:
+    """Return the links of the package page; none where it is not known which repository releases it."""
+    if not REPOSITORY:
+        return {}
+    site = f'https://github.com/{REPOSITORY}'
+    pages = {'Documentation': 'tree/main/docs/en', 'Changelog': 'blob/main/CHANGELOG.md', 'Issues': 'issues'}
+    return {'Source': site, **{name: f'{site}/{page}' for name, page in pages.items()}}
+
+
+def long_description() -> str:
+    """Return the README; where the repository is known, links to its files lead there, pictures too."""
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    if not REPOSITORY:
+        return text
+    relative, tag = r'\]\((?!https?:|#|mailto:)', f'v{version()}'
+    pictures, files = 'https://raw.githubusercontent.com', 'https://github.com'
+    text = re.sub(r'(!\[[^\]]*)' + relative, rf'\1]({pictures}/{REPOSITORY}/{tag}/', text)
+    return re.sub(relative, f']({files}/{REPOSITORY}/blob/{tag}/', text)
 
 
 def version() -> str:
@@ -59,10 +86,12 @@ setup(
     name='mmfas',
     version=version(),
     description='Modular toolkit for multi-modal (RGB + depth + infrared) face anti-spoofing',
-    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description=long_description(),
     long_description_content_type='text/markdown',
-    license='Apache-2.0',
+    license_expression='Apache-2.0',
+    license_files=['LICENSE'],
     author='The mmfas contributors',
+    project_urls=project_urls(),
     keywords='face anti-spoofing, presentation attack detection, multi-modal fusion, OpenMMLab',
     python_requires='>=3.10',
     packages=find_packages(include=['mmfas', 'mmfas.*']),
@@ -76,6 +105,7 @@ setup(
         'Development Status :: 4 - Beta',
         'Intended Audience :: Science/Research',
         'Programming Language :: Python :: 3',
+        *(f'Programming Language :: Python :: 3.{minor}' for minor in range(10, 14)),
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
         'Typing :: Typed',
     ],

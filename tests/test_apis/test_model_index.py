@@ -8,6 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import fill_metafiles
 import pytest
 import torch
 import yaml
@@ -57,8 +58,31 @@ def test_collections_name_files_that_exist(file: Path) -> None:
     used = {model['In Collection'] for model in content['Models']}
     assert used == {collection['Name'] for collection in content['Collections']}
     for collection in content['Collections']:
-        assert (REPO / collection['README']).is_file()
+        assert (file.parent / collection['README']).is_file()  # relative, as `mi check` reads it
         assert (REPO / collection['Code']['URL']).is_file()
+
+
+def test_every_entry_has_its_size_and_metrics() -> None:
+    seen = set()
+    for file in sorted((REPO / 'configs').glob('*/metafile.yml')):
+        for model in yaml.safe_load(file.read_text(encoding='utf-8'))['Models']:
+            assert model['Metadata']['Parameters'] > 0 and model['Metadata']['FLOPs'] > 0, model['Name']
+            (result,) = model['Results']
+            assert bool(result['Metrics']) == ('Records' in result), model['Name']
+            seen |= {model['Name']} if result['Metrics'] else set()
+    assert {name for name in seen if name.endswith('synthfas-cps2w')} >= {CONCAT, CONCAT.replace('concat', 'ama')}
+
+
+def test_the_program_that_fills_metafiles_finds_what_is_in_them() -> None:
+    records = fill_metafiles.read_records(REPO / 'benchmarks')
+    measured = fill_metafiles.sizes_of(
+        [CONCAT, 'concat_resnet18_1xb32-12e_synthfas-cps2w']
+    )  # without values, with
+    for file in sorted((REPO / 'configs').glob('*/metafile.yml')):
+        text = file.read_text(encoding='utf-8')
+        assert fill_metafiles.filled(text, measured, records) == text
+    wrong = text.replace('Parameters: ', 'Parameters: 9').replace('Metrics: {}', 'Metrics: {HTER: 1.0}')
+    assert fill_metafiles.filled(wrong, {}, records).replace('Parameters: 9', 'Parameters: ') == text
 
 
 def test_patterns_and_collections() -> None:

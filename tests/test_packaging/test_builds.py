@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,14 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-SOURCES = ('mmfas', 'configs', 'tools', 'requirements')
-FILES = ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE', 'CITATION.cff', 'CHANGELOG.md')
-IGNORED = shutil.ignore_patterns('__pycache__', '.mim', '*.pyc')
+SOURCES = ('mmfas', 'configs', 'tools', 'requirements', 'docs', 'docker', 'projects', 'tests', 'benchmarks')
+FILES = (
+    *('setup.py', 'pyproject.toml', 'MANIFEST.in', 'LICENSE', 'CITATION.cff', 'constraints.txt', 'conftest.py'),
+    *('README.md', 'README_zh-CN.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'CODE_OF_CONDUCT.md', 'SECURITY.md'),
+    '.readthedocs.yaml',
+)
+IGNORED = shutil.ignore_patterns('__pycache__', '.mim', '*.pyc', '_build', 'generated')
+REPOSITORY = 'some/where'
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
@@ -43,7 +49,7 @@ def built(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     """Build everything once: the wheel, the sdist, the wheel made from the sdist, the editable wheel."""
     out = tmp_path_factory.mktemp('dist')
     build = (sys.executable, '-m', 'build', '--no-isolation', '--skip-dependency-check')
-    run(*build, '--wheel', '--outdir', str(out / 'direct'), str(source), cwd=out)
+    run(*build, '--wheel', '--outdir', str(out / 'direct'), str(source), cwd=out, GITHUB_REPOSITORY=REPOSITORY)
     run(*build, '--outdir', str(out / 'both'), str(source), cwd=out)  # the sdist, and a wheel from it
     (out / 'editable').mkdir()
     hook = 'import sys; from setuptools.build_meta import build_editable; build_editable(sys.argv[1])'
@@ -88,11 +94,14 @@ def test_editable_install_links_the_same_mim(built: dict[str, Path], source: Pat
     assert (source / 'mmfas' / '.mim' / 'configs').is_symlink()
 
 
-def test_sdist_has_what_a_build_reads(built: dict[str, Path]) -> None:
+def test_sdist_has_what_a_build_reads(built: dict[str, Path], source: Path) -> None:
     with tarfile.open(built['sdist']) as archive:
         names = {name.partition('/')[2] for name in archive.getnames()}
     assert {*FILES, 'model-index.yml', 'requirements/runtime.txt', 'tools/run_tests.sh'} <= names
     assert 'mmfas/evaluation/published.yml' in names
+    for folder in SOURCES:
+        kept = {f'{folder}/{name}' for name in files_below(source / folder) if not name.startswith('.mim')}
+        assert kept <= names, folder
     assert not any(name.startswith('mmfas/.mim') for name in names)
 
 
@@ -106,9 +115,24 @@ def test_metadata(built: dict[str, Path]) -> None:
     plain = [line for line in required if 'extra ==' not in line]
     assert any('torch>=2.4' in line for line in plain)
     assert not any('mm' in line.partition(':')[2].partition('>')[0] for line in plain)  # no engine
-    extras = 'onedl openmmlab clip datasets deploy serve demo facecrop hub cluster timm tests docs'
+    extras = 'onedl openmmlab clip datasets deploy serve demo facecrop hub cluster timm tests docs all'
     for extra in extras.split():
         assert f'Provides-Extra: {extra}' in text['METADATA']
+    assert 'License-Expression: Apache-2.0' in text['METADATA']
+    assert 'Project-URL: Source, https://github.com/some/where' in text['METADATA']
+    assert all(f'Programming Language :: Python :: 3.{minor}' in text['METADATA'] for minor in range(10, 14))
+
+
+def test_links_of_the_package_page_are_absolute(built: dict[str, Path]) -> None:
+    with zipfile.ZipFile(built['wheel']) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
+        page = archive.read(name).decode()
+    links = re.findall(r'\]\(([^)]+)\)', page)
+    assert len(links) > 20 and all(link.startswith(('https://', 'http://', '#')) for link in links)
+    assert '](https://raw.githubusercontent.com/some/where/v' in page
+    start = f'https://github.com/{REPOSITORY}/blob/v'
+    own = [link.removeprefix(start).partition('/')[2] for link in links if link.startswith(start)]
+    assert own and all((REPO / link.partition('#')[0]).exists() for link in own)
 
 
 @pytest.mark.parametrize('kind', ['wheel', 'editable'])
