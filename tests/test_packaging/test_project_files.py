@@ -85,7 +85,10 @@ def test_dependabot_and_read_the_docs_name_what_exists() -> None:
     assert set(updates) == {'pip', 'github-actions', 'docker'}
     assert all((REPO / folder.lstrip('/')).is_dir() for folder in updates.values())
     pages = read(REPO / '.readthedocs.yaml')
-    assert (REPO / pages['sphinx']['configuration']).is_file()
+    commands = pages['build']['jobs']['build']['html']
+    for language in ('en', 'zh_CN'):  # a page links to its twin beside it
+        (command,) = [line for line in commands if f' docs/{language} ' in line]
+        assert command.endswith(f'/html/{language}"') and (REPO / 'docs' / language / 'conf.py').is_file()
     (install,) = pages['python']['install']
     assert all((REPO / 'requirements' / f'{name}.txt').is_file() for name in install['extra_requirements'])
 
