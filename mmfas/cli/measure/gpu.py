@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', default='cuda', help='device (default: cuda)')
     parser.add_argument('--seconds', type=float, help='another limit for each section named')
     parser.add_argument('--tiny', action='store_true', help='sizes that test the code, not the device')
-    parser.add_argument('--workers', type=whole(), help='processes that load and render (default: all cores)')
+    parser.add_argument('--workers', type=whole(0), help='processes that load and render (default: all cores)')
     parser.add_argument('--data', metavar='DIR', help='SynthFAS, rendered before; a temporary folder otherwise')
     parser.add_argument('--pretrained', metavar='FILE', help='synthfas: weights of a ViT-S/16, to be frozen')
     parser.add_argument('--tables', action='store_true', help='run nothing: print what the folder holds')
