@@ -38,6 +38,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def check_output(command: list[str], **_: Any) -> bytes:
         return parser_of('mmfas.cli.train').format_help().encode()
 
+    # As from a wheel; in an editable install MIM finds a bare name twice, in the checkout and through the link.
+    for name in ('train', 'test', 'run'):
+        monkeypatch.setattr(
+            sys.modules[f'mim.commands.{name}'], 'get_installed_path', lambda _: str(REPO / 'mmfas')
+        )
     monkeypatch.setattr(subprocess, 'check_call', check_call)
     monkeypatch.setattr(subprocess, 'check_output', check_output)
     return found
