@@ -145,10 +145,6 @@ def rules_of_scores(args: argparse.Namespace) -> ScoreRules:
     from mmfas.evaluation.score_rules import MOST_REPLICATES
 
     given = vars(args)
-    if given.get('seed', 0) < 0:
-        raise UsageError(f'--seed must be 0 or more, got {args.seed}')
-    if given.get('permutation', 0) < 0:
-        raise UsageError(f'--permutation must be 0 (no test) or more, got {args.permutation}')
     if given.get('permutation', 0) > MOST_REPLICATES:
         raise UsageError(f'--permutation must be at most {MOST_REPLICATES}, got {args.permutation}')
     further: dict[str, Any] = {}

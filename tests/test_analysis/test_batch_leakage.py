@@ -86,7 +86,8 @@ def test_command_sets_models_side_by_side(tmp_path: Path, capsys: pytest.Capture
     ]
     assert report['partner'][0]['largest_change'] < 1e-6 < report['first'][0]['largest_change']
     assert capsys.readouterr().out.count('| 3 | shuffled |') == 2
-    assert main([*arguments, '--batch-sizes', '0']) == 1
+    with pytest.raises(SystemExit):
+        main([*arguments, '--batch-sizes', '0'])
 
 
 def test_both_splits_are_needed() -> None:

@@ -127,8 +127,8 @@ def write_cpsw(root: Path) -> None:
     write_cpsw_lists(root)
     for number, (name, frames) in enumerate(CPSW_IMAGES.items()):
         folders = CEFA_FOLDERS if name.startswith('C') else FOLDERS
-        for video, frame, _ in frames:
-            write_triple(root, video, frame, number, folders=folders)
+        for place, (video, frame, _) in enumerate(frames):
+            write_triple(root, video, frame, 100 * number + place, folders=folders)
     for archives in CPSW_ARCHIVES.values():
         for archive, label in archives:
             write_padisi(root, archive, label)

@@ -26,7 +26,9 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for number in range(NUM):
         for modality, seed in (('rgb', number), ('ir', number + 30)):
-            cv2.imwrite(f'{modality}{number}.png', smooth_image(seed, (40, 32)))
+            smooth = smooth_image(seed, (40, 32)).astype(np.float32)
+            strong = 128 + 2 * (smooth - smooth.mean())  # enough contrast to be compared in grey
+            cv2.imwrite(f'{modality}{number}.png', strong.clip(0, 255).astype(np.uint8))
 
 
 def verify(capsys: pytest.CaptureFixture[str], rows: list[str], name: str = 'a.csv') -> tuple[int, str]:

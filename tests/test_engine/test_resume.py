@@ -15,7 +15,7 @@ from mmfas.utils.checkpoint import load_checkpoint, load_weights
 pytestmark = pytest.mark.engine
 _HOOKS = """
     dict(type='EMAHook', momentum=0.1),
-    dict(type='EarlyStoppingHook', monitor='dev/hter', patience=9),
+    dict(type='EarlyStoppingHook', monitor='dev/hter', rule='less', patience=9),
 """
 _WORKERS = 'train_dataloader = dict(num_workers=2, persistent_workers=True)'
 _KILL = "dict(type='KillHook', at_iter=7)"
@@ -59,7 +59,7 @@ def test_seed_is_taken_from_the_checkpoint(tmp_path: Path) -> None:
 
 def test_early_stop_is_remembered(tmp_path: Path) -> None:
     changes = """
-custom_hooks = [dict(type='EarlyStoppingHook', monitor='dev/hter', patience=1)]
+custom_hooks = [dict(type='EarlyStoppingHook', monitor='dev/hter', rule='less', patience=1)]
 optim_wrapper = dict(optimizer=dict(lr=1e-30))
 """
     work_dir, text = train(tmp_path, 'run', changes=changes)

@@ -94,7 +94,7 @@ def test_metafiles_hold_the_sizes_of_the_models() -> None:
         for model in yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text(encoding='utf-8'))['Models']
         if 'Parameters' in model['Metadata']
     }
-    assert set(listed) == {path.stem for path in LEAVES}
+    assert set(listed) >= {path.stem for path in LEAVES}
     for path in LEAVES:
         if '_mini-vit_' in path.stem:
             found = measure_complexity(MODELS.build(Config.fromfile(path).model).eval())

@@ -104,7 +104,7 @@ def test_wrong_options_end_in_a_sentence(folder: Path, capsys: pytest.CaptureFix
     scores = str(folder / 'old.csv')
     for options, text in (
         (['--out', 'page.pdf'], 'the page is HTML, so give a name that ends in .html'),
-        (['--out', 'p.html', '--worst', '-1'], '--worst must be 0'),
+        (['--out', 'p.html', '--worst', '-1'], '--worst: must be an integer of at least 0'),
         (['--out', 'p.html', '--data-root', 'x'], 'give --pictures LIST, too'),
     ):
         with pytest.raises(SystemExit):

@@ -33,8 +33,6 @@ def main(args: argparse.Namespace) -> int:
     """Write the page; returns 0, or 2 for wrong input."""
     if Path(args.out).suffix not in ('.html', '.htm'):
         raise UsageError(f"--out: the page is HTML, so give a name that ends in .html, got '{args.out}'")
-    if args.worst < 0:
-        raise UsageError(f'--worst must be 0 (none) or more, got {args.worst}')
     if args.data_root and not args.pictures:
         raise UsageError('--data-root says where the pictures of the lists are; give --pictures LIST, too')
     inputs = read_scores(args)
