@@ -27,7 +27,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(NUM):
         for modality, seed in (('rgb', number), ('ir', number + 30)):
             smooth = smooth_image(seed, (40, 32)).astype(np.float32)
-            strong = 128 + 2 * (smooth - smooth.mean())  # enough contrast to be compared in grey
+            strong = 128 + 4 * (smooth - smooth.mean())  # enough contrast to be compared in grey
             cv2.imwrite(f'{modality}{number}.png', strong.clip(0, 255).astype(np.uint8))
 
 
