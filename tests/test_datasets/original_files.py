@@ -29,7 +29,7 @@ def listed_frames(letter: str) -> Iterator[tuple[str, str, int]]:
 
 def picture(seed: int, height: int = 40, width: int = 32) -> np.ndarray:
     """Return a smooth picture (H, W, 3) of grey levels above 60, so that it has no black border."""
-    return cv2.convertScaleAbs(smooth_image(seed, (width, height)), alpha=0.7, beta=70)
+    return cv2.convertScaleAbs(smooth_image(seed, (width, height)), alpha=2.0, beta=-128)
 
 
 def write_jpeg(path: Path, image: np.ndarray) -> None:
