@@ -11,6 +11,7 @@ from typing import Any
 
 from mmfas.benchmark.plan import SPLITS
 from mmfas.utils.errors import InputError
+from mmfas.utils.numbers import is_number
 
 #: Takes the key of a value, such as `report.hter.value`, and the value; raises ValueError if it breaks the rule.
 Rule = Callable[[str, Any], None]
@@ -25,10 +26,8 @@ def _require(holds: bool, key: str, expected: str, value: Any) -> None:
         raise InputError(f'{key} must be {expected}, got {shown if len(shown) < 60 else f"{shown[:57]}..."}')
 
 
-def _is_number(value: Any) -> bool:
-    # bool is an int to Python, not to a reader of JSON
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and abs(value) <= sys.float_info.max  # JSON may hold integers beyond; NaN fails, too
+def _is_finite(value: Any) -> bool:
+    return is_number(value) and abs(value) <= sys.float_info.max  # JSON may hold integers beyond; NaN fails, too
 
 
 def _text(key: str, value: Any) -> None:
@@ -50,14 +49,14 @@ def _flag(key: str, value: Any) -> None:
 
 
 def _finite(key: str, value: Any) -> None:
-    _require(_is_number(value), key, 'a finite number', value)
+    _require(_is_finite(value), key, 'a finite number', value)
 
 
 def _number(low: float, high: float = inf) -> Rule:
     expected = f'a number from {low:g} to {high:g}' if isfinite(high) else f'a number, {low:g} or more'
 
     def rule(key: str, value: Any) -> None:
-        _require(_is_number(value) and low <= value <= high, key, expected, value)
+        _require(_is_finite(value) and low <= value <= high, key, expected, value)
 
     return rule
 

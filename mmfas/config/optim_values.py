@@ -11,13 +11,13 @@ from torch.amp import GradScaler
 
 from mmfas.config.signatures import arguments_of
 from mmfas.registry import OPTIMIZERS, resolve
+from mmfas.utils.numbers import is_number
 from mmfas.utils.optim_options import (
     DECAY_FACTORS,
     LAYER_DECAY_KEYS,
     PARAMWISE_KEYS,
     RATE_FACTORS,
     clipping_problems,
-    is_number,
     unknown_keys,
 )
 

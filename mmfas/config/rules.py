@@ -9,10 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-
-def is_number(value: Any) -> bool:
-    """Tell whether a value is a number; True and False are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+from mmfas.utils.numbers import is_number
 
 
 def is_finite(value: Any) -> bool:

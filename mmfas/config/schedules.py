@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mmfas.config.rules import at_least, is_number, is_whole
+from mmfas.config.rules import at_least, is_whole
 from mmfas.config.wording import shown
+from mmfas.utils.numbers import is_number
 
 #: End of a schedule that has none, in mmengine.
 _NO_END = int(1e9)

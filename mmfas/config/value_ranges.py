@@ -10,9 +10,10 @@ from typing import Any
 
 from mmengine.runner.priority import Priority
 
-from mmfas.config.rules import at_least, is_finite, is_number, is_whole
+from mmfas.config.rules import at_least, is_finite, is_whole
 from mmfas.config.wording import shown
 from mmfas.structures import check_modalities
+from mmfas.utils.numbers import is_number
 
 
 def _seconds(value: Any) -> str | None:

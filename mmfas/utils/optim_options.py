@@ -10,6 +10,8 @@ from typing import Any
 
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
+from mmfas.utils.numbers import is_number
+
 #: `type` of a `clip_grad` -> the function it names, and the argument that says how far to clip.
 _CLIPPING: dict[str, tuple[Callable[..., Any], str]] = {
     'norm': (clip_grad_norm_, 'max_norm'),
@@ -21,11 +23,6 @@ RATE_FACTORS = ('bias_lr_mult', 'dcn_offset_lr_mult')
 #: What mmpretrain's constructor of rates that fall from layer to layer reads.
 LAYER_DECAY_KEYS = ('layer_decay_rate', *DECAY_FACTORS[:3], 'custom_keys')
 PARAMWISE_KEYS = (*DECAY_FACTORS, *RATE_FACTORS, 'custom_keys', 'bypass_duplicate')
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a value is a number; truth values do not count."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def clipping_problems(clip_grad: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

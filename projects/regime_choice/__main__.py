@@ -7,14 +7,14 @@ import sys
 
 from mmfas.benchmark.plan import SPLITS
 from mmfas.cli.errors import reports_user_errors
-from mmfas.cli.numbers import whole
+from mmfas.cli.numbers import seed, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument('--splits', nargs='+', choices=SPLITS[1], default=list(SPLITS[1]), help='default: all')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='seeds of the trainings (default: 0)')
-    parser.add_argument('--jobs', type=whole(1), default=2, help='processes (default: 2)')
+    parser.add_argument('--seeds', type=seed, nargs='+', default=[0], help='seeds of the trainings (default: 0)')
+    parser.add_argument('--jobs', type=whole(), default=2, help='processes (default: 2)')
     parser.add_argument('--data-root', default='data/synthfas_small', help='folder of SynthFAS')
     parser.add_argument('--sites', default='data/synthfas_sites', help='folder of the random sites')
     parser.add_argument('--work-dir', default='work_dirs/regime_choice', help='folder of the trainings')
@@ -31,14 +31,14 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     from mmfas.evaluation.tables import markdown_table
-    from mmfas.utils.runs import PACK, pack_study
-    from projects.regime_choice.study import StudySettings, choose_regime, read_records, regime_table
+    from mmfas.utils.runs import PACK, load_records, pack_study
+    from projects.regime_choice.study import StudySettings, choose_regime, regime_table
 
     if args.pack:
         print(f'{pack_study(args.records)} records in {args.records}/{PACK}')
         return 0
     if args.table:
-        records = read_records(args.records)
+        records = [*load_records(args.records).values()]
     else:
         records = choose_regime(
             args.splits,

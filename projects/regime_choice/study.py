@@ -35,7 +35,7 @@ from mmfas.benchmark.plan import Training
 from mmfas.evaluation import ScoreTable
 from mmfas.evaluation.functional import auc
 from mmfas.utils.errors import InputError, MissingFileError
-from mmfas.utils.runs import commit, in_processes, load_records, read_run_record, write_run_record
+from mmfas.utils.runs import commit, in_processes, read_run_record, write_run_record
 from mmfas.utils.shipped import SHIPPED_SCHEME, shipped_record
 
 #: Method -> folder and beginning of its configs.
@@ -215,8 +215,3 @@ def regime_table(records: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], li
         means[regime] = mean(areas)
         rows.append((regime, *(f'{area:.3f}' for area in areas), f'{means[regime]:.3f}'))
     return ('regime', *METHODS, 'mean'), rows, max(REGIMES, key=means.__getitem__)
-
-
-def read_records(folder: str) -> list[dict[str, Any]]:
-    """Read the records of a study, sorted by file name."""
-    return [*load_records(folder).values()]

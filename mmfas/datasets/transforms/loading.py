@@ -27,6 +27,7 @@ from mmfas.datasets.randomness import numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError, restate
+from mmfas.utils.numbers import is_number
 
 __all__ = ['NO_READING', 'LoadMultiModalImages', 'LoadedFile']
 
@@ -52,14 +53,10 @@ class LoadedFile(NamedTuple):
     image: np.ndarray
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _check_range(name: str, limits: Any) -> None:
     """Check that a range is a pair of numbers that rises."""
     is_pair = isinstance(limits, Sequence) and not isinstance(limits, str) and len(limits) == 2
-    if limits is not None and not (is_pair and all(map(_is_number, limits))):
+    if limits is not None and not (is_pair and all(map(is_number, limits))):
         raise InputError(f'{name} must be two numbers (low, high), but got {limits!r}')
     if limits is not None and not -math.inf < limits[0] < limits[1] < math.inf:
         raise InputError(f'{name}: a range must be (low, high) with low < high, both finite, but got {limits}')
@@ -162,7 +159,7 @@ class LoadMultiModalImages(BaseTransform):
     ) -> None:
         _check_range('depth_range_mm', depth_range_mm)
         _check_range('ir_range', ir_range)
-        if not (_is_number(max_sample_mb) and max_sample_mb > 0):
+        if not (is_number(max_sample_mb) and max_sample_mb > 0):
             raise InputError(f'max_sample_mb must be a number above 0, got {max_sample_mb!r}')
         self.depth_range_mm = depth_range_mm
         self.ir_range = ir_range
