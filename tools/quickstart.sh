@@ -88,7 +88,8 @@ step render "$size $(hash_of "$root"/mmfas/synthfas/*.py "$root"/mmfas/synthfas/
 train_key="$(hash_of "$config" "$root"/configs/_base_/*.py "$root"/configs/_base_/*/*.py) $(hash_of "$data/manifest.json")"
 step train "$train_key" "$work/best.pth" train
 step test "$train_key $(hash_of "$work/best.pth")" "$work/test/report.json" \
-    "$MMFAS_PYTHON" "$root/tools/test.py" "$config" "$work/best.pth" --out "$work/test"
+    "$MMFAS_PYTHON" "$root/tools/test.py" "$config" "$work/best.pth" --out "$work/test" \
+    --site-list protocols/W-val.txt
 step table "$(hash_of "$work/test/report.json")" "$work/table.txt" close
 step bundle "$train_key $(hash_of "$work/best.pth")" "$work/model.mmfas.pth" \
     "$MMFAS_PYTHON" -m mmfas bundle "$config" "$work/best.pth" --dev-scores "$work/test/dev.csv" \

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from torch.utils.data import DataLoader
@@ -82,6 +83,29 @@ def named_test_loaders(cfg: Config) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f'test-{name}', loader
 
 
+def site_loader(cfg: Config, lists: Sequence[str]) -> ConfigDict:
+    """Make the loader of other lists that are read like the test set: a `site_dataloader`.
+
+    Args:
+        cfg: Config with `test_dataloader`, whose data set reads lists.
+        lists: Names as in `ann_file` of the test set.
+
+    Returns:
+        The loader's config.
+
+    Raises:
+        ScoreError: If the config has no test set, or one without lists.
+    """
+    loader = copy.deepcopy(cfg.get('test_dataloader'))
+    if not loader or 'ann_file' not in loader.get('dataset', {}):
+        raise ScoreError(
+            'lists of the site are read like those of the test set, and test_dataloader.dataset has no ann_file; '
+            'give the config site_dataloader=dict(...)'
+        )
+    loader.dataset.ann_file = list(lists)
+    return loader
+
+
 def test(
     cfg: Config,
     checkpoint: str,
@@ -136,8 +160,8 @@ def test(
     dev, site, out_dir = _read_dev(dev_scores, rules), _read_site(site_scores, rules), _check_folder(out_dir)
     if rules.parsed.kind == 'site' and site is None and not cfg.get('site_dataloader'):
         raise ScoreError(
-            f"the criterion '{rules.criterion}' needs live videos of the target: give --site-scores SITE.csv "
-            '(site_scores=), or the config site_dataloader=dict(...)'
+            f"the criterion '{rules.criterion}' needs live videos of the target: give --site-list LIST or "
+            '--site-scores SITE.csv (site_scores=), or the config site_dataloader=dict(...)'
         )
     further = _FurtherScores(
         attributes or ScoreRules.arguments_of_metric(cfg).get('attributes'),

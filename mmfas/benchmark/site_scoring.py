@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmengine.config import Config
 
 from mmfas.apis.scoring import build_loader, load_trained_model, prepare_scoring, score_loader
+from mmfas.apis.testing import site_loader
 from mmfas.benchmark.site import LISTS
 from mmfas.evaluation import ScoreTable
 
@@ -30,8 +30,7 @@ def site_loaders(cfg: Config) -> dict[str, dict[str, Any]]:
         lists = [str(name.with_name(name.name.replace('-test.', f'-{split}.'))) for name in names]
         there = [name for name in lists if Path(root, name).is_file()]
         if there and not set(there) & set(map(str, names)):
-            found[scores] = copy.deepcopy(cfg.test_dataloader)
-            found[scores].dataset.ann_file = there
+            found[scores] = site_loader(cfg, there)
     return found
 
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from mmfas.cli.command import command
-from mmfas.cli.errors import report_problems
+from mmfas.cli.errors import UsageError, report_problems
 from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_config_options, add_rule_options, rules_of
 from mmfas.cli.score_inputs import add_calibration_argument, add_group_arguments, pai_groups_of, system_of
@@ -38,6 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_site_arguments(parser, '--site-scores')
     parser.add_argument(
+        '--site-list',
+        nargs='+',
+        metavar='LIST',
+        help='lists of live videos of the target, read like the test set and scored into site.csv, also with '
+        'another criterion',
+    )
+    parser.add_argument(
         '--bootstrap',
         type=whole(0),
         help='replicates of the intervals, 0 for none (default: 1000)',
@@ -63,7 +70,7 @@ def main(args: argparse.Namespace) -> int:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     set_site_criterion(args, option='--site-scores', needs_file=False)
 
-    from mmfas.apis.testing import test
+    from mmfas.apis.testing import site_loader, test
     from mmfas.config.check import check_config
     from mmfas.evaluation.comparison import System, compare_systems
     from mmfas.utils.distributed import finish_distributed
@@ -71,6 +78,10 @@ def main(args: argparse.Namespace) -> int:
     cfg = read_config(args.config)
     cfg.launcher = args.launcher
     merge_options(cfg, args.cfg_options)
+    if args.site_list is not None:
+        if args.site is not None:
+            raise UsageError('--site-list is scored, --site-scores are scores already; give one of them')
+        cfg.site_dataloader = site_loader(cfg, args.site_list)
     problems = check_config(cfg)
     if problems:
         return report_problems(args.config, problems)

@@ -53,7 +53,8 @@ def test_the_site_of_the_config_is_scored_and_sets_the_threshold(
     again = run_test(bare, str(tmp_path / 'epoch_1.pth'), tmp_path / 'again', rules=rules, plots=False, **files)
     assert again is not None and again.reports == found.reports
     with pytest.raises(
-        ScoreError, match=r"criterion 'site-4@bpcer=0.2' needs live videos .*--site-scores SITE.csv"
+        ScoreError,
+        match=r"criterion 'site-4@bpcer=0.2' needs live videos .*--site-list LIST or --site-scores SITE.csv",
     ):
         run_test(bare, str(tmp_path / 'epoch_1.pth'), tmp_path / 'none', rules=rules, plots=False)
     with pytest.raises(ScoreError, match='have 6 live videos'):
@@ -93,3 +94,15 @@ def test_the_command_takes_the_options(cfg: Config, tmp_path: Path, capsys: pyte
     assert main([*call, *more]) == 0
     shown = capsys.readouterr().out
     assert '(site (3 live videos))' in shown and 'BPCER at most 5 % on them' in shown
+    # the list by name, without a site in the config
+    bare = copy.deepcopy(cfg)
+    bare.site_dataloader = None
+    bare.dump(tmp_path / 'config.py')
+    kept = ScoreTable.from_csv(tmp_path / 'out' / 'site.csv').to_records()
+    assert main([*call, *more, '--site-list', 'protocols/W-site.txt']) == 0
+    assert ScoreTable.from_csv(tmp_path / 'out' / 'site.csv').to_records() == kept
+    assert main([*call, '--site-list', 'protocols/none.txt', '--no-plots']) == 1
+    assert 'none.txt' in capsys.readouterr().err
+    with pytest.raises(SystemExit, match='2'):
+        main([*call, *more, '--site-list', 'a.txt', '--site-scores', 'b.csv'])
+    assert 'give one of them' in capsys.readouterr().err
