@@ -66,7 +66,9 @@ def export_trunk(
     content = load_checkpoint(checkpoint)
     tensors = _trunk_of(select_weights(content, checkpoint, 'ema'), checkpoint, getattr(torch, precision))
     meta = find_meta(content, checkpoint)
-    trained = plain({key: meta[key] for key in META_KEYS if key in meta and key != 'cfg'})
+    # mmengine joins its version and a hash without a sign between them, which nobody can read.
+    kept = set(META_KEYS) - {'cfg', 'mmengine_version'}
+    trained = plain({key: meta[key] for key in META_KEYS if key in meta and key in kept})
     write_safetensors(tensors, target, metadata={'format': 'pt', 'licence': licence})
     record = {
         'sha256': sha256_of(target),
