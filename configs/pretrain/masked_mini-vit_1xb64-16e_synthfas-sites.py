@@ -1,4 +1,5 @@
-# The second recipe, frozen before its run: restores pixels normalised within their patch, 16 epochs (4,496 steps).
+# The second recipe, whose last epoch is `mmfas://mini_vit`, frozen before its run: restores pixels normalised
+# within their patch, 16 epochs (4,496 steps).
 _base_ = './masked_mini-vit_1xb64-5e_synthfas-sites.py'
 
 model = dict(normalize_targets=True)

@@ -1,7 +1,7 @@
-# Masked and cross-modal pretraining of the small transformer on random sites, without labels: the recipe of
-# `mmfas://mini_vit`, frozen before the run. 300 sites of 60 frames, half of the 16-pixel patches masked in every
-# modality, one modality hidden in half of the samples, smooth L1 over all pixels, AdamW at 1e-3, batches of 64,
-# 5 epochs (1,405 steps), the last epoch.
+# Masked and cross-modal pretraining of the small transformer on random sites, without labels: the first recipe,
+# frozen before its run. 300 sites of 60 frames, half of the 16-pixel patches masked in every modality, one
+# modality hidden in half of the samples, smooth L1 over all pixels, AdamW at 1e-3, batches of 64, 5 epochs
+# (1,405 steps), the last epoch.
 _base_ = [
     '../_base_/pretrain/masked_mini_vit.py',
     '../_base_/datasets/synthfas_sites.py',
