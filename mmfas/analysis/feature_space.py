@@ -22,7 +22,7 @@ from mmfas.models import MultiModalFAS
 from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 
-__all__ = ['PROJECTIONS', 'FeatureTable', 'collect_features', 'features_of', 'project', 'write_points']
+__all__ = ['PROJECTIONS', 'FeatureTable', 'collect_features', 'features_of', 'neighbours_kept', 'project', 'write_points']
 
 PROJECTIONS = ('tsne', 'pca')
 _LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
@@ -166,10 +166,22 @@ def project(
         components = np.pad(components, ((0, 0), (0, 1)))
     if method == 'pca':
         return components[:, :2]
-    neighbours = min(perplexity, (len(features) - 1) / 3)
-    return (
-        TSNE(2, perplexity=neighbours, init='pca', random_state=seed).fit_transform(components).astype(np.float64)
-    )
+    spread = components[:, 0].std()
+    if not spread > 0:
+        raise InputError('the features of all samples are the same, so there is nothing to lay out; use --method pca')
+    neighbours = neighbours_kept(len(features), perplexity)
+    layout = TSNE(2, perplexity=neighbours, init='pca', random_state=seed).fit_transform(components)
+    return np.asarray(layout, dtype=np.float64)
+
+
+def neighbours_kept(num_samples: int, perplexity: float) -> float:
+    """Return the perplexity that t-SNE is given, at most a third of N - 1.
+
+    Args:
+        num_samples: Number N of samples, at least 2.
+        perplexity: What was asked for, above 0.
+    """
+    return min(perplexity, (num_samples - 1) / 3)
 
 
 def write_points(path: str | PathLike[str], table: FeatureTable, points: dict[str, NDArray[np.float64]]) -> None:
