@@ -22,7 +22,15 @@ from mmfas.models import MultiModalFAS
 from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 
-__all__ = ['PROJECTIONS', 'FeatureTable', 'collect_features', 'features_of', 'neighbours_kept', 'project', 'write_points']
+__all__ = [
+    'PROJECTIONS',
+    'FeatureTable',
+    'collect_features',
+    'features_of',
+    'neighbours_kept',
+    'project',
+    'write_points',
+]
 
 PROJECTIONS = ('tsne', 'pca')
 _LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
@@ -158,6 +166,10 @@ def project(
         raise InputError(f'perplexity must be above 0 and finite, but got {perplexity}')
     if not np.isfinite(features).all():
         raise InputError('the features hold values that are not finite; are the weights whole?')
+    if bool((features == features[0]).all()):
+        if method == 'pca':
+            return np.zeros((len(features), 2))
+        raise InputError('the features of all samples are the same, so there is nothing to lay out; take pca')
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
@@ -166,9 +178,6 @@ def project(
         components = np.pad(components, ((0, 0), (0, 1)))
     if method == 'pca':
         return components[:, :2]
-    spread = components[:, 0].std()
-    if not spread > 0:
-        raise InputError('the features of all samples are the same, so there is nothing to lay out; use --method pca')
     neighbours = neighbours_kept(len(features), perplexity)
     layout = TSNE(2, perplexity=neighbours, init='pca', random_state=seed).fit_transform(components)
     return np.asarray(layout, dtype=np.float64)

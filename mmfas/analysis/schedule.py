@@ -146,8 +146,8 @@ def _idle(schedulers: list[_ParamScheduler]) -> Iterator[str]:
     for scheduler in schedulers:
         if scheduler.by_epoch:
             yield (
-                f'{type(scheduler).__name__} steps by epoch, but a training in iterations is one epoch to mmengine, so '
-                'it has no effect; give by_epoch=False.'
+                f'{type(scheduler).__name__} steps by epoch, but a training in iterations is one epoch to '
+                'mmengine, so it has no effect; give by_epoch=False.'
             )
 
 

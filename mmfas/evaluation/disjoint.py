@@ -11,7 +11,7 @@ from mmfas.evaluation.score_table import ScoreTable
 from mmfas.utils.errors import InputError
 from mmfas.utils.file_identity import FileIdentity
 
-#: What an id needs whose normal form is another text: a line that is absolute, or has `\\`, `//`, `.` or `..` parts.
+#: What an id has whose normal form is another text: an absolute path, `\\`, `//`, or parts `.` and `..`.
 _ODD = re.compile(r'^/|^\w:|\\|//|\./|/\.|/$|^\.\.?$', re.MULTILINE)
 
 

@@ -125,7 +125,9 @@ def test_command_says_what_it_changed_and_left_out(tmp_path: Path, capsys: pytes
     call = [str(tmp_path / 'config.py'), '--splits', 'test', '--out-dir', str(tmp_path / 'out')]
     assert main([*call, '--perplexity', '20']) == 0
     text = capsys.readouterr().out
-    assert '5 of test; fused, rgb, depth\n' in text and '* ir: 3 samples have it, at least 4 make a picture.' in text
+    assert (
+        '5 of test; fused, rgb, depth\n' in text and '* ir: 3 samples have it, at least 4 make a picture.' in text
+    )
     assert 'Perplexity 20 is more than a third of the samples, so it was lowered: fused 1.33, rgb 1.33' in text
     with pytest.raises(SystemExit):
         main([*call, '--method', 'pca', '--seed', '1'])

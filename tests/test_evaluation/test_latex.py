@@ -37,15 +37,15 @@ def test_every_kind_of_table_is_compiled(
     for row in rows:
         row['pai'] = 'a_b%c&d' if row['pai'] == 'print' else row['pai']
     name = 'a_b%&é'
-    ScoreTable.from_records([*rows, dict(sample_id='x', label=1, pai='live', score=None, reason='no_face')]).to_csv(
-        f'{name}.csv'
-    )
+    ScoreTable.from_records(
+        [*rows, dict(sample_id='x', label=1, pai='live', score=None, reason='no_face')]
+    ).to_csv(f'{name}.csv')
     ScoreTable.from_records({**row, 'score': row['score'] ** 2} for row in rows).to_csv('B.csv')
     make_table(60, 2, domain='C').to_csv('dev.csv')
     small = ['--bootstrap', '20', '--format', 'latex']
     calls = (
         [f'{name}.csv', '--dev', 'dev.csv', '--by', 'site', '--calibration', 'platt'],
-        [f'{name}.csv:dev.csv', 'B.csv:dev.csv', '--permutations', '9'],
+        [f'{name}.csv:dev.csv', 'B.csv:dev.csv', '--permutation', '9'],
         [f'{name}.csv', 'B.csv', '--dev', 'dev.csv', '--mean'],
         ['B.csv'],
     )

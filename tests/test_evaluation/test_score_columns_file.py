@@ -51,7 +51,8 @@ def test_tables_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text:
 @pytest.mark.parametrize(
     ('cell', 'by'),
     [
-        ('live,1,0.5', 'live,1,1_0'), ('live,1,0.5', 'live,1,nan'), ('live,1,0.5', 'live,1,'), ('live,1', 'live,2'),
+        ('live,1,0.5', 'live,1,1_0'), ('live,1,0.5', 'live,1,nan'), ('live,1,0.5', 'live,1,'),
+        ('live,1', 'live,2'),
         ('live,1,0.5', 'print,1,0.5'), ('\nb', '\na'), ('\nb', '\n'), ('print', 'pri\x07nt'), ('b,C', 'b,C,D'),
         ('domain', 'site'), ('domain', ''), ('domain', 'video'), ('0.5\n', '0.5\n\n'), ('0.5', ' 0.5 '),
         ('live,1,0.5', 'live,1,1e999'), (PLAIN, f'{HEADER}\n'), (PLAIN, ''), ('print', 'pri"nt'),

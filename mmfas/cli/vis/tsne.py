@@ -37,7 +37,13 @@ def main(args: argparse.Namespace) -> int:
     if args.method == 'pca' and (args.perplexity, args.seed) != (None, None):
         raise UsageError('--perplexity and --seed are of t-SNE: leave them out, PCA draws nothing at random')
 
-    from mmfas.analysis.feature_space import LEAST_SAMPLES, collect_features, neighbours_kept, project, write_points
+    from mmfas.analysis.feature_space import (
+        LEAST_SAMPLES,
+        collect_features,
+        neighbours_kept,
+        project,
+        write_points,
+    )
     from mmfas.visualization.feature_plots import draw_features
     from mmfas.visualization.style import save_figure
 

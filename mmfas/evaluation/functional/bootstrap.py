@@ -19,6 +19,7 @@ from mmfas.evaluation.functional.intervals import Interval, check_confidence
 from mmfas.evaluation.functional.resampling import Areas, Clusters, chunk_sizes
 from mmfas.utils.errors import InputError
 
+
 def _clusters_of(values: FloatArray, mask: BoolArray, cluster: ArrayLike | None) -> Clusters:
     """Return the clusters of the samples in `mask`; each sample its own where `cluster` is None."""
     if cluster is None:

@@ -231,10 +231,10 @@ class PairedSamples:
         totals = {name: np.array([index.size]) for name, index in self.strata.items()}
         first, second = (
             _rates(
-                {name: self.wrong(system)[index].sum() + sign * moved[name] for name, index in self.strata.items()},
+                {name: wrong[index].sum() + sign * moved[name] for name, index in self.strata.items()},
                 totals,
             )
-            for system, sign in ((0, 1), (1, -1))
+            for wrong, sign in ((self.wrong(0), 1), (self.wrong(1), -1))
         )
         return {name: second[name] - first[name] for name in first}
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mmfas.evaluation.functional.checks import BoolArray, FloatArray, IntArray
 
-#: Replicates of which one class is drawn before the next one: part of the order of the draws, so of every interval.
+#: Replicates of which one class is drawn before the next one: part of the order of draws, so of every interval.
 _CHUNK = 64
 # Cells of a matrix (replicates, clusters) that are handled at once: bounds the memory, changes no result.
 _CELLS = 2**20
