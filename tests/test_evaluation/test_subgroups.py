@@ -263,7 +263,7 @@ def test_rules_of_a_config_take_groups_along() -> None:
 
 #: (rejected, live, BPCER) of each group and (accepted, attacks, APCER) of fine instruments, as the functions
 #: `bpcer` and `apcer` of gradgpad 2.1.0 (MIT, https://github.com/acostapazo/gradgpad, PyPI) give them for its
-#: `auxiliary` scores on `grandtest` at its own dev EER threshold, 0.58837; numbers of groups are those of its annotations.
+#: `auxiliary` scores on `grandtest` at its own dev EER threshold, 0.58837; groups are numbered as there.
 GRADGPAD = {
     'sex': {'0': (12, 387, 0.031007751937984496), '1': (19, 137, 0.1386861313868613)},
     'age': {'0': (74, 627, 0.11802232854864433), '1': (167, 1618, 0.10321384425216316),
