@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
-from shutil import which
 
 import pytest
+from latex_compiler import compile_tables, needs_latex
 
 from mmfas.cli.scores import eval as scores_eval
 from mmfas.evaluation import ScoreTable
@@ -15,17 +14,6 @@ from mmfas.evaluation.latex import latex_comment, latex_table
 from .tables import make_records, make_table
 
 HARD = r'a_b%c&d#e$f~g^h\i{j}k "l" <m> |n| o--p' '\n\nÅé ±→−≤≥≠≈∞× αβγΔμσ –—‘’“”…•†€™ čłőžŞŢ'
-needs_latex = pytest.mark.skipif(which('pdflatex') is None, reason='pdflatex is not installed')
-
-
-def compiled(text: str, folder: Path) -> str:
-    """Return what pdfLaTeX says of a document with these tables; it is complete or the test fails."""
-    page = '\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n' + text + '\n\\end{document}\n'
-    (folder / 'page.tex').write_text(page, encoding='utf-8')
-    call = ['pdflatex', '-interaction=nonstopmode', '-halt-on-error', '-no-shell-escape', 'page.tex']
-    result = subprocess.run(call, cwd=folder, capture_output=True, text=True, errors='replace', timeout=120)
-    assert result.returncode == 0, result.stdout[-2000:]
-    return result.stdout
 
 
 @needs_latex
@@ -56,7 +44,7 @@ def test_every_kind_of_table_is_compiled(
     tables.append(latex_table((HARD, 'x', 'y'), [(HARD, HARD, '-1.00 [-2.00, 0.50]'), ('[a]', '3 ± 1', '*')]))
     assert '% pdfLaTeX does not print' not in ''.join(tables)
     assert sum(text.count('\\begin{tabular}') for text in tables) >= 7
-    compiled('\n\n'.join(tables), tmp_path)
+    compile_tables('\n\n'.join(tables), tmp_path)
 
 
 def test_what_pdflatex_does_not_print_is_said_before_the_table() -> None:
