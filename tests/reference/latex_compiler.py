@@ -10,9 +10,7 @@ import pytest
 
 __all__ = ['compile_tables', 'needs_latex']
 
-needs_latex = pytest.mark.skipif(
-    which('pdflatex') is None, reason='pdflatex is not installed (texlive-latex-base)'
-)
+needs_latex = pytest.mark.skipif(which('pdflatex') is None, reason='pdflatex (texlive) is not installed')
 
 
 def compile_tables(text: str, folder: Path) -> None:
