@@ -61,11 +61,14 @@ def _typed(cells: dict[str, tuple[str, ...]]) -> dict[str, NDArray[Any]]:
         raise ValueError('a label or score is not a number')
     if not all(cells['sample_id']) or any(HIDDEN.search('\n'.join(texts)) for texts in cells.values()):
         raise ValueError('a text is empty or has hidden characters')
+    if {'', 'unknown'} & set(cells['pai']):
+        named = zip(cells['pai'], labels)
+        cells['pai'] = tuple(
+            pai if pai not in ('', 'unknown') else 'live' if label == '1' else 'unknown' for pai, label in named
+        )
     columns: dict[str, NDArray[Any]] = {name: np.array(texts) for name, texts in cells.items()}
     columns['label'] = np.array(labels) == '1'
     columns['score'] = np.array([float(score) for score in scores])
     if not np.isfinite(columns['score']).all():
         raise ValueError('a score is not finite')
-    unnamed = np.isin(columns['pai'], ('', 'unknown'))
-    columns['pai'] = np.where(unnamed, np.where(columns['label'], 'live', 'unknown'), columns['pai'])
     return columns
