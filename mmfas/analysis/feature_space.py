@@ -141,16 +141,17 @@ def features_of(
 
 
 def project(
-    features: NDArray[np.float64], *, method: str = 'tsne', perplexity: float = 30.0, seed: int = 0
+    features: NDArray[np.float64], *, method: str = 'tsne', perplexity: float = 30.0, seed: int | None = None
 ) -> NDArray[np.float64]:
     """Lay features out in a plane.
 
     Args:
         features: Features (N, D), at least 4.
-        method: `'tsne'`, started from the first two principal components, or `'pca'`, these components.
+        method: `'tsne'`, or `'pca'`: the first two principal components, from which t-SNE starts, too.
         perplexity: About how many neighbours t-SNE tries to keep, below N; it is lowered to a third of N - 1 where
             there are few samples.
-        seed: Seed of what is drawn at random.
+        seed: Start t-SNE from a random layout with this seed, to see what stays; None starts from the components,
+            where nothing is drawn at random.
 
     Returns:
         Points (N, 2).
@@ -179,7 +180,8 @@ def project(
     if method == 'pca':
         return components[:, :2]
     neighbours = neighbours_kept(len(features), perplexity)
-    layout = TSNE(2, perplexity=neighbours, init='pca', random_state=seed).fit_transform(components)
+    start = 'pca' if seed is None else 'random'
+    layout = TSNE(2, perplexity=neighbours, init=start, random_state=seed or 0).fit_transform(components)
     return np.asarray(layout, dtype=np.float64)
 
 

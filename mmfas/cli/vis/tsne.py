@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--max-samples', type=whole(), default=1000, help='samples of each split (default: 1000)')
     parser.add_argument('--perplexity', type=float, help='neighbours that t-SNE keeps (default: 30)')
-    parser.add_argument('--seed', type=seed, help='seed of t-SNE (default: 0)')
+    parser.add_argument(
+        '--seed', type=seed, help='start t-SNE at random with this seed (default: at the principal components)'
+    )
     parser.add_argument('--out-dir', default='features', help='folder to write to (default: features)')
     add_config_options(parser)
 
@@ -51,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
     table = collect_features(cfg, args.checkpoint, splits=args.splits, max_samples=args.max_samples)
     perplexity = 30.0 if args.perplexity is None else args.perplexity
     points = {
-        name: project(values, method=args.method, perplexity=perplexity, seed=args.seed or 0)
+        name: project(values, method=args.method, perplexity=perplexity, seed=args.seed)
         for name, values in table.features.items()
         if len(values) >= LEAST_SAMPLES or name == 'fused'
     }
