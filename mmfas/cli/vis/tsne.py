@@ -26,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--max-samples', type=whole(), default=1000, help='samples of each split (default: 1000)')
     parser.add_argument('--perplexity', type=float, help='neighbours that t-SNE keeps (default: 30)')
-    parser.add_argument(
-        '--seed', type=seed, help='start t-SNE at random with this seed (default: at the principal components)'
-    )
+    parser.add_argument('--seed', type=seed, help='start t-SNE at random with this seed (default: from PCA)')
     parser.add_argument('--out-dir', default='features', help='folder to write to (default: features)')
     add_config_options(parser)
 
