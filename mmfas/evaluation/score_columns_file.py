@@ -43,7 +43,10 @@ def read_columns(path: str | PathLike[str]) -> dict[str, Any] | None:
             while rows := list(islice(reader, _ROWS)):
                 if any(len(row) != len(header) for row in rows):
                     return None
-                parts.append(_typed(dict(zip(header, zip(*rows)))))
+                part = _typed(dict(zip(header, zip(*rows))))
+                if part is None:
+                    return None
+                parts.append(part)
     except (ValueError, csv.Error, EOFError, OSError, zlib.error):
         return None
     if not parts:
@@ -53,14 +56,14 @@ def read_columns(path: str | PathLike[str]) -> dict[str, Any] | None:
     return {**known, 'extra': columns}
 
 
-def _typed(cells: dict[str, tuple[str, ...]]) -> dict[str, NDArray[Any]]:
-    """Return some rows as columns of the right type; ValueError if a cell is not as every row should be."""
+def _typed(cells: dict[str, tuple[str, ...]]) -> dict[str, NDArray[Any]] | None:
+    """Return some rows as columns of the right type; None if a cell is not as every row should be."""
     labels, scores = cells.pop('label'), cells.pop('score')
     cells.pop(REASON, None)
     if not set(labels) <= {'0', '1'} or not _NUMBER.fullmatch('\n'.join(scores)):
-        raise ValueError('a label or score is not a number')
+        return None
     if not all(cells['sample_id']) or any(HIDDEN.search('\n'.join(texts)) for texts in cells.values()):
-        raise ValueError('a text is empty or has hidden characters')
+        return None
     if {'', 'unknown'} & set(cells['pai']):
         named = zip(cells['pai'], labels)
         cells['pai'] = tuple(
@@ -69,6 +72,4 @@ def _typed(cells: dict[str, tuple[str, ...]]) -> dict[str, NDArray[Any]]:
     columns: dict[str, NDArray[Any]] = {name: np.array(texts) for name, texts in cells.items()}
     columns['label'] = np.array(labels) == '1'
     columns['score'] = np.array([float(score) for score in scores])
-    if not np.isfinite(columns['score']).all():
-        raise ValueError('a score is not finite')
-    return columns
+    return columns if np.isfinite(columns['score']).all() else None
