@@ -22,7 +22,15 @@ from mmfas.models import MultiModalFAS
 from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 
-__all__ = ['PROJECTIONS', 'FeatureTable', 'collect_features', 'features_of', 'project', 'write_points']
+__all__ = [
+    'PROJECTIONS',
+    'FeatureTable',
+    'collect_features',
+    'features_of',
+    'neighbours_kept',
+    'project',
+    'write_points',
+]
 
 PROJECTIONS = ('tsne', 'pca')
 _LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
@@ -133,16 +141,17 @@ def features_of(
 
 
 def project(
-    features: NDArray[np.float64], *, method: str = 'tsne', perplexity: float = 30.0, seed: int = 0
+    features: NDArray[np.float64], *, method: str = 'tsne', perplexity: float = 30.0, seed: int | None = None
 ) -> NDArray[np.float64]:
     """Lay features out in a plane.
 
     Args:
         features: Features (N, D), at least 4.
-        method: `'tsne'`, started from the first two principal components, or `'pca'`, these components.
+        method: `'tsne'`, or `'pca'`: the first two principal components, from which t-SNE starts, too.
         perplexity: About how many neighbours t-SNE tries to keep, below N; it is lowered to a third of N - 1 where
             there are few samples.
-        seed: Seed of what is drawn at random.
+        seed: Start t-SNE from a random layout with this seed, to see what stays; None starts from the components,
+            where nothing is drawn at random.
 
     Returns:
         Points (N, 2).
@@ -158,6 +167,10 @@ def project(
         raise InputError(f'perplexity must be above 0 and finite, but got {perplexity}')
     if not np.isfinite(features).all():
         raise InputError('the features hold values that are not finite; are the weights whole?')
+    if bool((features == features[0]).all()):
+        if method == 'pca':
+            return np.zeros((len(features), 2))
+        raise InputError('the features of all samples are the same, so there is nothing to lay out; take pca')
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
@@ -166,10 +179,20 @@ def project(
         components = np.pad(components, ((0, 0), (0, 1)))
     if method == 'pca':
         return components[:, :2]
-    neighbours = min(perplexity, (len(features) - 1) / 3)
-    return (
-        TSNE(2, perplexity=neighbours, init='pca', random_state=seed).fit_transform(components).astype(np.float64)
-    )
+    neighbours = neighbours_kept(len(features), perplexity)
+    start = 'pca' if seed is None else 'random'
+    layout = TSNE(2, perplexity=neighbours, init=start, random_state=seed or 0).fit_transform(components)
+    return np.asarray(layout, dtype=np.float64)
+
+
+def neighbours_kept(num_samples: int, perplexity: float) -> float:
+    """Return the perplexity that t-SNE is given, at most a third of N - 1.
+
+    Args:
+        num_samples: Number N of samples, at least 2.
+        perplexity: What was asked for, above 0.
+    """
+    return min(perplexity, (num_samples - 1) / 3)
 
 
 def write_points(path: str | PathLike[str], table: FeatureTable, points: dict[str, NDArray[np.float64]]) -> None:

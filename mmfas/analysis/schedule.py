@@ -75,7 +75,8 @@ def schedule_of(cfg: Config, *, iters_per_epoch: int | None = None) -> Schedule:
         parameter = torch.nn.Parameter(torch.zeros(1))
         built = OPTIMIZERS.build(dict(wrapper['optimizer']), default_args=dict(params=[parameter]))
         optimizer = OptimWrapper(built)
-        ends = {True: loop.get('max_epochs', -(-steps // length)), False: steps}
+        # mmengine counts a training in iterations as one epoch
+        ends = {True: int(loop['max_epochs']) if by_epoch else 1, False: steps}
         schedulers = [
             _built(scheduler, optimizer, length, ends) for scheduler in _as_list(cfg.get('param_scheduler'))
         ]
@@ -85,7 +86,7 @@ def schedule_of(cfg: Config, *, iters_per_epoch: int | None = None) -> Schedule:
         np.array(rates),
         np.array(momenta, dtype=np.float64) if has_momentum else None,
         length if by_epoch else None,
-        tuple(_notes(cfg, wrapper)),
+        (*_notes(cfg, wrapper), *([] if by_epoch else _idle(schedulers))),
     )
 
 
@@ -138,6 +139,16 @@ def _epoch_length(cfg: Config) -> int:
         return len(Runner.build_dataloader(Config({**unscope_functions(loader), **changes})._cfg_dict, seed=0))
     except FileNotFoundError as error:
         raise MissingFileError(f'{error}; or give --iters-per-epoch, for which no data are needed') from error
+
+
+def _idle(schedulers: list[_ParamScheduler]) -> Iterator[str]:
+    """Name schedulers that step at the end of an epoch, in a training that is counted in iterations."""
+    for scheduler in schedulers:
+        if scheduler.by_epoch:
+            yield (
+                f'{type(scheduler).__name__} steps by epoch, but a training in iterations is one epoch to '
+                'mmengine, so it has no effect; give by_epoch=False.'
+            )
 
 
 def _notes(cfg: Config, wrapper: Mapping[str, Any]) -> Iterator[str]:

@@ -176,6 +176,8 @@ def shared_samples(first: ScoreTable, second: ScoreTable) -> int:
         first: Scores.
         second: Scores.
     """
+    if np.array_equal(first.sample_id, second.sample_id) and np.array_equal(first.domain, second.domain):
+        return len(set(first.keys()))
     return len(set(first.keys()) & set(second.keys()))
 
 
@@ -223,9 +225,7 @@ def compare_systems(
         thresholds=(thresholds[0].value, thresholds[1].value),
         is_live=one.is_live,
         pai=one.pai,
-        cluster=np.array([f'{domain}/{name}' for domain, name in zip(one.domain, one.sample_id)])
-        if cluster is None
-        else cluster,
+        cluster=np.char.add(np.char.add(one.domain, '/'), one.sample_id) if cluster is None else cluster,
     )
     notes += left_out
     notes += _single_clusters(samples, unit)
@@ -248,6 +248,9 @@ def _paired(
     tables: tuple[ScoreTable, ScoreTable], names: tuple[str, str]
 ) -> tuple[ScoreTable, ScoreTable, list[str]]:
     """Return the samples that both tables have, in one order, and a note of what is left out."""
+    if (alike := _same_samples(tables)) is not None:
+        _check_agreement(*alike, names)
+        return *alike, []
     rows = [dict(zip(table.keys(), range(len(table)))) for table in tables]
     for name, table, own in zip(names, tables, rows):
         if len(own) < len(table):
@@ -258,6 +261,28 @@ def _paired(
             f"'{names[0]}' and '{names[1]}' have no sample in common (by domain and sample_id): nothing is paired"
         )
     one, two = (table.take([own[key] for key in common]) for table, own in zip(tables, rows))
+    _check_agreement(one, two, names)
+    left_out = [f'{len(own) - len(common)} of {name}' for own, name in zip(rows, names) if len(own) > len(common)]
+    if not left_out:
+        return one, two, []
+    note = f'Scored by one system only and left out here: {" and ".join(left_out)}; {len(common)} are compared.'
+    return one, two, [note, *_failed_at(tables, rows, names)]
+
+
+def _same_samples(tables: tuple[ScoreTable, ScoreTable]) -> tuple[ScoreTable, ScoreTable] | None:
+    """Return two tables in the order of their ids if each has the samples of the other and each id once."""
+    if len(tables[0]) != len(tables[1]):
+        return None
+    orders = [np.lexsort((table.sample_id, table.domain)) for table in tables]
+    keys = [[column[order] for column in (t.domain, t.sample_id)] for t, order in zip(tables, orders)]
+    is_repeated = (keys[0][0][1:] == keys[0][0][:-1]) & (keys[0][1][1:] == keys[0][1][:-1])
+    if is_repeated.any() or any(not np.array_equal(one, two) for one, two in zip(*keys)):
+        return None
+    return tables[0].take(orders[0]), tables[1].take(orders[1])
+
+
+def _check_agreement(one: ScoreTable, two: ScoreTable, names: tuple[str, str]) -> None:
+    """Raise if two tables of the same samples say different things of them."""
     for column in ('label', 'pai'):
         differs = np.flatnonzero(getattr(one, column) != getattr(two, column))
         if differs.size:
@@ -266,11 +291,6 @@ def _paired(
                 f"sample '{one.sample_id[row]}' has {column} {getattr(one, column)[row]} in '{names[0]}' and "
                 f"{getattr(two, column)[row]} in '{names[1]}' ({differs.size} of {len(one)} differ)"
             )
-    left_out = [f'{len(own) - len(common)} of {name}' for own, name in zip(rows, names) if len(own) > len(common)]
-    if not left_out:
-        return one, two, []
-    note = f'Scored by one system only and left out here: {" and ".join(left_out)}; {len(common)} are compared.'
-    return one, two, [note, *_failed_at(tables, rows, names)]
 
 
 def _failed_at(

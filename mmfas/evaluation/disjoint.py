@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Hashable
+import re
+from collections.abc import Hashable, Iterable
 
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.utils.errors import InputError
 from mmfas.utils.file_identity import FileIdentity
+
+#: What an id has whose normal form is another text: an absolute path, `\\`, `//`, or parts `.` and `..`.
+_ODD = re.compile(r'^/|^\w:|\\|//|\./|/\.|/$|^\.\.?$', re.MULTILINE)
 
 
 def check_disjoint(test: ScoreTable, dev: ScoreTable, name: str = 'dev') -> list[str]:
@@ -26,14 +30,10 @@ def check_disjoint(test: ScoreTable, dev: ScoreTable, name: str = 'dev') -> list
         ValueError: If samples are in both.
     """
     identity = FileIdentity()
-    in_test, in_dev = (
-        {
-            (domain, _plain(sample, identity)): (domain, sample)
-            for domain, sample in zip(table.domain, table.sample_id)
-        }
-        for table in (test, dev)
-    )
-    shared = sorted(key for plain, key in in_test.items() if plain in in_dev)
+    in_dev = set(zip(dev.domain.tolist(), _plain_ids(dev, identity)))
+    names = zip(test.domain.tolist(), _plain_ids(test, identity), test.sample_id.tolist())
+    shared = sorted({(domain, plain): (domain, sample) for domain, plain, sample in names
+                     if (domain, plain) in in_dev}.values())  # fmt: skip
     if shared:
         some = ', '.join(f"'{sample}' of domain '{domain}'" for domain, sample in shared[:3])
         raise InputError(
@@ -43,6 +43,12 @@ def check_disjoint(test: ScoreTable, dev: ScoreTable, name: str = 'dev') -> list
     people = [set(zip(table.domain.tolist(), table.subject.tolist())) for table in (test, dev)]
     common = sum(1 for _, subject in people[0] & people[1] if subject)
     return [f'{common} subjects are in both {name} and test.'] if common else []
+
+
+def _plain_ids(table: ScoreTable, identity: FileIdentity) -> Iterable[Hashable]:
+    """Return the normal forms of the ids of a table."""
+    names = table.sample_id.tolist()
+    return (_plain(name, identity) for name in names) if _ODD.search('\n'.join(names)) else names
 
 
 def _plain(sample_id: str, identity: FileIdentity) -> Hashable:

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from mmfas.evaluation.tables import Row
 
-__all__ = ['escape_latex', 'latex_table']
+__all__ = ['escape_latex', 'latex_comment', 'latex_table']
 
+_SYMBOLS = {
+    '±': 'pm',
+    '→': 'to',
+    '≤': 'le',
+    '≥': 'ge',
+    '≠': 'ne',
+    '≈': 'approx',
+    '∞': 'infty',
+    '×': 'times',
+    'α': 'alpha',
+    'β': 'beta',
+    'γ': 'gamma',
+    'Δ': 'Delta',
+    'μ': 'mu',
+    'σ': 'sigma',
+}
 _SPECIAL = {
     '\\': r'\textbackslash{}',
     '~': r'\textasciitilde{}',
     '^': r'\textasciicircum{}',
-    '±': r'$\pm$',
-    '→': r'$\to$',
+    '−': '$-$',
     '<': r'\textless{}',
     '>': r'\textgreater{}',
     '|': r'\textbar{}',
     **{char: f'\\{char}' for char in '&%$#_{}'},
+    **{char: f'$\\{name}$' for char, name in _SYMBOLS.items()},
 }
+#: What pdfLaTeX prints as it stands, in its default encoding: letters of western and central Europe, and signs.
+_PRINTABLE = re.compile(
+    '[\\s\x21-\x7e\xa0-\xff\u0100-\u0103\u0106-\u010f\u0112-\u0117\u011a-\u0125\u0128-\u012d\u0130-\u0137\u0139-\u013e'
+    '\u0141-\u0148\u014c-\u0165\u0168-\u0171\u0174-\u017e–—‘’“”…•†‡™←→€]'
+)
+_NOT_PRINTABLE = frozenset('«»ÐÞðþ')
 #: A number at the start of a cell; what follows is its interval or another remark.
 _NUMBER = re.compile(r'([+-]?\d+(?:\.\d+)?)(?!\s*[\d/.])(.*)', re.DOTALL)
 #: A name that stands where numbers stand, as the mean over the others.
@@ -36,7 +58,30 @@ def escape_latex(text: str) -> str:
     >>> escape_latex('APCER_max 5 %')
     'APCER\\_max 5 \\%'
     """
-    return ''.join(_SPECIAL.get(char, char) for char in text)
+    # an empty line would end the paragraph, which a cell cannot; two hyphens would print as one dash
+    plain = ''.join(_SPECIAL.get(char, char) for char in re.sub(r'\s+', ' ', text))
+    return re.sub('-(?=-)', '-{}', plain)
+
+
+def latex_comment(text: str) -> str:
+    r"""Return text as a comment, on one line whatever a name holds.
+
+    Args:
+        text: Any text.
+
+    >>> latex_comment('a\nb')
+    '% a b'
+    """
+    return f'% {" ".join(text.split())}'
+
+
+def _foreign(cells: Iterable[str]) -> str:
+    """Return a comment on characters that pdfLaTeX cannot print; empty if there are none."""
+    chars = {char for text in cells for char in text if char not in _SPECIAL}
+    foreign = sorted(char for char in chars if char in _NOT_PRINTABLE or not _PRINTABLE.match(char))
+    if not foreign:
+        return ''
+    return f'% pdfLaTeX does not print {" ".join(foreign)}: use XeLaTeX or LuaLaTeX with a font that has them.\n'
 
 
 def latex_table(
@@ -50,7 +95,7 @@ def latex_table(
         best: Column -> whether its lowest or its highest number is the best and printed bold; ties all are.
 
     Returns:
-        The table, first column left, the others right.
+        The table, first column left, the others right; before it, a comment on characters that pdfLaTeX lacks.
 
     Example:
         >>> rows = [('A', '3.10 [2.00, 4.00]'), ('B', '5.00')]
@@ -74,7 +119,8 @@ def latex_table(
             lines.insert(-1, r'\midrule')
     body = '\n'.join(line if line.startswith('\\midrule') else f'{line} \\\\' for line in lines)
     columns = 'l' + 'r' * (len(header) - 1)
-    return f'\\begin{{tabular}}{{{columns}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}'
+    remark = _foreign(text for row in (header, *rows) for text in row)
+    return f'{remark}\\begin{{tabular}}{{{columns}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}'
 
 
 def _first(text: str) -> str:

@@ -20,7 +20,7 @@ from mmfas.utils.unpacking import LimitedStream
 
 TEXT_COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai')
 #: Control characters but tab and line breaks.
-_HIDDEN = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
+HIDDEN = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
 COLUMNS = (*TEXT_COLUMNS, 'label', 'score')
 #: Further column that says why there is no score; read only where the score is empty.
 REASON = 'reason'
@@ -82,7 +82,7 @@ def read_failures(path: str | PathLike[str]) -> list[dict[str, Any]]:
 def _read_rows(path: str | PathLike[str], *, allow_duplicates: bool) -> list[dict[str, Any]]:
     """Return the typed rows of a CSV file."""
     # utf-8-sig: spreadsheet programs put a byte order mark in front, which would become part of the first name.
-    with _open_text(path) as file:
+    with open_text(path) as file:
         reader = csv.DictReader(file)
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if missing:
@@ -111,8 +111,12 @@ def _read_rows(path: str | PathLike[str], *, allow_duplicates: bool) -> list[dic
     return records
 
 
-def _open_text(path: str | PathLike[str]) -> TextIO:
-    """Open a score file for reading, unpacked."""
+def open_text(path: str | PathLike[str]) -> TextIO:
+    """Open a score file for reading, unpacked.
+
+    Args:
+        path: CSV file; `.gz` is unpacked.
+    """
     if Path(path).suffix == '.gz':
         unpacked = LimitedStream(gzip.open(path), path)  # noqa: SIM115  # returned
         return io.TextIOWrapper(io.BufferedReader(unpacked), encoding='utf-8-sig', newline='')
@@ -129,7 +133,7 @@ def check_text(text: str, where: str) -> None:
     Raises:
         ValueError: If there is a control character other than tab and line break.
     """
-    hidden = _HIDDEN.search(text)
+    hidden = HIDDEN.search(text)
     if hidden:
         raise InputError(f'{where}: {text!r} holds the control character {hidden[0]!r}; leave it out')
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
@@ -19,6 +20,7 @@ from mmfas.evaluation.failures import Failure, reduce_failures
 from mmfas.evaluation.functional.aggregation import aggregate_scores
 from mmfas.evaluation.functional.checks import BoolArray, FloatArray
 from mmfas.evaluation.score_columns import failure_of, texts_of
+from mmfas.evaluation.score_columns_file import read_columns
 from mmfas.evaluation.score_files import (
     COLUMNS,
     REASON,
@@ -97,7 +99,9 @@ class ScoreTable:
             "pai must be 'live' for label 1 and an attack's name for 0",
             self.pai,
         )
-        if not self.allow_duplicates:
+        # Ids that all differ need no look at the domains.
+        ids = [*self.sample_id.tolist(), *(failure.sample_id for failure in self.failures)]
+        if not self.allow_duplicates and len(set(ids)) < len(ids):
             lost = [(failure.domain, failure.sample_id) for failure in self.failures]
             repeated = [key for key, count in Counter([*self.keys(), *lost]).items() if count > 1]
             if repeated:
@@ -191,6 +195,11 @@ class ScoreTable:
             FileNotFoundError: If there is no such file.
             ValueError: If it is empty, lacks a column or holds a wrong value; names file, line and column.
         """
+        columns = read_columns(path)
+        if columns is not None:
+            # What breaks a rule is read again row by row, which knows the line.
+            with suppress(InputError):
+                return cls(**columns, allow_duplicates=allow_duplicates)
         records = read_score_rows(path, allow_duplicates=allow_duplicates)
         try:
             return cls.from_records(records, allow_duplicates=allow_duplicates)

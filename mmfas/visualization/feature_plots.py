@@ -50,6 +50,7 @@ def draw_features(
             dress(axes, f'{feature}, by {kind}', f'{axis} 1', f'{axis} 2')
             axes.set_xticks([])
             axes.set_yticks([])
+            axes.set_aspect('equal', adjustable='datalim')  # distances mean the same in all directions
             _scatter(axes, places, np.asarray(of[feature]), names[kind])
         # points of every group, also of those that a panel lacks
         handles = [

@@ -11,8 +11,10 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from random_photos import RandomPhotos, photo_config
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 
-from mmfas.analysis.feature_space import collect_features, project
+from mmfas.analysis.feature_space import collect_features, neighbours_kept, project
 from mmfas.apis.scoring import load_model
 from mmfas.cli.vis.tsne import main
 from mmfas.utils.errors import InputError
@@ -56,6 +58,26 @@ def test_pca_is_that_of_a_plain_eigenvalue_problem() -> None:
     assert project(values[:, :1], method='pca')[:, 1].tolist() == [0.0] * 30
 
 
+@pytest.mark.parametrize('shape', [(30, 5), (4, 200), (60, 70)])
+def test_projections_are_those_of_scikit_learn(shape: tuple[int, int]) -> None:
+    values = np.random.default_rng(1).normal(size=shape) * np.linspace(3, 1, shape[1])
+    plain = PCA(2, svd_solver='full').fit_transform(values)
+    np.testing.assert_allclose(project(values, method='pca'), plain, atol=1e-9)
+    first = PCA(min(50, *shape), svd_solver='full').fit_transform(values)
+    kept = min(30, (shape[0] - 1) / 3)
+    for seed, start in ((None, 'pca'), (3, 'random')):
+        layout = TSNE(perplexity=kept, init=start, random_state=seed or 0).fit_transform(first)
+        np.testing.assert_array_equal(project(values, seed=seed), layout)
+    assert np.abs(project(values, seed=4) - layout).max() > 1e-3
+    assert neighbours_kept(shape[0], 30) == kept
+
+
+def test_samples_that_are_all_alike_have_no_layout() -> None:
+    with pytest.raises(InputError, match='the features of all samples are the same'):
+        project(np.ones((6, 3)))
+    assert project(np.ones((6, 3)), method='pca').tolist() == [[0.0, 0.0]] * 6
+
+
 def test_tsne_keeps_groups_apart_and_repeats_itself() -> None:
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.normal(centre, 0.1, (12, 6)) for centre in (0, 4)])
@@ -97,3 +119,20 @@ def test_command_writes_figure_and_points(tmp_path: Path, capsys: pytest.Capture
         rows = list(csv.DictReader(file))
     assert len(rows) == 4 * 10 and {row['feature'] for row in rows} == {'fused', 'rgb', 'depth', 'ir'}
     assert (tmp_path / 'out' / 'pca.png').stat().st_size > 5000
+
+
+def test_command_says_what_it_changed_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cfg = photo_config('ConcatNeck', 'LinearFASHead', test=dict(absent_ir=True))
+    cfg.dump(tmp_path / 'config.py')
+    call = [str(tmp_path / 'config.py'), '--splits', 'test', '--out-dir', str(tmp_path / 'out')]
+    assert main([*call, '--perplexity', '20']) == 0
+    text = capsys.readouterr().out
+    assert (
+        '5 of test; fused, rgb, depth\n' in text and '* ir: 3 samples have it, at least 4 make a picture.' in text
+    )
+    assert 'Perplexity 20 is more than a third of the samples, so it was lowered: fused 1.33, rgb 1.33' in text
+    with pytest.raises(SystemExit):
+        main([*call, '--method', 'pca', '--seed', '1'])
+    assert '--perplexity and --seed are of t-SNE' in capsys.readouterr().err
+    assert main([*call, '--max-samples', '3']) == 1
+    assert 'at least 4 samples, but got 3' in capsys.readouterr().err

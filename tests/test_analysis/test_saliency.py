@@ -98,6 +98,27 @@ def test_the_decision_is_explained_at_the_last_block_that_matters() -> None:
     assert (after.block, after.place) == (4, 'after the last block')
 
 
+@pytest.mark.parametrize('trunk', ['MultiStreamViT', 'MultiStreamCNN'])
+def test_absent_pictures_have_no_saliency_and_the_others_are_as_by_hand(trunk: str) -> None:
+    model, sample = model_of(trunk=trunk), item(1, absent_ir=True)
+    found = saliency_of(model, sample, target='spoof', block=1)
+    streams, state = begun(model, sample)
+    streams, state = model.neck.block(0, next(iter(model.trunk.blocks)), streams, state)
+    watched = streams.detach().requires_grad_()
+    streams = watched
+    for index, view in enumerate(model.trunk.blocks):
+        streams, state = model.neck.block(index, view, streams, state) if index else (streams, state)
+    logits = model.head(model.neck.finish(streams, state, model.trunk.readout))[0]
+    (logits[0] - logits[1]).backward()
+    assert watched.grad is not None
+    for m in range(2):
+        pair = (watched.detach()[m, 0], watched.grad[m, 0])
+        values, slopes = (x.flatten(1).T if trunk == 'MultiStreamCNN' else x[1:] for x in pair)
+        by_hand = (values * slopes.mean(0)).sum(1).clamp(min=0)
+        np.testing.assert_allclose(found.maps[m].ravel(), by_hand, atol=1e-6)
+    assert not found.maps[2].any() and found.maps[:2].any() and found.present.tolist() == [True, True, False]
+
+
 def test_frozen_trunks_are_explained_too_and_no_gradient_stays() -> None:
     model = model_of()
     expected = saliency_of(model, item()).maps
@@ -182,5 +203,5 @@ def test_command_writes_a_figure_of_every_sample(tmp_path: Path, capsys: pytest.
     options = ['--out-dir', str(tmp_path / 'out'), '--max-samples', '2', '--method', 'rollout']
     assert main([str(tmp_path / 'config.py'), *options]) == 0
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['000_s0.png', '001_s4.png']
-    assert capsys.readouterr().out.count('attention rollout, rgb ') == 2
+    assert capsys.readouterr().out.count('attention rollout, rgb, depth, ir') == 2
     assert [found.sample_id for found in saliency_maps(cfg, max_samples=2, method='rollout')] == ['s0', 's4']

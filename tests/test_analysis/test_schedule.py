@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from random_photos import photo_config
+from torch import nn
 
 from mmfas.analysis.schedule import schedule_of
 from mmfas.cli.vis.schedule import main
@@ -72,6 +76,76 @@ def test_it_is_what_a_run_does(tmp_path: Path) -> None:
     Runner.from_cfg(cfg).train()
     assert len(RateDiary.rates) == 15
     np.testing.assert_allclose(schedule.rate, RateDiary.rates)
+
+
+class Line(BaseModel):
+    """The smallest model that trains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(1, 1)
+
+    def forward(self, inputs: Any, data_samples: Any = None, mode: str = 'loss') -> dict[str, torch.Tensor]:
+        return dict(loss=self.line(torch.stack(list(inputs))).mean())
+
+
+class Diary(Hook):
+    """Writes down rate and momentum before every step."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, float]] = []
+
+    def before_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
+        group = runner.optim_wrapper.param_groups[0]
+        self.seen.append((group['lr'], group['betas'][0] if 'betas' in group else group['momentum']))
+
+
+EPOCHS, ITERATIONS = dict(by_epoch=True, max_epochs=4), dict(by_epoch=False, max_iters=17)
+TO_ITERATIONS = dict(by_epoch=True, convert_to_iter_based=True)
+
+
+@pytest.mark.parametrize(
+    ('loop', 'schedulers'),
+    [
+        (EPOCHS, [dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=5),
+                  dict(type='CosineAnnealingLR', by_epoch=True, begin=1),
+                  dict(type='CosineAnnealingMomentum', by_epoch=False, eta_min=0.1)]),
+        (EPOCHS, [dict(type='MultiStepLR', milestones=[1, 3], gamma=0.5),
+                  dict(type='LinearMomentum', start_factor=0.5, end=2, **TO_ITERATIONS)]),
+        (EPOCHS, [dict(type='OneCycleLR', eta_max=0.3, total_steps=20, by_epoch=False)]),
+        (ITERATIONS, [dict(type='PolyLR', power=0.9, eta_min=0.01, by_epoch=False),
+                      dict(type='LinearMomentum', start_factor=0.5, by_epoch=False, end=7)]),
+        (ITERATIONS, [dict(type='CosineAnnealingLR', **TO_ITERATIONS)]),
+        (ITERATIONS, [dict(type='StepLR', step_size=1, gamma=0.5), dict(type='ExponentialMomentum', gamma=0.9)]),
+        (EPOCHS, []),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize('optimizer', ['SGD', 'Adam'])
+def test_every_step_is_that_of_mmengine(
+    tmp_path: Path, loop: dict[str, Any], schedulers: list[dict[str, Any]], optimizer: str
+) -> None:
+    options = dict(momentum=0.8) if optimizer == 'SGD' else {}
+    wrapper = dict(accumulative_counts=3, optimizer=dict(type=optimizer, lr=0.1, **options))
+    loader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+                  dataset=[dict(inputs=torch.ones(1)) for _ in range(5)])  # fmt: skip
+    diary, quiet = Diary(), dict.fromkeys(('timer', 'logger', 'checkpoint', 'sampler_seed', 'runtime_info'))
+    runner = Runner(
+        Line(), str(tmp_path), train_dataloader=loader, train_cfg=loop, optim_wrapper=wrapper,
+        param_scheduler=schedulers, default_hooks=quiet, custom_hooks=[diary], default_scope='mmengine',
+        log_level='ERROR', experiment_name=tmp_path.name,
+    )  # fmt: skip
+    runner.train()
+    cfg = Config(dict(train_cfg=loop, optim_wrapper=wrapper, param_scheduler=schedulers))
+    schedule = schedule_of(cfg, iters_per_epoch=5)
+    assert schedule.momentum is not None
+    np.testing.assert_array_equal(np.stack([schedule.rate, schedule.momentum], 1), np.array(diary.seen))
+
+
+def test_schedulers_that_never_step_are_named() -> None:
+    cfg = Config(dict(train_cfg=ITERATIONS, optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+                      param_scheduler=dict(type='StepLR', step_size=1, by_epoch=True)))  # fmt: skip
+    (note,) = schedule_of(cfg, iters_per_epoch=5).notes
+    assert note.startswith('StepLR steps by epoch') and 'give by_epoch=False' in note
 
 
 def test_iterations_and_momentum() -> None:

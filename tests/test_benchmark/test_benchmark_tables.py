@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from benchmark_records import SMALL, add_record, with_numbers
+from latex_compiler import compile_tables, needs_latex
 
 from mmfas.benchmark.html_page import _first_seeds
+from mmfas.benchmark.latex_tables import latex_report
 from mmfas.benchmark.markdown_tables import HEADER, SWEEP_HEADER, refresh_page, refresh_pages
 from mmfas.benchmark.methods import config_hash, find_method
 from mmfas.benchmark.plan import SPLITS, Cell
@@ -146,6 +148,16 @@ def test_published_numbers_stand_beside_the_method_they_are_of(tmp_path: Path) -
         for column in columns_of(protocol)[:-1]:
             assert _cells(details.rows, column.title, 'mmdg_vit-b16')[-2] == str(row.cells[column.published])
     assert _cells(build_tables(chosen, [2])[1].rows, 'CPS→W, D missing', 'mmdg_vit-b16')[-2] == '-'
+
+
+@needs_latex
+def test_tables_for_papers_are_compiled(tmp_path: Path) -> None:
+    for method in (CONCAT, BIG_MOE):
+        for seed in (0, 1):
+            add_record(tmp_path, Cell(method, 1, 'cps2w', seed), report=with_numbers(0.1, 0.9))
+    text = latex_report(choose(read_records(tmp_path)), [1, 2, 3])
+    assert '10.00' in text and text.count('\\begin{tabular}') >= 6
+    compile_tables(text, tmp_path)
 
 
 def test_report_is_written_and_its_page_asks_for_nothing(

@@ -68,6 +68,29 @@ def test_lists_have_the_published_numbers_of_videos(name: str) -> None:
     assert not everyone[0] & everyone[1] and not everyone[1] & everyone[2] and not everyone[0] & everyone[2]
 
 
+@needs_lists
+def test_persons_of_casia_surf_are_those_of_its_paper() -> None:
+    """300, 100 and 600 persons with a live recording and six attacks each; the lists lack 1 and 12 recordings."""
+    for part, persons, lacking in zip(derive('surf_intra', PUBLISHED), (300, 100, 600), (1, 0, 12)):
+        assert len({record['subject'] for record in part.records}) == persons
+        assert sum(part.videos.values()) == 7 * persons - lacking
+    sizes = dict(zip(('train', 'val', 'test'), REAL_PROTOCOLS['surf_intra'].videos))
+    assert sizes == {'train': 2099, 'val': 700, 'test': 4188}
+
+
+#: Videos of train, dev and test in CASIA_CeFA/readme.md of github liuajian/CASIA-FAS-Dataset (of 3: images only).
+CEFA_README = {
+    'cefa_1': (800, 400, 2723), 'cefa_2_print': (1800, 900, 2323), 'cefa_2_replay': (1200, 600, 2923),
+    'cefa_4': (400, 200, 2323),
+}  # fmt: skip
+
+
+def test_counts_of_cefa_are_those_of_its_owners() -> None:
+    for start, videos in CEFA_README.items():
+        found = {p.videos for name, p in REAL_PROTOCOLS.items() if name.startswith(start)}
+        assert found == {videos}
+
+
 @pytest.mark.parametrize(
     ('name', 'videos'),
     [

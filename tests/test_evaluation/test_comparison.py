@@ -66,6 +66,26 @@ def test_paired_bootstrap_equals_a_loop_over_the_same_draws() -> None:
         assert samples.observed(system) == pytest.approx(numbers(samples, system, everything))
 
 
+def test_permutation_equals_exchanging_every_decision_one_by_one() -> None:
+    samples, num = pair(), 90
+    rng, names = np.random.default_rng(5), sorted(set(samples.cluster.tolist()))
+    wrong = [samples.wrong(system).tolist() for system in (0, 1)]
+
+    def difference(swap: dict[str, int], pai: str) -> float:
+        rows = [i for i in range(samples.pai.size) if samples.pai[i] == pai]
+        first, second = (
+            sum(wrong[system ^ swap[str(samples.cluster[i])]][i] for i in rows) / len(rows) for system in (0, 1)
+        )
+        return second - first
+
+    swaps = [dict(zip(names, row.tolist())) for row in rng.integers(2, size=(num, len(names)))]
+    found = samples.permutation_p_values(np.random.default_rng(5), num)
+    for pai in sorted(set(samples.pai.tolist())):
+        actual = abs(difference(dict.fromkeys(names, 0), pai))
+        count = sum(abs(difference(swap, pai)) >= actual - 1e-12 for swap in swaps)
+        assert found['bpcer' if pai == 'live' else f'apcer_{pai}'] == (count + 1) / (num + 1)
+
+
 @pytest.mark.parametrize(('only_first', 'only_second'), [(5, 0), (3, 4), (12, 2), (0, 0), (1, 1)])
 def test_mcnemar_is_the_two_sided_binomial_test(only_first: int, only_second: int) -> None:
     first = [1] * only_first + [0] * only_second + [1, 0, 0]

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from mmfas.evaluation import functional as F
-from mmfas.evaluation.functional.bootstrap import _per_level, _weighted_auc
+from mmfas.evaluation.functional import resampling
+from mmfas.evaluation.functional.resampling import Areas, Clusters, weighted_sums
 
-from . import rate_twins
+from . import bootstrap_twins, rate_twins
 
 
 @pytest.mark.parametrize(('errors', 'total'), [(0, 5), (10, 10), (62, 300), (1, 2), (245, 2287)])
@@ -67,14 +68,36 @@ def _case(num: int = 400) -> tuple[np.ndarray, np.ndarray]:
 def test_weighted_area_equals_the_area_of_the_resampled_list() -> None:
     scores, is_live, _ = rate_twins.random_case(7, num=30)
     weights = np.random.default_rng(0).integers(0, 4, size=(3, 30))
-    levels = np.unique(scores)
-    parts = [
-        _per_level(weights[:, mask], np.searchsorted(levels, scores[mask]), levels.size)
-        for mask in (is_live, ~is_live)
-    ]
-    for row, area in zip(weights, _weighted_auc(*parts)):
+    live, spoof = (np.arange(mask.sum()) for mask in (is_live, ~is_live))
+    areas = Areas(scores[is_live], scores[~is_live], live_cluster=live, spoof_cluster=spoof)
+    for row, area in zip(weights, areas.of(weights[:, is_live], weights[:, ~is_live])):
         repeated = np.repeat(np.arange(30), row)
         assert area == pytest.approx(float(rate_twins.auc(scores[repeated], is_live[repeated])), abs=1e-12)
+
+
+@pytest.mark.parametrize('cells', [1, 70, 2**20])
+@pytest.mark.parametrize('is_clustered', [False, True])
+def test_draws_and_areas_are_bit_for_bit_those_of_the_plain_way(
+    monkeypatch: pytest.MonkeyPatch, cells: int, is_clustered: bool
+) -> None:
+    monkeypatch.setattr(resampling, '_CELLS', cells)  # however many replicates are handled at once
+    rng = np.random.default_rng(4)
+    live, spoof = rng.integers(0, 9, 40) / 8 + 0.3, rng.integers(0, 9, 70) / 8
+    index = [rng.integers(0, 12, n) if is_clustered else rng.permutation(n) for n in (40, 70)]
+    clusters = [Clusters(own, int(own.max()) + 1) for own in index]
+    areas = Areas(live, spoof, live_cluster=index[0], spoof_cluster=index[1])
+    ours, plain = np.random.default_rng(1), np.random.default_rng(1)
+    counts = [own.draw_R(64, ours) for own in clusters]
+    expected = [bootstrap_twins.draw(own.num, 64, plain) for own in clusters]
+    for own, twin in zip(counts, expected):
+        np.testing.assert_array_equal(own, twin)
+    weights = [twin[:, own] for own, twin in zip(index, expected)]
+    np.testing.assert_array_equal(areas.of(*counts), bootstrap_twins.areas(live, spoof, *weights))
+    wrong = live < 0.7
+    np.testing.assert_array_equal(weighted_sums(counts[0], clusters[0].count(wrong)), weights[0] @ wrong)
+    rates = clusters[0].rates_R(wrong, 100, ours)
+    drawn = bootstrap_twins.draw(clusters[0].num, 100, plain)[:, index[0]]
+    np.testing.assert_array_equal(rates, (drawn @ wrong) / drawn.sum(axis=1))
 
 
 def test_hter_interval_has_the_width_of_two_binomials() -> None:

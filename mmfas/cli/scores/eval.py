@@ -74,21 +74,22 @@ def _print_latex(inputs: ScoreInputs, reports: list[FASReport], comparisons: Seq
     """Print all tables as LaTeX; what their reader must know follows as comments."""
     from mmfas.evaluation import summarise
     from mmfas.evaluation.fas_report import REPORT_COLUMNS
-    from mmfas.evaluation.latex import latex_table
+    from mmfas.evaluation.latex import latex_comment, latex_table
 
     if len(reports) == 1:
-        print(f'% {reports[0].title()}\n{latex_table(REPORT_COLUMNS, reports[0].rows())}')
+        print(f'{latex_comment(reports[0].title())}\n{latex_table(REPORT_COLUMNS, reports[0].rows())}')
     else:
         print(summarise(reports, latex=True, mean=not inputs.are_systems, best=inputs.all_share))
     for report in reports:
         for part in report.subgroups:
-            print(f'\n% {report.name}, by {part.column}\n{latex_table(part.header, part.rows())}')
-            print('\n'.join(f'% {sentence}' for sentence in part.sentences()))
+            title = latex_comment(f'{report.name}, by {part.column}')
+            print(f'\n{title}\n{latex_table(part.header, part.rows())}')
+            print('\n'.join(latex_comment(sentence) for sentence in part.sentences()))
     for comparison in comparisons:
-        print(f'\n% {comparison.title()}\n{latex_table(comparison.header, comparison.rows())}')
+        print(f'\n{latex_comment(comparison.title())}\n{latex_table(comparison.header, comparison.rows())}')
     notes = [*inputs.notes, *(note for report in reports for note in report.notes)]
     for note in dict.fromkeys([*notes, *(note for comparison in comparisons for note in comparison.notes)]):
-        print(f'% {note}')
+        print(latex_comment(note))
 
 
 def _write_json(path: str, reports: list[FASReport], comparisons: Sequence[Comparison]) -> None:

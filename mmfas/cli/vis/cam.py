@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
 from mmfas.cli.numbers import whole
 from mmfas.cli.options import add_config_options
+
+if TYPE_CHECKING:
+    from mmfas.analysis.saliency import SaliencyMaps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,10 +62,17 @@ def main(args: argparse.Namespace) -> int:
         )
         # names of samples hold slashes
         path = Path(args.out_dir) / f'{number:03d}_{re.sub(r"[^A-Za-z0-9.-]+", "-", found.sample_id)}.png'
-        per_modality = zip(found.modalities, found.maps, found.present, strict=True)
-        total = float(found.maps.sum()) or 1.0
-        parts = (
-            f'{m} {values.sum() / total:.0%}' if there else f'{m} absent' for m, values, there in per_modality
-        )
-        print(f'{save_figure(figure, path)}: score {found.score:.4f}, {what}, {", ".join(parts)}')
+        print(f'{save_figure(figure, path)}: score {found.score:.4f}, {what}, {_in_words(found)}')
     return 0
+
+
+def _in_words(found: SaliencyMaps) -> str:
+    """Say how much of the saliency each modality has, where that can be said."""
+    total = float(found.maps.sum())
+    if not total:
+        return f'no position speaks for {found.target}'
+    parts = []
+    for name, values, is_there in zip(found.modalities, found.maps, found.present, strict=True):
+        amount = f'{name} {values.sum() / total:.0%}' if found.is_comparable else name
+        parts.append(amount if is_there else f'{name} absent')
+    return ', '.join(parts)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
+from mmfas.cli.errors import UsageError
 from mmfas.cli.numbers import seed, whole
 from mmfas.cli.options import add_config_options
 
@@ -24,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='splits whose samples are drawn (default: val test, the source domains and the target)',
     )
     parser.add_argument('--max-samples', type=whole(), default=1000, help='samples of each split (default: 1000)')
-    parser.add_argument('--perplexity', type=float, default=30.0, help='neighbours that t-SNE keeps (default: 30)')
-    parser.add_argument('--seed', type=seed, default=0, help='seed of t-SNE (default: 0)')
+    parser.add_argument('--perplexity', type=float, help='neighbours that t-SNE keeps (default: 30)')
+    parser.add_argument('--seed', type=seed, help='start t-SNE at random with this seed (default: from PCA)')
     parser.add_argument('--out-dir', default='features', help='folder to write to (default: features)')
     add_config_options(parser)
 
@@ -33,20 +34,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command()
 def main(args: argparse.Namespace) -> int:
     """Draw; returns 0, 1 if it could not be done, 2 for a wrong config."""
-    from mmfas.analysis.feature_space import collect_features, project, write_points
+    if args.method == 'pca' and (args.perplexity, args.seed) != (None, None):
+        raise UsageError('--perplexity and --seed are of t-SNE: leave them out, PCA draws nothing at random')
+
+    from mmfas.analysis.feature_space import (
+        LEAST_SAMPLES,
+        collect_features,
+        neighbours_kept,
+        project,
+        write_points,
+    )
     from mmfas.visualization.feature_plots import draw_features
     from mmfas.visualization.style import save_figure
 
     cfg = read_checked_config(args.config, args.cfg_options)
     table = collect_features(cfg, args.checkpoint, splits=args.splits, max_samples=args.max_samples)
+    perplexity = 30.0 if args.perplexity is None else args.perplexity
     points = {
-        name: project(values, method=args.method, perplexity=args.perplexity, seed=args.seed)
+        name: project(values, method=args.method, perplexity=perplexity, seed=args.seed)
         for name, values in table.features.items()
+        if len(values) >= LEAST_SAMPLES or name == 'fused'
     }
     kinds = {'domain': table.domain, 'PAI': table.pai}
-    groups = {
-        kind: {name: known[rows].tolist() for name, rows in table.rows.items()} for kind, known in kinds.items()
-    }
+    groups = {kind: {name: known[table.rows[name]].tolist() for name in points} for kind, known in kinds.items()}
     title = {'tsne': 't-SNE', 'pca': 'PCA'}[args.method]
     counts = ', '.join(f'{int((table.split == split).sum())} of {split}' for split in dict.fromkeys(args.splits))
     figure = draw_features(points, groups, title=f'Features, {title}: {counts}', axis=title)
@@ -54,4 +64,10 @@ def main(args: argparse.Namespace) -> int:
     write_points(folder / f'{args.method}.csv', table, points)
     print(f'{save_figure(figure, folder / f"{args.method}.png")}: {counts}; {", ".join(points)}')
     print(folder / f'{args.method}.csv')
+    for name in table.features.keys() - points.keys():
+        print(f'* {name}: {len(table.features[name])} samples have it, at least {LEAST_SAMPLES} make a picture.')
+    kept = {name: neighbours_kept(len(places), perplexity) for name, places in points.items()}
+    if args.method == 'tsne' and min(kept.values()) < perplexity:
+        lowered = ', '.join(f'{name} {value:.3g}' for name, value in kept.items() if value < perplexity)
+        print(f'* Perplexity {perplexity:g} is more than a third of the samples, so it was lowered: {lowered}.')
     return 0

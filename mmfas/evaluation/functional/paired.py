@@ -1,6 +1,6 @@
 """Two systems on the same samples: differences with paired bootstrap intervals, McNemar's and a permutation test.
 
-Legend: N samples, C clusters of one stratum, R replicates, K distinct scores. A stratum is the live samples or the
+Legend: N samples, C clusters of one stratum, R replicates. A stratum is the live samples or the
 attacks with one instrument, so that every replicate has all instruments.
 """
 
@@ -13,12 +13,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmfas.evaluation.functional.bootstrap import (
-    _chunk_sizes,
-    _ClassClusters,
-    _per_level,
-    _weighted_auc,
-)
 from mmfas.evaluation.functional.checks import (
     BoolArray,
     FloatArray,
@@ -28,6 +22,7 @@ from mmfas.evaluation.functional.checks import (
     check_threshold,
     require_classes,
 )
+from mmfas.evaluation.functional.resampling import Areas, Clusters, chunk_sizes, row_blocks, weighted_sums
 from mmfas.utils.errors import InputError
 
 __all__ = ['McNemar', 'PairedSamples', 'mcnemar']
@@ -142,7 +137,7 @@ class PairedSamples:
         Returns:
             `hter`, `bpcer`, `apcer_max`, `apcer_pooled`, `acer_max`, `auc` and `apcer_<pai>`.
         """
-        ones = {name: np.ones((1, index.size), dtype=np.int64) for name, index in self.strata.items()}
+        ones = {name: np.ones((1, clusters.num), dtype=np.int64) for name, clusters in self._clusters.items()}
         return {name: float(values[0]) for name, values in self._numbers(system, ones).items()}
 
     def replicates(self, rng: np.random.Generator, num_replicates: int) -> dict[str, FloatArray]:
@@ -156,30 +151,47 @@ class PairedSamples:
             Second system minus first, by the names of `observed`, shapes (R,).
         """
         parts: list[dict[str, FloatArray]] = []
-        for size in _chunk_sizes(num_replicates):
-            weights = {name: self._draw(index, size, rng) for name, index in self.strata.items()}
-            first, second = (self._numbers(system, weights) for system in (0, 1))
+        for size in chunk_sizes(num_replicates):
+            counts = {name: clusters.draw_R(size, rng) for name, clusters in self._clusters.items()}
+            first, second = (self._numbers(system, counts) for system in (0, 1))
             parts.append({name: second[name] - first[name] for name in first})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _draw(self, index: NDArray[np.intp], size: int, rng: np.random.Generator) -> IntArray:
-        """Draw the clusters of one stratum; returns the weight of each of its n samples, shape (size, n)."""
-        names, inverse = np.unique(self.cluster[index], return_inverse=True)
-        clusters = _ClassClusters(inverse.reshape(-1), names.size)
-        return clusters.draw_R(size, rng)[:, clusters.index_N]
+    @cached_property
+    def _clusters(self) -> dict[str, Clusters]:
+        """Clusters of the samples of each stratum."""
+        found = {}
+        for name, index in self.strata.items():
+            names, inverse = np.unique(self.cluster[index], return_inverse=True)
+            found[name] = Clusters(inverse.reshape(-1), names.size)
+        return found
 
-    def _numbers(self, system: int, weights: Mapping[str, IntArray]) -> dict[str, FloatArray]:
-        """Return the numbers of a system by the weights of the samples of each stratum, shapes (R,)."""
-        wrong, score = self.wrong(system), self.scores[system]
-        errors = {name: weights[name] @ wrong[index] for name, index in self.strata.items()}
-        totals = {name: weights[name].sum(axis=1) for name in self.strata}
-        attacks = [name for name in self.strata if name != _LIVE]
-        levels, level = np.unique(score, return_inverse=True)
-        spoof = np.concatenate([self.strata[name] for name in attacks])
-        area = _weighted_auc(
-            _per_level(weights[_LIVE], level[self.strata[_LIVE]], levels.size),
-            _per_level(np.concatenate([weights[name] for name in attacks], axis=1), level[spoof], levels.size),
+    @cached_property
+    def _areas(self) -> tuple[Areas, Areas]:
+        """The order of the scores of each system; attacks are numbered stratum after stratum."""
+        live, *attacks = self._clusters.values()
+        index, *of_attacks = self.strata.values()
+        starts = np.cumsum([0, *(clusters.num for clusters in attacks)])
+        cluster = np.concatenate([part.index_N + start for part, start in zip(attacks, starts)])
+        first, second = (
+            Areas(
+                score[index],
+                score[np.concatenate(of_attacks)],
+                live_cluster=live.index_N,
+                spoof_cluster=cluster,
+            )
+            for score in self.scores
         )
+        return first, second
+
+    def _numbers(self, system: int, counts: Mapping[str, IntArray]) -> dict[str, FloatArray]:
+        """Return the numbers of a system by how often the clusters of each stratum count, shapes (R,)."""
+        wrong, errors, totals = self.wrong(system), {}, {}
+        for name, clusters in self._clusters.items():
+            errors[name] = weighted_sums(counts[name], clusters.count(wrong[self.strata[name]]))
+            totals[name] = weighted_sums(counts[name], clusters.sizes_C)
+        live, *attacks = counts.values()
+        area = self._areas[system].of(live, np.concatenate(attacks, axis=1))
         return {**_rates(errors, totals), 'auc': area}
 
     def permutation_p_values(self, rng: np.random.Generator, num_permutations: int) -> dict[str, float]:
@@ -197,23 +209,32 @@ class PairedSamples:
         """
         names, inverse = np.unique(self.cluster, return_inverse=True)
         index = inverse.reshape(-1)
-        wrong = self.wrong(0), self.wrong(1)
-        actual = self._differences(*(mask[None] for mask in wrong))
+        errors = self.wrong(0), self.wrong(1)
+        # only what one system alone gets wrong moves when decisions are exchanged
+        moved = {name: rows[errors[0][rows] != errors[1][rows]] for name, rows in self.strata.items()}
+        signs = {name: np.where(errors[1][rows], 1, -1) for name, rows in moved.items()}
+        none = dict.fromkeys(self.strata, np.zeros(1, dtype=np.int64))
+        actual = self._differences(none)
         as_large = dict.fromkeys(actual, 0)
-        for size in _chunk_sizes(num_permutations):
-            swap = rng.integers(2, size=(size, names.size)).astype(np.bool_)[:, index]
-            found = self._differences(np.where(swap, wrong[1], wrong[0]), np.where(swap, wrong[0], wrong[1]))
+        for block in row_blocks(num_permutations, names.size):
+            swap = rng.integers(2, size=(block.stop - block.start, names.size)).astype(np.int8)
+            found = self._differences(
+                {name: np.take(swap, index[rows], axis=1) @ signs[name] for name, rows in moved.items()}
+            )
             for name, values in found.items():
                 # Up to rounding: equal counts must stay equal whatever the order of a sum.
                 as_large[name] += int(np.sum(np.abs(values) >= abs(actual[name][0]) - _ROUNDING))
         return {name: (count + 1) / (num_permutations + 1) for name, count in as_large.items()}
 
-    def _differences(self, first_RN: BoolArray, second_RN: BoolArray) -> dict[str, FloatArray]:
-        """Return second minus first of every error rate, from the errors on each sample, shapes (R,)."""
+    def _differences(self, moved: Mapping[str, IntArray]) -> dict[str, FloatArray]:
+        """Return second minus first of every rate, after errors have moved to the first system, shapes (R,)."""
         totals = {name: np.array([index.size]) for name, index in self.strata.items()}
         first, second = (
-            _rates({name: wrong_RN[:, index].sum(axis=1) for name, index in self.strata.items()}, totals)
-            for wrong_RN in (first_RN, second_RN)
+            _rates(
+                {name: wrong[index].sum() + sign * moved[name] for name, index in self.strata.items()},
+                totals,
+            )
+            for wrong, sign in ((self.wrong(0), 1), (self.wrong(1), -1))
         )
         return {name: second[name] - first[name] for name in first}
 

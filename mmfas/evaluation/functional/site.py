@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmfas.evaluation.functional.bootstrap import _chunk_sizes, _live_and_spoof, _percentiles
+from mmfas.evaluation.functional.bootstrap import _live_and_spoof, _percentiles
 from mmfas.evaluation.functional.checks import FloatArray, check_fraction, check_scores
 from mmfas.evaluation.functional.curves import middle_of_gap
 from mmfas.evaluation.functional.intervals import Interval, check_confidence
+from mmfas.evaluation.functional.resampling import row_blocks
 from mmfas.utils.errors import InputError
 
 
@@ -104,13 +105,12 @@ def bootstrap_site_hter(
     hter_R = np.zeros(thresholds_R.size)
     for clusters, mask, is_live_part in ((live, labels, True), (spoof, ~labels, False)):
         order = np.argsort(clusters.index_N, kind='stable')
-        sorted_N, start = values[mask][order], 0
-        sizes_C = np.bincount(clusters.index_N, minlength=clusters.num)
+        sorted_N = values[mask][order]
+        sizes_C = clusters.sizes_C
         first_C = np.cumsum(sizes_C) - sizes_C
-        for size in _chunk_sizes(thresholds_R.size):
-            w_RC, part = clusters.draw_R(size, rng), slice(start, start + size)
+        for part in row_blocks(thresholds_R.size, sorted_N.size):
+            w_RC = clusters.draw_R(part.stop - part.start, rng)
             wrong_RN = (sorted_N < thresholds_R[part, None]) == is_live_part
             errors_RC = np.add.reduceat(wrong_RN.astype(np.int64), first_C, axis=1)
             hter_R[part] += (w_RC * errors_RC).sum(axis=1) / (w_RC @ sizes_C) / 2
-            start += size
     return _percentiles(hter_R, confidence)
