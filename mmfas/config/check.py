@@ -17,6 +17,7 @@ from mmfas.config.idle_rules import idle_rule_problems
 from mmfas.config.inheritance import ConfigFile, lost_imports, read_config_file, unread_names
 from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
 from mmfas.config.kinds import oversized_numbers, plain_key_problems, top_level_kinds, without_oversized
+from mmfas.config.late_begins import Length, late_hooks, late_schedules
 from mmfas.config.lookup import find_part, scope_of
 from mmfas.config.monitored import monitor_problems, rule_problems
 from mmfas.config.needed_hooks import missing_hooks
@@ -31,6 +32,7 @@ from mmfas.config.value_types import value_problems
 from mmfas.config.wording import shown
 from mmfas.registry import TypedView, load_plugins
 from mmfas.utils.folders import visible_entries
+from mmfas.utils.paramwise import pattern_problems
 
 _HOOK_KEYS = (
     'runtime_info',
@@ -298,6 +300,7 @@ _RULES: dict[str, Callable[[Mapping[str, Any], str], Iterable[str]]] = {
     'rules of watched metrics': rule_problems,
     'hooks': missing_hooks,
     'loaders': lambda tree, scope: _loaders(tree),
+    'hooks after the end': lambda tree, scope: late_hooks(tree, Length.of(tree.get('train_cfg'))),
 }
 
 
@@ -326,6 +329,10 @@ def _problems_of_built(cfg: Mapping[str, Any], scope: str, notes: list[str]) -> 
     misfits = list(fit_problems(cfg, built, scope))
     yield from misfits or _guarded('optim_wrapper.modulator', idle_rule_problems, cfg, built, scope, notes)
     yield from _guarded('train_dataloader', view_problems, cfg, built)
+    if not isinstance(built, Exception):
+        idle, doubts = pattern_problems(cfg.get('optim_wrapper'), built)
+        yield from idle
+        notes += doubts
 
 
 def check_config(
@@ -382,5 +389,7 @@ def check_config(
     if not problems:
         problems += _guarded('parts', refused_values, sound, scope)
     if not problems:
-        problems += _guarded('model', _problems_of_built, sound, scope, [] if notes is None else notes)
+        notes = [] if notes is None else notes
+        problems += _guarded('model', _problems_of_built, sound, scope, notes)
+        notes += _guarded('schedules', late_schedules, sound, Length.of(sound.get('train_cfg')))
     return _explain_lost_imports(list(dict.fromkeys(problems)), file)

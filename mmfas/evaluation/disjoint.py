@@ -9,6 +9,7 @@ from collections.abc import Hashable
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.utils.errors import InputError
 from mmfas.utils.file_identity import FileIdentity
+from mmfas.utils.names import plain_name
 
 
 def check_disjoint(test: ScoreTable, dev: ScoreTable, name: str = 'dev') -> list[str]:
@@ -46,10 +47,10 @@ def check_disjoint(test: ScoreTable, dev: ScoreTable, name: str = 'dev') -> list
 
 
 def _plain(sample_id: str, identity: FileIdentity) -> Hashable:
-    """Return the normal form of an id, which often is a path: without `./`, `a/../`, `//`, `\\`.
+    """Return the normal form of an id, which often is a path: without `./`, `a/../`, `//`, `\\`, invisible marks.
 
     Links of an absolute path are followed; those of a relative one are not, since its base folder is unknown.
     """
     if os.path.isabs(sample_id):
         return identity.of(sample_id)
-    return posixpath.normpath(sample_id.replace('\\', '/'))
+    return posixpath.normpath(plain_name(sample_id).replace('\\', '/'))

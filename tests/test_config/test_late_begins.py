@@ -1,0 +1,90 @@
+"""What begins after the end of the training: hooks are refused, schedules are noted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from config_samples import changed
+
+from mmfas.config.check import check_config
+from mmfas.config.late_begins import Length, late_hooks, late_schedules
+
+pytestmark = pytest.mark.engine
+ITERS = dict(by_epoch=False, max_iters=10)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        (
+            dict(default_hooks__checkpoint__save_begin=3),
+            'default_hooks.checkpoint.save_begin: 3 is after the end, 2',
+        ),
+        (dict(custom_hooks__0__begin_epoch=3), 'custom_hooks[0].begin_epoch: 3 is after the end, 2 epochs'),
+        (
+            dict(train_cfg=ITERS, custom_hooks__0__begin_iter=11),
+            'custom_hooks[0].begin_iter: 11 is after the end, 10 iterations',
+        ),
+        (
+            dict(default_hooks__checkpoint__interval=3, default_hooks__checkpoint__save_last=False),
+            'default_hooks.checkpoint.interval: 3 is above 2 epochs and save_last=False: nothing is saved',
+        ),
+    ],
+)
+def test_hooks(changes: dict[str, Any], expected: str) -> None:
+    problems = check_config(changed(**changes))
+    assert len(problems) == 1 and problems[0].startswith(expected), problems
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        (dict(param_scheduler__0__begin=2), 'param_scheduler[0].begin: 2 is not before the end, 2 epochs'),
+        (dict(param_scheduler=dict(type='MultiStepLR', milestones=[8, 11])), 'param_scheduler: first step 8'),
+        (dict(param_scheduler=dict(type='StepLR', step_size=2)), 'param_scheduler: first step 2 is'),
+        (
+            dict(train_cfg=ITERS, param_scheduler__0=dict(type='LinearLR', by_epoch=False, begin=10)),
+            'param_scheduler[0].begin: 10 is not before the end, 10 iterations',
+        ),
+        (
+            dict(custom_hooks__0=dict(type='EarlyStoppingHook', monitor='dev/hter', rule='less', patience=2)),
+            'custom_hooks[0].patience: 2 of 2 validations: it stops nothing',
+        ),
+    ],
+)
+def test_schedules_are_noted(changes: dict[str, Any], expected: str) -> None:
+    notes: list[str] = []
+    assert check_config(changed(**changes), notes=notes) == []
+    assert len(notes) == 1 and notes[0].startswith(expected), notes
+
+
+def test_lengths_of_epochs_are_known_once_there_is_a_loader() -> None:
+    cfg = changed(custom_hooks__0__begin_iter=9, param_scheduler__0=dict(type='LinearLR', by_epoch=False, begin=8))
+    assert check_config(cfg) == [] and list(late_schedules(cfg, Length.of(cfg['train_cfg']))) == []
+    known = Length.of(cfg['train_cfg'], batches=4)
+    assert list(late_hooks(cfg, known)) == [
+        'custom_hooks[0].begin_iter: 9 is after the end, 8 iterations; it would do nothing, lower it'
+    ]
+    assert list(late_schedules(cfg, known)) == [
+        'param_scheduler[0].begin: 8 is not before the end, 8 iterations; it does nothing'
+    ]
+
+
+def test_what_begins_in_time_is_left_alone() -> None:
+    notes: list[str] = []
+    cfg = changed(
+        default_hooks__checkpoint__save_begin=2, custom_hooks__0__begin_epoch=2, param_scheduler__0__begin=1
+    )
+    assert check_config(cfg, notes=notes) == notes == []
+
+
+def test_check_sees_patterns_that_set_nothing() -> None:
+    paramwise = dict(custom_keys=dict(trnk=dict(lr_mult=0.1), relative_position=dict(decay_mult=0.0)))
+    notes: list[str] = []
+    cfg = changed(optim_wrapper__paramwise_cfg=paramwise, optim_wrapper__optimizer__weight_decay=0.1)
+    (problem,) = check_config(cfg, notes=notes)
+    assert problem.startswith('optim_wrapper.paramwise_cfg.custom_keys.trnk: sets nothing, no parameter has it')
+    assert [note.partition(':')[0] for note in notes] == [
+        'optim_wrapper.paramwise_cfg.custom_keys.relative_position'
+    ]
