@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mmfas.config.monitored import unwatched
 from mmfas.config.rules import is_finite
 from mmfas.config.wording import shown
 
@@ -55,6 +56,12 @@ def late_hooks(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
     for path, hook in _hooks(cfg):
         yield from _late_arguments(path, hook, length, hook.get('by_epoch', True) is not False)
         yield from _never_saves(path, hook, length)
+        interval = hook.get('interval')
+        if str(hook.get('type')).endswith('EMAHook') and is_finite(interval) and interval > length.iters:
+            yield (
+                f'{path}.interval: {shown(interval)} is above {length.iters:g} iterations: the average, which is '
+                'saved as the model, would be the weights of the first step'
+            )
 
 
 def _hooks(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -85,21 +92,29 @@ def _never_saves(path: str, hook: Mapping[str, Any], length: Length) -> Iterator
     """Yield that no checkpoint would be written, so that the trained weights would be lost."""
     last, unit = length.unit(hook.get('by_epoch', True) is not False)
     interval = hook.get('interval')
-    if hook.get('save_last') is False and not hook.get('save_best') and is_finite(interval) and interval > last:
-        yield f'{path}.interval: {shown(interval)} is above {last:g} {unit} and save_last=False: nothing is saved'
+    is_beyond = is_finite(interval) and (interval > last or interval < 1)
+    if hook.get('save_last') is False and not hook.get('save_best') and is_beyond:
+        yield (
+            f'{path}.interval: {shown(interval)} in a training of {last:g} {unit} with save_last=False: nothing '
+            'is saved'
+        )
 
 
 def late_schedules(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
-    """Find schedules that never act; a warning, as trial runs shorten the training of a config.
+    """Find what never acts but may be meant: trial runs shorten the training of a config, or leave out validation.
 
     Args:
         cfg: A whole config as for Runner.
         length: Length of its training.
 
     Yields:
-        One line for every schedule, and for early stopping that is more patient than the run is long.
+        One line for every schedule that begins too late, for early stopping that is as patient as the run is long,
+        and for what watches a validation that there is not.
     """
     yield from _late_schedules('param_scheduler', cfg.get('param_scheduler'), length)
+    if cfg.get('val_dataloader') is None:
+        yield from unwatched(cfg)
+        return
     validations = _validations(cfg.get('train_cfg'), length)
     for path, hook in _hooks(cfg):
         if is_finite(hook.get('patience')) and hook['patience'] >= validations:

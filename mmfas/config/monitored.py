@@ -90,6 +90,21 @@ def monitor_problems(cfg: Mapping[str, Any], scope: str) -> list[str]:
     return problems
 
 
+def unwatched(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Find what watches metrics in a training without validation, and so does nothing.
+
+    Args:
+        cfg: Whole config.
+
+    Yields:
+        One line for every hook and scheduler.
+    """
+    for path, part in _watchers(cfg):
+        for key in _WATCHING:
+            if part.get(key):
+                yield f'{path}.{key}: nothing is validated (val_dataloader is missing), so this does nothing'
+
+
 def _better_values(evaluator: Any, scope: str, name: str) -> str | None:
     """Say whether `'less'` or `'greater'` values of a metric are better; None if nothing says so."""
     for cfg in _items(evaluator):

@@ -1,4 +1,4 @@
-"""Parts of mmfas that need nothing but their arguments, built once to learn which values they refuse."""
+"""Parts that need little but their arguments, built once to learn which values they refuse."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from mmengine.registry import Registry
 
 from mmfas import registry as parts
@@ -24,7 +25,9 @@ _NO_ARGUMENTS = ('type', '_scope_', 'priority')
 
 
 def refused_values(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
-    """Find values that a transform or a hook of mmfas refuses when it is built, which else training would find.
+    """Find values that an optimizer, or a transform or hook of mmfas, refuses when it is built.
+
+    Otherwise training would find them.
 
     Args:
         tree: A whole config in which nothing else is wrong.
@@ -35,6 +38,23 @@ def refused_values(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
     """
     for key, value in tree.items():
         yield from _below(key, value, scope)
+    yield from _optimizers('optim_wrapper', tree.get('optim_wrapper'), scope)
+
+
+def _optimizers(path: str, wrapper: Any, scope: str) -> Iterator[str]:
+    """Yield why the optimizer of a wrapper, or of several by name, refuses its arguments for any parameter."""
+    for key, value in wrapper.items() if isinstance(wrapper, Mapping) else ():
+        if key != 'optimizer':
+            yield from _optimizers(f'{path}.{key}', value, scope)
+            continue
+        part, _ = find_part(parts.OPTIMIZERS, value['type'], scope_of(value, scope))
+        given = {name: inner for name, inner in value.items() if name not in _NO_ARGUMENTS}
+        try:
+            part([torch.nn.Parameter(torch.zeros(2, 2))], **copy.deepcopy(given))
+        except (TypeError, ValueError) as error:
+            yield f'{path}.optimizer: {" ".join(str(error).split())}'
+        except Exception:  # it wants parameters of another kind, or a GPU
+            continue
 
 
 def _below(path: str, value: Any, scope: str) -> Iterator[str]:

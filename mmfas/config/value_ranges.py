@@ -266,6 +266,8 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('model*.feedforward_channels', at_least(1)),
     ('model*.num_heads', at_least(1)),
     ('model*.num_layers', at_least(1)),
+    # a negative weight turns a loss round
+    ('model*.*_weight', _rate),
     ('model*.num_*', at_least(0)),
     ('model*', lambda value: 'must be finite' if is_number(value) and not math.isfinite(value) else None),
     ('*', lambda value: 'must be a number' if is_number(value) and math.isnan(value) else None),

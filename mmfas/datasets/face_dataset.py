@@ -196,12 +196,13 @@ class MultiModalFaceDataset(BaseDataset):
             The samples.
 
         Raises:
-            ValueError: If nothing is left.
+            ValueError: If there is no sample of one of them.
         """
         kept = [s for s in self.data_list if self.domains is None or s['domain'] in self.domains]
-        if not kept:
+        absent = tuple(sorted(set(self.domains or ()) - {s['domain'] for s in kept}))
+        if absent or not kept:
             found = dict(Counter(s['domain'] for s in self.data_list))
-            raise InputError(f'{self.ann_file}: no sample of domains {self.domains}; the files hold {found}')
+            raise InputError(f'{self.ann_file}: no sample of domains {absent}; the files hold {found}')
         return kept
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:

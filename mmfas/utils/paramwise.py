@@ -77,13 +77,25 @@ def pattern_problems(wrapper: Any, model: nn.Module) -> tuple[list[str], list[st
     if constructor not in _CONSTRUCTORS:
         return [], []
     paramwise, names = wrapper.get('paramwise_cfg') or {}, _names_of(model)
-    problems, notes = [], []
+    problems, notes = _nothing_trained(paramwise.get('custom_keys') or {}, names), []
     for key, reason in idle_patterns(paramwise, model).items():
         is_absent = not any(key in name for name in names)
         is_mistake = is_absent and not set(paramwise['custom_keys'][key]) <= _OFTEN_ABSENT
         line = f'optim_wrapper.paramwise_cfg.custom_keys.{key}: sets nothing, {reason}'
         (problems if is_mistake else notes).append(line)
     return problems, notes
+
+
+def _nothing_trained(patterns: Mapping[str, Any], names: Mapping[str, nn.Parameter]) -> list[str]:
+    """Say that no parameter would change: all are frozen, or have a rate of 0."""
+    trained = [name for name, parameter in names.items() if parameter.requires_grad]
+    if names and not trained:
+        return ['model: none of its parameters is trained (requires_grad)']
+    order = sorted(sorted(patterns), key=len, reverse=True)
+    options = (patterns.get(next((key for key in order if key in name), ''), {}) for name in trained)
+    if trained and all(0 in (one.get('lr_mult'), one.get('lr')) for one in options):
+        return ['optim_wrapper.paramwise_cfg.custom_keys: every rate is 0, nothing would be trained']
+    return []
 
 
 def check_patterns(wrapper: Any, model: nn.Module) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from config_samples import changed
+from config_samples import LOADER, changed
 
 from mmfas.config.check import check_config
 from mmfas.config.late_begins import Length, late_hooks, late_schedules
 
 pytestmark = pytest.mark.engine
+EARLY = dict(type='EarlyStoppingHook', monitor='dev/hter', rule='less', patience=2)
+VAL = dict(val_dataloader=LOADER, val_cfg={}, val_evaluator=dict(type='FASMetric', split='dev'))
 ITERS = dict(by_epoch=False, max_iters=10)
 
 
@@ -28,7 +30,15 @@ ITERS = dict(by_epoch=False, max_iters=10)
         ),
         (
             dict(default_hooks__checkpoint__interval=3, default_hooks__checkpoint__save_last=False),
-            'default_hooks.checkpoint.interval: 3 is above 2 epochs and save_last=False: nothing is saved',
+            'default_hooks.checkpoint.interval: 3 in a training of 2 epochs with save_last=False',
+        ),
+        (
+            dict(default_hooks__checkpoint__interval=-1, default_hooks__checkpoint__save_last=False),
+            'default_hooks.checkpoint.interval: -1 in a training of 2 epochs with save_last=False',
+        ),
+        (
+            dict(train_cfg=ITERS, custom_hooks__0__interval=11),
+            'custom_hooks[0].interval: 11 is above 10 iterations: the average, which is saved as the model',
         ),
     ],
 )
@@ -48,8 +58,17 @@ def test_hooks(changes: dict[str, Any], expected: str) -> None:
             'param_scheduler[0].begin: 10 is not before the end, 10 iterations',
         ),
         (
-            dict(custom_hooks__0=dict(type='EarlyStoppingHook', monitor='dev/hter', rule='less', patience=2)),
+            dict(**VAL, custom_hooks__0=EARLY),
             'custom_hooks[0].patience: 2 of 2 validations: it stops nothing',
+        ),
+        (dict(custom_hooks__0=EARLY), 'custom_hooks[0].monitor: nothing is validated'),
+        (
+            dict(default_hooks__checkpoint__save_best='dev/hter', default_hooks__checkpoint__rule='less'),
+            'default_hooks.checkpoint.save_best: nothing is validated',
+        ),
+        (
+            dict(param_scheduler__0=dict(type='ReduceOnPlateauLR', monitor='dev/hter', rule='less')),
+            'param_scheduler[0].monitor: nothing is validated',
         ),
     ],
 )
@@ -88,3 +107,26 @@ def test_check_sees_patterns_that_set_nothing() -> None:
     assert [note.partition(':')[0] for note in notes] == [
         'optim_wrapper.paramwise_cfg.custom_keys.relative_position'
     ]
+
+
+@pytest.mark.parametrize(
+    ('optimizer', 'expected'),
+    [
+        (dict(type='SGD', lr=0.1, nesterov=True), 'Nesterov momentum requires a momentum'),
+        (dict(type='Rprop', lr=0.1, etas=(2.0, 0.5)), 'Invalid eta values'),
+        (dict(type='Adadelta', lr=0.1, rho=1.5), 'Invalid rho value'),
+    ],
+)
+def test_an_optimizer_that_refuses_its_arguments(optimizer: dict[str, Any], expected: str) -> None:
+    (problem,) = check_config(changed(optim_wrapper__optimizer=optimizer))
+    assert problem.startswith(f'optim_wrapper.optimizer: {expected}')
+
+
+def test_runs_that_would_train_nothing_or_climb_the_loss() -> None:
+    rates = {name: dict(lr_mult=0.0) for name in ('trunk', 'neck', 'head')}
+    assert check_config(changed(optim_wrapper__paramwise_cfg=dict(custom_keys=rates))) == [
+        'optim_wrapper.paramwise_cfg.custom_keys: every rate is 0, nothing would be trained'
+    ]
+    loss = dict(type='mmpretrain.CrossEntropyLoss', loss_weight=-1.0)
+    (problem,) = check_config(changed(model__head__loss=loss))
+    assert problem == 'model.head.loss.loss_weight: must be a finite number, 0 or more, got -1.0'
