@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmfas.config.idle_settings import idle_notes
 from mmfas.config.late_begins import Length, late_hooks, late_schedules
 from mmfas.datasets.classes import require_both_classes
 from mmfas.datasets.overlaps import overlaps_of
@@ -177,12 +178,12 @@ def _require_batches(runner: Runner) -> None:
 
 
 def _require_begins(cfg: Config, batches: int) -> None:
-    """Raise if a hook would act only after the last step, and warn of schedules that would."""
+    """Raise if a hook would act only after the last step, and warn of other settings without effect."""
     tree = cfg.to_dict()
     length = Length.of(tree.get('train_cfg'), batches)
     if problems := list(late_hooks(tree, length)):
         raise InputError('; '.join(problems))
-    for note in late_schedules(tree, length):
+    for note in (*idle_notes(tree), *late_schedules(tree, length)):
         print_log(note, 'current', logging.WARNING)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmfas.config.monitored import unwatched
 from mmfas.config.rules import is_finite
 from mmfas.config.wording import shown
 
@@ -43,7 +42,7 @@ class Length:
         return (self.epochs, 'epochs') if by_epoch else (self.iters, 'iterations')
 
 
-def late_hooks(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
+def latehooks_of(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
     """Find hooks that would act only after the end: a result would carry their name without their effect.
 
     Args:
@@ -53,7 +52,7 @@ def late_hooks(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
     Yields:
         One line for every argument.
     """
-    for path, hook in _hooks(cfg):
+    for path, hook in hooks_of(cfg):
         yield from _late_arguments(path, hook, length, hook.get('by_epoch', True) is not False)
         yield from _never_saves(path, hook, length)
         interval = hook.get('interval')
@@ -64,8 +63,12 @@ def late_hooks(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
             )
 
 
-def _hooks(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield place and config of every hook."""
+def hooks_of(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield place and config of every hook.
+
+    Args:
+        cfg: A whole config as for Runner.
+    """
     hooks, custom = cfg.get('default_hooks'), cfg.get('custom_hooks')
     named = {f'default_hooks.{key}': hook for key, hook in hooks.items()} if isinstance(hooks, Mapping) else {}
     listed = enumerate(custom if isinstance(custom, list | tuple) else ())
@@ -101,22 +104,23 @@ def _never_saves(path: str, hook: Mapping[str, Any], length: Length) -> Iterator
 
 
 def late_schedules(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
-    """Find what never acts but may be meant: trial runs shorten the training of a config, or leave out validation.
+    """Find what never acts but may be meant: trial runs shorten the training of a config, or inherit.
 
     Args:
         cfg: A whole config as for Runner.
         length: Length of its training.
 
     Yields:
-        One line for every schedule that begins too late, for early stopping that is as patient as the run is long,
-        and for what watches a validation that there is not.
+        One line for every schedule that begins too late, for early stopping that is as patient as the run is
+        long, and for gradients that are accumulated beyond its end.
     """
     yield from _late_schedules('param_scheduler', cfg.get('param_scheduler'), length)
-    if cfg.get('val_dataloader') is None:
-        yield from unwatched(cfg)
-        return
+    wrapper = cfg.get('optim_wrapper')
+    count = wrapper.get('accumulative_counts') if isinstance(wrapper, Mapping) else None
+    if is_finite(count) and count > length.iters:
+        yield f'optim_wrapper.accumulative_counts: {shown(count)} of {length.iters:g} iterations: one step in all'
     validations = _validations(cfg.get('train_cfg'), length)
-    for path, hook in _hooks(cfg):
+    for path, hook in hooks_of(cfg) if cfg.get('val_dataloader') is not None else ():
         if is_finite(hook.get('patience')) and hook['patience'] >= validations:
             yield f'{path}.patience: {shown(hook["patience"])} of {validations:g} validations: it stops nothing'
 

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.engine
 EARLY = dict(type='EarlyStoppingHook', monitor='dev/hter', rule='less', patience=2)
 VAL = dict(val_dataloader=LOADER, val_cfg={}, val_evaluator=dict(type='FASMetric', split='dev'))
 ITERS = dict(by_epoch=False, max_iters=10)
+BY_ITER = dict(train_cfg=ITERS, param_scheduler__0=dict(type='LinearLR', by_epoch=False))
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ ITERS = dict(by_epoch=False, max_iters=10)
         ),
         (dict(custom_hooks__0__begin_epoch=3), 'custom_hooks[0].begin_epoch: 3 is after the end, 2 epochs'),
         (
-            dict(train_cfg=ITERS, custom_hooks__0__begin_iter=11),
+            dict(**BY_ITER, custom_hooks__0__begin_iter=11),
             'custom_hooks[0].begin_iter: 11 is after the end, 10 iterations',
         ),
         (
@@ -37,7 +38,7 @@ ITERS = dict(by_epoch=False, max_iters=10)
             'default_hooks.checkpoint.interval: -1 in a training of 2 epochs with save_last=False',
         ),
         (
-            dict(train_cfg=ITERS, custom_hooks__0__interval=11),
+            dict(**BY_ITER, custom_hooks__0__interval=11),
             'custom_hooks[0].interval: 11 is above 10 iterations: the average, which is saved as the model',
         ),
     ],
@@ -54,7 +55,7 @@ def test_hooks(changes: dict[str, Any], expected: str) -> None:
         (dict(param_scheduler=dict(type='MultiStepLR', milestones=[8, 11])), 'param_scheduler: first step 8'),
         (dict(param_scheduler=dict(type='StepLR', step_size=2)), 'param_scheduler: first step 2 is'),
         (
-            dict(train_cfg=ITERS, param_scheduler__0=dict(type='LinearLR', by_epoch=False, begin=10)),
+            dict(**BY_ITER, param_scheduler__0__begin=10, default_hooks__checkpoint__by_epoch=False),
             'param_scheduler[0].begin: 10 is not before the end, 10 iterations',
         ),
         (
@@ -123,10 +124,45 @@ def test_an_optimizer_that_refuses_its_arguments(optimizer: dict[str, Any], expe
 
 
 def test_runs_that_would_train_nothing_or_climb_the_loss() -> None:
-    rates = {name: dict(lr_mult=0.0) for name in ('trunk', 'neck', 'head')}
+    rates = {name: dict(lr_mult=0.0) for name in ('trunk', 'head')}
     assert check_config(changed(optim_wrapper__paramwise_cfg=dict(custom_keys=rates))) == [
         'optim_wrapper.paramwise_cfg.custom_keys: every rate is 0, nothing would be trained'
     ]
     loss = dict(type='mmpretrain.CrossEntropyLoss', loss_weight=-1.0)
-    (problem,) = check_config(changed(model__head__loss=loss))
-    assert problem == 'model.head.loss.loss_weight: must be a finite number, 0 or more, got -1.0'
+    problems = check_config(changed(model__head__loss=loss))
+    assert problems[-1] == 'model.head.loss.loss_weight: must be a finite number, 0 or more, got -1.0'
+
+
+PACK, RESIZE = dict(type='PackFASInputs'), dict(type='ResizeModalities', scale=(32, 32))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        (dict(train_dataloader__dataset__pipeline=[RESIZE]), 'train_dataloader: a pipeline must end with Pack'),
+        (dict(train_dataloader__dataset__pipeline=[PACK, RESIZE]), 'once, got PackFASInputs, ResizeModalities'),
+        (dict(train_dataloader__dataset__pipeline=[PACK, PACK]), 'once, got PackFASInputs, PackFASInputs'),
+        (dict(custom_hooks=[dict(type='EMAHook')] * 2), 'custom_hooks[1]: a second EMAHook would undo'),
+        (dict(train_cfg=ITERS), 'param_scheduler[0]: would never step, as this loop counts iterations'),
+        (dict(auto_scale_lr=dict(enable=True)), 'auto_scale_lr.base_batch_size: missing'),
+        (dict(custom_hooks=[None]), 'custom_hooks[0]: must be a dict with a type, got None'),
+    ],
+)
+def test_settings_that_nobody_means(changes: dict[str, Any], expected: str) -> None:
+    (problem,) = check_config(changed(**changes))
+    assert expected in problem
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        (dict(default_hooks__checkpoint__rule='less'), 'default_hooks.checkpoint.rule: is for save_best'),
+        (dict(train_cfg__val_interval=2), 'train_cfg.val_interval: nothing is validated'),
+        (BY_ITER, 'default_hooks.checkpoint: only the last checkpoint is written'),
+        (dict(train_dataloader__dataset__modalities='rgb'), 'model.modalities: depth, ir of the model would be'),
+    ],
+)
+def test_settings_that_may_be_inherited_are_noted(changes: dict[str, Any], expected: str) -> None:
+    notes: list[str] = []
+    assert check_config(changed(**changes), notes=notes) == []
+    assert len(notes) == 1 and notes[0].startswith(expected), notes
