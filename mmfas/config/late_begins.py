@@ -42,7 +42,7 @@ class Length:
         return (self.epochs, 'epochs') if by_epoch else (self.iters, 'iterations')
 
 
-def latehooks_of(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
+def late_hooks(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
     """Find hooks that would act only after the end: a result would carry their name without their effect.
 
     Args:
