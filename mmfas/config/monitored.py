@@ -75,7 +75,7 @@ def monitor_problems(cfg: Mapping[str, Any], scope: str) -> list[str]:
         One line for every metric that nothing gives.
     """
     names = _metric_names(cfg.get('val_evaluator'), scope)
-    if not names:
+    if names is None or cfg.get('val_evaluator') is None:
         return []
     problems = []
     for path, part in _watchers(cfg):
@@ -85,7 +85,7 @@ def monitor_problems(cfg: Mapping[str, Any], scope: str) -> list[str]:
                     continue
                 if not any(fnmatchcase(metric, name) for name in names):
                     near = near_match(metric, names)
-                    hint = f'did you mean {near}?' if near else f'it gives {", ".join(names)}'
+                    hint = f'did you mean {near}?' if near else f'it gives {", ".join(names) or "nothing"}'
                     problems.append(f"{path}.{key}: val_evaluator never gives '{metric}', {hint}")
     return problems
 

@@ -12,20 +12,21 @@ from mmengine.registry import Registry
 
 from mmfas import registry as parts
 from mmfas.config.lookup import find_part, scope_of
-from mmfas.utils.errors import UserError
+from mmfas.utils.errors import MissingFileError, UserError
 
-#: Place in the config (list positions left out) -> the registry of its parts, which read no file when built.
+#: Place in the config (list positions left out) -> registry of its parts, which hardly read a file when built.
 _PLACES: tuple[tuple[str, Registry], ...] = (
     (r'.*_dataloaders?(\..*)?\.pipeline', parts.TRANSFORMS),
     (r'tta_pipeline', parts.TRANSFORMS),
     (r'custom_hooks|default_hooks\.\w+', parts.HOOKS),
+    (r'(val|test)_evaluator(\.metrics)?', parts.METRICS),
 )
 #: Keys of a config that are not arguments.
 _NO_ARGUMENTS = ('type', '_scope_', 'priority')
 
 
 def refused_values(tree: Mapping[str, Any], scope: str) -> Iterator[str]:
-    """Find values that an optimizer, or a transform or hook of mmfas, refuses when it is built.
+    """Find values that an optimizer, or a transform, hook or metric of mmfas, refuses when it is built.
 
     Otherwise training would find them.
 
@@ -79,6 +80,8 @@ def _of_part(path: str, value: Mapping[str, Any], registry: Registry, scope: str
     given = {key: inner for key, inner in value.items() if key not in _NO_ARGUMENTS}
     try:
         part(**copy.deepcopy(given))
+    except MissingFileError:
+        return  # a file that another command is yet to write, such as dev scores
     except UserError as error:
         yield f'{path}: {" ".join(str(error).split())}'
     except Exception:  # of other packages, which ours derive from

@@ -145,6 +145,16 @@ PACK, RESIZE = dict(type='PackFASInputs'), dict(type='ResizeModalities', scale=(
         (dict(custom_hooks=[dict(type='EMAHook')] * 2), 'custom_hooks[1]: a second EMAHook would undo'),
         (dict(train_cfg=ITERS), 'param_scheduler[0]: would never step, as this loop counts iterations'),
         (dict(auto_scale_lr=dict(enable=True)), 'auto_scale_lr.base_batch_size: missing'),
+        (dict(default_scope='nowhere'), 'default_scope: must be the name of a package that is installed'),
+        (dict(work_dir='a\0'), 'work_dir: must hold no NUL'),
+        (
+            dict(VAL, val_evaluator=dict(type='FASMetric', split='dev', criterion='abc')),
+            "val_evaluator: unknown threshold criterion 'abc'",
+        ),
+        (
+            dict(VAL, val_evaluator=[], custom_hooks__0=EARLY),
+            "custom_hooks[0].monitor: val_evaluator never gives 'dev/hter', it gives nothing",
+        ),
         (dict(custom_hooks=[None]), 'custom_hooks[0]: must be a dict with a type, got None'),
     ],
 )
