@@ -14,6 +14,7 @@ pytestmark = pytest.mark.engine
 EARLY = dict(type='EarlyStoppingHook', monitor='dev/hter', rule='less', patience=2)
 VAL = dict(val_dataloader=LOADER, val_cfg={}, val_evaluator=dict(type='FASMetric', split='dev'))
 ITERS = dict(by_epoch=False, max_iters=10)
+LATE = dict(type='LinearLR', by_epoch=False, begin=10)
 BY_ITER = dict(train_cfg=ITERS, param_scheduler__0=dict(type='LinearLR', by_epoch=False))
 
 
@@ -55,7 +56,7 @@ def test_hooks(changes: dict[str, Any], expected: str) -> None:
         (dict(param_scheduler=dict(type='MultiStepLR', milestones=[8, 11])), 'param_scheduler: first step 8'),
         (dict(param_scheduler=dict(type='StepLR', step_size=2)), 'param_scheduler: first step 2 is'),
         (
-            dict(**BY_ITER, param_scheduler__0__begin=10, default_hooks__checkpoint__by_epoch=False),
+            dict(train_cfg=ITERS, param_scheduler__0=LATE, default_hooks__checkpoint__by_epoch=False),
             'param_scheduler[0].begin: 10 is not before the end, 10 iterations',
         ),
         (
