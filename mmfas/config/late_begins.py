@@ -30,7 +30,8 @@ class Length:
             batches: Steps of an epoch, if they are known.
         """
         given = train_cfg if isinstance(train_cfg, Mapping) else {}
-        epochs, iters = (given.get(key) for key in ('max_epochs', 'max_iters'))
+        epochs: Any = given.get('max_epochs')
+        iters: Any = given.get('max_iters')
         if is_finite(iters):
             return cls(iters=iters)
         if not is_finite(epochs):
@@ -55,7 +56,7 @@ def late_hooks(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
     for path, hook in hooks_of(cfg):
         yield from _late_arguments(path, hook, length, hook.get('by_epoch', True) is not False)
         yield from _never_saves(path, hook, length)
-        interval = hook.get('interval')
+        interval: Any = hook.get('interval')
         if str(hook.get('type')).endswith('EMAHook') and is_finite(interval) and interval > length.iters:
             yield (
                 f'{path}.interval: {shown(interval)} is above {length.iters:g} iterations: the average, which is '
@@ -94,7 +95,7 @@ def _late_arguments(path: str, value: Any, length: Length, by_epoch: bool) -> It
 def _never_saves(path: str, hook: Mapping[str, Any], length: Length) -> Iterator[str]:
     """Yield that no checkpoint would be written, so that the trained weights would be lost."""
     last, unit = length.unit(hook.get('by_epoch', True) is not False)
-    interval = hook.get('interval')
+    interval: Any = hook.get('interval')
     is_beyond = is_finite(interval) and (interval > last or interval < 1)
     if hook.get('save_last') is False and not hook.get('save_best') and is_beyond:
         yield (
@@ -116,7 +117,7 @@ def late_schedules(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
     """
     yield from _late_schedules('param_scheduler', cfg.get('param_scheduler'), length)
     wrapper = cfg.get('optim_wrapper')
-    count = wrapper.get('accumulative_counts') if isinstance(wrapper, Mapping) else None
+    count: Any = wrapper.get('accumulative_counts') if isinstance(wrapper, Mapping) else None
     if is_finite(count) and count > length.iters:
         yield f'optim_wrapper.accumulative_counts: {shown(count)} of {length.iters:g} iterations: one step in all'
     validations = _validations(cfg.get('train_cfg'), length)

@@ -72,7 +72,7 @@ def stop_signals_raise() -> Iterator[None]:
 def _hear_of_no_child() -> None:
     """Put the handler of SIGCHLD aside until the next command of this process."""
     global _aside
-    number = getattr(signal, 'SIGCHLD', None)
+    number: Any = getattr(signal, 'SIGCHLD', None)
     handler = None if number is None else signal.getsignal(number)
     if callable(handler) and handler is not _ignore:
         _aside = handler
