@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from typing import Any
 
-from mmengine.registry import MODELS
+import mmengine.registry
 from mmengine.runner.priority import Priority
 
 from mmfas.config.rules import at_least, is_finite, is_whole
@@ -192,7 +192,8 @@ def _decay_of_averages(value: Any) -> str | None:
 
 def _scope(value: Any) -> str | None:
     """Say what a default scope must be; mmengine takes another name and finds the parts of its own."""
-    if not isinstance(value, str) or value in MODELS.children:
+    roots = [node for node in vars(mmengine.registry).values() if isinstance(node, mmengine.registry.Registry)]
+    if not isinstance(value, str) or any(value in node.children for node in roots):
         return None
     try:
         is_there = find_spec(value.partition('.')[0]) is not None
