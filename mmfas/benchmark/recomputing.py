@@ -175,9 +175,9 @@ def _rates(value: Any, key: str) -> Iterator[str]:
     elif isinstance(value, Mapping):
         for name, item in value.items():
             yield from _rates(item, f'{key}.{name}')
-        low, middle, high = (value.get(name) for name in ('low', 'value', 'high'))
-        if None not in (low, middle, high) and not low - _ROUNDING <= middle <= high + _ROUNDING:
-            yield f'{key}.value: recorded {middle}, outside of its interval from {low} to {high}'
+        limits: Any = [value.get(name) for name in ('low', 'value', 'high')]
+        if None not in limits and not limits[0] - _ROUNDING <= limits[1] <= limits[2] + _ROUNDING:
+            yield f'{key}.value: recorded {limits[1]}, outside of its interval from {limits[0]} to {limits[2]}'
         count = value.get('errors', value.get('accepted'))
         if count is not None and 'total' in value:
             expected = count / value['total']

@@ -77,7 +77,8 @@ def pattern_problems(wrapper: Any, model: nn.Module) -> tuple[list[str], list[st
     if constructor not in _CONSTRUCTORS:
         return [], []
     paramwise, names = wrapper.get('paramwise_cfg') or {}, _names_of(model)
-    problems, notes = _nothing_trained(paramwise.get('custom_keys') or {}, names), []
+    problems = _nothing_trained(paramwise.get('custom_keys') or {}, names)
+    notes: list[str] = []
     for key, reason in idle_patterns(paramwise, model).items():
         is_absent = not any(key in name for name in names)
         is_mistake = is_absent and not set(paramwise['custom_keys'][key]) <= _OFTEN_ABSENT
