@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from mmfas.datasets import MultiModalFaceDataset
+from mmfas.utils.files import write_atomically
 
 
 def write_example(folder: Path, edge: int = 256, *, num_files: int = 16, size: int = 224) -> Any:
@@ -28,11 +29,11 @@ def write_example(folder: Path, edge: int = 256, *, num_files: int = 16, size: i
     for number in range(num_files):
         names = [f'{kind}/{number:02d}.jpg' for kind in ('rgb', 'depth', 'ir')]
         for name in names:
-            (folder / name).parent.mkdir(exist_ok=True)
             noise = rng.integers(0, 256, (edge, edge, 3), dtype=np.uint8)
-            cv2.imwrite(str(folder / name), cv2.GaussianBlur(noise, (0, 0), 3))
+            picture = cv2.imencode('.jpg', cv2.GaussianBlur(noise, (0, 0), 3))[1]
+            write_atomically(folder / name, picture.tobytes(), durable=False)  # `imwrite` hides a full disk
         lines.append(f'{" ".join(names)} {number % 2}')
-    (folder / 'train.txt').write_text('\n'.join(lines))
+    write_atomically(folder / 'train.txt', '\n'.join(lines))
     steps = ('LoadMultiModalImages', 'ResizeModalities', 'RandomFlipModalities', 'PhotometricModalities')
     pipeline = [{'type': name, **({'scale': size} if name == 'ResizeModalities' else {})} for name in steps]
     return MultiModalFaceDataset('train.txt', str(folder), pipeline=[*pipeline, {'type': 'PackFASInputs'}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmfas.config.idle_settings import idle_notes
+from mmfas.config.late_begins import Length, late_hooks, late_schedules
 from mmfas.datasets.classes import require_both_classes
 from mmfas.datasets.overlaps import overlaps_of
-from mmfas.engine.optim_wrappers.paramwise import warn_of_idle_patterns
 from mmfas.engine.training_state import require_sound_state
 from mmfas.registry import register_all_modules
 from mmfas.utils.compat import unscope_functions
@@ -26,6 +28,7 @@ from mmfas.utils.errors import InputError, MissingFileError, RunError, UserError
 from mmfas.utils.files import full_disk_named
 from mmfas.utils.interruption import raise_if_terminated
 from mmfas.utils.locks import lock_folder_of_ranks
+from mmfas.utils.paramwise import check_patterns
 
 #: Optimizer wrapper -> the one that does the same in mixed precision.
 AMP_WRAPPERS = {
@@ -103,7 +106,8 @@ def train(cfg: Config, *, steps: int | None = None) -> Runner:
         The runner after training; `runner.model` is the trained model.
 
     Raises:
-        ValueError: If the loader of the training data gives no batch.
+        ValueError: If the loader of the training data gives no batch, a pattern of `custom_keys` is in the name
+            of no parameter, or a hook would act only after the end.
         BusyError: If another training works in the same work dir.
         FloatingPointError: If a loss or weight is no longer finite.
         CheckpointError: If a file to load or resume from is damaged, refused or does not fit.
@@ -129,9 +133,8 @@ def train(cfg: Config, *, steps: int | None = None) -> Runner:
         runner.register_hook(_StopHook(), 'LOWEST')
         with _values_named():
             _require_batches(runner)
-        wrapper = cfg.get('optim_wrapper') or {}
-        if 'constructor' not in wrapper:  # another one may read patterns otherwise
-            warn_of_idle_patterns(wrapper.get('paramwise_cfg'), getattr(runner.model, 'module', runner.model))
+        check_patterns(cfg.get('optim_wrapper'), getattr(runner.model, 'module', runner.model))
+        _require_begins(cfg, len(runner.train_loop.dataloader))
         if steps is not None:
             runner.register_hook(_StepsHook(steps), 'LOWEST')
         try:
@@ -172,6 +175,16 @@ def _require_batches(runner: Runner) -> None:
             f'{", drop_last=True" if loader.drop_last else ""}; lower train_dataloader.batch_size or leave '
             'drop_last out'
         )
+
+
+def _require_begins(cfg: Config, batches: int) -> None:
+    """Raise if a hook would act only after the last step, and warn of other settings without effect."""
+    tree = cfg.to_dict()
+    length = Length.of(tree.get('train_cfg'), batches)
+    if problems := list(late_hooks(tree, length)):
+        raise InputError('; '.join(problems))
+    for note in (*idle_notes(tree), *late_schedules(tree, length)):
+        print_log(note, 'current', logging.WARNING)
 
 
 def fit_to_device(cfg: Config) -> None:

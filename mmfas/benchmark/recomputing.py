@@ -136,6 +136,7 @@ def contradictions(record: Record) -> Iterator[str]:
     """
     report, bpcer = record.report, record.report.get('bpcer')
     yield from _rates(report, 'report')
+    yield from _totals(report)
     if not bpcer:
         return
     for mean, part in _MEANS:
@@ -147,14 +148,36 @@ def contradictions(record: Record) -> Iterator[str]:
                 yield f'report.{mean}: recorded {whole}, but its bpcer and {part} make {expected}'
 
 
+def _totals(report: Mapping[str, Any]) -> Iterator[str]:
+    """Compare counts with what they are sums of, and the worst instrument with all of them."""
+    kinds, pooled, worst = (report.get(name) or {} for name in ('apcer', 'apcer_pooled', 'apcer_max'))
+    for name in ('errors', 'total') if kinds and pooled else ():
+        expected = sum(kind.get(name, 0) for kind in kinds.values())
+        if pooled.get(name, expected) != expected:
+            yield f'report.apcer_pooled.{name}: recorded {pooled[name]}, but its instruments make {expected}'
+    for key, rate in (('num_live', report.get('bpcer') or {}), ('num_spoof', pooled)):
+        if key in report and rate.get('total', report[key]) != report[key]:
+            yield f'report.{key}: recorded {report[key]}, but {rate["total"]} were judged'
+    if kinds and worst:
+        expected = max(kind['value'] for kind in kinds.values())
+        named = kinds.get(worst.get('pai'), worst)
+        if not _is_equal(float(worst['value']), expected, 0.0) or not _is_equal(
+            float(named['value']), expected, 0.0
+        ):
+            yield f'report.apcer_max: recorded {worst["value"]} of {worst.get("pai")}, but the worst is {expected}'
+
+
 def _rates(value: Any, key: str) -> Iterator[str]:
-    """Compare every rate with its counts."""
+    """Compare every rate with its counts and its interval."""
     if isinstance(value, list):
         for number, item in enumerate(value):
             yield from _rates(item, f'{key}[{number}]')
     elif isinstance(value, Mapping):
         for name, item in value.items():
             yield from _rates(item, f'{key}.{name}')
+        limits: Any = [value.get(name) for name in ('low', 'value', 'high')]
+        if None not in limits and not limits[0] - _ROUNDING <= limits[1] <= limits[2] + _ROUNDING:
+            yield f'{key}.value: recorded {limits[1]}, outside of its interval from {limits[0]} to {limits[2]}'
         count = value.get('errors', value.get('accepted'))
         if count is not None and 'total' in value:
             expected = count / value['total']

@@ -160,6 +160,12 @@ def _ordered(key: str, value: Mapping[str, Any]) -> None:
         _require(value['low'] <= value['high'], f'{key}.low', f'at most its high, {value["high"]}', value['low'])
 
 
+def _interval(key: str, value: Any) -> None:
+    """Limits of an interval, in order."""
+    _mapping(_INTERVAL)(key, value)
+    _ordered(key, value)
+
+
 def _estimate(key: str, value: Any) -> None:
     """A rate that may have an interval."""
     _mapping({'value': _SHARE}, dict.fromkeys(('low', 'high'), _or_none(_SHARE)))(key, value)
@@ -200,7 +206,7 @@ _REPORT = _mapping(
         **dict.fromkeys(('name', 'interval_unit'), _text),
         **dict.fromkeys(('num_live', 'num_spoof'), _whole(1)),
         **dict.fromkeys(('bpcer', 'apcer_max', 'apcer_pooled'), _counted),
-        **dict.fromkeys(('acer_max_interval', 'acer_pooled_interval'), _or_none(_mapping(_INTERVAL))),
+        **dict.fromkeys(('acer_max_interval', 'acer_pooled_interval'), _or_none(_interval)),
         'level': _one_of('frame', 'video', 'subject'),
         'apcer': _mapping({}, rest=_counted),
         'acer_pooled': _SHARE,

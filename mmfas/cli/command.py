@@ -92,7 +92,7 @@ def command(code: int = 1, *, on_stop: str = '') -> Callable[[Callable[[argparse
 
     Args:
         code: Exit status for errors that users can fix themselves; a config that cannot be read always gives 2.
-        on_stop: What is kept when Ctrl-C or SIGTERM end the command.
+        on_stop: What is kept when Ctrl-C, SIGTERM or SIGHUP end the command.
 
     Returns:
         Decorator of a function of the options that returns an exit status.

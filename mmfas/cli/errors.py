@@ -9,10 +9,11 @@ import re
 import select
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from mmfas.utils.errors import ConfigError, InputError, UserError
-from mmfas.utils.interruption import Terminated, sigterm_raises
+from mmfas.utils.interruption import HungUp, Terminated, stop_signals_raise
 
 
 class UsageError(InputError):
@@ -42,6 +43,14 @@ TRACEBACK_VARIABLE = 'MMFAS_TRACEBACK'
 _WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 #: Errors of the system that come from our own processes, not from files or the network: bugs.
 _BETWEEN_PROCESSES = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ChildProcessError)
+#: How commands that are stopped say so, and their exit status; the most special first.
+_STOPS = {HungUp: ('hung up', 129), Terminated: ('terminated', 143), KeyboardInterrupt: ('interrupted', 130)}
+#: What torch says of a worker that has ended before its time.
+_KILLED_WORKER = re.compile(r'DataLoader worker \(pid.*?\) is killed by signal: (\w+(?: error)?)')
+_WORKER_REMEDIES = {
+    'Killed': 'probably the memory is used up: use fewer workers (num_workers) or smaller batches',
+    'Bus error': 'the shared memory (/dev/shm) is full: make it larger, or use num_workers=0',
+}
 _OTHER_FOLDER = 'choose another folder'
 _REMEDIES = {
     errno.ENOENT: 'check the path',
@@ -80,10 +89,21 @@ def user_message(error: Exception) -> str | None:
         text = re.split(rf'^(?:[\w.]+\.)?{kind}: ', text, flags=re.MULTILINE)[-1].strip()
     if isinstance(error, UserError):
         return f'{kind}: {text}'
+    if (found := _KILLED_WORKER.search(_chain(error))) and found[1] in _WORKER_REMEDIES:
+        return f'RunError: a loader worker ended ({found[1]}): {_WORKER_REMEDIES[found[1]]}'
     if not isinstance(error, OSError) or isinstance(error, _BETWEEN_PROCESSES):
         return None
     number, text = _of_system(error, text)
     return f'{kind}: {text}' if number is None else f'{kind}: {text}; {_REMEDIES[number]}'
+
+
+def _chain(error: BaseException | None) -> str:
+    """Return the texts of an error and of those that led to it."""
+    texts = []
+    while error is not None:
+        texts.append(str(error))
+        error = error.__cause__ or error.__context__
+    return '\n'.join(texts)
 
 
 def _of_system(error: OSError, text: str) -> tuple[int | None, str]:
@@ -102,8 +122,8 @@ def reports_user_errors(code: int = 1, *, on_stop: str = '') -> Callable[[Main],
 
     Args:
         code: Exit status for wrong input. A config that cannot be read always gives 2; an error of the system,
-            such as a full disk, 1; Ctrl-C 130; SIGTERM 143.
-        on_stop: What is kept when Ctrl-C or SIGTERM end the command.
+            such as a full disk, 1; Ctrl-C 130; SIGTERM 143; SIGHUP 129.
+        on_stop: What is kept when Ctrl-C, SIGTERM or SIGHUP end the command.
 
     Returns:
         Decorator of a `main(argv)`.
@@ -113,7 +133,7 @@ def reports_user_errors(code: int = 1, *, on_stop: str = '') -> Callable[[Main],
         @functools.wraps(main)
         def reporting(argv: list[str] | None = None) -> int:
             try:
-                with sigterm_raises():
+                with stop_signals_raise():
                     try:
                         return main(argv)
                     finally:
@@ -152,14 +172,18 @@ def _report(error: Exception, code: int) -> int:
 
 def _report_stop(stop: KeyboardInterrupt, kept: str) -> int:
     """Print what was kept when a command is stopped, and return the exit status that shells expect."""
-    what, status = ('terminated', 143) if isinstance(stop, Terminated) else ('interrupted', 130)
-    print(f'\n{what}; {kept}' if kept else f'\n{what}', file=sys.stderr)
+    what, status = next(words for kind, words in _STOPS.items() if isinstance(stop, kind))
+    with suppress(OSError):  # the terminal may be gone
+        print(f'\n{what}; {kept}' if kept else f'\n{what}', file=sys.stderr)
     return status
 
 
 def _interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:
     """Return the stop behind an error: mmengine formats configs under a bare `except`, which hides it."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
+        # A scheduler that sends SIGTERM to all processes may reach a loader worker first.
+        if (found := _KILLED_WORKER.search(str(error))) and found[1] in ('Terminated', 'Hangup'):
+            return Terminated() if found[1] == 'Terminated' else HungUp()
         error = error.__cause__ or error.__context__
     return error
 

@@ -14,9 +14,11 @@ from mmengine.runner import Runner
 from mmfas import registry as parts
 from mmfas.config.fitting import build_without_memory, fit_problems
 from mmfas.config.idle_rules import idle_rule_problems
+from mmfas.config.idle_settings import idle_notes, idle_problems
 from mmfas.config.inheritance import ConfigFile, lost_imports, read_config_file, unread_names
 from mmfas.config.keys import PLACES, TOP_LEVEL_KEYS
 from mmfas.config.kinds import oversized_numbers, plain_key_problems, top_level_kinds, without_oversized
+from mmfas.config.late_begins import Length, late_hooks, late_schedules
 from mmfas.config.lookup import find_part, scope_of
 from mmfas.config.monitored import monitor_problems, rule_problems
 from mmfas.config.needed_hooks import missing_hooks
@@ -31,6 +33,7 @@ from mmfas.config.value_types import value_problems
 from mmfas.config.wording import shown
 from mmfas.registry import TypedView, load_plugins
 from mmfas.utils.folders import visible_entries
+from mmfas.utils.paramwise import pattern_problems
 
 _HOOK_KEYS = (
     'runtime_info',
@@ -99,7 +102,8 @@ def _not_a_part(path: str, value: Any, scope: str) -> str | None:
     """Say what is wrong with a name or number in the place of a part; None if it is allowed."""
     plain = re.sub(r'\[\d+\]', '', path)
     pattern, slot = next(((p, s) for p, s in SLOTS if _is_place(plain, p)), ('', Slot(None)))
-    if not pattern or not isinstance(value, str | int | float):
+    is_empty = value is None and path.endswith(']')  # an entry of a list
+    if not pattern or not (is_empty or isinstance(value, str | int | float)):
         return None
     is_part = slot.registry is not None and isinstance(value, str) and _find(slot, value, scope)[0] is not None
     if not is_part and '*' in pattern.rpartition('.')[2][1:]:
@@ -298,6 +302,8 @@ _RULES: dict[str, Callable[[Mapping[str, Any], str], Iterable[str]]] = {
     'rules of watched metrics': rule_problems,
     'hooks': missing_hooks,
     'loaders': lambda tree, scope: _loaders(tree),
+    'settings without effect': idle_problems,
+    'hooks after the end': lambda tree, scope: late_hooks(tree, Length.of(tree.get('train_cfg'))),
 }
 
 
@@ -326,6 +332,10 @@ def _problems_of_built(cfg: Mapping[str, Any], scope: str, notes: list[str]) -> 
     misfits = list(fit_problems(cfg, built, scope))
     yield from misfits or _guarded('optim_wrapper.modulator', idle_rule_problems, cfg, built, scope, notes)
     yield from _guarded('train_dataloader', view_problems, cfg, built)
+    if not isinstance(built, Exception):
+        idle, doubts = pattern_problems(cfg.get('optim_wrapper'), built)
+        yield from idle
+        notes += doubts
 
 
 def check_config(
@@ -382,5 +392,8 @@ def check_config(
     if not problems:
         problems += _guarded('parts', refused_values, sound, scope)
     if not problems:
-        problems += _guarded('model', _problems_of_built, sound, scope, [] if notes is None else notes)
+        notes = [] if notes is None else notes
+        problems += _guarded('model', _problems_of_built, sound, scope, notes)
+        notes += _guarded('notes', idle_notes, sound)
+        notes += _guarded('schedules', late_schedules, sound, Length.of(sound.get('train_cfg')))
     return _explain_lost_imports(list(dict.fromkeys(problems)), file)

@@ -146,6 +146,8 @@ def fit_problems(cfg: Mapping[str, Any], built: nn.Module | Exception, scope: st
     if isinstance(built, nn.Module):
         yield from _layer_decay(cfg, built, scope)
         yield from _recomputed(cfg, built)
+    elif isinstance(built, MemoryError):
+        yield f'model: is too large to be built ({" ".join(str(built).split()) or "no memory"}); look at its sizes'
     elif not isinstance(built, _Forbidden | OSError) and (builder := _builder_of(built)) is not None:
         text = ' '.join(str(built.args[0] if built.args else built).split())
         is_worded = isinstance(built, UserError)

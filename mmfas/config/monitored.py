@@ -75,7 +75,7 @@ def monitor_problems(cfg: Mapping[str, Any], scope: str) -> list[str]:
         One line for every metric that nothing gives.
     """
     names = _metric_names(cfg.get('val_evaluator'), scope)
-    if not names:
+    if names is None or cfg.get('val_evaluator') is None:
         return []
     problems = []
     for path, part in _watchers(cfg):
@@ -85,9 +85,24 @@ def monitor_problems(cfg: Mapping[str, Any], scope: str) -> list[str]:
                     continue
                 if not any(fnmatchcase(metric, name) for name in names):
                     near = near_match(metric, names)
-                    hint = f'did you mean {near}?' if near else f'it gives {", ".join(names)}'
+                    hint = f'did you mean {near}?' if near else f'it gives {", ".join(names) or "nothing"}'
                     problems.append(f"{path}.{key}: val_evaluator never gives '{metric}', {hint}")
     return problems
+
+
+def unwatched(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Find what watches metrics in a training without validation, and so does nothing.
+
+    Args:
+        cfg: Whole config.
+
+    Yields:
+        One line for every hook and scheduler.
+    """
+    for path, part in _watchers(cfg):
+        for key in _WATCHING:
+            if part.get(key):
+                yield f'{path}.{key}: nothing is validated (val_dataloader is missing), so this does nothing'
 
 
 def _better_values(evaluator: Any, scope: str, name: str) -> str | None:

@@ -25,7 +25,7 @@ def view_problems(cfg: Mapping[str, Any], built: nn.Module | Exception) -> Itera
         return
     head = type(head_of_model).__name__
     for name in ('train', 'val', 'test'):
-        pipelines = list(_pipelines(cfg.get(f'{name}_dataloader')))
+        pipelines = list(pipelines_of(cfg.get(f'{name}_dataloader')))
         makes = [any(_is_adding(step) for step in steps) for steps in pipelines]
         if name == 'train' and needed and cfg.get('train_cfg') is not None and pipelines and not all(makes):
             remedy = "put dict(type='AddViews', ...) behind the loading, or set the weights of their losses to 0"
@@ -40,8 +40,12 @@ def _is_adding(step: Any) -> bool:
     return isinstance(step, Mapping) and str(step.get('type')).rpartition('.')[2] == 'AddViews'
 
 
-def _pipelines(value: Any) -> Iterator[list[Any]]:
-    """Yield the pipelines of a loader, of data sets inside data sets too."""
+def pipelines_of(value: Any) -> Iterator[list[Any]]:
+    """Yield the pipelines of a loader, of data sets inside data sets too.
+
+    Args:
+        value: Config of a loader or of a data set.
+    """
     if not isinstance(value, Mapping):
         return
     if isinstance(value.get('pipeline'), list | tuple):
@@ -49,4 +53,4 @@ def _pipelines(value: Any) -> Iterator[list[Any]]:
     for key, inner in value.items():
         if key in ('dataset', 'datasets'):
             for item in inner if isinstance(inner, list | tuple) else [inner]:
-                yield from _pipelines(item)
+                yield from pipelines_of(item)

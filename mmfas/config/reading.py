@@ -61,6 +61,8 @@ def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> Config:
     """
     for key in options or ():
         name = key.partition('.')[0]
+        if name == 'custom_imports':
+            raise ConfigError(f'--cfg-options {key}: modules are imported while the file is read; name them there')
         if name not in TOP_LEVEL_KEYS:
             near = difflib.get_close_matches(name, TOP_LEVEL_KEYS, n=1)
             place = PLACES.get(name)

@@ -6,8 +6,10 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from typing import Any
 
+import mmengine.registry
 from mmengine.runner.priority import Priority
 
 from mmfas.config.rules import at_least, is_finite, is_whole
@@ -188,6 +190,18 @@ def _decay_of_averages(value: Any) -> str | None:
     return f'momentum must be above 0 and below 1, got {shown(momentum)}' if is_wrong else None
 
 
+def _scope(value: Any) -> str | None:
+    """Say what a default scope must be; mmengine takes another name and finds the parts of its own."""
+    roots = [node for node in vars(mmengine.registry).values() if isinstance(node, mmengine.registry.Registry)]
+    if not isinstance(value, str) or any(value in node.children for node in roots):
+        return None
+    try:
+        is_there = find_spec(value.partition('.')[0]) is not None
+    except (ValueError, ImportError):
+        is_there = False
+    return None if is_there else 'must be the name of a package that is installed, such as mmfas'
+
+
 def _sides(value: Any) -> str | None:
     """Say what the side of a patch or an image must be."""
     sides = value if isinstance(value, list | tuple) else [value]
@@ -236,6 +250,7 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('*_dataloader*.dataset.modalities', _modalities),
     ('*_dataloader*.datasets.modalities', _modalities),
     ('randomness.seed', _seed),
+    ('default_scope', _scope),
     ('*_dataloader.sampler.seed', _seed),
     ('env_cfg.mp_cfg.opencv_num_threads', at_least(0)),
     ('env_cfg.resource_limit', at_least(1)),
@@ -266,9 +281,12 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('model*.feedforward_channels', at_least(1)),
     ('model*.num_heads', at_least(1)),
     ('model*.num_layers', at_least(1)),
+    # a negative weight turns a loss round
+    ('model*.*_weight', _rate),
     ('model*.num_*', at_least(0)),
     ('model*', lambda value: 'must be finite' if is_number(value) and not math.isfinite(value) else None),
     ('*', lambda value: 'must be a number' if is_number(value) and math.isnan(value) else None),
+    ('*', lambda value: 'must hold no NUL' if isinstance(value, str) and '\0' in value else None),
     ('*depth_range_mm', _range),
     ('*ir_range', _range),
 )

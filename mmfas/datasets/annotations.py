@@ -19,6 +19,7 @@ from typing import Any
 from mmfas.datasets.protocols import parse_provenance
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError, MissingFileError
+from mmfas.utils.names import plain_name
 
 __all__ = [
     'META_COLUMNS',
@@ -59,7 +60,7 @@ def _parse_list_line(line: str, place: str) -> dict[str, Any]:
         paths = {'npz': words[0]}
     else:
         raise InputError(f'{place}: expected {_LIST_FORMAT}, but got {len(words)} words: {line.strip()[:200]!r}')
-    sample_id = words[0]
+    sample_id = plain_name(words[0])
     known = vars(parse_provenance(sample_id))  # `asdict` would copy every string of every line deeply
     return {'sample_id': sample_id, 'img_paths': paths, 'label': _parse_label(words[-1], place), **known}
 
@@ -128,11 +129,12 @@ def _own_record(row: Mapping[str, Any], place: str) -> dict[str, Any]:
     if 'npz' in paths and len(paths) > 1:
         raise InputError(f'{place}: give either npz or image files, but got both: {sorted(paths)}')
     record = {
-        'sample_id': text.get('sample_id') or next(iter(paths.values())),
+        'sample_id': plain_name(text.get('sample_id') or next(iter(paths.values()))),
         'img_paths': paths,
         'label': _parse_label(text.get('label', ''), place),
     }
-    record.update({key: text[key] for key in PROVENANCE_KEYS if text.get(key)})
+    known = {key: plain_name(text.get(key, '')) for key in PROVENANCE_KEYS}
+    record.update({key: name for key, name in known.items() if name})
     return record
 
 
@@ -236,8 +238,9 @@ def read_meta(path: str | Path) -> dict[str, dict[str, str]]:
     with _named(path):
         rows = list(_csv_rows(path, META_COLUMNS, ('sample_id',)))
     for row, place in rows:
-        values = {key: row[key].strip() for key in ('label', *PROVENANCE_KEYS) if (row.get(key) or '').strip()}
-        sample_id = row['sample_id'].strip()
+        values = {key: plain_name(row.get(key) or '') for key in ('label', *PROVENANCE_KEYS)}
+        values = {key: name for key, name in values.items() if name}
+        sample_id = plain_name(row['sample_id'])
         if meta.setdefault(sample_id, values) != values:
             raise InputError(f'{place}: contradicts an earlier row of sample {sample_id!r}')
     return meta
@@ -272,5 +275,6 @@ def _unlabelled_record(row: Mapping[str, Any], place: str) -> dict[str, Any]:
     paths = {key: text[key] for key in MODALITIES if text.get(key)}
     if not paths:
         raise InputError(f'{place}: no image; at least one of {", ".join(MODALITIES)} must be given')
-    record: dict[str, Any] = {'sample_id': text.get('sample_id') or next(iter(paths.values())), 'img_paths': paths}
-    return {**record, 'domain': text['domain']} if text.get('domain') else record
+    sample_id = plain_name(text.get('sample_id') or next(iter(paths.values())))
+    domain = plain_name(text.get('domain', ''))
+    return {'sample_id': sample_id, 'img_paths': paths, **({'domain': domain} if domain else {})}

@@ -18,6 +18,7 @@ from mmfas.registry import DATASETS, SCOPE, TRANSFORMS
 from mmfas.structures import LIVE, MODALITIES, SPOOF, check_modalities
 from mmfas.utils.errors import InputError
 from mmfas.utils.file_identity import FileIdentity
+from mmfas.utils.names import plain_name
 
 __all__ = ['MultiModalFaceDataset']
 
@@ -83,8 +84,8 @@ class MultiModalFaceDataset(BaseDataset):
         if unknown:
             raise InputError(f'data_prefix knows the keys {sorted(_PREFIXES)}, but got {sorted(unknown)}')
         self.meta_file = meta_file
-        self.domain = domain
-        self.domains = None if domains is None else tuple([domains] if isinstance(domains, str) else domains)
+        self.domain = None if domain is None else plain_name(domain)
+        self.domains = None if domains is None else tuple(map(plain_name, _as_list(domains)))
         self.live_label = live_label
         self.is_clean = clean is not False
         self.clean, self._by_content = _clean_lists(clean)
@@ -195,12 +196,13 @@ class MultiModalFaceDataset(BaseDataset):
             The samples.
 
         Raises:
-            ValueError: If nothing is left.
+            ValueError: If there is no sample of one of them.
         """
         kept = [s for s in self.data_list if self.domains is None or s['domain'] in self.domains]
-        if not kept:
+        absent = tuple(sorted(set(self.domains or ()) - {s['domain'] for s in kept}))
+        if absent or not kept:
             found = dict(Counter(s['domain'] for s in self.data_list))
-            raise InputError(f'{self.ann_file}: no sample of domains {self.domains}; the files hold {found}')
+            raise InputError(f'{self.ann_file}: no sample of domains {absent}; the files hold {found}')
         return kept
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:

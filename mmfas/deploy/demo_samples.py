@@ -10,6 +10,7 @@ import cv2
 from mmfas.deploy.bundle import Bundle
 from mmfas.deploy.golden_sample import rendered_triple
 from mmfas.synthfas import SIZES
+from mmfas.utils.files import write_atomically
 
 __all__ = ['SAMPLES', 'size_for', 'write_samples']
 
@@ -44,7 +45,8 @@ def write_samples(
         found[label] = {}
         for modality, picture in rendered_triple(label, size=size).items():
             path = folder / f'{label}_{modality}.png'
-            cv2.imwrite(str(path), picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            stored = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+            write_atomically(path, cv2.imencode('.png', stored)[1].tobytes())  # `imwrite` hides a full disk
             found[label][modality] = str(path)
     return found
 

@@ -13,6 +13,7 @@ from typing import Any
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError, MissingFileError, WrongTypeError
 from mmfas.utils.folders import visible_files
+from mmfas.utils.names import plain_name
 
 __all__ = ['NothingThereError', 'Sample', 'read_inputs']
 
@@ -107,7 +108,8 @@ def _triple(item: Mapping[str, Any], number: int) -> Sample:
             f'a sample is a dictionary with one or more of {", ".join(MODALITIES)}, got {sorted(map(str, item))}'
         )
     first = next(iter(pictures.values()))
-    return Sample(str(item.get('sample_id') or (first if _is_path(first) else f'input {number}')), pictures)
+    name = item.get('sample_id') or (first if _is_path(first) else f'input {number}')
+    return Sample(plain_name(str(name)), pictures)
 
 
 def _samples_at(path: Path) -> Iterator[Sample]:
@@ -136,10 +138,10 @@ def _samples_in_csv(path: Path) -> Iterator[Sample]:
         found = list(rows[0]) if rows else 'no row'
         raise InputError(f"'{path}' needs a header with rgb, depth or ir, and a row below; got {found}")
     for number, row in enumerate(rows, 2):
-        pictures = {name: str(path.parent / row[name]) for name in columns if row[name]}
+        pictures = {name: str(path.parent / row[name].strip()) for name in columns if (row[name] or '').strip()}
         if not pictures or None in row:
             raise InputError(f"'{path}', line {number}: expected a path in one or more of {', '.join(columns)}")
-        yield Sample(row.get('sample_id') or f'{path.name}:{number}', pictures)
+        yield Sample(plain_name(row.get('sample_id') or '') or f'{path.name}:{number}', pictures)
 
 
 def _samples_in_folder(folder: Path) -> Iterator[Sample]:

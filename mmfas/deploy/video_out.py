@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -123,10 +124,24 @@ class VideoWriter:
         try:
             if self._writer is not None:
                 self._writer.release()
+                self._require_whole()
                 with open(self._unfinished, 'rb') as source, atomic_file(self.path) as target:
                     shutil.copyfileobj(source, target)
         finally:
             self._discard()
+
+    def _require_whole(self) -> None:
+        """Raise if the file lacks frames: OpenCV does not say that a disk is full."""
+        with quiet_video():
+            source = cv2.VideoCapture(self._unfinished)
+            count = int(source.get(cv2.CAP_PROP_FRAME_COUNT)) if source.isOpened() else 0
+            source.release()
+        if count < self.num_frames:
+            place = os.path.dirname(self._unfinished)
+            raise FileError(
+                f"'{self.path}': only {count} of {self.num_frames} frames could be written to '{place}'; free "
+                'some space there, or set TMPDIR to another folder'
+            )
 
     def _discard(self) -> None:
         """Remove what is not in its place."""

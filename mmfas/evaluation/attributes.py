@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mmfas.evaluation.score_files import COLUMNS, check_text
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.utils.errors import InputError, MissingFileError
+from mmfas.utils.names import plain_name
 
 __all__ = ['join_attributes']
 
@@ -97,10 +98,10 @@ def _read(path: str | PathLike[str]) -> tuple[Key, tuple[str, ...], dict[Key, tu
                 f'{path}, line {number}: expected {len(header)} cells, as the header has, got '
                 f'{"fewer" if None in row.values() else "more"}; quote cells that contain commas'
             )
-        values = tuple(row[name] or '' for name in added)
+        values = tuple(plain_name(row[name] or '') for name in added)
         for name, text in zip(added, values):
             check_text(text, f'{path}, line {number}, column {name}')
-        identity = tuple(row[name] or '' for name in keys)
+        identity = tuple(plain_name(row[name] or '') for name in keys)
         if rows.setdefault(identity, values) != values:
             raise InputError(f"{path}, line {number}: {key} '{row[key]}' is there before, with other values")
     return keys, added, rows

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable
 from mmfas.evaluation.score_table import ScoreTable
 from mmfas.utils.errors import InputError
 from mmfas.utils.file_identity import FileIdentity
+from mmfas.utils.names import plain_name
 
 #: What an id has whose normal form is another text: an absolute path, `\\`, `//`, or parts `.` and `..`.
 _ODD = re.compile(r'^/|^\w:|\\|//|\./|/\.|/$|^\.\.?$', re.MULTILINE)
@@ -52,10 +53,10 @@ def _plain_ids(table: ScoreTable, identity: FileIdentity) -> Iterable[Hashable]:
 
 
 def _plain(sample_id: str, identity: FileIdentity) -> Hashable:
-    """Return the normal form of an id, which often is a path: without `./`, `a/../`, `//`, `\\`.
+    """Return the normal form of an id, which often is a path: without `./`, `a/../`, `//`, `\\`, invisible marks.
 
     Links of an absolute path are followed; those of a relative one are not, since its base folder is unknown.
     """
     if os.path.isabs(sample_id):
         return identity.of(sample_id)
-    return posixpath.normpath(sample_id.replace('\\', '/'))
+    return posixpath.normpath(plain_name(sample_id).replace('\\', '/'))

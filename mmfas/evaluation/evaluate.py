@@ -42,7 +42,7 @@ from mmfas.evaluation.score_table import ScoreTable
 from mmfas.evaluation.site import drawn_thresholds, set_at_site
 from mmfas.evaluation.subgroups import check_columns, subgroups_by, with_pai_groups
 from mmfas.evaluation.tables import markdown_table, text_table
-from mmfas.evaluation.warning_signs import are_alike, ranking_notes, threshold_notes
+from mmfas.evaluation.warning_signs import FEW_REPLICATES, are_alike, ranking_notes, threshold_notes
 from mmfas.utils.errors import InputError
 
 __all__ = [
@@ -337,16 +337,16 @@ def _lost_frames(frames: ScoreTable, table: ScoreTable, rules: ScoreRules) -> li
 
 
 def _one_sided(table: ScoreTable, threshold: Threshold | None) -> list[str]:
-    """Return a note if a fixed threshold separates nothing, for instance one on another scale than the scores."""
-    if threshold is None or threshold.origin != 'fixed' or not _has_both(table):
+    """Return a note if a threshold separates nothing, for instance one on another scale than the scores."""
+    if threshold is None or not _has_both(table):
         return []
     low, high = table.score.min(), table.score.max()
     if low < threshold.value <= high:
         return []
     verdict = 'live' if threshold.value <= low else 'attack'
+    origin = 'fixed threshold' if threshold.origin == 'fixed' else f'threshold {threshold.origin}'
     return [
-        f'The fixed threshold {threshold.value:g} separates nothing: all scores, {low:g} to {high:g}, count as '
-        f'{verdict}.'
+        f'The {origin} {threshold.value:g} separates nothing: all scores, {low:g} to {high:g}, count as {verdict}.'
     ]
 
 
@@ -364,6 +364,8 @@ def _notes(
         notes.append(f'No {absent} samples: every number that compares both classes is n/a.')
     elif intervals[1] is not None:
         notes.append(f'Intervals of HTER and AUC: bootstrap over {unit}s within each class; others: from counts.')
+        if num_bootstrap < FEW_REPLICATES:
+            notes.append(f'{num_bootstrap} replicates reach no quantile of 2.5 %: take {FEW_REPLICATES} or more.')
     elif num_bootstrap > 0:
         notes.append(f'Too few {unit}s of one class for a bootstrap interval of HTER and AUC.')
     if intervals[0] is not None and intervals[0].low == intervals[0].high:

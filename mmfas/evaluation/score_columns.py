@@ -7,6 +7,7 @@ from typing import Any
 
 from mmfas.evaluation.failures import Failure
 from mmfas.evaluation.score_files import REASON, TEXT_COLUMNS, check_text
+from mmfas.utils.names import plain_name
 
 __all__ = ['failure_of', 'texts_of']
 
@@ -15,7 +16,7 @@ _UNKNOWN = 'unknown'
 
 
 def texts_of(row: Mapping[str, Any], further: Iterable[str]) -> dict[str, str]:
-    """Return the columns of text of a record.
+    """Return the columns of text of a record, as names that look alike are alike.
 
     Args:
         row: Record of `ScoreTable.from_records`.
@@ -30,7 +31,7 @@ def texts_of(row: Mapping[str, Any], further: Iterable[str]) -> dict[str, str]:
     for name, text in texts.items():
         # numpy drops a NUL at the end, and two samples become one
         check_text(text, f'sample {texts["sample_id"]!r}, {name}')
-    return texts
+    return {name: plain_name(text) for name, text in texts.items()}
 
 
 def failure_of(row: Mapping[str, Any], texts: Mapping[str, str]) -> Failure:
@@ -50,7 +51,7 @@ def failure_of(row: Mapping[str, Any], texts: Mapping[str, str]) -> Failure:
 
 def _pai_name(pai: Any, label: Any) -> str:
     """Return the instrument to store: an absent or unknown name follows from the label."""
-    name = str(pai or _UNKNOWN)
+    name = plain_name(str(pai or '')) or _UNKNOWN
     if name == _UNKNOWN:
         return _LIVE if int(label) == 1 else _UNKNOWN
     return name

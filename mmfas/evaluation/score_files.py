@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from mmfas.evaluation.functional.checks import read_number
 from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.files import write_atomically
+from mmfas.utils.names import plain_name
 from mmfas.utils.unpacking import LimitedStream
 
 TEXT_COLUMNS = ('sample_id', 'domain', 'subject', 'video', 'pai')
@@ -153,6 +154,7 @@ def _parse(row: Mapping[str | None, Any], where: str) -> dict[str, Any]:
         raise InputError(f"{where}, column label: expected 0 (spoof) or 1 (live), got '{record['label']}'")
     for name, text in {**{name: record[name] for name in TEXT_COLUMNS}, **extra}.items():
         check_text(text, f'{where}, column {name}')
+    record.update({name: plain_name(record[name]) for name in TEXT_COLUMNS})
     record.update(extra, label=int(record['label']))
     if not record['score'] and extra.get(REASON):
         return {**record, 'score': None}

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+
 from mmfas.evaluation.functional import Threshold, auc
 from mmfas.evaluation.score_rules import ScoreRules
 from mmfas.evaluation.score_table import ScoreTable
 
 #: Below this AUC a ranking is not bad but inverted.
 TURNED_AUC = 0.2
+#: With fewer replicates the ends of an interval of 95 % are the least and the greatest of them.
+FEW_REPLICATES = 40
+#: So many scores and no more than two values: somebody has rounded decisions into them.
+_MANY = 10
 #: Relative difference below which scores are one number, computed in batches of another size.
 _SAME = 1e-6
 #: Start of the one note that is not a warning.
@@ -17,7 +23,7 @@ CHOSEN_ON = 'The threshold was chosen on dev'
 
 
 def ranking_notes(table: ScoreTable, name: str) -> list[str]:
-    """Note scores that rank live below attacks, or are outside the range of scores of mmfas.
+    """Note scores that rank live below attacks, are decisions, or are outside the range of scores of mmfas.
 
     Args:
         table: Scores of one split.
@@ -34,6 +40,13 @@ def ranking_notes(table: ScoreTable, name: str) -> list[str]:
                 f'On {name} the scores rank live below attacks (AUC {area:.1%}): is 1 = live and higher = live? '
                 'Turn the scores, or set live_label=0 if the lists label live samples 0.'
             )
+    values = np.unique(table.score)
+    if len(table) >= _MANY and values.size <= 2:
+        listed = ' and '.join(f'{value:g}' for value in values)
+        notes.append(
+            f'The {len(table)} {name} scores are {"all " if values.size == 1 else ""}{listed}: they rank nothing '
+            'between decisions; give the scores that these were made from.'
+        )
     outside = int(((table.score < 0) | (table.score > 1)).sum())
     if outside:
         notes.append(

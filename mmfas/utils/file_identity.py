@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Mapping
 
+from mmfas.utils.names import plain_name
+
 __all__ = ['FileIdentity']
 
 
@@ -13,7 +15,8 @@ class FileIdentity:
 
     A file that exists is known by its number in the file system, which is what `os.path.samefile` compares: `./x`,
     `a/../x`, absolute and relative paths, links of both kinds and, where the file system ignores it, other case
-    are one file. A file that does not exist is known by its resolved path. Copies are other files, unless
+    are one file. A file that does not exist is known by its resolved path, without what
+    cannot be seen of it (`plain_name`). Copies are other files, unless
     files are identified by content.
 
     Make one object per check: it looks every path up once. A lookup is one call of the system (2 us on a local
@@ -67,14 +70,19 @@ class FileIdentity:
         """Return device and number of a file that exists, else its resolved path."""
         above = os.path.dirname(path)
         if above in self._absent:
-            return self._resolve(path)
+            return self._of_absent(path)
         try:
             status = os.stat(path)
         except (OSError, ValueError):  # ValueError: a path with a NUL
             if above and '\0' not in above and not os.path.lexists(above):
                 self._absent.add(above)
-            return self._resolve(path)
+            return self._of_absent(path)
         return (status.st_dev, status.st_ino) if status.st_ino else self._resolve(path)
+
+    def _of_absent(self, path: str) -> Hashable:
+        """Return the identity of what does not exist as it is spelled, but may without what cannot be seen."""
+        plain = os.sep.join(map(plain_name, path.split(os.sep)))
+        return self._resolve(path) if plain == path else self.of(plain)
 
     def _content(self, path: str) -> Hashable:
         """Return the SHA-256 of a file that can be read, else its identity without the content."""

@@ -13,6 +13,7 @@ from benchmark_records import CURRENT, SMALL, add_record
 from mmfas.benchmark.packing import pack_records
 from mmfas.benchmark.packs import pack_path
 from mmfas.benchmark.plan import Cell
+from mmfas.benchmark.recomputing import contradictions
 from mmfas.benchmark.records import RecordError, read_record, read_records
 from mmfas.benchmark.verifying import verify_record
 from mmfas.cli.benchmark import main
@@ -56,6 +57,11 @@ def record_file(folder: Path) -> Path:
         ('report.hter', {}, 'value missing in its report.hter'),
         ('report.hter', -3, 'report.hter must be a mapping, got -3'),
         ('report.hter.low', 0.9, 'report.hter.low must be at most its high'),
+        (
+            'report.acer_max_interval',
+            {'low': 0.5, 'high': 0.4},
+            'report.acer_max_interval.low must be at most its',
+        ),
         ('report.auc.value', float('inf'), 'got Infinity'),
         ('report.auc.value', 10**400, 'report.auc.value must be a number from 0 to 1, got 1000'),
         ('report.acer_max', 1.5, 'report.acer_max must be a number from 0 to 1'),
@@ -200,6 +206,29 @@ def test_cells_without_scores_are_never_verified(tmp_path: Path, capsys: pytest.
     text = capsys.readouterr().out
     assert 'report.apcer.print.value: recorded' in text and 'report.hter: recorded' in text
     assert [line.split()[3::2] for line in text.splitlines() if line.startswith('| all')] == [['2', '0', '1', '1']]
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'found'),
+    [
+        ('auc.value', 0.01, 'report.auc.value: recorded 0.01, outside of its interval from'),
+        ('auc.low', 0.9999, 'outside of its interval from 0.9999'),
+        ('num_live', 99, 'report.num_live: recorded 99, but 12 were judged'),
+        ('num_spoof', 1, 'report.num_spoof: recorded 1, but 24 were judged'),
+        ('apcer.print.total', 24, 'report.apcer_pooled.total: recorded 24, but its instruments make 36'),
+        ('apcer_max.pai', 'print', 'report.apcer_max: recorded'),
+        ('acer_max', 0.999, 'report.acer_max: recorded 0.999'),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_found_without_scores(
+    tmp_path: Path, key: str, value: Any, found: str
+) -> None:
+    record = add_record(tmp_path, CELLS[0], num_bootstrap=200)
+    assert list(contradictions(record)) == []
+    path = record_file(tmp_path)
+    change(path, 'report.auc.high', 1.0)
+    change(path, f'report.{key}', value)
+    assert any(found in line for line in contradictions(read_record(path)))
 
 
 def test_scores_that_are_missing_or_others_are_a_difference(

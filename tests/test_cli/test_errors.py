@@ -214,23 +214,89 @@ def test_interrupt_bug_and_wanted_traceback(
         run(wrong_modality)
 
 
-def test_sigterm_ends_like_ctrl_c_and_leaves_no_handler(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ('number', 'status', 'word'), [(signal.SIGTERM, 143, 'terminated'), (signal.SIGHUP, 129, 'hung up')]
+)
+def test_signals_end_like_ctrl_c_and_leave_no_handler(
+    number: int, status: int, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     tidied = []
 
     def work(argv: list[str] | None = None) -> int:
         try:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
             time.sleep(10)
         except KeyboardInterrupt:
             tidied.append(True)
             raise
         return 0
 
-    before = signal.getsignal(signal.SIGTERM)
-    assert reports_user_errors(on_stop='the same command continues')(work)([]) == 143
-    assert capsys.readouterr().err == '\nterminated; the same command continues\n'
+    before = signal.getsignal(number)
+    assert reports_user_errors(on_stop='the same command continues')(work)([]) == status
+    assert capsys.readouterr().err == f'\n{word}; the same command continues\n'
     assert tidied == [True]
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
+
+
+def test_an_ignored_hangup_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert reports_user_errors()(lambda argv=None: os.kill(os.getpid(), signal.SIGHUP) or 0)([]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def worker_ended(how: str) -> RuntimeError:
+    """What torch raises, in the words of torch 2."""
+    cause = RuntimeError(f'DataLoader worker (pid 77) is killed by signal: {how}. ')
+    error = RuntimeError('DataLoader worker (pid(s) 77) exited unexpectedly')
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ('how', 'status', 'words'),
+    [
+        ('Terminated', 143, '\nterminated'),
+        ('Hangup', 129, '\nhung up'),
+        (
+            'Killed',
+            1,
+            'RunError: a loader worker ended (Killed): probably the memory is used up: use fewer workers',
+        ),
+        ('Bus error', 1, 'RunError: a loader worker ended (Bus error): the shared memory (/dev/shm) is full'),
+    ],
+)
+def test_what_ended_a_loader_worker_is_named(
+    how: str, status: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(argv: list[str] | None = None) -> int:
+        raise worker_ended(how)
+
+    assert reports_user_errors()(work)([]) == status
+    assert capsys.readouterr().err.startswith(words)
+
+
+def test_children_that_end_after_a_stop_are_no_error() -> None:
+    """Torch's handler raises for loader workers, which a scheduler stops, too."""
+
+    def fail(number: int, frame: object) -> None:
+        raise RuntimeError('a worker has ended')
+
+    def work(argv: list[str] | None = None) -> int:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGCHLD)
+        return 0
+
+    before = signal.signal(signal.SIGCHLD, fail)
+    try:
+        assert reports_user_errors()(work)([]) == 143
+        with pytest.raises(RuntimeError, match='a worker has ended'):
+            reports_user_errors()(lambda argv=None: signal.raise_signal(signal.SIGCHLD) or 0)([])
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_forked_workers_end_on_sigterm_as_ever() -> None:

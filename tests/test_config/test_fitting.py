@@ -115,6 +115,11 @@ def test_settings_of_falling_rates_without_effect_are_refused(paramwise: dict[st
     assert problem.startswith(f'optim_wrapper.paramwise_cfg.{expected}')
 
 
+def test_a_model_that_no_memory_holds_is_refused() -> None:
+    (problem,) = check_config(changed(model__trunk__vit__arch__num_layers=10**10))
+    assert problem.startswith('model: is too large to be built (')
+
+
 def test_models_that_fit_need_no_memory() -> None:
     before = torch.random.get_rng_state()
     model = build_without_memory(GOOD['model'], 'mmfas')

@@ -76,6 +76,23 @@ def test_a_hole_in_the_last_scans_of_a_progressive_jpeg_is_refused(quality: int,
             decode_raw(data[:at] + bytes(200) + data[at + 200 :])
 
 
+@pytest.mark.parametrize('quality', [75, 95])
+def test_what_a_shorter_hole_there_may_leave_is_small(quality: int) -> None:
+    """Regular pictures have such runs of zeros, too: docs/en/safety.md states what may pass."""
+    data = encoded(PICTURE, 'JPEG', progressive=True, quality=quality)
+    whole, start, passed = decode_colour(data).astype(int), data.rindex(b'\xff\xda') + 30, 0
+    for size in (8, 32, 120):
+        for number in range(10):
+            at = start + (len(data) - start - 160) * number // 10
+            try:
+                left = decode_colour(data[:at] + bytes(size) + data[at + size :])
+            except ValueError:
+                continue
+            passed += 1
+            assert np.abs(left - whole).mean() < 4
+    assert 0 < passed < 30
+
+
 def test_regular_pictures_have_no_holes() -> None:
     y, x = np.mgrid[:240, :320]
     for grey in (x // 2 % 2 * 255, y // 4 % 2 * 255, (x + y) * 255 // 560, 127 + 100 * np.sin(x * np.pi / 4)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,23 @@ def test_a_long_line_is_made_smaller_until_it_fits(size: tuple[int, int]) -> Non
 def test_the_square_of_the_crop_is_drawn() -> None:
     out = annotate(GREY, '', colour=(255, 0, 0), square=Square((80, 70), 40))
     assert out[70, 60].tolist() == out[90, 80].tolist() == [255, 0, 0] and out[70, 80].tolist() == [90, 90, 90]
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='no limit of file sizes')
+def test_a_video_that_a_full_disk_cut_off_is_refused(tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    try:
+        cut_off = pytest.raises(OSError, match=r"a.mp4': only 0 of 6 frames could be written to '.*'; free some")
+        with cut_off, VideoWriter(tmp_path / 'a.mp4', fps=25) as writer:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+            for _ in range(6):
+                writer.write(noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('size', [(48, 64), (47, 63)])

@@ -1,4 +1,4 @@
-"""Patterns of `custom_keys` that set nothing are told; our wrappers refuse clipping that turns gradients round."""
+"""Patterns of `custom_keys` that set nothing are refused or noted; so is clipping that turns gradients round."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from mmfas.apis.training import train
-from mmfas.engine.optim_wrappers import GradientModulationOptimWrapper, paramwise
-from mmfas.engine.optim_wrappers.paramwise import idle_patterns
+from mmfas.engine.optim_wrappers import GradientModulationOptimWrapper
+from mmfas.utils import paramwise
+from mmfas.utils.paramwise import idle_patterns, pattern_problems
 
 pytestmark = pytest.mark.engine
 
@@ -64,7 +65,27 @@ def test_a_pattern_in_the_shadow_of_longer_ones() -> None:
     assert idle_patterns(None, Net()) == idle_patterns(dict(norm_decay_mult=0.0), Net()) == {}
 
 
-def test_training_warns_of_them_at_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ('pattern', 'options', 'is_mistake'),
+    [
+        ('trnk', dict(lr_mult=0.1), True),
+        ('backbone', dict(lr_mult=0.1, decay_mult=0.0), True),
+        ('absolute_pos_embed', dict(decay_mult=0.0), False),  # schedules that several networks share have it
+        ('frozen', dict(lr_mult=0.1), False),
+    ],
+)
+@pytest.mark.parametrize('constructor', [None, 'mmpretrain.LearningRateDecayOptimWrapperConstructor'])
+def test_which_patterns_are_mistakes(
+    pattern: str, options: dict[str, float], is_mistake: bool, constructor: str | None
+) -> None:
+    wrapper = dict(constructor=constructor, paramwise_cfg=dict(custom_keys={pattern: options}))
+    problems, notes = pattern_problems(wrapper, Net())
+    assert (len(problems), len(notes)) == (int(is_mistake), int(not is_mistake))
+    assert (problems + notes)[0].startswith(f'optim_wrapper.paramwise_cfg.custom_keys.{pattern}: sets nothing, ')
+    assert pattern_problems(dict(wrapper, constructor='Other'), Net()) == ([], [])  # whose patterns are its own
+
+
+def test_training_refuses_them_before_the_first_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told: list[str] = []
     loop = SimpleNamespace(dataloader=[None])
     runner = SimpleNamespace(
@@ -72,17 +93,18 @@ def test_training_warns_of_them_at_build(monkeypatch: pytest.MonkeyPatch, tmp_pa
     )
     monkeypatch.setattr('mmfas.apis.training.Runner.from_cfg', lambda cfg: runner)
     monkeypatch.setattr(paramwise, 'print_log', lambda message, **kwargs: told.append(message))
-    custom = dict(trnk=dict(lr_mult=0.1), head=dict(lr_mult=0.1))
-    wrapper = dict(type='OptimWrapper', paramwise_cfg=dict(custom_keys=custom))
-    assert train(Config(dict(work_dir=str(tmp_path), optim_wrapper=wrapper))) is runner
+
+    def config(**keys: dict[str, float]) -> Config:
+        wrapper = dict(type='OptimWrapper', paramwise_cfg=dict(custom_keys=keys))
+        return Config(dict(work_dir=str(tmp_path), optim_wrapper=wrapper))
+
+    with pytest.raises(ValueError, match=r'custom_keys.trnk: sets nothing, .* did you mean trunk\?'):
+        train(config(trnk=dict(lr_mult=0.1), head=dict(lr_mult=0.1)))
+    assert train(config(frozen=dict(lr_mult=0.1), head=dict(lr_mult=0.1))) is runner
     assert told == [
-        'optim_wrapper.paramwise_cfg.custom_keys.trnk sets nothing: no parameter has it in its name, '
-        'did you mean trunk?'
+        'optim_wrapper.paramwise_cfg.custom_keys.frozen: sets nothing, '
+        'the 2 parameters with it in their names are not trained'
     ]
-    train(
-        Config(dict(work_dir=str(tmp_path), optim_wrapper=dict(wrapper, constructor='Other')))
-    )  # whose patterns are its own
-    assert len(told) == 1
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,21 @@ def test_bounds_finer_than_a_dev_sample_are_noted(dev: ScoreTable, criterion: st
     assert 'resolved' not in notes_of(dev, criterion='bpcer@apcer=0.2')
 
 
+def test_decisions_in_the_place_of_scores_are_noted(dev: ScoreTable) -> None:
+    decided = rescored(dev, lambda s: float(s > 0.5))
+    assert f'The {len(dev)} dev scores are 0 and 1: they rank nothing' in notes_of(decided)
+    test = rescored(make_table(200, 1, domain='W'), lambda s: 0.25)
+    notes = '\n'.join(evaluate_scores(test, dev=dev, num_bootstrap=0).notes)
+    assert f'The {len(test)} test scores are all 0.25' in notes
+    assert 'The threshold dev-eer' in notes and 'separates nothing: all scores, 0.25 to 0.25, count as' in notes
+
+
+def test_intervals_from_few_replicates_are_noted(dev: ScoreTable) -> None:
+    few, enough = (evaluate_scores(make_table(200, 1), dev=dev, num_bootstrap=n).notes for n in (39, 40))
+    assert '39 replicates reach no quantile of 2.5 %: take 40 or more.' in few
+    assert not any('replicates reach' in note for note in enough)
+
+
 def test_scores_that_are_no_probabilities_are_noted(dev: ScoreTable) -> None:
     rows = dev.to_records()
     rows[3]['score'] = 3819252710812826.0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmfas.utils.files import atomic_file
-from mmfas.utils.interruption import Terminated, raise_if_terminated, signals_wait, sigterm_raises
+from mmfas.utils.interruption import Terminated, raise_if_terminated, signals_wait, stop_signals_raise
 from mmfas.utils.locks import lock_folder
 
 
@@ -37,7 +37,7 @@ def _raise_signal_before(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 
 def test_a_signal_waits_for_the_end_of_the_block() -> None:
     steps = []
-    with sigterm_raises(), pytest.raises(Terminated):
+    with stop_signals_raise(), pytest.raises(Terminated):
         with signals_wait():
             signal.raise_signal(signal.SIGTERM)
             steps.append('tidied')
@@ -46,7 +46,7 @@ def test_a_signal_waits_for_the_end_of_the_block() -> None:
 
 
 def test_ctrl_c_waits_too_and_sigterm_comes_first() -> None:
-    with sigterm_raises(), pytest.raises(Terminated), signals_wait():
+    with stop_signals_raise(), pytest.raises(Terminated), signals_wait():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt) as caught, signals_wait():
@@ -55,7 +55,7 @@ def test_ctrl_c_waits_too_and_sigterm_comes_first() -> None:
 
 
 def test_a_signal_during_an_error_keeps_both() -> None:
-    with sigterm_raises(), pytest.raises(Terminated) as caught, signals_wait():
+    with stop_signals_raise(), pytest.raises(Terminated) as caught, signals_wait():
         signal.raise_signal(signal.SIGTERM)
         raise OSError('disk full')
     assert isinstance(caught.value.__context__, OSError)
@@ -63,7 +63,7 @@ def test_a_signal_during_an_error_keeps_both() -> None:
 
 def test_blocks_may_be_nested_and_handlers_come_back() -> None:
     steps = []
-    with sigterm_raises():
+    with stop_signals_raise():
         before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
         with pytest.raises(Terminated), signals_wait():
             with signals_wait():
@@ -89,7 +89,7 @@ def test_other_threads_change_no_handlers() -> None:
 
 
 def test_what_was_swallowed_is_raised_by_the_next_step() -> None:
-    with sigterm_raises(), pytest.raises(Terminated):
+    with stop_signals_raise(), pytest.raises(Terminated):
         with suppress(BaseException):  # mmengine has an `except:`
             signal.raise_signal(signal.SIGTERM)
         raise_if_terminated()
@@ -98,14 +98,14 @@ def test_what_was_swallowed_is_raised_by_the_next_step() -> None:
 
 def test_no_temporary_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _raise_signal_before(monkeypatch, 'unlink')
-    with sigterm_raises(), pytest.raises(Terminated), atomic_file(tmp_path / 'a.json') as stream:
+    with stop_signals_raise(), pytest.raises(Terminated), atomic_file(tmp_path / 'a.json') as stream:
         stream.write(b'{')
         raise OSError('disk full')
     assert os.listdir(tmp_path) == []
 
 
 def test_no_lock_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with sigterm_raises(), pytest.raises(Terminated), lock_folder(tmp_path, ''):
+    with stop_signals_raise(), pytest.raises(Terminated), lock_folder(tmp_path, ''):
         _raise_signal_before(monkeypatch, 'unlink')
     assert os.listdir(tmp_path) == []
     monkeypatch.undo()
