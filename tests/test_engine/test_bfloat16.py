@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from contracts.cases import PARTS, build_model, make_batch
 from mmengine.optim import OptimWrapper
 
-from contracts.cases import PARTS, build_model, make_batch
 from mmfas.engine.optim_wrappers import BFloat16GradientModulationOptimWrapper, BFloat16OptimWrapper
 
 pytestmark = pytest.mark.engine
