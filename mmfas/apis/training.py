@@ -37,6 +37,15 @@ AMP_WRAPPERS = {
     'GradientModulationOptimWrapper': 'AmpGradientModulationOptimWrapper',
     'AmpGradientModulationOptimWrapper': 'AmpGradientModulationOptimWrapper',
 }
+#: The same for a CPU, where there is bfloat16 only.
+CPU_AMP_WRAPPERS = {
+    'OptimWrapper': 'BFloat16OptimWrapper',
+    'BFloat16OptimWrapper': 'BFloat16OptimWrapper',
+    'GradientModulationOptimWrapper': 'BFloat16GradientModulationOptimWrapper',
+    'BFloat16GradientModulationOptimWrapper': 'BFloat16GradientModulationOptimWrapper',
+}
+#: What a CPU must have so that bfloat16 is quicker than float32 (names of `torch.cpu.get_capabilities`).
+_BFLOAT16_INSTRUCTIONS = ('avx512_bf16', 'amx_bf16', 'avx10_2', 'bf16', 'sve_bf16')
 
 
 class _SplitsHook(Hook):
@@ -163,7 +172,10 @@ def _require_device_for_amp(cfg: Config) -> None:
     """Raise if mixed precision of mmengine is asked for without a device that has it."""
     kind = str((cfg.get('optim_wrapper') or {}).get('type')).rpartition('.')[2]
     if kind in AMP_WRAPPERS.values() and not torch.cuda.is_available():
-        raise InputError(f"optim_wrapper.type='{kind}' is mixed precision, which needs a GPU; leave `Amp` out")
+        raise InputError(
+            f"optim_wrapper.type='{kind}' is mixed precision with a GPU, and there is none; leave `Amp` out, or "
+            f'name {kind.replace("Amp", "BFloat16")}'
+        )
 
 
 def _require_batches(runner: Runner) -> None:
@@ -204,6 +216,12 @@ def fit_to_device(cfg: Config) -> None:
     cfg.model_wrapper_cfg = wrapper
 
 
+def bfloat16_helps() -> bool:
+    """Tell whether the CPU has instructions for bfloat16; without them it is slower than float32."""
+    ask = getattr(torch.cpu, 'get_capabilities', dict)  # torch 2.10 or newer knows
+    return any(ask().get(name) for name in _BFLOAT16_INSTRUCTIONS)
+
+
 def use_amp(cfg: Config) -> None:
     """Switch a config to mixed precision, keeping what its optimizer wrapper does.
 
@@ -211,16 +229,24 @@ def use_amp(cfg: Config) -> None:
         cfg: Config, changed in place.
 
     Raises:
-        ValueError: If no mixed-precision version of the wrapper is known.
+        ValueError: If no mixed-precision version of the wrapper is known, or neither a GPU nor the CPU has it.
     """
+    has_gpu = torch.cuda.is_available()
+    known = AMP_WRAPPERS if has_gpu else CPU_AMP_WRAPPERS
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if wrapper not in AMP_WRAPPERS:
+    if wrapper not in known:
         raise InputError(
             f"--amp: there is no mixed-precision version of optim_wrapper.type='{wrapper}' (known: "
-            f'{", ".join(AMP_WRAPPERS)}); name one that supports it in the config instead of --amp'
+            f'{", ".join(known)}); name one that supports it in the config instead of --amp'
         )
-    cfg.optim_wrapper.type = AMP_WRAPPERS[wrapper]
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if not (has_gpu or bfloat16_helps()):
+        raise InputError(
+            '--amp: there is no GPU, and without instructions for bfloat16, as here, a CPU would only be slower; '
+            f"leave --amp out, or set optim_wrapper.type='{known[wrapper]}' to have it anyway"
+        )
+    cfg.optim_wrapper.type = known[wrapper]
+    if has_gpu:
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
 def switch_off(cfg: Config, option: str) -> None:

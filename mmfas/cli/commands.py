@@ -48,6 +48,7 @@ SECTIONS: dict[str, dict[str, str | Group]] = {
                 'plot': 'draw ROC, DET and histograms of score files',
                 'report': 'write one HTML page of score files, with curves and worst samples',
                 'ensemble': 'join the scores of several systems for the same samples',
+                'simulate': 'make scores whose true error rates are known',
                 'pool': 'join the scores of folds, each at the threshold of its own dev scores',
                 'leaderboard': 'write the page of published numbers',
             },

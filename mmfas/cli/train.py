@@ -13,7 +13,6 @@ from mmfas.cli.errors import report_error, report_problems
 from mmfas.cli.numbers import seed, whole
 from mmfas.cli.options import ConfigOptions
 from mmfas.config.reading import merge_options, read_config
-from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -31,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const='auto',
         help='continue from a checkpoint; without a path, from the latest in the work dir',
     )
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--amp', action='store_true', help='train in mixed precision (a GPU, or a CPU with bfloat16 instructions)'
+    )
     parser.add_argument('--no-validate', action='store_true', help='do not validate while training')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size')
     parser.add_argument(
@@ -73,7 +74,6 @@ def merge_arguments(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
     if args.amp:
-        _require_gpu()
         use_amp(cfg)
     if args.auto_scale_lr:
         use_scaled_lr(cfg)
@@ -92,14 +92,6 @@ def merge_arguments(args: argparse.Namespace) -> Config:
     if args.resume is not None:
         resume_from(cfg, args.resume)
     return cfg
-
-
-def _require_gpu() -> None:
-    """Refuse mixed precision where mmengine would only fail later."""
-    import torch
-
-    if not torch.cuda.is_available():
-        raise InputError('--amp needs a GPU, and there is none; leave it out to train in float32')
 
 
 @command(on_stop='--resume continues after the last saved epoch')

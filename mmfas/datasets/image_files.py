@@ -33,7 +33,7 @@ import cv2
 import numpy as np
 
 from mmfas.datasets.image_formats import ImageHeader, check_whole, read_header
-from mmfas.utils.errors import InputError, MissingFileError
+from mmfas.utils.errors import InputError, MissingFileError, UserError
 from mmfas.utils.files import open_file
 
 __all__ = [
@@ -82,7 +82,7 @@ def read_image_bytes(path: str, backend: Any = None) -> bytes:
     """
     try:
         if backend is not None:
-            return bytes(backend.get(path))
+            return _read_through(backend, path)
         with open_file(path) as file:
             return file.read()
     except MissingFileError:
@@ -91,6 +91,19 @@ def read_image_bytes(path: str, backend: Any = None) -> bytes:
         raise MissingFileError('the file does not exist') from None
     except OSError as error:
         raise InputError(f'the file cannot be read: {error}') from error
+
+
+def _read_through(backend: Any, path: str) -> bytes:
+    """Read a file through a backend of the engine, some of which return nothing for one that they do not have."""
+    try:
+        data = backend.get(path)
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # clients of stores have errors of their own
+        raise InputError(f'{type(backend).__name__} cannot read it: {type(error).__name__}: {error}') from error
+    if data is None:
+        raise MissingFileError(f'{type(backend).__name__} has no such file')
+    return bytes(data)
 
 
 def check_memory(num_bytes: int, shape: Sequence[int], max_mb: float) -> None:

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from mmfas.utils.errors import MissingPackageError, PackageError
+from mmfas.utils.joined_bases import join_bases
 from mmfas.utils.loading import load_from_file, load_from_url, refuse_scheme
 
 ONEDL_COMMAND = "pip install 'mmfas[onedl]'"
@@ -164,7 +165,8 @@ def _know_our_configs(module: ModuleType) -> None:
 
 
 def _patch_config(module: ModuleType) -> None:
-    """Patch `mmengine.config.config` of the original stack, once."""
+    """Patch `mmengine.config.config`, once."""
+    join_bases(module)
     if not _installed('onedl-mmengine') and module._is_builtin_module.__module__.startswith('mmengine'):
         _patch_original(module)
 

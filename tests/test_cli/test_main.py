@@ -91,7 +91,7 @@ def test_help_lists_every_first_word_and_a_group_its_commands(capsys: pytest.Cap
         (['eval-score'], 'did you mean scores eval?'),
         (
             ['scores', 'zzz'],
-            "there is no command 'zzz'; known: eval, plot, report, ensemble, pool, leaderboard",
+            "there is no command 'zzz'; known: eval, plot, report, ensemble, simulate, pool, leaderboard",
         ),
     ],
 )

@@ -101,6 +101,31 @@ def test_hooks_are_added_to_those_of_the_method(tmp_path: Path) -> None:
     assert 'early_stopping' not in cfg.default_hooks and 'ema' in cfg.default_hooks
 
 
+RECIPES = sorted(path.stem for path in (ROOT / 'configs' / '_base_' / 'recipes').glob('*.py'))
+
+
+def test_files_of_recipes_stand_beside_a_method_with_hooks_of_its_own(tmp_path: Path) -> None:
+    bases = [str(METHOD), *(f'mmfas::_base_/recipes/{name}.py' for name in (*RECIPES, 'ema'))]
+    middle, leaf = tmp_path / 'middle.py', tmp_path / 'leaf.py'
+    middle.write_text(f'_base_ = {bases!r}\n', encoding='utf-8')
+    leaf.write_text("_base_ = ['middle.py']\ncustom_hooks = [*_base_.custom_hooks[:2], dict(type='EMAHook')]\n")
+    cfg = read_config(str(middle))
+    assert check_config(cfg) == []
+    hooks = ['PrototypeRefreshHook', 'ResumableEarlyStoppingHook', 'EMAHook']
+    assert [hook.type for hook in cfg.custom_hooks] == hooks, 'equal entries count once'
+    kinds = [backend.type.removesuffix('VisBackend') for backend in cfg.visualizer.vis_backends]
+    assert kinds == ['Local', 'MLflow', 'Tensorboard', 'Wandb'] and cfg.compile is True
+    assert read_config(str(leaf)).custom_hooks[2] == dict(type='EMAHook'), 'the file that inherits has its say'
+
+
+def test_other_names_that_two_bases_set_are_still_refused(tmp_path: Path) -> None:
+    (tmp_path / 'one.py').write_text("visualizer = dict(type='Other', vis_backends=[])\n")
+    (tmp_path / 'two.py').write_text("visualizer = dict(type='Visualizer', vis_backends=[])\n")
+    (tmp_path / 'both.py').write_text("_base_ = ['one.py', 'two.py']\n")
+    with pytest.raises(ValueError, match='Duplicate keys: .*visualizer'):
+        read_config(str(tmp_path / 'both.py'))
+
+
 def test_back_ends_and_compilation_are_known(tmp_path: Path) -> None:
     cfg = config_with(tmp_path, shown('TensorBoard') + shown('torch.compile'))
     assert check_config(cfg) == []

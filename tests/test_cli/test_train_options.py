@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmfas.apis.training import find_latest, fit_to_device, resume_from, skip_validation, use_amp, use_scaled_lr
+from mmfas.apis.training import (
+    find_latest,
+    fit_to_device,
+    resume_from,
+    skip_validation,
+    train,
+    use_amp,
+    use_scaled_lr,
+)
 from mmfas.cli.train import add_arguments, main, merge_arguments
 from mmfas.registry import OPTIM_WRAPPERS
 
@@ -31,7 +39,8 @@ def test_a_config_without_randomness_gets_a_random_seed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('prefix', ['', 'Amp'])
 @pytest.mark.parametrize('wrapper', ['OptimWrapper', 'GradientModulationOptimWrapper'])
-def test_amp_maps_the_wrapper(prefix: str, wrapper: str) -> None:
+def test_amp_maps_the_wrapper(prefix: str, wrapper: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
     cfg = _cfg()
     cfg.optim_wrapper.type = prefix + wrapper
     use_amp(cfg)
@@ -40,14 +49,25 @@ def test_amp_maps_the_wrapper(prefix: str, wrapper: str) -> None:
     assert OPTIM_WRAPPERS.get(cfg.optim_wrapper.type).__name__ == 'Amp' + wrapper
 
 
-def test_amp_needs_a_gpu(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize('wrapper', ['OptimWrapper', 'GradientModulationOptimWrapper'])
+def test_amp_on_a_cpu_is_bfloat16_where_it_has_instructions(
+    wrapper: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
     config = tmp_path / 'config.py'
-    config.write_text("optim_wrapper = dict(type='OptimWrapper')\n", encoding='utf-8')
+    config.write_text(f"optim_wrapper = dict(type='{wrapper}')\n", encoding='utf-8')
+    monkeypatch.setattr('mmfas.apis.training.bfloat16_helps', lambda: False)
     assert main([str(config), '--amp']) == 2
-    assert '--amp needs a GPU, and there is none' in capsys.readouterr().err
+    refusal = capsys.readouterr().err
+    assert 'no GPU' in refusal and f"or set optim_wrapper.type='BFloat16{wrapper}' to have it anyway" in refusal
+    monkeypatch.setattr('mmfas.apis.training.bfloat16_helps', lambda: True)
+    cfg = _cfg()
+    cfg.optim_wrapper.type = wrapper
+    use_amp(cfg)
+    use_amp(cfg)
+    assert cfg.optim_wrapper == dict(type=f'BFloat16{wrapper}', optimizer=dict(type='SGD', lr=1))
+    with pytest.raises(ValueError, match=f'leave `Amp` out, or name BFloat16{wrapper}'):
+        train(Config(dict(work_dir=str(tmp_path), optim_wrapper=dict(type=f'Amp{wrapper}'))))
 
 
 def test_amp_refuses_a_wrapper_it_would_replace() -> None:

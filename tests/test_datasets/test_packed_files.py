@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import tarfile
+import threading
 import time
 import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import cv2
@@ -15,6 +21,7 @@ import pytest
 import torch
 
 from mmfas.cli.data.pack import main as pack
+from mmfas.cli.measure.loading import main as measure
 from mmfas.datasets import MultiModalFaceDataset
 from mmfas.datasets.packed_files import PackedBackend, index_path, pack_files
 
@@ -96,6 +103,14 @@ def test_out_of_one_file_is_not_slower(faces: Path, tmp_path: Path) -> None:
     assert packed < 1.2 * files, f'{packed / files:.2f} times the time of files'
 
 
+def test_both_ways_are_measured_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert measure(['--packed', '--num', '4', '--rounds', '2']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ['files', 'packed', 'packed/files'] and len(lines) == 4
+    for files, packed, ratio in (map(float, line.split()) for line in lines[2:]):
+        assert files > 0 and ratio == pytest.approx(packed / files, rel=0.05)
+
+
 def test_workers_that_were_forked_read_at_the_same_time(faces: Path, tmp_path: Path) -> None:
     dataset = dataset_of(faces, packed_as('tar', faces, tmp_path))
     first = dataset[0]['inputs']['rgb']  # opens the file before the workers are there
@@ -126,3 +141,93 @@ def test_refusals(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert pack(['gone.txt', '--data-root', str(faces), '--out', str(tmp_path / 'x.tar')]) == 2
     assert 'does not exist' in capsys.readouterr().err
     assert not (tmp_path / 'x.tar').exists()
+
+
+@pytest.fixture
+def served(faces: Path) -> Iterator[str]:
+    """Address of a server of the files."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args: Any) -> None:
+            """Print nothing."""
+
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(faces)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}'
+    server.shutdown()
+    server.server_close()
+
+
+def with_petrel(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a client of a store in the place of `petrel_client`, whose buckets are folders."""
+
+    class Client:
+        def __init__(self, **_: Any) -> None:
+            """Take what the engine gives."""
+
+        def Get(self, address: str) -> bytes | None:  # noqa: N802  the name of the client
+            assert address.startswith('s3://bucket/')
+            path = faces / address.removeprefix('s3://bucket/')
+            return path.read_bytes() if path.is_file() else None
+
+    module = ModuleType('petrel_client')
+    module.client = SimpleNamespace(Client=Client)  # type: ignore[attr-defined]  # a module takes any attribute
+    monkeypatch.setitem(sys.modules, 'petrel_client', module)
+
+
+def elsewhere(root: str, faces: Path, backend_args: dict[str, Any]) -> MultiModalFaceDataset:
+    """Data set whose list is a file of this machine, and whose pictures are elsewhere."""
+    steps = [dict(type='LoadMultiModalImages', backend_args=backend_args), dict(type='PackFASInputs')]
+    return MultiModalFaceDataset(str(faces / 'train.txt'), root, pipeline=steps)
+
+
+def is_same(found: MultiModalFaceDataset, faces: Path) -> bool:
+    pairs = zip(dataset_of(faces), found, strict=True)
+    return all(torch.equal(a['inputs'][m], b['inputs'][m]) for a, b in pairs for m in ('rgb', 'depth', 'ir'))
+
+
+def without(faces: Path, found: MultiModalFaceDataset, root: str) -> None:
+    """Ask for a picture that is not there."""
+    info = dict(found.get_data_info(0), modalities=('rgb',), img_paths=dict(rgb=f'{root}/rgb/99.jpg'))
+    found.pipeline(info)
+
+
+def test_pictures_come_over_http(faces: Path, served: str) -> None:
+    found = elsewhere(served, faces, dict(backend='http'))
+    assert is_same(found, faces)
+    with pytest.raises(ValueError, match=r'rgb image http://.*/rgb/99.jpg.*cannot be read: HTTP Error 404'):
+        without(faces, found, served)
+
+
+def test_pictures_come_from_petrel_or_s3(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = dict(backend='petrel')
+    monkeypatch.setitem(sys.modules, 'petrel_client', None)
+    with pytest.raises(ImportError, match='backend_args=.*petrel.*install petrel_client'):
+        elsewhere('s3://bucket', faces, args)[0]
+    with_petrel(faces, monkeypatch)
+    for root in ('s3://bucket', 'petrel://bucket'):
+        assert is_same(elsewhere(root, faces, args), faces)
+    with pytest.raises(FileNotFoundError, match='image s3://bucket/rgb/99.jpg.*PetrelBackend has no such file'):
+        without(faces, elsewhere('s3://bucket', faces, args), 's3://bucket')
+
+
+def test_pictures_come_from_lmdb(faces: Path, tmp_path: Path) -> None:
+    lmdb = pytest.importorskip('lmdb', reason='lmdb is missing: pip install lmdb')
+    with lmdb.open(str(tmp_path / 'faces.lmdb'), map_size=2**24) as store, store.begin(write=True) as writing:
+        for path in faces.rglob('*.*g'):
+            writing.put(f'faces/{path.relative_to(faces)}'.encode(), path.read_bytes())
+    found = elsewhere('faces', faces, dict(backend='lmdb', db_path=str(tmp_path / 'faces.lmdb')))
+    assert is_same(found, faces)
+    with pytest.raises(FileNotFoundError, match='LmdbBackend has no such file'):
+        without(faces, found, 'faces')
+    gone = elsewhere('faces', faces, dict(backend='lmdb', db_path=str(tmp_path / 'none')))
+    with pytest.raises(ValueError, match='rgb image .*LmdbBackend cannot read it'):
+        gone[0]
+
+
+def test_a_backend_that_does_not_exist_is_refused_before_loading(faces: Path) -> None:
+    for wrong in (dict(backend='htp'), dict(db_path='x')):
+        with pytest.raises(ValueError, match='backend_args.backend must be one of .*http, lmdb, .*packed, petrel'):
+            dataset_of(faces, wrong)
+    with pytest.raises(ValueError, match='backend_args=.*is not accepted: LocalBackend'):
+        dataset_of(faces, dict(backend='local', file='x'))[0]

@@ -24,12 +24,14 @@ TIMM: dict[str, tuple[dict[str, Any], int]] = {
     'convnext_atto': (dict(depths=(1, 1, 1, 1), dims=(8, 8, 16, 16)), 4),
     'mobilenetv3_small_050': ({}, 6),
     'regnetx_002': ({}, 4),
+    'test_efficientnet': ({}, 0),
 }
 NETWORKS: dict[str, tuple[dict[str, Any], int]] = {
     'resnet': (RESNET, 4),
     'resnet-deep-stem': (dict(type='mmpretrain.ResNet', depth=18, base_channels=8, deep_stem=True), 4),
     'mobilenet-v2': (dict(type='mmpretrain.MobileNetV2', widen_factor=0.25), 8),
     'mobilenet-v3': (dict(type='mmpretrain.MobileNetV3', arch='small'), 13),
+    'efficientnet': (dict(type='mmpretrain.EfficientNet', arch='b0'), 7),
     'densenet': (dict(type='mmpretrain.DenseNet', arch=dict(growth_rate=4, depths=[2, 2, 1], init_channels=8)), 3),
     'convnext': (CONVNEXT, 4),
     'convnext-map': (dict(CONVNEXT, gap_before_final_norm=False, use_grn=True, layer_scale_init_value=0.0), 4),

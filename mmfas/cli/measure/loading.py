@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
     parser.add_argument('--num', type=whole(), default=200, help='samples per round (default: 200)')
     parser.add_argument('--rounds', type=whole(), default=3, help='rounds; each is one line (default: 3)')
+    parser.add_argument(
+        '--packed', action='store_true', help='compare files with one packed file (`mmfas data pack`) instead'
+    )
     add_config_options(parser)
 
 
@@ -36,6 +39,17 @@ def _build(args: argparse.Namespace, folder: Path) -> Any:
     return datasets[0] if datasets else None
 
 
+def _compare(dataset: Any, indices: list[int], rounds: int, file: Path) -> None:
+    """Print how long samples take from their files and out of one."""
+    from mmfas.datasets.packed_speed import compare_packed
+
+    print('time per sample in us, medians, pictures in the memory of the system')
+    print(f'{"files":>12}{"packed":>12}{"packed/files":>14}')
+    for _ in range(rounds):
+        files, packed = compare_packed(dataset, indices, file)
+        print(f'{files * 1e6:12.0f}{packed * 1e6:12.0f}{packed / files:14.3f}')
+
+
 @command()
 def main(args: argparse.Namespace) -> int:
     """Measure; returns 0, or 2 if the config has no such split."""
@@ -48,11 +62,15 @@ def main(args: argparse.Namespace) -> int:
         if dataset is None:
             print(f'{args.config}: there is no {args.split}_dataloader', file=sys.stderr)
             return 2
+        indices = [i % len(dataset) for i in range(args.num)]
+        if args.packed:
+            _compare(dataset, indices, args.rounds, Path(folder, 'packed.tar'))
+            return 0
         columns = ('decode', 'resize', 'photometric', 'rest')
         print('CPU time per sample in us, medians')
         print(''.join(f'{name:>12}' for name in (*columns, 'rest/three')))
         for _ in range(args.rounds):
-            times = measure_loading(dataset, [i % len(dataset) for i in range(args.num)])
+            times = measure_loading(dataset, indices)
             cells = ''.join(f'{getattr(times, name) * 1e6:12.0f}' for name in columns)
             print(f'{cells}{times.ratio:12.3f}')
     return 0

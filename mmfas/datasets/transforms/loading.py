@@ -11,8 +11,8 @@ import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmengine.fileio import get_file_backend
 
+from mmfas.datasets.file_backends import check_backend_args, open_backend
 from mmfas.datasets.image_files import (
     MAX_SAMPLE_MB,
     as_colour,
@@ -22,7 +22,6 @@ from mmfas.datasets.image_files import (
     read_padisi,
 )
 from mmfas.datasets.memory_images import is_encoded, kind_of, read_memory_image
-from mmfas.datasets.packed_files import PackedBackend as PackedBackend  # registers its name
 from mmfas.datasets.randomness import numpy_draws_only
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES
@@ -166,7 +165,7 @@ class LoadMultiModalImages(BaseTransform):
         self.allow_size_mismatch = allow_size_mismatch
         self.no_reading = _check_no_reading(no_reading)
         self.max_sample_mb = max_sample_mb
-        self.backend_args = None if backend_args is None else dict(backend_args)
+        self.backend_args = check_backend_args(backend_args)
         self._backend: Any = None
         self._tables = {'depth': _make_table(depth_range_mm, self.no_reading), 'ir': _make_table(ir_range)}
         self._holes_8_bit = [value for value in self.no_reading if 0 < value < 256]
@@ -237,7 +236,7 @@ class LoadMultiModalImages(BaseTransform):
     def _read(self, path: str) -> bytes:
         """Read a whole file, wherever it is."""
         if self.backend_args is not None and self._backend is None:
-            self._backend = get_file_backend(backend_args=self.backend_args)
+            self._backend = open_backend(self.backend_args)
         return read_image_bytes(path, self._backend)
 
     def _match_sizes(self, images: dict[str, np.ndarray], results: dict[str, Any]) -> None:
