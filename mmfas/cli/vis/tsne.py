@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
-from mmfas.cli.numbers import seed, whole
+from mmfas.cli.numbers import number, seed, whole
 from mmfas.cli.options import add_config_options
 
 
@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='splits whose samples are drawn (default: val test, the source domains and the target)',
     )
     parser.add_argument('--max-samples', type=whole(), default=1000, help='samples of each split (default: 1000)')
-    parser.add_argument('--perplexity', type=float, default=30.0, help='neighbours that t-SNE keeps (default: 30)')
+    parser.add_argument(
+        '--perplexity', type=number(above=0), default=30.0, help='neighbours that t-SNE keeps (default: 30)'
+    )
     parser.add_argument('--seed', type=seed, default=0, help='seed of t-SNE (default: 0)')
     parser.add_argument('--out-dir', default='features', help='folder to write to (default: features)')
     add_config_options(parser)
