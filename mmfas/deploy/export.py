@@ -282,7 +282,7 @@ def _refuse_random(program: ExportedProgram) -> None:
 
 @contextmanager
 def _without_stack_traces() -> Iterator[None]:
-    """Trace and translate without the lines of code behind every operator: looking them up takes a fifth of the time."""
+    """Trace and translate without the lines of code behind every operator: looking them up takes long."""
     config, name = getattr(torch.fx, 'config', None), 'do_not_emit_stack_traces'
     before = getattr(config, name, None)
     if before is None:  # this version of torch always notes them
