@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
+from mmfas.cli.numbers import number
 from mmfas.cli.options import add_config_options, add_rule_options, is_given, rules_of
 from mmfas.cli.score_inputs import add_calibration_argument
 from mmfas.cli.site import add_site_arguments, set_site_criterion
@@ -33,11 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_calibration_argument(parser)
     add_site_arguments(parser, '--site-scores')
     parser.add_argument(
-        '--max-apcer', type=float, metavar='RATE', help='undecided unless at most this part of dev attacks passes'
+        '--max-apcer',
+        type=number(least=0, below=1),
+        metavar='RATE',
+        help='undecided unless at most this part of dev attacks passes',
     )
     parser.add_argument(
         '--max-bpcer',
-        type=float,
+        type=number(least=0, below=1),
         metavar='RATE',
         help='undecided unless at most this part of dev live is rejected',
     )
@@ -47,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='MODALITY',
         help='modalities that may be absent (default: those that training dropped at random)',
     )
-    parser.add_argument('--crop-margin', type=float, help='faces are cut out of frames with this margin first')
+    parser.add_argument(
+        '--crop-margin', type=number(above=-0.5, most=5), help='faces are cut out of frames with this margin first'
+    )
     parser.add_argument('--detector', help='face detector of the crop (default: CenterFaceDetector)')
     parser.add_argument('--weights', choices=('ema', 'raw'), help='averaged (default) or trained weights')
     parser.add_argument('--licence', default='', help='under what terms weights and data may be used')

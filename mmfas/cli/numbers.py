@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 
 #: numpy takes no larger seed.
@@ -48,6 +49,42 @@ def whole(least: int = 1, most: int | None = None) -> Callable[[str], int]:
         except ValueError:
             value = least - 1
         if value < least or most is not None and value > most:
+            raise argparse.ArgumentTypeError(f'must be {words}, got {text[:80]!r}')
+        return value
+
+    return read
+
+
+def number(
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> Callable[[str], float]:
+    """Make the `type` of an option that takes a finite number in a range.
+
+    Args:
+        least: Smallest value; None for any.
+        above: Value that is too small itself; None for any.
+        most: Largest value; None for any.
+        below: Value that is too large itself; None for any.
+
+    >>> number(least=0, below=1)('0.25')
+    0.25
+    """
+    limits = {'of at least': least, 'above': above, 'of at most': most, 'below': below}
+    given = [f'{words} {limit:g}' for words, limit in limits.items() if limit is not None]
+    words = ' '.join(('a finite number', ' and '.join(given))).strip()
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        is_large = (least is None or value >= least) and (above is None or value > above)
+        is_small = (most is None or value <= most) and (below is None or value < below)
+        if not (math.isfinite(value) and is_large and is_small):
             raise argparse.ArgumentTypeError(f'must be {words}, got {text[:80]!r}')
         return value
 

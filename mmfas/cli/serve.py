@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mmfas.cli.command import command
-from mmfas.cli.numbers import whole
+from mmfas.cli.numbers import number, whole
 from mmfas.cli.options import add_inferencer_options, inferencer_of
 from mmfas.utils.errors import MissingPackageError
 
@@ -22,16 +22,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--port', type=whole(0, 65535), default=8000, help='where to listen (default: 8000); 0: a free port'
     )
-    parser.add_argument('--max-body-mb', type=float, metavar='MB', help='size of a request (default: 16)')
     parser.add_argument(
-        '--max-sample-mb', type=float, metavar='MB', help='memory of its pictures once unpacked (default: 128)'
+        '--max-body-mb', type=number(above=0), metavar='MB', help='size of a request (default: 16)'
+    )
+    parser.add_argument(
+        '--max-sample-mb',
+        type=number(above=0),
+        metavar='MB',
+        help='memory of its pictures once unpacked (default: 128)',
     )
     parser.add_argument('--max-requests', type=whole(), help='requests at once; more get 503 (default: 64)')
     parser.add_argument('--max-batch', type=whole(), help='requests that are judged at once (default: 8)')
     parser.add_argument(
-        '--max-wait-ms', type=float, metavar='MS', help='how long a request waits for others (default: 2)'
+        '--max-wait-ms',
+        type=number(least=0),
+        metavar='MS',
+        help='how long a request waits for others (default: 2)',
     )
-    parser.add_argument('--read-s', type=float, metavar='S', help='time for a request to arrive (default: 30)')
+    parser.add_argument(
+        '--read-s', type=number(above=0), metavar='S', help='time for a request to arrive (default: 30)'
+    )
 
 
 @command(on_stop='requests in work were answered')

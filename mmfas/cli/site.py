@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mmfas.cli.errors import UsageError
-from mmfas.cli.numbers import whole
+from mmfas.cli.numbers import number, whole
 
 if TYPE_CHECKING:
     from mmfas.evaluation import ScoreTable
@@ -29,7 +29,10 @@ def add_site_arguments(parser: argparse.ArgumentParser, option: str = '--site') 
         '--k', type=whole(), metavar='K', help='live videos of the site that set the threshold (default: 5)'
     )
     parser.add_argument(
-        '--bpcer', type=float, metavar='RATE', help='largest BPCER on these videos, in [0, 1) (default: 0.1)'
+        '--bpcer',
+        type=number(least=0, below=1),
+        metavar='RATE',
+        help='largest BPCER on these videos, in [0, 1) (default: 0.1)',
     )
 
 
@@ -55,8 +58,6 @@ def set_site_criterion(args: argparse.Namespace, *, option: str = '--site', need
         raise UsageError('the scores of a site are read by --criterion site; give it, or leave the file out')
     if is_site and needs_file and args.site is None:
         raise UsageError(f'--criterion {criterion} needs {option} SITE.csv: scores of live videos of the target')
-    if args.bpcer is not None and not 0 <= args.bpcer < 1:
-        raise UsageError(f'--bpcer must be a rate in [0, 1), such as 0.1, got {args.bpcer}')
     if idle:
         number = '' if args.k is None else f'-{args.k}'
         args.criterion = f'site{number}' + ('' if args.bpcer is None else f'@bpcer={args.bpcer!r}')

@@ -229,7 +229,7 @@ def to_onnx(program: ExportedProgram, input_names: tuple[str, ...], *, opset: in
         ModuleNotFoundError: If the extra `deploy` is not installed.
     """
     onnx_package()
-    with warnings.catch_warnings(), _named_failures(program):
+    with warnings.catch_warnings(), _named_failures(program), _without_stack_traces():
         warnings.simplefilter('ignore')  # of the exporter on its own deprecations
         exported = torch.onnx.export(
             program,
@@ -282,7 +282,7 @@ def _refuse_random(program: ExportedProgram) -> None:
 
 @contextmanager
 def _without_stack_traces() -> Iterator[None]:
-    """Trace without the lines of code behind every operator: looking them up takes a fifth of the time."""
+    """Trace and translate without the lines of code behind every operator: looking them up takes long."""
     config, name = getattr(torch.fx, 'config', None), 'do_not_emit_stack_traces'
     before = getattr(config, name, None)
     if before is None:  # this version of torch always notes them

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmfas.benchmark.plan import SPLITS
 from mmfas.cli.errors import reports_user_errors
+from mmfas.cli.numbers import seed, whole
 from mmfas.utils.errors import InputError
 
 
@@ -20,10 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='config files or names of models (default: MMDA on SynthFAS, default and released)',
     )
     parser.add_argument('--splits', nargs='+', choices=SPLITS[1], default=['cps2w'], help='default: cps2w')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds (default: 0 1 2)')
-    parser.add_argument('--batch-sizes', type=int, nargs='+', default=[1, 3, 16], help='default: 1 3 16')
-    parser.add_argument('--repeats', type=int, default=2, help='shuffles of each size (default: 2)')
-    parser.add_argument('--jobs', type=int, default=2, help='processes (default: 2)')
+    parser.add_argument('--seeds', type=seed, nargs='+', default=[0, 1, 2], help='seeds (default: 0 1 2)')
+    parser.add_argument('--batch-sizes', type=whole(), nargs='+', default=[1, 3, 16], help='default: 1 3 16')
+    parser.add_argument('--repeats', type=whole(), default=2, help='shuffles of each size (default: 2)')
+    parser.add_argument('--jobs', type=whole(), default=2, help='processes (default: 2)')
     parser.add_argument('--data-root', help="folder of the data (default: the config's)")
     parser.add_argument(
         '--work-dir',
@@ -41,8 +42,6 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='python -m projects.batch_leakage_study', description=__doc__)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    if min(args.batch_sizes) < 1 or args.repeats < 1 or args.jobs < 1:
-        raise InputError('--batch-sizes, --repeats and --jobs must be at least 1')
     if 1 not in args.batch_sizes:
         raise InputError('--batch-sizes must have 1: it is what the others are compared with')
 

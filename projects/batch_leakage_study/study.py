@@ -184,12 +184,12 @@ def leakage_table(records: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], l
         records: What `study_batch_leakage` returned or `read_leakage_records` read.
 
     Returns:
-        Header and rows: per method, batch size and order, means over the trainings; `HTER given away` is the HTER
+        Header and rows: per method, batch size and order, means over the trainings; `HTER gain` is the HTER
         alone in a batch minus that in this kind of batch, at dev thresholds, paired by training, with the half
         width of its 95 % interval (Student's t over the trainings) and how many of them gained.
     """
     rates = ('HTER % (dev threshold)', 'HTER % (oracle)', 'AUC %')
-    worth = ('HTER given away', 'gained', 'mean change of a score', 'decisions changed %')
+    worth = ('HTER gain', 'gained', 'mean change of a score', 'decisions changed %')
     header = ('config', 'batch', 'order', *rates, *worth)
     rows = []
     for method, own in _by_method(records).items():

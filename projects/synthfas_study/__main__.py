@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from mmfas.cli.errors import reports_user_errors
+from mmfas.cli.numbers import seed, whole
 from mmfas.utils.errors import MissingFileError
 
 BASELINE = 'configs/baselines/concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
@@ -26,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--config', default=BASELINE, help='config of the baseline')
     parser.add_argument('--work-dir', default='work_dirs/synthfas_study', help='checkpoints and logs of the runs')
     parser.add_argument('--records', default='projects/synthfas_study/records', help='folder of the records')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds (default: 0 1 2)')
+    parser.add_argument('--seeds', type=seed, nargs='+', default=[0, 1, 2], help='seeds (default: 0 1 2)')
     parser.add_argument('--only', nargs='+', metavar='PART', help='run only what has one of these in its name')
-    parser.add_argument('--jobs', type=int, default=2, help='processes, one thread each (default: 2)')
+    parser.add_argument('--jobs', type=whole(), default=2, help='processes, one thread each (default: 2)')
 
 
 @reports_user_errors(on_stop='finished runs are kept as records')

@@ -241,7 +241,6 @@ def test_gpu_checks_list_the_wheels_to_carry(capsys: pytest.CaptureFixture[str])
         (['speed'], "there is no section 'speed'"),
         (['--tables', 'training'], '--tables and --list-wheels run nothing'),
         (['training', '--data', '.'], '--data and --pretrained are options of the section synthfas'),
-        (['--seconds', '0'], '--seconds must be above 0'),
         (['--tables', '--out', 'nowhere'], "'nowhere' is not a folder of lines"),
         (['synthfas', '--pretrained', 'no.pth'], "'no.pth' does not exist"),
     ],

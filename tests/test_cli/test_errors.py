@@ -333,7 +333,6 @@ def test_a_reader_that_leaves_hears_nothing(unbuffered: str) -> None:
     ('arguments', 'message'),
     [
         (('measure speed', '--size', '8', '8', '8'), '--size takes one or two numbers of pixels, got 8 8 8'),
-        (('measure speed', '--bound', '0'), '--bound must be above 0, such as 1.05, got 0'),
         (('measure speed', '--gradients', '--joint'), '--joint is of scoring and training steps'),
         (('measure speed', '--device', 'cuda'), '--device cuda needs a GPU, and there is none'),
     ],

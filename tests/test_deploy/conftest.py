@@ -42,6 +42,29 @@ def _one_registry() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _rules_where_they_begin() -> Iterator[None]:
+    """Try a rule of the optimiser on nodes whose operator is its own only.
+
+    A rule with several outputs lists all nodes of the graph before it looks at the node that it is tried on, and
+    every rule is tried on every node.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if importlib.util.find_spec('onnxscript') is not None:
+            from onnxscript.rewriter import _basics, _matcher
+
+            match = _matcher.SimplePatternMatcher.match
+
+            def match_here(self: Any, model: Any, graph: Any, node: Any, **options: Any) -> Any:
+                begins = self.pattern.output_nodes[0].op_identifier()
+                if begins is not None and begins != node.op_identifier():
+                    return _basics.MatchResult().fail('another operator')
+                return match(self, model, graph, node, **options)
+
+            patch.setattr(_matcher.SimplePatternMatcher, 'match', match_here)
+        yield
+
+
 @pytest.fixture(scope='module')
 def exports_once() -> Iterator[None]:
     """Trace and translate a model once, for tests of what is done with the graph: it takes seconds.

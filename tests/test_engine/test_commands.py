@@ -10,7 +10,6 @@ import pytest
 import torch
 from engine_process import run_command, train, write_config
 
-from mmfas.cli.measure import batch as measure_batch
 from mmfas.cli.scores import eval as scores_eval
 from mmfas.cli.vis import logs as vis_logs
 from mmfas.cli.weights import publish as weights_publish
@@ -228,20 +227,6 @@ def test_batch_independence(tmp_path: Path, run: Path, mix: bool, code: int, ver
     assert run_command('mmfas.cli.measure.batch', arguments, log) == code, log.read_text()
     assert verdict in log.read_text()
     assert 'batch 16, shuffled' in log.read_text()
-
-
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (['--tolerance', 'nan'], '--tolerance must be 0 or more, got nan'),
-        (['--tolerance', '-1'], '--tolerance must be 0 or more, got -1'),
-    ],
-)
-def test_batch_independence_refuses_useless_options(
-    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert measure_batch.main(['config.py', *options]) == 1
-    assert capsys.readouterr().err == f'InputError: {message}\n'
 
 
 def test_the_scope_of_inherited_functions_does_not_reach_them(tmp_path: Path) -> None:

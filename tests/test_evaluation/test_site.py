@@ -213,7 +213,10 @@ def test_the_command_gives_the_numbers_of_the_function(tmp_path: Path, capsys: p
         (['--site', 's.csv'], 'the scores of a site are read by --criterion site'),
         (['--criterion', 'site'], '--criterion site needs --site SITE.csv'),
         (['--criterion', 'site', '--site', 's.csv', '--k', '0'], '--k: must be an integer of at least 1'),
-        (['--criterion', 'site', '--site', 's.csv', '--bpcer', '10'], '--bpcer must be a rate in [0, 1)'),
+        (
+            ['--criterion', 'site', '--site', 's.csv', '--bpcer', '10'],
+            '--bpcer: must be a finite number of at least 0 and below 1',
+        ),
         (['--criterion', 'site@bpcer=10', '--site', 's.csv'], "unknown threshold criterion 'site@bpcer=10'"),
     ],
 )

@@ -8,7 +8,7 @@ import sys
 import time
 
 from mmfas.cli.command import command
-from mmfas.cli.numbers import whole
+from mmfas.cli.numbers import number, whole
 from mmfas.cli.options import ConfigOptions
 
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--size', type=whole(), default=224, help='side of a crop (default: 224)')
     parser.add_argument(
         '--margin',
-        type=float,
+        type=number(above=-0.5, most=5),
         default=0.15,
         help='added on each side, as a fraction of the longer side of the box (default: 0.15)',
     )

@@ -6,9 +6,8 @@ import argparse
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
-from mmfas.cli.numbers import seed, whole
+from mmfas.cli.numbers import number, seed, whole
 from mmfas.cli.options import add_config_options
-from mmfas.utils.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--max-samples', type=whole(), default=64, help='samples of the test set (default: 64)')
     parser.add_argument('--double', action='store_true', help='compute in float64')
     parser.add_argument(
-        '--tolerance', type=float, help='largest difference allowed (default: 1e-5; 1e-9 in float64)'
+        '--tolerance',
+        type=number(least=0),
+        help='largest difference allowed (default: 1e-5; 1e-9 in float64)',
     )
     parser.add_argument('--seed', type=seed, default=0, help='seed of initial weights and shuffling')
     add_config_options(parser)
@@ -28,9 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @command()
 def main(args: argparse.Namespace) -> int:
     """Check; returns 0 if scores are independent, 1 if not or if it could not be tried, 2 for a wrong config."""
-    if args.tolerance is not None and not args.tolerance >= 0:
-        raise InputError(f'--tolerance must be 0 or more, got {args.tolerance:g}')
-
     from mmfas.analysis.batch_independence import check_batch_independence
 
     cfg = read_checked_config(args.config, args.cfg_options)

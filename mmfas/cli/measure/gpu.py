@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmfas.cli.command import command
-from mmfas.cli.numbers import whole
+from mmfas.cli.numbers import number, whole
 from mmfas.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--out', default='work_dirs/gpu_checks', help='folder of the lines, SECTION.jsonl')
     parser.add_argument('--device', default='cuda', help='device (default: cuda)')
-    parser.add_argument('--seconds', type=float, help='another limit for each section named')
+    parser.add_argument('--seconds', type=number(above=0), help='another limit for each section named')
     parser.add_argument('--tiny', action='store_true', help='sizes that test the code, not the device')
     parser.add_argument('--workers', type=whole(0), help='processes that load and render (default: all cores)')
     parser.add_argument('--data', metavar='DIR', help='SynthFAS, rendered before; a temporary folder otherwise')
@@ -87,8 +87,6 @@ def _refuse_misuse(args: argparse.Namespace) -> None:
         raise InputError('--have goes with --list-wheels')
     if (args.data or args.pretrained) and 'synthfas' not in args.sections:
         raise InputError('--data and --pretrained are options of the section synthfas; name it')
-    if args.seconds is not None and args.seconds <= 0 or args.workers is not None and args.workers < 0:
-        raise InputError('--seconds must be above 0 and --workers at least 0')
     for path in filter(None, (args.data, args.pretrained)):
         if not Path(path).exists():
             raise InputError(f"'{path}' does not exist; check the path")

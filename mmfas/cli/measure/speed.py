@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
-from mmfas.cli.numbers import device, whole
+from mmfas.cli.numbers import device, number, whole
 from mmfas.cli.options import add_config_options
 from mmfas.utils.errors import InputError
 
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', type=device, default='cpu', help='device (default: cpu)')
     parser.add_argument(
         '--bound',
-        type=float,
+        type=number(above=0),
         metavar='RATIO',
         help='say whether all keep to this multiple of the first time; no verdict where the 95 %% interval has it '
         'inside, or with fewer than 5 rounds',
@@ -70,8 +70,6 @@ def main(args: argparse.Namespace) -> int:
 
     if args.gradients and args.joint:
         raise InputError('--joint is of scoring and training steps; leave it out with --gradients')
-    if args.bound is not None and args.bound <= 0:
-        raise InputError(f'--bound must be above 0, such as 1.05, got {args.bound:g}')
     if args.device.startswith('cuda') and not torch.cuda.is_available():
         raise InputError(f'--device {args.device} needs a GPU, and there is none; leave it out to time the CPU')
     if args.threads:

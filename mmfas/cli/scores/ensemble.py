@@ -6,6 +6,7 @@ import argparse
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import refuse_repeats
+from mmfas.cli.numbers import number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='mean',
         help='how scores become one (default: mean)',
     )
-    parser.add_argument('--weights', nargs='+', type=float, help='weights of the files, for mean and log-odds')
+    parser.add_argument(
+        '--weights', nargs='+', type=number(above=0), help='weights of the files, for mean and log-odds'
+    )
     parser.add_argument('--allow-duplicates', action='store_true', help='accept repeated sample ids')
 
 

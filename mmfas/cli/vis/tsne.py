@@ -8,7 +8,7 @@ from pathlib import Path
 from mmfas.cli.command import command
 from mmfas.cli.configs import read_checked_config
 from mmfas.cli.errors import UsageError
-from mmfas.cli.numbers import seed, whole
+from mmfas.cli.numbers import number, seed, whole
 from mmfas.cli.options import add_config_options
 
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='splits whose samples are drawn (default: val test, the source domains and the target)',
     )
     parser.add_argument('--max-samples', type=whole(), default=1000, help='samples of each split (default: 1000)')
-    parser.add_argument('--perplexity', type=float, help='neighbours that t-SNE keeps (default: 30)')
+    parser.add_argument('--perplexity', type=number(above=0), help='neighbours that t-SNE keeps (default: 30)')
     parser.add_argument('--seed', type=seed, help='start t-SNE at random with this seed (default: from PCA)')
     parser.add_argument('--out-dir', default='features', help='folder to write to (default: features)')
     add_config_options(parser)

@@ -53,10 +53,10 @@ def test_gains_are_paired_by_training() -> None:
     header, rows = leakage_table(records)
     cells = [dict(zip(header, row, strict=True)) for row in rows]
     assert [(cell['batch'], cell['order']) for cell in cells][2:] == [('3', 'sorted'), ('3', 'shuffled')]
-    assert [cell['HTER given away'] for cell in cells[:3]] == ['+0.00 ± 0.00', '+0.00 ± 0.00', '+20.00 ± 0.00']
+    assert [cell['HTER gain'] for cell in cells[:3]] == ['+0.00 ± 0.00', '+0.00 ± 0.00', '+20.00 ± 0.00']
     assert [cell['gained'] for cell in cells] == ['0 of 3', '0 of 3', '3 of 3', '1 of 3']
     # gains -10, +10 and -20: mean -6.67, t(2) = 4.303 times the standard error 8.82
-    assert cells[3]['HTER given away'] == '-6.67 ± 37.95'
+    assert cells[3]['HTER gain'] == '-6.67 ± 37.95'
     assert cells[2]['HTER % (dev threshold)'] == '13.33' and cells[2]['decisions changed %'] == '50.00'
 
 

@@ -85,6 +85,6 @@ def test_command_prints_fits_and_draws(tmp_path: Path, capsys: pytest.CaptureFix
     assert set(report['fits']) == set(PASSES)
     assert (tmp_path / 'cost.png').stat().st_size > 1000
     assert measure_experts.main(['--experts', '16', '64', *options]) != 0
-    assert '--experts three numbers' in capsys.readouterr().err
+    assert '--experts must be three numbers' in capsys.readouterr().err
     assert measure_experts.main(['--experts', '16', '64', '250', *options]) != 0
     assert 'num_experts must be the square' in capsys.readouterr().err
