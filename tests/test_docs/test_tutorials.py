@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import multiprocessing.process
 import os
 import re
 import shlex
@@ -117,8 +116,6 @@ def test_a_tutorial_prints_and_draws_what_it_shows(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    # Processes of the benchmark start where their parent was started: here that is the folder of the page.
-    monkeypatch.setattr(multiprocessing.process, 'ORIGINAL_DIR', str(tmp_path))
     Path('data').symlink_to(data)
     assert run(page, monkeypatch.setenv) >= 3
     pictures = re.findall(r'\]\(\.\./_static/tutorials/(\w+\.png)\)', page.read_text(encoding='utf-8'))
