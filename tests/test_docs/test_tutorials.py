@@ -97,14 +97,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _forget_parts_of_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _forget_parts_of_pages(tmp_path: Path) -> Iterator[None]:
     """Forget the modules that a page writes, and what they register."""
-    monkeypatch.setattr(MODELS, '_module_dict', MODELS.module_dict.copy())
-    monkeypatch.setattr(FUSION_NECKS, 'module_dict', FUSION_NECKS.module_dict.copy())
     yield
-    for name, module in [*sys.modules.items()]:
-        if Path(getattr(module, '__file__', None) or '/').is_relative_to(tmp_path):
-            del sys.modules[name]
+    files = {name: getattr(module, '__file__', None) or '/' for name, module in sys.modules.items()}
+    gone = {name for name, file in files.items() if Path(file).is_relative_to(tmp_path)}
+    for known in (MODELS._module_dict, FUSION_NECKS.module_dict):
+        for name in [name for name, part in known.items() if part.__module__ in gone]:
+            del known[name]
+    for name in gone:
+        del sys.modules[name]
 
 
 @pytest.mark.tutorial
