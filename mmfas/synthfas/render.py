@@ -25,11 +25,19 @@ __all__ = ['Frame', 'render_video']
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame in all modalities: `rgb` (S, S, 3) in R, G, B order, `depth` (S, S) and `ir` (S, S), all uint8."""
+    """One frame in all modalities.
+
+    Args:
+        rgb: (S, S, 3) uint8 in R, G, B order.
+        depth: (S, S) uint8, the distance as the data set of the domain codes it; 0 where there is no reading.
+        ir: (S, S) uint8.
+        depth_mm: (S, S) uint16, the same readings in mm, as a camera would deliver them.
+    """
 
     rgb: np.ndarray
     depth: np.ndarray
     ir: np.ndarray
+    depth_mm: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -147,7 +155,9 @@ def _shoot(
     if domain.background_removed:
         oval = _oval(size, style.oval)
         colour, grey, code = colour * oval[..., None], grey * oval, (code * (oval > 0.5)).astype(np.uint8)
-    return Frame(to_grey_levels(colour), code, to_grey_levels(grey))
+    # Where the background is removed, its readings are too.
+    depth_mm = (np.rint(depth) * (code > 0)).astype(np.uint16)
+    return Frame(to_grey_levels(colour), code, to_grey_levels(grey), depth_mm)
 
 
 def _measure_depth(

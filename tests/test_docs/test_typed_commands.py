@@ -6,6 +6,7 @@ import re
 import shlex
 from importlib import import_module
 from pathlib import Path
+from string import Template
 
 import pytest
 
@@ -32,9 +33,11 @@ STUDY = ['python', '-m']
 def shown_commands(page: Path) -> list[list[str]]:
     """Words of every line of `mmfas`, `bash` or `python -m`, without variables before them and comments."""
     lines = '\n'.join(BLOCK.findall(page.read_text(encoding='utf-8'))).replace('\\\n', ' ').splitlines()
-    commands = []
+    commands, variables = [], {}
     for line in lines:
-        words = shlex.split(line, comments=True)
+        words = shlex.split(Template(line).safe_substitute(variables), comments=True)
+        if words[:1] == ['export']:
+            variables.update(word.split('=', 1) for word in words[1:])
         while words and re.match(r'[A-Z_]+=', words[0]):
             words = words[1:]
         if words and (words[0] in ('mmfas', 'bash') or words[:2] == STUDY):

@@ -63,6 +63,18 @@ def test_a_screen_is_dark_in_nir_and_flat_in_depth() -> None:
     assert np.median(relief['replay']) < 0.6 * np.median(relief['live'])
 
 
+@pytest.mark.parametrize('domain', 'CPSW')
+def test_readings_in_mm_are_those_that_are_coded(domain: str) -> None:
+    plan = first(domain, 'live')
+    frame = render_video(plan, TINY)[0]
+    measured = frame.depth_mm > 0
+    assert frame.depth_mm.dtype == np.uint16 and np.array_equal(measured, frame.depth > 0)
+    near, far = frame.depth_mm[measured].min(), frame.depth_mm[measured].max()
+    assert 250 < near < DOMAINS[domain].distance_mm < far + 100 and far < 1700
+    # Near is bright: the code falls with the distance.
+    assert np.corrcoef(frame.depth_mm[measured], frame.depth[measured])[0, 1] < -0.5
+
+
 def test_frames_of_a_video_differ_a_little() -> None:
     one, two, _ = render_video(first('W', 'live'), TINY)
     assert not np.array_equal(one.rgb, two.rgb)
