@@ -1,4 +1,4 @@
-# SynthFAS protocol 1, CPS -> W, at 112 px, for trunks that were pretrained on larger pictures (8 patches of 14 px).
+# SynthFAS protocol 1, CPS -> W, at 112 px (8 patches of 14), for trunks that were pretrained on larger pictures.
 _base_ = './synthfas_p1_cps2w.py'
 
 resized = dict(type='ResizeModalities', scale=(112, 112))
