@@ -218,8 +218,9 @@ def fit_to_device(cfg: Config) -> None:
 
 def bfloat16_helps() -> bool:
     """Tell whether the CPU has instructions for bfloat16; without them it is slower than float32."""
-    ask = getattr(torch.cpu, 'get_capabilities', dict)  # torch 2.10 or newer knows
-    return any(ask().get(name) for name in _BFLOAT16_INSTRUCTIONS)
+    ask = getattr(torch.cpu, 'get_capabilities', None)  # torch 2.10 or newer knows
+    known: Mapping[str, Any] = ask() if ask is not None else {}
+    return any(known.get(name) for name in _BFLOAT16_INSTRUCTIONS)
 
 
 def use_amp(cfg: Config) -> None:

@@ -78,7 +78,6 @@ def simulate_scores(what: Simulation, seed: int = 0) -> ScoreTable:
     means = np.where(label, half, -half) + what.shift + rng.standard_normal(len(kinds))
     logits = means[:, None] + 0.1 * rng.standard_normal((len(kinds), what.frames)) * (what.frames > 1)
     videos = [f'{kind}_{number:05d}' for number, kind in enumerate(kinds)]
-    per_frame = {name: np.repeat(column, what.frames) for name, column in (('pai', kinds), ('video', videos))}
     ids = [f'{video}_{frame:03d}' for video in videos for frame in range(what.frames)]
     return ScoreTable(
         sample_id=np.array(ids),
@@ -86,5 +85,6 @@ def simulate_scores(what: Simulation, seed: int = 0) -> ScoreTable:
         subject=np.full(len(ids), ''),
         label=np.repeat(label.astype(np.int64), what.frames),
         score=1 / (1 + np.exp(-logits.ravel())),
-        **per_frame,
+        pai=np.repeat(kinds, what.frames),
+        video=np.repeat(videos, what.frames),
     )

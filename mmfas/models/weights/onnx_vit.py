@@ -2,6 +2,7 @@
 
 Exporters keep the names of most tensors. The matrix of a linear layer often loses its name, and is turned round,
 when it becomes an operand of `MatMul`; then the name of the operator, or the scopes noted in it, name the layer.
+Positions that the graph interpolates are cut in two, class token and patches, and lose their name.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from mmfas.utils.errors import InputError, MissingFileError, MissingPackageError
 
 #: Key under which torch's exporter notes in which modules an operator was.
 _SCOPES = 'pkg.torch.onnx.name_scopes'
+#: Sources with DINOv2's layout, whoever trained them.
+DINOV2_SOURCES = ('dinov2', 'hf_dinov2')
 
 
 def weights_of_onnx(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -52,14 +55,18 @@ def weights_of_onnx(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     tensors = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
     matrices = _matrices(graph, tensors)
     named = {name: value for name, value in tensors.items() if name not in matrices}
-    return {**named, **{f'{layer}.weight': tensors[name].t() for name, layer in matrices.items()}}
+    named |= {f'{layer}.weight': tensors[name].t() for name, layer in matrices.items()}
+    return {**_joined_positions(graph, tensors), **named}
 
 
-def convert_any_vit(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def convert_any_vit(
+    state_dict: Mapping[str, Tensor], sources: Iterable[str] = tuple(SOURCE_RULES)
+) -> dict[str, Tensor]:
     """Convert the weights of a vision transformer whose source is to be found out.
 
     Args:
         state_dict: Names -> tensors; what no source knows is left out if the rest makes up a transformer.
+        sources: Sources to try, in this order.
 
     Returns:
         Names of mmpretrain -> float32 tensors.
@@ -69,13 +76,14 @@ def convert_any_vit(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     given = {name.removeprefix('model.'): value for name, value in state_dict.items() if value.is_floating_point()}
     given = {name: value for name, value in given.items() if not re.match(r'(onnx::|/|val_|_)', name)}
-    for source in SOURCE_RULES:
+    sources = tuple(sources)
+    for source in sources:
         try:
             return convert_vit(given, source)
         except InputError:
             continue
     raise InputError(
-        f'this is not a vision transformer of {", ".join(SOURCE_RULES)}: {len(given)} named tensors, such as '
+        f'this is not a vision transformer of {", ".join(sources)}: {len(given)} named tensors, such as '
         f'{sorted(given)[:5]}; was it exported with a free batch size?'
     )
 
@@ -90,6 +98,23 @@ def _matrices(graph: Any, tensors: Mapping[str, Tensor]) -> dict[str, str]:
             if layer:
                 found[operand] = layer
     return found
+
+
+def _joined_positions(graph: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put positions together again that were cut into (1, 1, C) and (1, N, C), under Hugging Face's name.
+
+    The first part is an operand of `Concat`, the second is reshaped to a grid, both in the same module.
+    """
+    halves: dict[str, dict[str, Tensor]] = {}
+    for node in graph.node:
+        value = tensors.get(node.input[0]) if node.op_type in ('Concat', 'Reshape') else None
+        if value is not None and value.dim() == 3 and value.is_floating_point():
+            halves.setdefault(_layer_of(node), {})[node.op_type] = value
+    return {
+        f'{module}.position_embeddings': torch.cat([half['Concat'], half['Reshape']], dim=1)
+        for module, half in halves.items()
+        if len(half) == 2 and half['Concat'].shape[::2] == half['Reshape'].shape[::2]
+    }
 
 
 def _layer_of(node: Any) -> str:

@@ -41,6 +41,7 @@ _TORCHVISION_BLOCK = r'encoder\.layers\.encoder_layer_(\d+)\.'
 _TIMM_BLOCK = r'blocks\.(\d+)\.'
 _OPENAI_BLOCK = r'transformer\.resblocks\.(\d+)\.'
 _DINO_BLOCK = r'blocks\.(?:\d+\.)?(\d+)\.'  # files of several processes have the number of a chunk before it
+_HF_DINO_BLOCK = r'encoder\.layer\.(\d+)\.'
 _HF_BLOCK = r'vision_model\.encoder\.layers\.(\d+)\.'
 
 
@@ -80,6 +81,28 @@ def _hf_names() -> tuple[tuple[str, str], ...]:
     )
 
 
+def _hf_dinov2_names() -> tuple[tuple[str, str], ...]:
+    """Return the renames of Hugging Face's DINOv2, with the name of a model before them or without."""
+    prefix = r'(?:\w+\.)?'
+    block = prefix + _HF_DINO_BLOCK
+    return (
+        (prefix + r'embeddings\.(cls_token|register_tokens)', r'\1'),
+        (prefix + r'embeddings\.position_embeddings', 'pos_embed'),
+        _linear(prefix + r'embeddings\.patch_embeddings\.projection', 'patch_embed.projection'),
+        _linear(block + 'norm1', rf'{_BLOCK}.ln1'),
+        _linear(block + 'norm2', rf'{_BLOCK}.ln2'),
+        (block + r'attention\.attention\.([qkv])[a-z]+\.(weight|bias)', rf'{_BLOCK}.attn.\2.\3'),
+        _linear(block + r'attention\.output\.dense', rf'{_BLOCK}.attn.proj'),
+        _linear(block + r'mlp\.fc1', rf'{_BLOCK}.ffn.layers.0.0'),
+        _linear(block + r'mlp\.fc2', rf'{_BLOCK}.ffn.layers.1'),
+        _linear(block + r'mlp\.weights_in', rf'{_BLOCK}.ffn.w12'),
+        _linear(block + r'mlp\.weights_out', rf'{_BLOCK}.ffn.w3'),
+        (block + r'layer_scale1\.lambda1', rf'{_BLOCK}.attn.gamma1.weight'),
+        (block + r'layer_scale2\.lambda1', rf'{_BLOCK}.ffn.gamma2.weight'),
+        _linear(prefix + 'layernorm', 'ln1'),
+    )
+
+
 #: Source of weights -> how its names become ours.
 SOURCE_RULES: dict[str, NameRules] = {
     'torchvision': NameRules(
@@ -100,6 +123,10 @@ SOURCE_RULES: dict[str, NameRules] = {
     ),
     'timm': NameRules(renames=_timm_names(_TIMM_BLOCK), ignored=r'(head|head_dist|pre_logits)\..*'),
     'dinov2': NameRules(renames=_timm_names(_DINO_BLOCK), ignored=r'mask_token|(head|ibot_head|dino_head)\..*'),
+    # whatever is put on top: a classifier, or the decoder of a further task
+    'hf_dinov2': NameRules(
+        renames=_hf_dinov2_names(), ignored=r'.*embeddings\.mask_token|(classifier|head|decoder)\..*'
+    ),
     'mae': NameRules(renames=_timm_names(_TIMM_BLOCK), ignored=r'mask_token|decoder_.*|head\..*'),
     'openai_clip': NameRules(
         renames=(
@@ -142,8 +169,8 @@ def convert_vit(state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tens
 
     Args:
         state_dict: Names -> tensors of the source.
-        source: One of `SOURCE_RULES`: `'torchvision'`, `'timm'`, `'dinov2'`, `'mae'`, `'openai_clip'`,
-            `'hf_clip'` or `'siglip'`.
+        source: One of `SOURCE_RULES`: `'torchvision'`, `'timm'`, `'dinov2'`, `'hf_dinov2'`, `'mae'`,
+            `'openai_clip'`, `'hf_clip'` or `'siglip'`.
 
     Returns:
         Names -> float32 tensors; `projection.weight` (out, C) too, where the source projects its class token.
