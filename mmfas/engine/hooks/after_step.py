@@ -45,9 +45,10 @@ class AfterStepHook(Hook):
         for part in parts:
             first = getattr(part, 'first_epoch', 0)
             if first >= max(num_epochs, 1):
+                key = getattr(part, 'first_epoch_key', 'first_epoch')
                 print_log(
-                    f'{part.first_epoch_key}={first} has no effect: this run has {num_epochs} epoch(s), numbered '
-                    f'from 0; {type(part).__name__} does nothing after its steps',
+                    f'{key}={first} has no effect: this run has {num_epochs} epoch(s), numbered from 0; '
+                    f'{type(part).__name__} does nothing after its steps',
                     logger='current',
                     level=logging.WARNING,
                 )
