@@ -5,7 +5,8 @@ Legend: M modalities, B batch, L tokens of which the first is the class token, C
 
 from __future__ import annotations
 
-from itertools import combinations
+from dataclasses import dataclass
+from itertools import combinations, product
 from typing import Any
 
 import torch
@@ -60,12 +61,72 @@ def adapt(adapter: Any, m: int, tokens: Tensor, grid: tuple[int, int]) -> Tensor
     return z @ adapter.up.weight[m].t() + adapter.up.bias[m].flatten()
 
 
-def information(tokens: list[list[Tensor]], orders: Tensor) -> Tensor:
+def information(tokens: dict[int, tuple[Tensor, Tensor]], orders: Tensor) -> Tensor:
     """Compute `log mean exp T' - mean T` of info tokens by row of the batch, drawn in the given orders (2, n)."""
     rows = sorted(tokens)
     joint = torch.stack([(tokens[i][0] + tokens[i][1]) / 2 for i in rows])
     drawn = [(tokens[int(i)][0] + tokens[int(j)][1]) / 2 for i, j in orders.t()]
     return torch.stack(drawn).exp().mean().log() - joint.mean()
+
+
+@dataclass
+class Run:
+    """What comes of the blocks: features (M, B, C), information and rows of every pair, level of (m, i) by block."""
+
+    features: Tensor
+    mutual: list[Tensor]
+    rows: dict[int, list[int]]
+    levels: dict[tuple[int, int], list[Tensor]]
+
+
+def run_blocks(model: MultiModalFAS, inputs: dict[str, Tensor], present: Tensor, orders: list[Tensor]) -> Run:
+    """Run trunk and neck, pair by pair; what a stream gets is averaged sample by sample."""
+    neck, grid = model.neck, (4, 4)
+    streams = model.trunk.embed(torch.stack([inputs[m] for m in model.modalities]), present)
+    num, batch = streams.shape[:2]
+    pairs = list(combinations(range(num), 2))
+    rows = {p: [i for i in range(batch) if present[i, a] and present[i, b]] for p, (a, b) in enumerate(pairs)}
+    mutual = [torch.zeros((), dtype=streams.dtype)] * len(pairs)
+    levels: dict[tuple[int, int], list[Tensor]] = {}
+    for block, mask, adapter, drawn in zip(model.trunk.blocks, neck.masks, neck.adapters, orders, strict=True):
+        y = block.attn(block.norm1(streams))
+        gets: dict[tuple[int, int], list[Tensor]] = {}
+        seen: dict[tuple[int, int], list[Tensor]] = {}
+        for p, (a, b) in enumerate(pairs):
+            if not rows[p]:
+                continue
+            outs, infos = one_pair(mask, p, y[a][rows[p]], y[b][rows[p]], grid)
+            for number, i in enumerate(rows[p]):
+                for side, m in enumerate((a, b)):
+                    gets.setdefault((m, i), []).append(outs[side][number])
+                    seen.setdefault((m, i), []).append(infos[side][number].mean())
+            tokens = {i: (infos[0][number], infos[1][number]) for number, i in enumerate(rows[p])}
+            mutual[p] = mutual[p] + information(tokens, drawn[:, p, : len(rows[p])])
+        after_attention, added = streams + y, torch.zeros_like(streams)
+        for m, i in product(range(num), range(batch)):
+            added[m, i] = adapt(adapter, m, torch.stack(gets.get((m, i), [y[m, i]])).mean(0), grid)
+            level = torch.stack(seen.get((m, i), [y[m, i].mean()])).mean()
+            levels.setdefault((m, i), []).append(level.detach())
+        streams = after_attention + block.mlp(block.norm2(after_attention)) + added
+    return Run(model.trunk.readout(streams) * present.t()[..., None], mutual, rows, levels)
+
+
+def modality_loss(model: MultiModalFAS, run: Run, m: int, *, kinds: list[int], present: Tensor) -> tuple[Any, Any]:
+    """Compute SSP and information of modality m, and its confidence; kinds are the classes of the samples."""
+    head, own, terms, trusts = model.head, run.features[m], [], []
+    for i, kind in enumerate(kinds):
+        if not present[i, m] or not head.seen[m, kind]:
+            continue
+        distances = [(own[i] - prototype).square().sum().sqrt() for prototype in head.prototypes[m]]
+        near = [-distance for k, distance in enumerate(distances) if head.seen[m, k]]
+        terms.append(torch.logsumexp(torch.stack(near), 0) + distances[kind])
+        trusts.append(torch.stack(run.levels[m, i]).mean())
+    loss = head.prototype_weight * torch.stack(terms).mean()
+    pairs = enumerate(combinations(range(len(run.features)), 2))
+    shared = [run.mutual[p] for p, pair in pairs if m in pair and run.rows[p]]
+    if shared:
+        loss = loss + model.neck.information.weight * torch.stack(shared).mean()
+    return loss, torch.stack(trusts).mean()
 
 
 def dadm_objective(
@@ -87,65 +148,16 @@ def dadm_objective(
         present: Boolean mask (B, M).
         orders: What was drawn for the mutual-information term of every block, (2, P, B).
     """
-    neck, head, names = model.neck, model.head, model.modalities
-    num, batch, grid = len(names), len(targets), (4, 4)
-    streams = model.trunk.embed(torch.stack([inputs[m] for m in names]), present)
-    pairs = list(combinations(range(num), 2))
-    has = {p: [i for i in range(batch) if present[i, a] and present[i, b]] for p, (a, b) in enumerate(pairs)}
-    mutual = [torch.zeros((), dtype=streams.dtype)] * len(pairs)
-    levels: dict[tuple[int, int], list[Tensor]] = {}
-    for block, mask, adapter, drawn in zip(model.trunk.blocks, neck.masks, neck.adapters, orders, strict=True):
-        y = block.attn(block.norm1(streams))
-        gets: dict[tuple[int, int], list[Tensor]] = {}
-        seen: dict[tuple[int, int], list[Tensor]] = {}
-        for p, (a, b) in enumerate(pairs):
-            if not has[p]:
-                continue
-            outs, infos = one_pair(mask, p, y[a][has[p]], y[b][has[p]], grid)
-            for number, i in enumerate(has[p]):
-                for side, m in enumerate((a, b)):
-                    gets.setdefault((m, i), []).append(outs[side][number])
-                    seen.setdefault((m, i), []).append(infos[side][number].mean())
-            tokens = {i: (infos[0][number], infos[1][number]) for number, i in enumerate(has[p])}
-            mutual[p] = mutual[p] + information(tokens, drawn[:, p, : len(has[p])])
-        a_streams = streams + y
-        added = torch.zeros_like(streams)
-        for m in range(num):
-            for i in range(batch):
-                own = gets.get((m, i), [y[m, i]])
-                added[m, i] = adapt(adapter, m, torch.stack(own).mean(0), grid)
-                level = seen.get((m, i), [y[m, i].mean()])
-                levels.setdefault((m, i), []).append(torch.stack(level).mean().detach())
-        streams = a_streams + block.mlp(block.norm2(a_streams)) + added
-    features = model.trunk.readout(streams) * present.t()[..., None]
+    head, run = model.head, run_blocks(model, inputs, present, orders)
     losses = []
-    for i in range(batch):
-        joint = torch.cat([features[m, i] for m in range(num)])
+    for i, label in enumerate(targets):
+        joint = torch.cat([own[i] for own in run.features])
         logits = torch.stack([row @ joint for row in head.planes[domains[i]]])
-        losses.append(torch.logsumexp(logits, 0) - logits[targets[i]])
-    tau = {LIVE: 1.0, SPOOF: 0.85}
-    found: dict[str, Any] = {
-        'cls': torch.stack(losses).mean(),
-        'angular': head.angular_weight * angular_loop(features, targets, domains, present, tau),
-    }
-    for m, name in enumerate(names):
-        terms, trusts = [], []
-        for i in range(batch):
-            kind = 0 if targets[i] == LIVE else 1 + int(domains[i])
-            if not present[i, m] or not head.seen[m, kind]:
-                continue
-            near = [
-                -(features[m, i] - prototype).square().sum().sqrt()
-                for k, prototype in enumerate(head.prototypes[m])
-                if head.seen[m, k]
-            ]
-            own = -(features[m, i] - head.prototypes[m, kind]).square().sum().sqrt()
-            terms.append(torch.logsumexp(torch.stack(near), 0) - own)
-            trusts.append(torch.stack(levels[m, i]).mean())
-        own_pairs = [mutual[p] for p, pair in enumerate(pairs) if m in pair and has[p]]
-        loss = head.prototype_weight * torch.stack(terms).mean()
-        if own_pairs:
-            loss = loss + neck.information.weight * torch.stack(own_pairs).mean()
-        found[name] = loss
-        found[f'confidence_{name}'] = torch.stack(trusts).mean()
+        losses.append(torch.logsumexp(logits, 0) - logits[label])
+    angular = angular_loop(run.features, targets, domains, present, {LIVE: 1.0, SPOOF: 0.85})
+    found: dict[str, Any] = {'cls': torch.stack(losses).mean(), 'angular': head.angular_weight * angular}
+    kinds = [0 if label == LIVE else 1 + int(number) for label, number in zip(targets, domains, strict=True)]
+    for m, name in enumerate(model.modalities):
+        loss, trust = modality_loss(model, run, m, kinds=kinds, present=present)
+        found |= {name: loss, f'confidence_{name}': trust}
     return found
