@@ -71,7 +71,7 @@ def information(tokens: dict[int, tuple[Tensor, Tensor]], orders: Tensor) -> Ten
 
 @dataclass
 class Run:
-    """What comes of the blocks: features (M, B, C), information and rows of every pair, level of (m, i) by block."""
+    """Features (M, B, C), information and rows of every pair, level of sample i in modality m (m, i) by block."""
 
     features: Tensor
     mutual: list[Tensor]
