@@ -13,13 +13,14 @@ import pytest
 import torch
 from contracts.cases import build_model, make_batch
 from mmengine.optim import OptimWrapper
+from mmengine.runner import IterBasedTrainLoop
 from torch import nn
 from warm_python import warm_python
 
 import mmfas
 from mmfas.config.needed_hooks import missing_hooks
-from mmfas.engine.hooks import AfterStepHook
-from mmfas.models import MultiModalFAS
+from mmfas.engine.hooks import AfterStepHook, after_step
+from mmfas.models import HyperplaneHead, MultiModalFAS
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures('small_and_quiet')]
 
@@ -36,7 +37,7 @@ class Counter(nn.Module):
 
 
 def runner_of(model: nn.Module, wrapper: OptimWrapper | None = None, epoch: int = 0) -> Any:
-    return SimpleNamespace(model=model, optim_wrapper=wrapper, epoch=epoch)
+    return SimpleNamespace(model=model, optim_wrapper=wrapper, epoch=epoch, train_loop=None, max_epochs=3)
 
 
 def test_once_for_each_step_however_many_batches_it_has() -> None:
@@ -60,6 +61,24 @@ def test_once_for_each_step_however_many_batches_it_has() -> None:
 def test_a_model_without_such_parts_is_refused() -> None:
     with pytest.raises(TypeError, match='AfterStepHook needs a part with `after_step`, but the model has none'):
         AfterStepHook().before_train(runner_of(nn.Linear(1, 1)))
+
+
+@pytest.mark.parametrize(('first', 'warned'), [(0, False), (2, False), (3, True)])
+def test_hyperplane_steps_that_no_epoch_reaches_are_warned_of(
+    first: int, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = HyperplaneHead(
+        ('C', 'W'), hyperplanes=dict(align_epoch=first), spec=dict(modalities=('rgb',), fused_dims=4)
+    )
+    lines: list[str] = []
+    monkeypatch.setattr(after_step, 'print_log', lambda text, **_: lines.append(text))
+    AfterStepHook().before_train(runner_of(head))
+    assert [line.partition(' has no')[0] for line in lines] == (
+        ['model.head.hyperplanes.align_epoch=3'] if warned else []
+    )
+    by_iterations = IterBasedTrainLoop.__new__(IterBasedTrainLoop)
+    AfterStepHook().before_train(SimpleNamespace(model=head, train_loop=by_iterations, max_epochs=1))
+    assert len(lines) == warned + (first > 0)
 
 
 def train(model: MultiModalFAS, wrapper: OptimWrapper, steps: range) -> None:

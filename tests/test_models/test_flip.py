@@ -189,6 +189,21 @@ def test_one_further_view_is_compared_with_the_sample_itself() -> None:
     assert all(torch.equal(logs[0][name], logs[1][name]) for name in ('cls', 'contrast', 'consistency'))
 
 
+def test_flip_cosines_are_exact_under_autocast() -> None:
+    head, features, targets = head_of().float(), features_of(), torch.tensor([1, 0, 1, 0])
+    head.contrast.project = nn.Identity()  # its layers are rounded like any others
+    features = FusedFeatures(features.fused.float(), features.per_modality.float(), views=features.views.float())
+    found = []
+    for enabled in (False, True):
+        torch.manual_seed(2)
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            terms = head.loss_terms(features, targets, torch.ones(4, 3, dtype=torch.bool))
+            sums = [total for total, _ in terms.per_modality.values()]
+            found.append([head(features), *terms.main.values(), *sums])
+    for exact, rounded in zip(*found, strict=True):
+        torch.testing.assert_close(rounded, exact, rtol=1e-5, atol=1e-6)
+
+
 def test_a_batch_of_one_trains() -> None:
     head, features = head_of(), features_of(batch=1)
     before = {name: buffer.clone() for name, buffer in head.named_buffers()}

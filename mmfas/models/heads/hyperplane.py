@@ -122,6 +122,7 @@ class HyperplaneHead(DomainClasses, BaseFASHead):
     """
 
     modality_loss_remedy = 'set model.head.prototype_weight above 0'
+    first_epoch_key = 'model.head.hyperplanes.align_epoch'
     is_trained: Tensor
 
     def __init__(
@@ -171,6 +172,11 @@ class HyperplaneHead(DomainClasses, BaseFASHead):
     def needed_hooks(cls, cfg: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the hooks without which a head of this config cannot train."""
         return ('AfterStepHook', 'PrototypeRefreshHook') if cfg.get('prototype_weight') else ('AfterStepHook',)
+
+    @property
+    def first_epoch(self) -> int:
+        """Epoch of the first step that `after_step` reacts to."""
+        return self.options.align_epoch
 
     @property
     def modality_losses(self) -> tuple[str, ...]:

@@ -24,11 +24,17 @@ from mmfas.structures import LIVE, FusedFeatures, LossTerms
 from mmfas.utils.errors import InputError
 
 
+def _exact(x: Tensor) -> Tensor:
+    """Return x in single precision at least: steps of a cosine in bfloat16, times 100, would tie scores."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def simclr_losses(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """Compute the contrastive loss of SimCLR (arXiv 2002.05709, Eq. 1) of two views of a batch.
 
     `-log(exp(cos(z_i, z_j) / t) / sum_k exp(cos(z_i, z_k) / t))` over all k but i, with z_j the other view of the
-    same sample. It depends on the batch and is for training only.
+    same sample. It depends on the batch and is for training only. Products are in single precision at least, also
+    under autocast.
 
     Args:
         first: Features (B, C) of one view.
@@ -38,8 +44,10 @@ def simclr_losses(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     Returns:
         Losses (2 B,), those of the first view first.
     """
-    rows = functional.normalize(torch.cat([first, second]), dim=1)
-    logits = (rows @ rows.t()).masked_fill(torch.eye(len(rows), dtype=torch.bool, device=rows.device), -torch.inf)
+    rows = functional.normalize(_exact(torch.cat([first, second])), dim=1)
+    with torch.autocast(rows.device.type, enabled=False):
+        cosines = rows @ rows.t()
+    logits = cosines.masked_fill(torch.eye(len(rows), dtype=torch.bool, device=rows.device), -torch.inf)
     partners = torch.arange(len(rows), device=rows.device).roll(len(first))
     return functional.cross_entropy(logits / temperature, partners, reduction='none')
 
@@ -246,7 +254,7 @@ class TextContrastHead(BaseFASHead):
 
     def class_texts(self, anchors: Tensor) -> Tensor:
         """Average prompts (K, C) of each class, then make them unit vectors (2, C)."""
-        means = torch.stack([own.mean(0) for own in anchors.split(self.anchors.num_anchors)])
+        means = torch.stack([_exact(own).mean(0) for own in anchors.split(self.anchors.num_anchors)])
         return functional.normalize(means, dim=1)
 
     def forward(self, features: FusedFeatures) -> Tensor:
@@ -256,7 +264,9 @@ class TextContrastHead(BaseFASHead):
 
     def _logits(self, features: Tensor, texts: Tensor) -> Tensor:
         """Compare features (*, B, C) with the texts (2, C) of both classes."""
-        return self.log_scale.exp() * functional.normalize(features, dim=-1) @ texts.t()
+        # sums of products and no matrix product, which autocast would round
+        cosines = functional.normalize(_exact(features), dim=-1)[..., None, :] * _exact(texts)
+        return self.log_scale.exp() * cosines.sum(-1)
 
     def loss_terms(
         self, features: FusedFeatures, targets: Tensor, present: Tensor, *, domain: Tensor | None = None
@@ -297,11 +307,15 @@ class TextContrastHead(BaseFASHead):
             targets: Labels (B,).
         """
         halves = prompt_halves(targets, self.anchors.num_anchors, with_replacement=self.with_replacement)
-        one, other = (
-            functional.cosine_similarity(view, (counts / counts.sum(1, keepdim=True)).to(anchors) @ anchors, dim=1)
-            for view, counts in zip((first, second), halves, strict=True)
-        )
-        return functional.mse_loss(one, other)
+        given = _exact(anchors)
+        with torch.autocast(given.device.type, enabled=False):
+            one, other = (
+                functional.cosine_similarity(
+                    _exact(view), (counts / counts.sum(1, keepdim=True)).to(given) @ given, dim=1
+                )
+                for view, counts in zip((first, second), halves, strict=True)
+            )
+            return functional.mse_loss(one, other)
 
 
 def _projection(dims: int, width: int) -> nn.Module:
