@@ -7,9 +7,11 @@ replaces the joined list like any other, and reads it as `_base_.custom_hooks`.
 from __future__ import annotations
 
 import threading
-from collections.abc import KeysView
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _collections_abc import dict_keys
 
 __all__ = ['join_bases']
 
@@ -19,9 +21,9 @@ class _Joined(dict[str, Any]):
 
     joined: frozenset[str] = frozenset()
 
-    def keys(self) -> KeysView[str]:
+    def keys(self) -> dict_keys[str, Any]:
         """Leave out what was joined: mmengine looks here for names that were set before."""
-        return {key: None for key in self if key not in self.joined}.keys()
+        return {key: self[key] for key in self if key not in self.joined}.keys()
 
 
 def _plain(entry: Any) -> Any:
@@ -40,10 +42,10 @@ def _join(key: str, first: Any, second: Any) -> Any:
     if key == 'custom_hooks' and isinstance(first, list) and isinstance(second, list):
         return _added(first, second)
     if key == 'visualizer' and isinstance(first, dict) and isinstance(second, dict):
-        lists = first.get('vis_backends'), second.get('vis_backends')
+        one, two = first.get('vis_backends'), second.get('vis_backends')
         is_alike = _plain({**first, 'vis_backends': None}) == _plain({**second, 'vis_backends': None})
-        if is_alike and isinstance(lists[0], list) and isinstance(lists[1], list):
-            return type(first)({**first, 'vis_backends': _added(*lists)})
+        if is_alike and isinstance(one, list) and isinstance(two, list):
+            return type(first)({**first, 'vis_backends': _added(one, two)})
     return None
 
 
