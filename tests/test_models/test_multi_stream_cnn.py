@@ -24,7 +24,7 @@ TIMM: dict[str, tuple[dict[str, Any], int]] = {
     'convnext_atto': (dict(depths=(1, 1, 1, 1), dims=(8, 8, 16, 16)), 4),
     'mobilenetv3_small_050': ({}, 6),
     'regnetx_002': ({}, 4),
-    'test_efficientnet': ({}, 0),
+    'test_efficientnet': ({}, 5),
 }
 NETWORKS: dict[str, tuple[dict[str, Any], int]] = {
     'resnet': (RESNET, 4),
