@@ -94,13 +94,15 @@ def _pipelines(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         for steps in pipelines_of(cfg.get(key)):
             known = [step for step in steps if isinstance(step, Mapping)]
+            if not known:
+                continue  # a data set may pack its samples itself
             found = [find_part(TRANSFORMS, step.get('type'), scope_of(step, scope))[0] for step in known]
             is_ours = all(getattr(part, '__module__', '').startswith('mmfas.') for part in found)
             if len(known) < len(steps) or not is_ours:
                 continue  # parts of others may pack, too
             names = [_name_of(step) for step in known]
             if names.count(_PACK) != 1 or names[-1] != _PACK:
-                yield f'{key}: a pipeline must end with {_PACK}, once, got {", ".join(names) or "no transform"}'
+                yield f'{key}: a pipeline must end with {_PACK}, once, got {", ".join(names)}'
 
 
 def _unread_modalities(cfg: Mapping[str, Any]) -> Iterator[str]:

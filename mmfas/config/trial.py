@@ -48,6 +48,8 @@ def _optimizers(path: str, wrapper: Any, scope: str) -> Iterator[str]:
         if key != 'optimizer':
             yield from _optimizers(f'{path}.{key}', value, scope)
             continue
+        if not isinstance(value, Mapping) or 'type' not in value:
+            continue  # said by others, or an optimizer that is built
         part, _ = find_part(parts.OPTIMIZERS, value['type'], scope_of(value, scope))
         given = {name: inner for name, inner in value.items() if name not in _NO_ARGUMENTS}
         try:

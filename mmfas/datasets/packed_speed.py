@@ -43,7 +43,7 @@ def compare_packed(dataset: Any, indices: Sequence[int], file: str | os.PathLike
         ValueError: If the pipeline reads no files of this machine.
     """
     loader, root = _loader_of(dataset), dataset.data_root or '.'
-    infos = [dataset.get_data_info(index) for index in indices]
+    infos = [{**dataset.get_data_info(index), 'modalities': dataset.modalities} for index in indices]
     paths = [path for info in infos for path in info['img_paths'].values()]
     pack_files([os.path.relpath(path, root) for path in paths], root, file)
     packed = copy.copy(loader)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmfas.evaluation.score_files import COLUMNS, HIDDEN, REASON, open_text
+from mmfas.utils.names import plain_name
 
 __all__ = ['read_columns']
 
@@ -61,6 +62,8 @@ def _typed(cells: dict[str, tuple[str, ...]]) -> dict[str, NDArray[Any]] | None:
     labels, scores = cells.pop('label'), cells.pop('score')
     cells.pop(REASON, None)
     if not set(labels) <= {'0', '1'} or not _NUMBER.fullmatch('\n'.join(scores)):
+        return None
+    if any(plain_name(text) != text for texts in cells.values() for text in set(texts)):
         return None
     if not all(cells['sample_id']) or any(HIDDEN.search('\n'.join(texts)) for texts in cells.values()):
         return None

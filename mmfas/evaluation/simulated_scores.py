@@ -33,6 +33,7 @@ class Simulation:
             another camera, and a threshold chosen without the shift no longer fits.
         frames: Frames of every video, at least 1; frames of one video differ little.
         domain: Domain of the samples.
+        prefix: Beginning of the names of the videos, as samples of dev and test must differ.
 
     Raises:
         ValueError: If a value is out of range.
@@ -45,6 +46,7 @@ class Simulation:
     shift: float = 0.0
     frames: int = 1
     domain: str = 'simulated'
+    prefix: str = ''
 
     def __post_init__(self) -> None:
         if not 0 < self.eer <= 0.5:
@@ -77,7 +79,7 @@ def simulate_scores(what: Simulation, seed: int = 0) -> ScoreTable:
     half = -_NORMAL.inv_cdf(what.eer)
     means = np.where(label, half, -half) + what.shift + rng.standard_normal(len(kinds))
     logits = means[:, None] + 0.1 * rng.standard_normal((len(kinds), what.frames)) * (what.frames > 1)
-    videos = [f'{kind}_{number:05d}' for number, kind in enumerate(kinds)]
+    videos = [f'{what.prefix}{kind}_{number:05d}' for number, kind in enumerate(kinds)]
     ids = [f'{video}_{frame:03d}' for video in videos for frame in range(what.frames)]
     return ScoreTable(
         sample_id=np.array(ids),

@@ -31,7 +31,7 @@ def rows_of(path: Path) -> ScoreTable:
         PLAIN.replace('\n', '\r\n'),
         '\ufeff' + PLAIN,
         'score,label,sex,pai,sample_id,subject,video,domain,reason\n'
-        '.5,1,f,,a,unknown,,C,\n-2,0,,unknown,"b, ""c""\nd",é,,,why\n1.,0,m,mask,x,s,v,S,\n',
+        '.5,1,f,,a,unknown,,C,\n-2,0,,unknown,"b, ""c"" d",é,,,why\n1.,0,m,mask,x,s,v,S,\n',
     ],
 )
 def test_tables_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, rows: int) -> None:

@@ -43,11 +43,19 @@ def test_files_are_written_and_read(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize(
     ('options', 'message'),
-    [(['--eer', '0'], 'eer must be above 0'), (['--pai', 'live'], 'pais must be'), (['--shift', 'nan'], 'shift')],
+    [
+        (['--eer', '0'], 'must be a finite number above 0 and of at most 0.5'),
+        (['--shift', 'nan'], 'must be a finite number'),
+        (['--pai', 'live'], 'pais must be'),
+    ],
 )
 def test_what_cannot_be_made_is_refused(
     options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert simulate([str(tmp_path), *options]) == 2
+    try:
+        status = simulate([str(tmp_path), *options])
+    except SystemExit as stop:  # of the parser
+        status = int(str(stop))
+    assert status == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

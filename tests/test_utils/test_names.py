@@ -58,7 +58,7 @@ def test_instruments_and_persons_of_scores(tmp_path: Path) -> None:
 @pytest.mark.parametrize('spelled', ALIKE, ids=ascii)
 def test_in_lists(spelled: str, tmp_path: Path) -> None:
     for name, text in dict(one='anna é', two=spelled).items():
-        text = f'rgb,sample_id,label,pai,subject,domain\nf/{text}.png,{text},0,{text},{text},{text}\n'
+        text = f'rgb,sample_id,label,pai,subject,domain\n{text}/f.png,{text},0,{text},{text},{text}\n'
         (tmp_path / f'{name}.csv').write_text(text, encoding='utf-8')
     one, two = (read_annotations(tmp_path / f'{name}.csv')[0] for name in ('one', 'two'))
     paths, lines = ([record.pop(key) for record in (one, two)] for key in ('img_paths', 'source_line'))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -29,6 +30,11 @@ def _exact(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def _without_autocast(tensor: Tensor) -> AbstractContextManager[Any]:
+    """Compute as exactly as the tensors are; a device without memory has nothing to switch off."""
+    return nullcontext() if tensor.is_meta else torch.autocast(tensor.device.type, enabled=False)
+
+
 def simclr_losses(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """Compute the contrastive loss of SimCLR (arXiv 2002.05709, Eq. 1) of two views of a batch.
 
@@ -45,7 +51,7 @@ def simclr_losses(first: Tensor, second: Tensor, temperature: float) -> Tensor:
         Losses (2 B,), those of the first view first.
     """
     rows = functional.normalize(_exact(torch.cat([first, second])), dim=1)
-    with torch.autocast(rows.device.type, enabled=False):
+    with _without_autocast(rows):
         cosines = rows @ rows.t()
     logits = cosines.masked_fill(torch.eye(len(rows), dtype=torch.bool, device=rows.device), -torch.inf)
     partners = torch.arange(len(rows), device=rows.device).roll(len(first))
@@ -308,7 +314,7 @@ class TextContrastHead(BaseFASHead):
         """
         halves = prompt_halves(targets, self.anchors.num_anchors, with_replacement=self.with_replacement)
         given = _exact(anchors)
-        with torch.autocast(given.device.type, enabled=False):
+        with _without_autocast(given):
             one, other = (
                 functional.cosine_similarity(
                     _exact(view), (counts / counts.sum(1, keepdim=True)).to(given) @ given, dim=1
