@@ -34,9 +34,7 @@ def main(args: argparse.Namespace) -> int:
     from mmfas.evaluation.simulated_scores import Simulation, simulate_scores
 
     dev = Simulation(args.eer, args.live, args.attacks, tuple(args.pai), frames=args.frames, prefix='dev_')
-    for number, (name, what) in enumerate(
-        (('dev', dev), ('test', replace(dev, shift=args.shift, prefix='test_')))
-    ):
+    for place, (name, what) in enumerate((('dev', dev), ('test', replace(dev, shift=args.shift, prefix='test_')))):
         path = Path(args.out, f'{name}.csv')
         table = simulate_scores(what, 2 * args.seed + place)
         table.to_csv(path)
