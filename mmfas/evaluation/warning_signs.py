@@ -41,7 +41,8 @@ def ranking_notes(table: ScoreTable, name: str) -> list[str]:
                 'Turn the scores, or set live_label=0 if the lists label live samples 0.'
             )
     values = np.unique(table.score)
-    if len(table) >= _MANY and values.size <= 2:
+    # of dev scores that are all alike, the note on their threshold says more
+    if len(table) >= _MANY and (values.size == 2 or values.size == 1 and name != 'dev'):
         listed = ' and '.join(f'{value:g}' for value in values)
         notes.append(
             f'The {len(table)} {name} scores are {"all " if values.size == 1 else ""}{listed}: they rank nothing '
