@@ -20,6 +20,7 @@ from mmfas.cli.errors import report_error, report_problems
 from mmfas.cli.numbers import seed, whole
 from mmfas.config.reading import ConfigError, read_config
 from mmfas.utils.errors import MissingFileError
+from mmfas.utils.files import require_writable
 
 if TYPE_CHECKING:
     from mmfas.benchmark.jobs import Job
@@ -252,6 +253,9 @@ def _do(args: argparse.Namespace, jobs: list[Job], places: list[str]) -> list[st
     """Do jobs with the executor of the options; return one message per job that failed."""
     from mmfas.benchmark.cluster import run_local, run_slurm
     from mmfas.benchmark.pool import run_jobs
+
+    if jobs:  # tables of finished cells need no place
+        require_writable(args.records[0], args.work_dir)
 
     def report(line: str) -> None:
         print(line, flush=True)

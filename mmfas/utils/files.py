@@ -13,6 +13,7 @@ import platform
 import re
 import secrets
 import stat
+import tempfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -153,6 +154,24 @@ def name_file(error: OSError, path: str | os.PathLike[str]) -> OSError:
     "[Errno 28] No space left on device: 'a.pth'"
     """
     return OSError(error.errno, error.strerror, os.fspath(path))
+
+
+def require_writable(*folders: str | os.PathLike[str]) -> None:
+    """Make folders, and find out before long work whether files can be written there.
+
+    Args:
+        *folders: The folders.
+
+    Raises:
+        OSError: If one cannot be made or written into; `filename` is the folder.
+    """
+    for folder in folders:
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise name_file(error, folder) from error
 
 
 @contextmanager

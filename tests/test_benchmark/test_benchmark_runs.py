@@ -113,6 +113,20 @@ def test_killed_and_restarted_gives_the_same_table(
     assert '1 cells, 1 of them done; 0 trainings to go' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('option', ['--records', '--work-dir'])
+def test_folders_that_cannot_be_written_are_found_before_any_training(
+    option: str, tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'file').touch()
+    place = str(tmp_path / 'file' / 'below')
+    call = arguments(tmp_path, data_root)
+    call[call.index(option) + 1] = place
+    assert main(call) == 1
+    found = capsys.readouterr()
+    assert f"'{place}'" in found.err and 'not run' not in found.out
+    assert not list(tmp_path.rglob('*.pth'))
+
+
 @pytest.mark.slow(10)
 def test_one_training_fills_protocols_1_and_2(tmp_path: Path, data_root: Path, small_and_quiet: None) -> None:
     job = _job(tmp_path, data_root, **{'train_cfg.max_epochs': 2})
