@@ -9,6 +9,7 @@ from mmfas.config.late_begins import hooks_of
 from mmfas.config.lookup import find_part, scope_of
 from mmfas.config.monitored import unwatched
 from mmfas.config.needed_views import pipelines_of
+from mmfas.config.schedules import schedules_of
 from mmfas.registry import TRANSFORMS
 from mmfas.structures import MODALITIES
 
@@ -30,7 +31,7 @@ def idle_problems(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
     if len(averages) > 1:
         yield f'{averages[1]}: a second EMAHook would undo what {averages[0]} does to the weights; keep one'
     if _counts_iterations(cfg):
-        for path, part in _schedules('param_scheduler', cfg.get('param_scheduler')):
+        for path, part in schedules_of('param_scheduler', cfg.get('param_scheduler')):
             if part.get('by_epoch', True) and not part.get('convert_to_iter_based'):
                 yield f'{path}: would never step, as this loop counts iterations; set by_epoch=False'
     scaling = cfg.get('auto_scale_lr')
@@ -75,18 +76,6 @@ def _counts_iterations(cfg: Mapping[str, Any]) -> bool:
     if not isinstance(loop, Mapping):
         return False
     return _name_of(loop) == 'IterBasedTrainLoop' or 'type' not in loop and loop.get('by_epoch') is False
-
-
-def _schedules(path: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield place and config of every schedule."""
-    if isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            yield from _schedules(f'{path}[{i}]', item)
-    elif isinstance(value, Mapping) and 'type' in value:
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _schedules(f'{path}.{key}', inner)
 
 
 def _pipelines(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:

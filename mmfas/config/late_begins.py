@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmfas.config.rules import is_finite
+from mmfas.config.schedules import schedules_of
 from mmfas.config.wording import shown
 
 #: Arguments of hooks that say from when on they act; those of the second group count epochs or iterations by name.
@@ -115,7 +116,8 @@ def late_schedules(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
         One line for every schedule that begins too late, for early stopping that is as patient as the run is
         long, and for gradients that are accumulated beyond its end.
     """
-    yield from _late_schedules('param_scheduler', cfg.get('param_scheduler'), length)
+    for place, schedule in schedules_of('param_scheduler', cfg.get('param_scheduler')):
+        yield from _late_schedule(place, schedule, length)
     wrapper = cfg.get('optim_wrapper')
     count: Any = wrapper.get('accumulative_counts') if isinstance(wrapper, Mapping) else None
     if is_finite(count) and count > length.iters:
@@ -126,24 +128,17 @@ def late_schedules(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
             yield f'{path}.patience: {shown(hook["patience"])} of {validations:g} validations: it stops nothing'
 
 
-def _late_schedules(path: str, value: Any, length: Length) -> Iterator[str]:
-    """Yield what is late in a schedule, in a list of them, or in those of several optimizers."""
-    if isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            yield from _late_schedules(f'{path}[{i}]', item, length)
-    elif isinstance(value, Mapping) and 'type' not in value:
-        for key, inner in value.items():
-            yield from _late_schedules(f'{path}.{key}', inner, length)
-    elif isinstance(value, Mapping):
-        last, unit = length.unit(value.get('by_epoch', True) is not False)
-        begin, stones = value.get('begin', 0), value.get('milestones')
-        first = begin + value['step_size'] if _are_finite(begin, value.get('step_size')) else None
-        if isinstance(stones, list | tuple) and stones and all(map(is_finite, stones)):
-            first = min(stones)
-        if is_finite(begin) and begin >= last:
-            yield f'{path}.begin: {shown(begin)} is not before the end, {last:g} {unit}; it does nothing'
-        elif first is not None and first >= last:
-            yield f'{path}: first step {shown(first)} is not before the end, {last:g} {unit}; it does nothing'
+def _late_schedule(path: str, value: Mapping[str, Any], length: Length) -> Iterator[str]:
+    """Yield what is late in a schedule."""
+    last, unit = length.unit(value.get('by_epoch', True) is not False)
+    begin, stones = value.get('begin', 0), value.get('milestones')
+    first = begin + value['step_size'] if _are_finite(begin, value.get('step_size')) else None
+    if isinstance(stones, list | tuple) and stones and all(map(is_finite, stones)):
+        first = min(stones)
+    if is_finite(begin) and begin >= last:
+        yield f'{path}.begin: {shown(begin)} is not before the end, {last:g} {unit}; it does nothing'
+    elif first is not None and first >= last:
+        yield f'{path}: first step {shown(first)} is not before the end, {last:g} {unit}; it does nothing'
 
 
 def _are_finite(*values: Any) -> bool:

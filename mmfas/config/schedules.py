@@ -81,6 +81,23 @@ _RULES: dict[str, Callable[[Any], str | None]] = {
 }
 
 
+def schedules_of(path: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield place and config of every schedule.
+
+    Args:
+        path: Place of the value in the config.
+        value: Config of one scheduler, a list of them, or those of several optimizers by name.
+    """
+    if isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from schedules_of(f'{path}[{i}]', item)
+    elif isinstance(value, Mapping) and 'type' in value:
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from schedules_of(f'{path}.{key}', inner)
+
+
 def schedule_problems(schedulers: Any, path: str = 'param_scheduler') -> Iterator[str]:
     """Find schedules that no run can follow.
 
@@ -94,25 +111,22 @@ def schedule_problems(schedulers: Any, path: str = 'param_scheduler') -> Iterato
     >>> list(schedule_problems(dict(type='LinearLR', begin=5, end=5)))
     ['param_scheduler.end: must be above begin, 5, got 5']
     """
-    if isinstance(schedulers, list | tuple):
-        for i, one in enumerate(schedulers):
-            yield from schedule_problems(one, f'{path}[{i}]')
-    if not isinstance(schedulers, Mapping):
-        return
-    if 'type' not in schedulers:
-        for key, inner in schedulers.items():
-            yield from schedule_problems(inner, f'{path}.{key}')
-        return
+    for place, scheduler in schedules_of(path, schedulers):
+        yield from _problems(scheduler, place)
+
+
+def _problems(scheduler: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Yield what is wrong with one schedule."""
     for key, rule in _RULES.items():
-        value = schedulers.get(key)
+        value = scheduler.get(key)
         is_bool = isinstance(value, bool)
         wrong = None if value is None else rule(value) or ('must be a number' if is_bool else None)
         if wrong is not None:
             yield f'{path}.{key}: {wrong}, got {shown(value)}'
-    yield from _span(schedulers, path)
-    if schedulers.get('eta_min') is not None and schedulers.get('eta_min_ratio') is not None:
+    yield from _span(scheduler, path)
+    if scheduler.get('eta_min') is not None and scheduler.get('eta_min_ratio') is not None:
         yield f'{path}.eta_min_ratio: goes against eta_min; take one of them out'
-    weights, periods = schedulers.get('restart_weights'), schedulers.get('periods')
+    weights, periods = scheduler.get('restart_weights'), scheduler.get('periods')
     if isinstance(periods, list | tuple) and isinstance(weights, list | tuple) and len(periods) != len(weights):
         yield f'{path}.restart_weights: must be {len(periods)} numbers, one for each period, got {shown(weights)}'
 
