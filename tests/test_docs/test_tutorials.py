@@ -30,7 +30,7 @@ STEP = re.compile(r'^```(python|yaml|bash)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n
 FILE = re.compile(r'# (\w+\.\w+)\n')
 #: Comment of a command that ends with another status than 0.
 STATUS = re.compile(r'  # status (\d)$')
-#: Command at the end of a page that runs it at full size.
+#: Command in the last block of a page that runs it at full size.
 FULL_SIZE = 'MMFAS_TUTORIAL_SIZE=full python -m pytest -s tests/test_docs/test_tutorials.py'
 NUMBER = re.compile(r'-?\d+(?:\.\d+)?')
 #: How far the last digit of a shown number may be off on another processor.
@@ -58,7 +58,7 @@ def run_bash(code: str, setenv: Callable[[str, str], None]) -> None:
             tiny, _, full = line.removeprefix('export ').partition('  # full size: ')
             for word in (full if IS_FULL else tiny).split():
                 setenv(*word.split('=', 1))
-        elif not line.startswith(FULL_SIZE):
+        elif FULL_SIZE not in line:
             wanted = STATUS.search(line)
             words = shlex.split(os.path.expandvars(line), comments=True)
             run_program = {'mmfas': main, 'python': run_pytest}[words[0]]
