@@ -1,5 +1,5 @@
-# MMDG with trunk and rates of configs/_base_/regimes/pretrained_finetuned.py.
-_base_ = '../_base_/mmdg_mini_vit_synthfas.py'
+# MMDG, regime `pretrained-finetuned`.
+_base_ = ['./mmdg_mini-vit_1xb32-12e_synthfas-cps2w.py', '../_base_/regimes/pretrained_finetuned.py']
 
-model = dict(trunk=dict(pretrained='mmfas://mini_vit'))
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(trunk=dict(lr_mult=0.1, decay_mult=0.0))))
+model = dict(trunk=_base_.finetuned_trunk)
+optim_wrapper = dict(paramwise_cfg=_base_.finetuned_rates)

@@ -1,4 +1,4 @@
-# MMDG in the regime it was made for: the trunk of configs/_base_/regimes/pretrained_frozen.py.
-_base_ = '../_base_/mmdg_mini_vit_synthfas.py'
+# MMDG, regime `pretrained-frozen`, the one it was made for.
+_base_ = ['./mmdg_mini-vit_1xb32-12e_synthfas-cps2w.py', '../_base_/regimes/pretrained_frozen.py']
 
-model = dict(trunk=dict(pretrained='mmfas://mini_vit', frozen=('patch', 'blocks')))
+model = dict(trunk=_base_.frozen_trunk)

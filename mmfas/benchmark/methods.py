@@ -19,11 +19,12 @@ from mmfas.utils.errors import InputError
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: Keys of a config that decide where and how a run is done but not on its results; and variables of config files,
-#: whose values are in the loaders.
+#: whose values are in the loaders, the model or the optimizer.
 _WITHOUT_EFFECT = frozenset(
     ('work_dir', 'log_level', 'log_processor', 'visualizer', 'launcher', 'resume', 'experiment_name', 'env_cfg')
     + ('model_wrapper_cfg', 'val_cfg', 'test_cfg', 'test_evaluator', 'extra_test_dataloaders', 'site_dataloader')
     + ('dataset_type', 'data_root', 'meta_file', 'train_pipeline', 'val_pipeline', 'test_pipeline')
+    + ('frozen_trunk', 'finetuned_trunk', 'finetuned_rates')
 )
 
 

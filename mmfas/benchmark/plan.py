@@ -88,10 +88,11 @@ class Training:
 def in_order(protocols: Iterable[Protocol]) -> list[Protocol]:
     """Return protocols as reports have them, each once.
 
-    >>> in_order([3, '2s', 2, 3])
+    >>> in_order(iter([3, '2s', 2, 3]))
     [2, '2s', 3]
     """
-    return [protocol for protocol in SPLITS if protocol in set(protocols)]
+    wanted = set(protocols)
+    return [protocol for protocol in SPLITS if protocol in wanted]
 
 
 def lists_of(protocol: Protocol) -> Protocol:

@@ -13,7 +13,7 @@ from latex_compiler import compile_tables, needs_latex
 
 from mmfas.benchmark.html_page import _first_seeds
 from mmfas.benchmark.latex_tables import latex_report
-from mmfas.benchmark.markdown_tables import HEADER, SWEEP_HEADER, refresh_page, refresh_pages
+from mmfas.benchmark.markdown_tables import RESULTS, SWEEP, refresh_page, refresh_pages
 from mmfas.benchmark.methods import config_hash, find_method
 from mmfas.benchmark.plan import SPLITS, Cell
 from mmfas.benchmark.records import RecordError, read_records
@@ -244,13 +244,13 @@ def test_rows_are_rewritten_and_all_else_stays(tmp_path: Path) -> None:
         add_record(tmp_path / 'runs', Cell(CONCAT, 1 if number <= 4 else 2, split, 0), report=report)
     chosen = choose(read_records(tmp_path / 'runs'))
     page = tmp_path / 'page.md'
-    rule = '| --- ' * (HEADER.count('|') - 1) + '|'
-    page.write_text(f'before\n\n{HEADER}\n{rule}\n| `concat_mini-vit` | old | 1 |\n\nafter\n')
+    rule = '| --- ' * (RESULTS.header.count('|') - 1) + '|'
+    page.write_text(f'before\n\n{RESULTS.header}\n{rule}\n| `concat_mini-vit` | old | 1 |\n\nafter\n')
     refresh_pages([page], chosen)
     before, header, rule_again, row, after = (line for line in page.read_text().splitlines() if line)
-    assert (before, header, rule_again, after) == ('before', HEADER, rule, 'after')
+    assert (before, header, rule_again, after) == ('before', RESULTS.header, rule, 'after')
     cells = [cell.strip() for cell in row.strip('|').split('|')]
-    assert cells[0] == '`concat_mini-vit`' and len(cells) == HEADER.count('|') - 1
+    assert cells[0] == '`concat_mini-vit`' and len(cells) == RESULTS.header.count('|') - 1
     # 1 to 4 % of the splits of Protocol 1, whose mean is 2.5; 5 to 8 with depth missing
     assert cells[1] == '1.0 / 90.0' and cells[5] == '2.5 / 90.0' and cells[6] == '6.5 / 90.0' and cells[-1] == '1'
     page.write_text(page.read_text().replace('concat', 'concord'))
@@ -260,7 +260,7 @@ def test_rows_are_rewritten_and_all_else_stays(tmp_path: Path) -> None:
         refresh_pages([page], chosen)
     page.write_text('nothing here\n')
     with pytest.raises(
-        RecordError, match=r"page.md': there is no table of results; start one with the line \| method"
+        RecordError, match=r"page.md': there is no table of results; start one with one of the lines\n\| method"
     ):
         refresh_pages([page], chosen)
 
@@ -271,7 +271,7 @@ def test_the_sweep_in_report_and_pages(tmp_path: Path, capsys: pytest.CaptureFix
     for number, split in enumerate(SPLITS['2s']):
         report = with_numbers(0.01 * (number // 4), 0.9)
         add_record(records, Cell(CONCAT, '2s', split, 0), report=report, scores=gone)
-    page.write_text(f'{SWEEP_HEADER}\n|{" --- |" * (SWEEP_HEADER.count("|") - 1)}\n| `concat_mini-vit` | old |\n')
+    page.write_text(f'{SWEEP.header}\n|{" --- |" * (SWEEP.header.count("|") - 1)}\n| `concat_mini-vit` | old |\n')
     asked = ['report', '--records', str(records), '--protocols', '2s', '--out', str(tmp_path)]
     assert main([*asked, '--pages', str(page)]) == 0
     header, _, row = page.read_text().splitlines()
@@ -291,7 +291,7 @@ def test_the_sweep_in_report_and_pages(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_pages_count_the_seeds_of_both_protocols(tmp_path: Path) -> None:
     def seeds(records: Path) -> str:
-        page = f'{HEADER}\n|{" --- |" * (HEADER.count("|") - 1)}\n| `concat_mini-vit` | old |\n'
+        page = f'{RESULTS.header}\n|{" --- |" * (RESULTS.header.count("|") - 1)}\n| `concat_mini-vit` | old |\n'
         row = refresh_page(page, choose(read_records(records))).splitlines()[-1]
         return row.split('|')[-2].strip()
 
@@ -313,7 +313,7 @@ def test_names_that_would_be_the_same_are_kept_apart(tmp_path: Path, capsys: pyt
     chosen = choose(read_records(tmp_path / 'runs'))
     assert [row[0] for row in build_tables(chosen, [1])[0].rows] == ['big-moe_mini-vit', CONCAT, other]
     assert sorted(_first_seeds(chosen, 1, 'cps2w')) == ['big-moe_mini-vit', CONCAT, other]
-    page = f'{HEADER}\n|{" --- |" * (HEADER.count("|") - 1)}\n| `concat_mini-vit` | old |\n'
+    page = f'{RESULTS.header}\n|{" --- |" * (RESULTS.header.count("|") - 1)}\n| `concat_mini-vit` | old |\n'
     with pytest.raises(RecordError, match=f'no record of `concat_mini-vit`; there are some of .*{other}'):
         refresh_page(page, chosen)
     mine = tmp_path / f'{CONCAT}.py'
