@@ -11,7 +11,7 @@ from warm_python import warm_python
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = """
-_base_ = '{root}/configs/mmdg/mmdg_mini-vit_1xb32-12e_synthfas-cps2w.py'
+_base_ = '{root}/configs/mmdg/mmdg_mini-vit_1xb32-12e_synthfas-cps2w_pretrained-finetuned.py'
 train_cfg = dict(max_epochs=1)
 param_scheduler = []
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='data/synthfas_tiny'))

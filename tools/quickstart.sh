@@ -12,7 +12,7 @@ cd "${MMFAS_QUICKSTART_DIR:-$root}"
 source "$root/tools/lib/environment.sh"
 
 size=${MMFAS_QUICKSTART_SIZE:-small}
-config=${MMFAS_QUICKSTART_CONFIG:-$root/configs/mmdg/mmdg_mini-vit_1xb32-12e_synthfas-cps2w.py}
+config=${MMFAS_QUICKSTART_CONFIG:-$root/configs/mmdg/mmdg_mini-vit_1xb32-12e_synthfas-cps2w_pretrained-finetuned.py}
 data=data/synthfas_$size
 work=work_dirs/quickstart_$size
 # Waiting threads sleep: with loaders or other programs on the same cores, spinning makes a step three times slower.
@@ -85,7 +85,9 @@ mkdir -p "$work" "$(dirname "$data")"
 
 step render "$size $(hash_of "$root"/mmfas/synthfas/*.py "$root"/mmfas/synthfas/*/*.py)" "$data/manifest.json" \
     "$MMFAS_PYTHON" "$root/tools/dataset_converters/render_synthfas.py" "$data" --size "$size"
-train_key="$(hash_of "$config" "$root"/configs/_base_/*.py "$root"/configs/_base_/*/*.py) $(hash_of "$data/manifest.json")"
+# What the config may inherit, and the weights that come with the package.
+inherited=("$root"/configs/*/*.py "$root"/configs/_base_/*/*.py "$root"/mmfas/shipped/*)
+train_key="$(hash_of "$config" "${inherited[@]}") $(hash_of "$data/manifest.json")"
 step train "$train_key" "$work/best.pth" train
 step test "$train_key $(hash_of "$work/best.pth")" "$work/test/report.json" \
     "$MMFAS_PYTHON" "$root/tools/test.py" "$config" "$work/best.pth" --out "$work/test" \

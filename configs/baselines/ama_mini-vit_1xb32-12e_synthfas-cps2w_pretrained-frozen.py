@@ -1,4 +1,7 @@
 # Adapters of every modality inside the blocks (AMA), regime `pretrained-frozen`.
-_base_ = ['./ama_mini-vit_1xb32-12e_synthfas-cps2w.py', '../_base_/regimes/pretrained_frozen.py']
+_base_ = [
+    './ama_mini-vit_1xb32-12e_synthfas-cps2w.py',
+    '../_base_/regimes/pretrained_frozen.py',
+]
 
 model = dict(trunk=_base_.frozen_trunk)

@@ -278,13 +278,14 @@ def _published() -> Published:
 
 
 def _is_as_published(name: str) -> bool:
-    """Tell by the name of a model whether it is the method as published, not an ablation or other variant.
+    """Tell by the name of a model whether it is the method as published, in any regime, not an ablation.
 
-    >>> [_is_as_published(f'mmdg_mini-vit_1xb32-12e_synthfas-cps2w{end}') for end in ('', '_released', '_no-ssp')]
-    [True, True, False]
+    >>> ends = ('', '_released', '_pretrained-frozen', '_no-ssp')
+    >>> [_is_as_published(f'mmdg_mini-vit_1xb32-12e_synthfas-cps2w{end}') for end in ends]
+    [True, True, True, False]
     """
     variant = short_name(name).split('_')[2:]
-    return variant in ([], ['released'])
+    return all(word == 'released' or word.startswith('pretrained-') for word in variant)
 
 
 def _overview(chosen: RecordSelection, protocol: Protocol) -> Table:

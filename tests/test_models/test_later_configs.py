@@ -17,7 +17,9 @@ from mmfas.registry import MODELS
 from test_models.helpers import samples
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-LEAVES = sorted((*CONFIGS.glob('cmfl/*.py'), *CONFIGS.glob('flip/*.py'), *CONFIGS.glob('baselines/mean_*.py')))
+FILES = (*CONFIGS.glob('cmfl/*.py'), *CONFIGS.glob('flip/*.py'), *CONFIGS.glob('baselines/mean_*.py'))
+#: Regimes are in test_regimes.py.
+LEAVES = sorted(path for path in FILES if '_pretrained-' not in path.stem)
 BASELINE = CONFIGS / 'baselines' / 'concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
 NARROW = dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=32)
 

@@ -17,6 +17,9 @@ from mmfas.utils.shipped import SHIPPED_FOLDER, load_pretrained, shipped_record
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 STEM = 'mini-vit_1xb32-12e_synthfas-cps2w'
 METHODS = {'concat': 'baselines', 'ama': 'baselines', 'mmdg': 'mmdg'}
+#: Settings of the regimes, as config files name them.
+SETTINGS = ('frozen_trunk', 'finetuned_trunk', 'finetuned_rates')
+LEAVES = sorted(CONFIGS.glob('*/*_pretrained-*.py'))
 REGIMES = ('', '_pretrained-frozen', '_pretrained-finetuned')
 
 pytestmark = pytest.mark.engine
@@ -31,9 +34,18 @@ def build(cfg: Config) -> MultiModalFAS:
     return MODELS.build(cfg.model)
 
 
-def test_every_regime_config_has_a_method_here() -> None:
-    found = {path.stem for path in CONFIGS.glob('*/*_pretrained-*.py')}
-    assert found == {f'{method}_{STEM}{regime}' for method in METHODS for regime in REGIMES[1:]}
+def test_what_is_compared_between_regimes_is_there_in_all() -> None:
+    found = {path.stem for path in LEAVES}
+    assert {f'{method}_{STEM}{regime}' for method in METHODS for regime in REGIMES[1:]} <= found
+    assert {path.stem.split('_')[0] for path in LEAVES} >= {
+        'mean',
+        'big-moe',
+        'mmda',
+        'cmfl',
+        'dadm',
+        'flip',
+        'safas',
+    }
 
 
 @pytest.mark.parametrize('regime', REGIMES)
@@ -49,18 +61,16 @@ def test_methods_differ_in_neck_head_and_rule_alone(regime: str) -> None:
             assert cfg[key] == first[key], (method, key)
 
 
-@pytest.mark.parametrize('method', METHODS)
-def test_regimes_differ_in_the_trunk_and_its_rate_alone(method: str) -> None:
-    scratch = load(method, '').to_dict()
-    for regime in REGIMES[1:]:
-        cfg = load(method, regime).to_dict()
-        assert cfg['model']['trunk'].pop('pretrained') == 'mmfas://mini_vit'
-        assert cfg['model']['trunk'].pop('frozen', ()) == (
-            ('patch', 'blocks') if regime.endswith('frozen') else ()
-        )
-        custom = cfg['optim_wrapper']['paramwise_cfg'].pop('custom_keys', None)
-        assert (custom is None) == regime.endswith('frozen')
-        assert cfg == scratch
+@pytest.mark.parametrize('path', LEAVES, ids=[path.stem for path in LEAVES])
+def test_regimes_differ_in_the_trunk_and_its_rate_alone(path: Path) -> None:
+    name, _, regime = path.stem.rpartition('_pretrained-')
+    scratch = Config.fromfile(path.with_name(f'{name}.py')).to_dict()
+    cfg = {key: value for key, value in Config.fromfile(path).to_dict().items() if key not in SETTINGS}
+    assert cfg['model']['trunk'].pop('pretrained') == 'mmfas://mini_vit'
+    assert cfg['model']['trunk'].pop('frozen', ()) == (('patch', 'blocks') if regime == 'frozen' else ())
+    custom = cfg['optim_wrapper']['paramwise_cfg'].pop('custom_keys', None)
+    assert (custom is None) == (regime == 'frozen')
+    assert cfg == scratch
 
 
 @pytest.mark.parametrize('method', METHODS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import pytest
 import torch
 
 from mmfas.apis.scoring import load_model
+from mmfas.benchmark.methods import config_hash
 from mmfas.evaluation import ScoreTable
 from mmfas.synthfas import Setting, Sites, render_sites
 from mmfas.synthfas.files.manifest import Manifest
+from mmfas.utils.runs import load_records
 from projects.regime_choice import study
 from projects.regime_choice.__main__ import main
 from projects.regime_choice.study import METHODS, REGIMES, Cell, regime_table, site_aucs
+
+ROOT = Path(__file__).resolve().parents[3]
 
 pytestmark = pytest.mark.engine
 
@@ -101,3 +106,19 @@ def test_cells_are_trained_once_on_sources_and_judged_by_sites(
     assert capsys.readouterr().out.endswith(table[table.index('| regime') :])
     assert main([*call, '--sites', str(tmp_path / 'nowhere')]) == 1
     assert 'is missing; render the sites: mmfas data sites' in capsys.readouterr().err
+
+
+@pytest.mark.records
+def test_the_page_shows_the_records_and_the_quick_start_trains_in_the_regime_that_they_favour() -> None:
+    records = [*load_records(ROOT / 'projects/regime_choice/records').values()]
+    header, rows, best = regime_table(records)
+    lines = [f'| {" | ".join(row)} |' for row in (header, ('---',) * len(header), *rows)]
+    page = (ROOT / 'docs/en/pretraining.md').read_text(encoding='utf-8')
+    assert '\n'.join(lines) in page and f'So `{best}` is the default.' in page
+    assert f'_{best}.py}}' in (ROOT / 'tools/quickstart.sh').read_text(encoding='utf-8')
+    hashes = {cell: config_hash(cell.load()) for cell in {replace(cell_of(r), split='', seed=0) for r in records}}
+    assert all(r['config_hash'] == hashes[replace(cell_of(r), split='', seed=0)] for r in records)
+
+
+def cell_of(record: dict[str, Any]) -> Cell:
+    return Cell(*(record[name] for name in ('method', 'regime', 'split', 'seed')))

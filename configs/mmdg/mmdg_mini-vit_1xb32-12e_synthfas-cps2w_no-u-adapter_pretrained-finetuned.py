@@ -1,0 +1,8 @@
+# MMDG, ablation `no u adapter`, regime `pretrained-finetuned`.
+_base_ = [
+    './mmdg_mini-vit_1xb32-12e_synthfas-cps2w_no-u-adapter.py',
+    '../_base_/regimes/pretrained_finetuned.py',
+]
+
+model = dict(trunk=_base_.finetuned_trunk)
+optim_wrapper = dict(paramwise_cfg=_base_.finetuned_rates)
