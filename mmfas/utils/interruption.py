@@ -141,3 +141,29 @@ def signals_wait() -> Iterator[None]:
             signal.signal(number, handler)
         for number in sorted(set(waiting.came), key=_RAISING.index):
             signal.raise_signal(number)
+
+
+@contextmanager
+def children_leave_stops_to_us() -> Iterator[None]:
+    """Start worker processes inside the block that do not hear Ctrl-C, and print no traceback of their own.
+
+    A terminal sends Ctrl-C to every process of a command. The one in charge ends the others: what a worker does
+    is finished, and there is one message. The tracker that `multiprocessing` starts for its locks is made deaf to
+    SIGHUP, as it is to SIGINT and SIGTERM by itself: it would end and be started again without knowing any lock.
+    """
+    if not hasattr(signal, 'pthread_sigmask'):  # a system without such masks
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    # What is blocked stays blocked in a process that is started now; here it is only put off until the end.
+    hangup = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, hangup)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

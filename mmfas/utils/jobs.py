@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mmfas.utils.errors import RunError
+from mmfas.utils.interruption import children_leave_stops_to_us
 
 __all__ = ['ChunkEntry', 'digest', 'end_with_parent', 'is_complete', 'run_tasks']
 
@@ -87,9 +88,11 @@ def run_tasks(
         return
     # 'spawn' works in the same way on every system and never copies a running framework's threads.
     context = multiprocessing.get_context('spawn')
-    pool = ProcessPoolExecutor(num_processes, mp_context=context, initializer=end_with_parent)
+    with children_leave_stops_to_us():
+        pool = ProcessPoolExecutor(num_processes, mp_context=context, initializer=end_with_parent)
+        futures = [pool.submit(function, task) for task in tasks]  # the first one starts the processes
     try:
-        for future in as_completed([pool.submit(function, task) for task in tasks]):
+        for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
         raise RunError(

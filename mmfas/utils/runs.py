@@ -12,6 +12,7 @@ from typing import Any
 
 from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
+from mmfas.utils.interruption import children_leave_stops_to_us
 from mmfas.utils.jobs import end_with_parent
 
 #: File that holds many records of a study, one per line.
@@ -109,7 +110,9 @@ def in_processes(function: Callable[..., Any], arguments: list[tuple[Any, ...]],
         yield from map(_call, calls)
         return
     # 'spawn': a forked child of a process that has used torch's threads may hang
-    with multiprocessing.get_context('spawn').Pool(jobs, _use_one_thread) as pool:
+    with children_leave_stops_to_us():
+        started = multiprocessing.get_context('spawn').Pool(jobs, _use_one_thread)
+    with started as pool:
         yield from pool.imap_unordered(_call, calls)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,3 +46,10 @@ def samples(batch: int = 2) -> list[FASDataSample]:
         sample.gt_label, sample.present = i % 2, torch.ones(3, dtype=torch.bool)
         made.append(sample)
     return made
+
+
+def configs_of(*patterns: str) -> list[Path]:
+    """Find configs but those of further regimes, which test_regimes.py holds to these."""
+    folder = Path(__file__).parents[2] / 'configs'
+    found = {path for pattern in patterns for path in folder.glob(pattern)}
+    return sorted(path for path in found if '_pretrained-' not in path.stem)

@@ -16,10 +16,10 @@ from mmfas.models import IsolatedGatingMoENeck, LinearFASHead, MultiModalFAS
 from mmfas.models.layers.product_key_experts import UnitRMSNorm
 from mmfas.models.necks import PromptOptions, ReleasedBlockOptions
 from mmfas.registry import MODELS
-from test_models.helpers import perturb
+from test_models.helpers import configs_of, perturb
 
 FOLDER = Path(__file__).parents[2] / 'configs' / 'big_moe'
-LEAVES = sorted(FOLDER.glob('*.py'))
+LEAVES = configs_of('big_moe/*.py')
 NAME = re.compile(
     r'big-moe_(mini-vit|vit-b16)_1xb(\d+)-(\d+)e_(synthfas|cpsw)-([cpsw]{3}2[cpsw])(?:_([a-z0-9-]+))?'
 )
@@ -125,7 +125,8 @@ def test_variants_trained_as_the_default_train_as_it_does() -> None:
     metafile = yaml.safe_load((FOLDER / 'metafile.yml').read_text(encoding='utf-8'))
     variants = {entry['Name']: entry['Trained As'] for entry in metafile['Models'] if 'Trained As' in entry}
     default = load('mini-vit')
-    assert variants == {f'{Path(default.filename).stem}_no-code': Path(default.filename).stem}
+    stem, regime = Path(default.filename).stem, '_pretrained-finetuned'
+    assert variants == {f'{stem}_no-code': stem, f'{stem}_no-code{regime}': f'{stem}{regime}'}
     other = load('mini-vit', 'no-code')
     for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness'):
         assert other[key] == default[key], key

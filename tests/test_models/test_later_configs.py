@@ -14,12 +14,10 @@ from mmfas.analysis.complexity import measure_complexity
 from mmfas.config.check import check_config
 from mmfas.models import ConcatNeck, CrossModalFocalHead, MeanNeck, MultiModalFAS, TextContrastHead
 from mmfas.registry import MODELS
-from test_models.helpers import samples
+from test_models.helpers import configs_of, samples
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-FILES = (*CONFIGS.glob('cmfl/*.py'), *CONFIGS.glob('flip/*.py'), *CONFIGS.glob('baselines/mean_*.py'))
-#: Regimes are in test_regimes.py.
-LEAVES = sorted(path for path in FILES if '_pretrained-' not in path.stem)
+LEAVES = configs_of('cmfl/*.py', 'flip/*.py', 'baselines/mean_*.py')
 BASELINE = CONFIGS / 'baselines' / 'concat_mini-vit_1xb32-12e_synthfas-cps2w.py'
 NARROW = dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=32)
 

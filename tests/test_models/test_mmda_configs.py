@@ -9,9 +9,10 @@ from mmengine.config import Config
 
 from mmfas.models import ConcatNeck, MD2ANeck, MultiModalFAS, TextAlignHead
 from mmfas.registry import MODELS
+from test_models.helpers import configs_of
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'mmda'
-LEAVES = sorted(CONFIGS.glob('*.py'))
+LEAVES = configs_of('mmda/*.py')
 SMALL = 'mmda_mini-vit_1xb32-12e_synthfas-cps2w'
 
 pytestmark = pytest.mark.engine

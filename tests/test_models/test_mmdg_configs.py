@@ -12,10 +12,10 @@ from mmengine.config import Config
 from mmfas.engine.modulators import ReGrad, SumModulator
 from mmfas.models import ConcatNeck, LinearFASHead, MultiModalFAS, PrototypeHead, UAdapterNeck
 from mmfas.registry import GRADIENT_MODULATORS, MODELS
+from test_models.helpers import configs_of
 
 FOLDER = Path(__file__).parents[2] / 'configs' / 'mmdg'
-#: Regimes are in test_regimes.py.
-LEAVES = sorted(path for path in FOLDER.glob('*.py') if '_pretrained-' not in path.stem)
+LEAVES = configs_of('mmdg/*.py')
 NAME = re.compile(
     r'mmdg_(mini-vit|vit-b16|vit-s14-pretrained)_1xb(\d+)-(\d+)e_(synthfas|cpsw)-([cpsw]{3}2[cpsw])(?:_([a-z-]+))?'
 )

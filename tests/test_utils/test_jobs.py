@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
+import signal
 
 import pytest
 
@@ -28,3 +30,9 @@ def test_a_worker_that_is_ended_ends_the_job_with_a_reason() -> None:
 
 def test_nothing_to_do() -> None:
     assert list(run_tasks(math.sqrt, [], 4)) == []
+
+
+def test_workers_leave_a_terminals_ctrl_c_to_the_one_in_charge() -> None:
+    blocked = functools.partial(signal.pthread_sigmask, signal.SIG_BLOCK)
+    assert all(signal.SIGINT in mask and signal.SIGTERM not in mask for mask in run_tasks(blocked, [[], []], 2))
+    assert signal.SIGINT not in blocked([]) and signal.SIGHUP not in blocked([])
