@@ -15,7 +15,6 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -89,7 +88,7 @@ def released_names(name: str) -> list[list[str]]:
         return [line.split(' ') for line in file.read().splitlines()]
 
 
-def write_vectors(arrays: dict[str, NDArray[Any]], file: Path) -> None:
+def write_vectors(arrays: dict[str, np.ndarray], file: Path) -> None:
     """Write a file that `golden` reads."""
     content = io.BytesIO()
     np.savez(content, **arrays)
