@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 
 from mmfas.config.idle_settings import idle_notes
 from mmfas.config.late_begins import Length, late_hooks, late_schedules
+from mmfas.config.lookup import type_name
 from mmfas.datasets.classes import require_both_classes
 from mmfas.datasets.overlaps import overlaps_of
 from mmfas.engine.training_state import require_sound_state
@@ -170,7 +171,7 @@ def _values_named() -> Iterator[None]:
 
 def _require_device_for_amp(cfg: Config) -> None:
     """Raise if mixed precision of mmengine is asked for without a device that has it."""
-    kind = str((cfg.get('optim_wrapper') or {}).get('type')).rpartition('.')[2]
+    kind = type_name(cfg.get('optim_wrapper') or {})
     if kind in AMP_WRAPPERS.values() and not torch.cuda.is_available():
         raise InputError(
             f"optim_wrapper.type='{kind}' is mixed precision with a GPU, and there is none; leave `Amp` out, or "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmfas.config.late_begins import hooks_of
-from mmfas.config.lookup import find_part, scope_of
+from mmfas.config.hooks import hooks_of
+from mmfas.config.lookup import find_part, scope_of, type_name
 from mmfas.config.monitored import unwatched
 from mmfas.config.needed_views import pipelines_of
 from mmfas.config.schedules import schedules_of
@@ -27,7 +27,7 @@ def idle_problems(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
         One line for every setting.
     """
     yield from _pipelines(cfg, scope)
-    averages = [path for path, hook in hooks_of(cfg) if _name_of(hook).endswith('EMAHook')]
+    averages = [path for path, hook in hooks_of(cfg) if type_name(hook).endswith('EMAHook')]
     if len(averages) > 1:
         yield f'{averages[1]}: a second EMAHook would undo what {averages[0]} does to the weights; keep one'
     if _counts_iterations(cfg):
@@ -55,7 +55,7 @@ def idle_notes(cfg: Mapping[str, Any]) -> Iterator[str]:
             if isinstance(loop, Mapping) and loop.get(key, 1) != 1:
                 yield f'train_cfg.{key}: nothing is validated (val_dataloader is missing), so this does nothing'
     for path, hook in hooks_of(cfg):
-        if not _name_of(hook).endswith('CheckpointHook'):
+        if not type_name(hook).endswith('CheckpointHook'):
             continue
         if hook.get('rule') is not None and not hook.get('save_best'):
             yield f'{path}.rule: is for save_best, which is not set'
@@ -64,18 +64,12 @@ def idle_notes(cfg: Mapping[str, Any]) -> Iterator[str]:
     yield from _unread_modalities(cfg)
 
 
-def _name_of(part: Mapping[str, Any]) -> str:
-    """Return the name of the type of a part, without its scope."""
-    kind = part.get('type')
-    return kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', '')
-
-
 def _counts_iterations(cfg: Mapping[str, Any]) -> bool:
     """Tell whether the loop of mmengine runs through the data as one epoch."""
     loop = cfg.get('train_cfg')
     if not isinstance(loop, Mapping):
         return False
-    return _name_of(loop) == 'IterBasedTrainLoop' or 'type' not in loop and loop.get('by_epoch') is False
+    return type_name(loop) == 'IterBasedTrainLoop' or 'type' not in loop and loop.get('by_epoch') is False
 
 
 def _pipelines(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
@@ -89,7 +83,7 @@ def _pipelines(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
             is_ours = all(getattr(part, '__module__', '').startswith('mmfas.') for part in found)
             if len(known) < len(steps) or not is_ours:
                 continue  # parts of others may pack, too
-            names = [_name_of(step) for step in known]
+            names = [type_name(step) for step in known]
             if names.count(_PACK) != 1 or names[-1] != _PACK:
                 yield f'{key}: a pipeline must end with {_PACK}, once, got {", ".join(names)}'
 
@@ -97,11 +91,11 @@ def _pipelines(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
 def _unread_modalities(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield modalities that the model has and no training sample."""
     model, loader = cfg.get('model'), cfg.get('train_dataloader')
-    if not isinstance(model, Mapping) or _name_of(model) != 'MultiModalFAS' or not isinstance(loader, Mapping):
+    if not isinstance(model, Mapping) or type_name(model) != 'MultiModalFAS' or not isinstance(loader, Mapping):
         return
     wanted, read = _names(model), set[str]()
     for dataset in _datasets(loader.get('dataset')):
-        read |= _names(dataset) if _name_of(dataset) == 'MultiModalFaceDataset' else set(MODALITIES)
+        read |= _names(dataset) if type_name(dataset) == 'MultiModalFaceDataset' else set(MODALITIES)
     if read and (absent := [name for name in MODALITIES if name in wanted - read]):
         yield f'model.modalities: {", ".join(absent)} of the model would be absent in every training sample'
 

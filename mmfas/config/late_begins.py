@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mmfas.config.hooks import hooks_of
+from mmfas.config.lookup import type_name
 from mmfas.config.rules import is_finite
 from mmfas.config.schedules import schedules_of
 from mmfas.config.wording import shown
@@ -58,25 +60,11 @@ def late_hooks(cfg: Mapping[str, Any], length: Length) -> Iterator[str]:
         yield from _late_arguments(path, hook, length, hook.get('by_epoch', True) is not False)
         yield from _never_saves(path, hook, length)
         interval: Any = hook.get('interval')
-        if str(hook.get('type')).endswith('EMAHook') and is_finite(interval) and interval > length.iters:
+        if type_name(hook).endswith('EMAHook') and is_finite(interval) and interval > length.iters:
             yield (
                 f'{path}.interval: {shown(interval)} is above {length.iters:g} iterations: the average, which is '
                 'saved as the model, would be the weights of the first step'
             )
-
-
-def hooks_of(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield place and config of every hook.
-
-    Args:
-        cfg: A whole config as for Runner.
-    """
-    hooks, custom = cfg.get('default_hooks'), cfg.get('custom_hooks')
-    named = {f'default_hooks.{key}': hook for key, hook in hooks.items()} if isinstance(hooks, Mapping) else {}
-    listed = enumerate(custom if isinstance(custom, list | tuple) else ())
-    for path, hook in {**named, **{f'custom_hooks[{i}]': hook for i, hook in listed}}.items():
-        if isinstance(hook, Mapping):
-            yield path, hook
 
 
 def _late_arguments(path: str, value: Any, length: Length, by_epoch: bool) -> Iterator[str]:

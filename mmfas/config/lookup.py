@@ -20,6 +20,16 @@ def scope_of(cfg: Mapping[str, Any], default: str) -> str:
     return scope if isinstance(scope, str) else default
 
 
+def type_name(part: Mapping[str, Any]) -> str:
+    """Return the name of the type of a part without its scope; empty where it gives none.
+
+    >>> type_name(dict(type='mmengine.EMAHook'))
+    'EMAHook'
+    """
+    kind = part.get('type')
+    return kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', '')
+
+
 def _kind_of(name: str, wanted: Registry | TypedView) -> str | None:
     """Return the kind of part that `name` is in another registry, or None if no registry has it."""
     for kind, other in PART_REGISTRIES.items():

@@ -8,7 +8,9 @@ from typing import Any
 
 from mmengine.hooks import CheckpointHook
 
-from mmfas.config.lookup import find_part, scope_of
+from mmfas.config.hooks import hooks_of
+from mmfas.config.lookup import find_part, scope_of, type_name
+from mmfas.config.schedules import schedules_of
 from mmfas.config.signatures import near_match
 from mmfas.registry import METRICS
 
@@ -52,13 +54,8 @@ def _names_given_by(cfg: Mapping[str, Any], scope: str) -> list[str] | None:
 
 def _watchers(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield every hook and scheduler with its place."""
-    hooks = cfg.get('default_hooks')
-    parts = [(f'default_hooks.{name}', hook) for name, hook in hooks.items()] if isinstance(hooks, Mapping) else []
-    for key in ('custom_hooks', 'param_scheduler'):
-        value = cfg.get(key)
-        is_list = isinstance(value, list | tuple)
-        parts += [(f'{key}[{i}]' if is_list else key, part) for i, part in enumerate(_items(value))]
-    yield from ((path, part) for path, part in parts if isinstance(part, Mapping))
+    yield from hooks_of(cfg)
+    yield from schedules_of('param_scheduler', cfg.get('param_scheduler'))
 
 
 def monitor_problems(cfg: Mapping[str, Any], scope: str) -> list[str]:
@@ -162,7 +159,7 @@ def rule_problems(cfg: Mapping[str, Any], scope: str) -> list[str]:
 
 def _wrong_rule(part: Mapping[str, Any], name: str, rule: Any, better: str | None) -> str:
     """Say what is wrong with the rule of a part for a metric; empty if nothing is."""
-    kind = str(part.get('type')).rpartition('.')[2]
+    kind = type_name(part)
     if rule is None and kind in _GUESSING:
         rule = _guess(name)
         if rule is None:

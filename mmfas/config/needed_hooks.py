@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmfas.config.lookup import find_part, scope_of
+from mmfas.config.hooks import hooks_of
+from mmfas.config.lookup import find_part, scope_of, type_name
 from mmfas.registry import MODELS
 
 
@@ -14,11 +15,6 @@ def _needs(cfg: Mapping[str, Any], scope: str) -> tuple[str, ...]:
     part, _ = find_part(MODELS, cfg.get('type'), scope_of(cfg, scope))  # problems: where the type is checked
     needed = getattr(part, 'needed_hooks', None)
     return getattr(part, 'needs_hooks', ()) if needed is None else needed(cfg)
-
-
-def _name_of(part: Any) -> str:
-    """Return the name of a class, which a config gives as text or as the class."""
-    return part.rpartition('.')[2] if isinstance(part, str) else getattr(part, '__name__', '')
 
 
 def missing_hooks(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
@@ -31,9 +27,7 @@ def missing_hooks(cfg: Mapping[str, Any], scope: str) -> Iterator[str]:
     Yields:
         One line for every hook that is missing; nothing for a config that does not train.
     """
-    hooks = cfg.get('default_hooks')
-    given = [*(hooks.values() if isinstance(hooks, Mapping) else ()), *(cfg.get('custom_hooks') or ())]
-    names = {_name_of(hook.get('type')) for hook in given if isinstance(hook, Mapping)}
+    names = {type_name(hook) for _, hook in hooks_of(cfg)}
     model = cfg.get('model')
     if not isinstance(model, Mapping) or cfg.get('train_cfg') is None:
         return

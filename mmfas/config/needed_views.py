@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from mmfas.config.lookup import type_name
+
 
 def view_problems(cfg: Mapping[str, Any], built: nn.Module | Exception) -> Iterator[str]:
     """Find views that are lacking, or that nothing looks at.
@@ -37,7 +39,7 @@ def view_problems(cfg: Mapping[str, Any], built: nn.Module | Exception) -> Itera
 
 def _is_adding(step: Any) -> bool:
     """Tell whether a step of a pipeline makes views."""
-    return isinstance(step, Mapping) and str(step.get('type')).rpartition('.')[2] == 'AddViews'
+    return isinstance(step, Mapping) and type_name(step) == 'AddViews'
 
 
 def pipelines_of(value: Any) -> Iterator[list[Any]]:

@@ -6,6 +6,9 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mmfas.config.hooks import hooks_of
+from mmfas.config.lookup import type_name
+
 #: Stands for a setting that is absent.
 _ABSENT = 'nothing'
 
@@ -52,12 +55,9 @@ def _plain_value(node: ast.expr) -> Any:
 def _held_by_state(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """Pick the settings that come back with the state: of optimizer, schedules, best value and early stopping."""
     wrapper = cfg.get('optim_wrapper') or {}
-    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]
     watched: dict[str, Any] = {}
-    for hook in hooks:
-        if isinstance(hook, Mapping):
-            kind = str(hook.get('type')).rpartition('.')[2]
-            watched |= {f'{kind}.{key}': hook[key] for key in ('save_best', 'monitor', 'rule') if key in hook}
+    for _, hook in hooks_of(cfg):
+        watched |= {f'{type_name(hook)}.{k}': hook[k] for k in ('save_best', 'monitor', 'rule') if k in hook}
     return {
         'optim_wrapper.optimizer': wrapper.get('optimizer'),
         'optim_wrapper.paramwise_cfg': wrapper.get('paramwise_cfg'),

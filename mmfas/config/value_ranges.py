@@ -12,6 +12,7 @@ from typing import Any
 import mmengine.registry
 from mmengine.runner.priority import Priority
 
+from mmfas.config.lookup import type_name
 from mmfas.config.rules import at_least, is_finite, is_whole
 from mmfas.config.wording import shown
 from mmfas.structures import check_modalities
@@ -183,7 +184,7 @@ def _start_method(value: Any) -> str | None:
 
 def _decay_of_averages(value: Any) -> str | None:
     """Say what the weight of the newest weights must be."""
-    if not isinstance(value, Mapping) or not str(value.get('type')).endswith('EMAHook'):
+    if not isinstance(value, Mapping) or not type_name(value).endswith('EMAHook'):
         return None
     momentum: Any = value.get('momentum')
     is_wrong = is_number(momentum) and not 0 < momentum < 1

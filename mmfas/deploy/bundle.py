@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmfas.config.lookup import type_name
 from mmfas.deploy.decision import DecisionRule
 from mmfas.deploy.preprocessing import Preprocessing
 from mmfas.deploy.trusted_parts import check_parts, limited_size
@@ -107,7 +108,7 @@ class Bundle:
     @property
     def unused(self) -> tuple[str, ...]:
         """Modalities that the pipeline takes away, as for a camera without them."""
-        steps = [step for step in self.pipeline if str(step.get('type')).rpartition('.')[2] == 'FixedMissing']
+        steps = [step for step in self.pipeline if type_name(step) == 'FixedMissing']
         flat = {name for step in steps for name in check_modalities(step['missing'])}
         return tuple(m for m in self.modalities if m in flat)
 

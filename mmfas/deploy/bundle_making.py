@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from mmfas.apis.publish import select_weights
 from mmfas.apis.scoring import ScoreError
+from mmfas.config.lookup import type_name
 from mmfas.datasets.transforms import RandomModalityDropout
 from mmfas.deploy.bundle import Bundle, BundleError
 from mmfas.deploy.decision import DecisionRule, fixed_rule, rule_at_site, rule_from_dev
@@ -231,7 +232,7 @@ def _dropped_in_training(cfg: Config, modalities: Sequence[str]) -> list[str]:
         return []
     dropped: set[str] = set()
     for step in steps:
-        if str(step.get('type')).rpartition('.')[2] == 'RandomModalityDropout':
+        if type_name(step) == 'RandomModalityDropout':
             options = {key: value for key, value in step.items() if key not in ('type', '_scope_')}
             dropped |= set(RandomModalityDropout(**options).droppable)
     return [m for m in modalities if m in dropped]

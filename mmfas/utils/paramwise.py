@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmengine.logging import print_log
@@ -33,9 +33,8 @@ def idle_patterns(paramwise_cfg: Mapping[str, Any] | None, model: nn.Module) -> 
     """
     patterns = (paramwise_cfg or {}).get('custom_keys') or {}
     names = _names_of(model)
-    order = sorted(sorted(patterns), key=len, reverse=True)
-    taken = {next((key for key in order if key in name), None) for name, p in names.items() if p.requires_grad}
-    return {key: _reason(key, order, names) for key in patterns if key not in taken}
+    taken = {_pattern_of(name, patterns) for name, p in names.items() if p.requires_grad}
+    return {key: _reason(key, patterns, names) for key in patterns if key not in taken}
 
 
 def _names_of(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -43,7 +42,12 @@ def _names_of(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name if '.' in name else f'.{name}': p for name, p in model.named_parameters()}
 
 
-def _reason(key: str, order: list[str], names: Mapping[str, nn.Parameter]) -> str:
+def _pattern_of(name: str, patterns: Iterable[str]) -> str | None:
+    """Return the pattern whose factors a parameter takes in mmengine: the longest, of equals the first."""
+    return min((key for key in patterns if key in name), key=lambda key: (-len(key), key), default=None)
+
+
+def _reason(key: str, patterns: Iterable[str], names: Mapping[str, nn.Parameter]) -> str:
     """Say why a pattern sets nothing."""
     found = [name for name in names if key in name]
     if not found:
@@ -53,7 +57,7 @@ def _reason(key: str, order: list[str], names: Mapping[str, nn.Parameter]) -> st
     trained = [name for name in found if names[name].requires_grad]
     if not trained:
         return f'the {len(found)} parameters with it in their names are not trained'
-    first = next(other for other in order if other in trained[0])
+    first = _pattern_of(trained[0], patterns)
     return f'every parameter with it in its name takes another pattern first, such as {first!r}'
 
 
@@ -92,8 +96,7 @@ def _nothing_trained(patterns: Mapping[str, Any], names: Mapping[str, nn.Paramet
     trained = [name for name, parameter in names.items() if parameter.requires_grad]
     if names and not trained:
         return ['model: none of its parameters is trained (requires_grad)']
-    order = sorted(sorted(patterns), key=len, reverse=True)
-    options = (patterns.get(next((key for key in order if key in name), ''), {}) for name in trained)
+    options = (patterns.get(_pattern_of(name, patterns) or '', {}) for name in trained)
     if trained and all(0 in (one.get('lr_mult'), one.get('lr')) for one in options):
         return ['optim_wrapper.paramwise_cfg.custom_keys: every rate is 0, nothing would be trained']
     return []

@@ -6,6 +6,7 @@ tensors one after the other. The library checks that they fill the file exactly.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,7 +66,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], d
 def write_safetensors(
     tensors: Mapping[str, Tensor], path: str | os.PathLike[str], *, metadata: Mapping[str, str]
 ) -> None:
-    """Write tensors, completely or not at all.
+    """Write tensors, completely or not at all; what is equal gives the same bytes, in whichever order it is given.
 
     Args:
         tensors: Name -> contiguous tensor; no two may share memory.
@@ -78,5 +79,14 @@ def write_safetensors(
     _library()
     from safetensors.torch import save
 
-    content: Any = save(dict(tensors), dict(metadata))
-    write_atomically(path, content)
+    write_atomically(path, _with_sorted_metadata(save(dict(tensors), dict(metadata))))
+
+
+def _with_sorted_metadata(content: bytes) -> bytes:
+    """Order the metadata of a file by key, which the library writes in another order every time."""
+    size = int.from_bytes(content[:8], 'little')
+    header: dict[str, Any] = json.loads(content[8 : 8 + size])
+    header['__metadata__'] = dict(sorted(header.get('__metadata__', {}).items()))
+    text = json.dumps(header, separators=(',', ':'), ensure_ascii=False).encode()
+    text += b' ' * (-len(text) % 8)  # the tensors begin at a multiple of 8 bytes, as the library has it
+    return len(text).to_bytes(8, 'little') + text + content[8 + size :]

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from config_samples import LOADER, changed
+from mmengine.hooks import EMAHook
 
 from mmfas.config.check import check_config
 from mmfas.config.late_begins import Length, late_hooks, late_schedules
+from mmfas.config.monitored import unwatched
 
 pytestmark = pytest.mark.engine
 EARLY = dict(type='EarlyStoppingHook', monitor='dev/hter', rule='less', patience=2)
@@ -89,6 +91,16 @@ def test_lengths_of_epochs_are_known_once_there_is_a_loader() -> None:
     ]
     assert list(late_schedules(cfg, known)) == [
         'param_scheduler[0].begin: 8 is not before the end, 8 iterations; it does nothing'
+    ]
+
+
+def test_hooks_and_schedules_are_found_by_class_and_below_names() -> None:
+    average = dict(type=EMAHook, interval=9)
+    found = list(late_hooks(dict(custom_hooks=[average]), Length(iters=8.0)))
+    assert len(found) == 1 and found[0].startswith('custom_hooks[0].interval: 9 is above 8 iterations')
+    watching = dict(head=[dict(type='ReduceOnPlateauLR', monitor='dev/hter')])
+    assert [line.partition(':')[0] for line in unwatched(dict(param_scheduler=watching))] == [
+        'param_scheduler.head[0].monitor'
     ]
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from mmfas.analysis.example_data import write_example
+from mmfas.analysis.loading_times import measure_loading as measure
 from mmfas.cli.data import browse as data_browse
 from mmfas.cli.data import verify as data_verify
 from mmfas.cli.measure import loading as measure_loading
 from mmfas.datasets.contact_sheet import draw_contact_sheet
-from mmfas.datasets.profiling import measure_loading as measure
 
 from .data_files import write_triple
 

@@ -11,13 +11,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from golden_vectors import golden
 from skimage.feature import hog
 
 from mmfas.datasets import MultiModalFaceDataset
 from mmfas.datasets.transforms import IRLocalDescriptors
 from mmfas.datasets.transforms.local_descriptors import hog_picture, plgf
 
-GOLDEN = np.load(Path(__file__).parents[1] / 'data' / 'golden' / 'ir_local_descriptors.npz')
+GOLDEN = {name: array.numpy() for name, array in golden('ir_local_descriptors').items()}
 LEAST_SPEED_UP = 10
 
 

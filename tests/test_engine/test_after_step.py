@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from contracts.cases import build_model, make_batch
+from contracts.cases import build_model, make_batch, perturb, take
 from mmengine.optim import OptimWrapper
 from mmengine.runner import IterBasedTrainLoop
-from torch import nn
-from warm_python import warm_python
+from ranks import run_group
+from torch import Tensor, nn
 
-import mmfas
 from mmfas.config.needed_hooks import missing_hooks
 from mmfas.engine.hooks import AfterStepHook, after_step
-from mmfas.models import HyperplaneHead, MultiModalFAS
+from mmfas.models import FASDistributedDataParallel, HyperplaneHead, MultiModalFAS
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures('small_and_quiet')]
 
@@ -115,68 +112,34 @@ def test_configs_without_the_hook_are_reported() -> None:
     assert list(missing_hooks(cfg, 'mmfas')) == []
 
 
-# One program that forks twice: pytest's own process is never forked.
-STEP = """
-import multiprocessing, sys
-from types import SimpleNamespace
-import torch
-import torch.distributed as dist
-from contracts.cases import build_model, make_batch, perturb, take
-from mmengine.optim import OptimWrapper
-from mmfas.engine.hooks import AfterStepHook
-from mmfas.models import FASDistributedDataParallel
-
-folder = sys.argv[1]
-torch.set_num_threads(1)
-
-def steps(rank, world):
+def steps(rank: int, folder: Path | None = None) -> dict[str, Tensor]:
+    """Take four steps, with a folder as one of two processes; return the state after them."""
     core = perturb(build_model(neck='MutualMaskNeck', head='HyperplaneHead')).double().train()
     core.head.angular_weight = 0.0  # angles and information are those of one process
     core.neck.information = core.neck.information.__class__(weight=0.0)
-    for norm in (m for m in core.modules() if hasattr(m, 'train_statistics')):
-        norm.train_statistics = rank < 0
-    model = core
-    if world > 1:
-        dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=world)
-        model = FASDistributedDataParallel(core, find_unused_parameters=True)
+    norms = [m for m in core.modules() if hasattr(m, 'train_statistics')]
+    for norm in norms:
+        norm.train_statistics = False
+    model = core if folder is None else FASDistributedDataParallel(core, find_unused_parameters=True)
     wrapper = OptimWrapper(torch.optim.SGD(core.parameters(), lr=0.1), accumulative_counts=2)
     wrapper.initialize_count_status(model, 0, 4)
     for number in range(4):
         batch = make_batch(8, seed=number)
         # the first process has domain C alone, the second W
-        rows = [i for i in range(8) if world == 1 or (i // 2 % 2) == rank]
+        rows = [i for i in range(8) if folder is None or (i // 2 % 2) == rank]
         model.train_step(take(batch, rows), wrapper)
         AfterStepHook().after_train_iter(SimpleNamespace(model=model, optim_wrapper=wrapper, epoch=0), number)
-    if world > 1:
-        norms = [m for m in core.modules() if hasattr(m, 'train_statistics')]
+    if folder is not None:
         norms[0].running_mean.fill_(rank)
         core.neck.after_step(0)
         assert (norms[0].running_mean == 0.5).all()
         norms[0].running_mean.zero_()
-    torch.save(core.state_dict(), f'{folder}/{world}_{rank}.pth')
-    if world > 1:
-        dist.destroy_process_group()
-
-steps(0, 1)
-workers = [multiprocessing.get_context('fork').Process(target=steps, args=(rank, 2)) for rank in range(2)]
-for worker in workers:
-    worker.start()
-for worker in workers:
-    worker.join(60)
-sys.exit([worker.exitcode for worker in workers] != [0, 0])
-"""
+    return core.state_dict()
 
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    tests = Path(__file__).parents[1]
-    paths = [str(Path(mmfas.__file__).parents[1]), str(tests), os.environ.get('PYTHONPATH', '')]
-    env = {**os.environ, 'PYTHONPATH': os.pathsep.join(paths), 'OMP_NUM_THREADS': '1'}
-    result = subprocess.run(
-        [warm_python(), '-c', STEP, str(tmp_path)], env=env, capture_output=True, text=True, timeout=120
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    one, *both = (torch.load(tmp_path / name, weights_only=True) for name in ('1_0.pth', '2_0.pth', '2_1.pth'))
+    one, both = steps(0), run_group(steps, tmp_path)
     assert one['head.is_trained'].tolist() == [True, True]
     for state in both:
         for name, value in one.items():

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
+from golden_vectors import golden
 from modulation_oracles import given
 
 from mmfas.engine.modulators import ReGrad
 from mmfas.structures import MODALITIES, ModalityOffer
 
-GOLDEN = Path(__file__).parents[1] / 'data' / 'golden' / 'dadm_regrad.npz'
 #: Released parameter -> the modality whose rule it follows.
 OWNERS = {'adapter_1': 0, 'adapter_2': 1, 'adapter_3': 2, 'mim_12': 1, 'mim_13': 2, 'mim_23': 2}
 DADM = dict(order='confidence', fast='all_but_slowest')
@@ -22,13 +19,10 @@ pytestmark = pytest.mark.engine
 
 @pytest.mark.parametrize('number', range(6))
 def test_golden_dadm_regrad(number: int) -> None:
-    data = np.load(GOLDEN)
+    data = golden('dadm_regrad')
     mi = [float(v) for v in data[f'{number}.in.mi'].ravel()]
     grads = {
-        name: [
-            torch.from_numpy(data[f'{number}.{name}.in.grad.{kind}'].ravel())
-            for kind in ('m1', 'm2', 'm3', 'total')
-        ]
+        name: [data[f'{number}.{name}.in.grad.{kind}'].ravel() for kind in ('m1', 'm2', 'm3', 'total')]
         for name in OWNERS
     }
     lengths = [len(grads[name][0]) for name in OWNERS]
@@ -36,7 +30,7 @@ def test_golden_dadm_regrad(number: int) -> None:
     # the losses rank them the other way round, and must not matter
     seen = given(rows, lengths=lengths, owners=list(OWNERS.values()), losses=[-value for value in mi], trust=mi)
     total = torch.cat([grads[name][3] for name in OWNERS])
-    expected = torch.cat([torch.from_numpy(data[f'{number}.{name}.out.grad'].ravel()) for name in OWNERS])
+    expected = torch.cat([data[f'{number}.{name}.out.grad'].ravel() for name in OWNERS])
     found = ReGrad(**DADM, eps=1e-8).modulate(seen) + total
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
     others = [ReGrad(), ReGrad(fast='all_but_slowest')]

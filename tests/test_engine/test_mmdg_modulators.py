@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from golden_vectors import golden
 from modulation_oracles import given, ogm_scales, pcgrad, regrad_pairs, regrad_tensor
 from torch import Tensor
 
@@ -17,15 +16,15 @@ from mmfas.engine.modulators.ogm_ge import deviation
 from mmfas.engine.modulators.pcgrad import draw_orders
 
 pytestmark = pytest.mark.engine
-GOLDEN = Path(__file__).parents[1] / 'data' / 'golden' / 'mmdg_regrad_rules.npz'
 NUM_TRIPLES, SIZE = 12, 35
 
 
 def golden_rows(kind: str) -> Tensor:
     """Return triple after triple, row 0 the branch's own: (3, 12 * 35)."""
-    data = np.load(GOLDEN)
-    rows = [[data[f'{i}.{kind}.{j}'].ravel() for i in range(NUM_TRIPLES)] for j in range(3)]
-    return torch.from_numpy(np.array(rows)).reshape(3, -1)
+    data = golden('mmdg_regrad_rules')
+    return torch.stack(
+        [torch.cat([data[f'{i}.{kind}.{j}'].ravel() for i in range(NUM_TRIPLES)]) for j in range(3)]
+    )
 
 
 @pytest.mark.parametrize('own', [0, 1, 2])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,8 @@ from typing import Any
 import pytest
 import torch
 from mmengine.evaluator import Evaluator
-from warm_python import warm_python
+from ranks import run_group
 
-import mmfas
 from mmfas.evaluation import FASMetric, ScoreRules, ScoreTable, evaluate_scores, functional
 from mmfas.registry import METRICS
 from mmfas.structures import FASDataSample
@@ -126,52 +123,21 @@ def test_one_class_dev_split_says_why_there_is_no_threshold() -> None:
         _run(FASMetric(), [row for row in make_records(60, 0) if not row['label']])
 
 
-# One program that forks twice: pytest's own process is never forked.
-SHARDS = """
-import json, multiprocessing, sys
-import torch.distributed as dist
-from mmfas.evaluation import FASMetric
-
-folder, batch = sys.argv[1], 4
-
-def work(rank):
-    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
-    records = json.load(open(f'{folder}/records.json'))
-    # As mmengine's DefaultSampler shares out: every second sample, the first one again where the halves differ.
-    mine = (records + records[:1])[rank::2]
+def evaluate_half(rank: int, folder: Path) -> dict[str, float]:
+    """Evaluate as one of two processes, with every second record as mmengine's DefaultSampler deals them."""
+    records = json.loads((folder / 'records.json').read_text(encoding='utf-8'))
+    mine = (records + records[:1])[rank::2]  # the first record again, where the halves differ
     metric = FASMetric(out_file=f'{folder}/dev.csv', collect_dir=f'{folder}/exchange')
     rows = [dict(row, gt_label=row['label'], pred_score=row['score']) for row in mine]
-    for start in range(0, len(rows), batch):
-        metric.process(None, rows[start:start + batch])
-    with open(f'{folder}/metrics_{rank}.json', 'w') as file:
-        json.dump(metric.evaluate(len(records)), file)
-    dist.destroy_process_group()
-
-workers = [multiprocessing.get_context('fork').Process(target=work, args=(rank,)) for rank in range(2)]
-for worker in workers:
-    worker.start()
-for worker in workers:
-    worker.join(60)
-sys.exit([worker.exitcode for worker in workers] != [0, 0])
-"""
+    for start in range(0, len(rows), 4):
+        metric.process(None, rows[start : start + 4])
+    return metric.evaluate(len(records))
 
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     records = make_records(101, 3)
     (tmp_path / 'records.json').write_text(json.dumps(records), encoding='utf-8')
-    paths = [str(Path(mmfas.__file__).resolve().parents[1]), os.environ.get('PYTHONPATH', '')]
-    run = subprocess.run(
-        [warm_python(), '-c', SHARDS, str(tmp_path)],
-        cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
     expected = _run(FASMetric(), records)
-    for rank in range(2):
-        assert json.loads((tmp_path / f'metrics_{rank}.json').read_text(encoding='utf-8')) == expected
+    assert run_group(evaluate_half, tmp_path) == [expected, expected]
     assert ScoreTable.from_csv(tmp_path / 'dev.csv').to_records() == records

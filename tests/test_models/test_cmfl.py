@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from golden_vectors import GOLDEN, assert_near, golden, released_names
 from mmengine.config import Config
 from torch import Tensor
 
@@ -17,7 +18,6 @@ from mmfas.models.heads import cross_modal_focal_losses
 from mmfas.registry import MODELS
 from mmfas.structures import MODALITIES, FusedFeatures
 from test_models.helpers import build, images, perturb, samples
-from test_models.test_experts import GOLDEN, assert_close, golden
 
 SPEC = dict(modalities=MODALITIES, fused_dims=12, modality_dims=4)
 PRESENT = torch.tensor([[True, True, True], [True, False, True], [False, True, False], [True, True, True]])
@@ -47,10 +47,10 @@ def test_golden_cmfl_loss(case: str) -> None:
         partner_gradient=not case.endswith('sg'),
         relieved=~is_live if case.endswith('binary') else None,
     )
-    assert_close(rows.mean(0), data[f'{case}.rows_mean'], 'rows')
-    assert_close(rows.sum(0).mean(), data[f'{case}.out_sum'], 'sum')
+    assert_near(rows.mean(0), data[f'{case}.rows_mean'], 'rows')
+    assert_near(rows.sum(0).mean(), data[f'{case}.out_sum'], 'sum')
     mean = rows.mean()
-    assert_close(mean, data[f'{case}.out_mean'], 'mean')
+    assert_near(mean, data[f'{case}.out_mean'], 'mean')
     mean.backward()
     for row, name in enumerate(('p_a', 'p_b')):
         # gradients go from 1e-6 to 500, so every one is compared by itself
@@ -95,7 +95,7 @@ def released_network() -> MultiModalFAS:
     assert (cfg.trunk.cnn.arch, cfg.trunk.num_stages) == ('161', 2)
     cfg.trunk.cnn.arch = dict(growth_rate=48, depths=[6, 12, 1], init_channels=96)
     model = MODELS.build(cfg)
-    lines = (line.split(' ') for line in (GOLDEN / 'released_cmfl_rgbd_mh_names.txt').read_text().splitlines())
+    lines = released_names('released_cmfl_rgbd_mh')
     shapes = {name: tuple(map(int, shape.split('x'))) for name, shape in lines}
     state = dict(in_our_names(name, released_weight(name, shape)) for name, shape in shapes.items())
     for kind in ('weight', 'bias'):
@@ -126,9 +126,9 @@ def test_golden_cmfl_rgbd_mh(rgbd_mh: MultiModalFAS) -> None:
     )
     outs = (features.fused.sigmoid(), joint, rgb, depth)
     for i, out in enumerate(outs):
-        assert_close(out.float(), data[f'out.{i}'], f'out.{i}')
+        assert_near(out.float(), data[f'out.{i}'], f'out.{i}')
     sum((out * data[f'cotangent.{i}']).sum() for i, out in enumerate(outs)).backward()
-    assert_close(image.grad.float(), data['grad_in.img'], 'img')
+    assert_near(image.grad.float(), data['grad_in.img'], 'img')
 
 
 def test_golden_cmfl_rgbd_mh_parameters(rgbd_mh: MultiModalFAS) -> None:

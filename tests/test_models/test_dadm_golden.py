@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from golden_vectors import Sketch, assert_near, difference, golden, released_names
 from torch import Tensor
 
 from mmfas.models.layers.mutual_mask import MutualMask
@@ -15,7 +15,6 @@ from mmfas.models.losses import AngularMarginLoss, InformationLoss
 from mmfas.models.necks import ConvolutionalAdapter
 from mmfas.structures import MODALITIES
 
-GOLDEN = Path(__file__).parents[1] / 'data' / 'golden'
 INTERACT, GENERATE = 'interactive_block', 'mask_generation'
 CONVS = [f'{INTERACT}.0.depthwise_conv.0', f'{INTERACT}.0.pointwise_conv.0', f'{INTERACT}.1']
 CONVS += [f'{GENERATE}.{i}' for i in (0, 3, 6)]
@@ -25,13 +24,8 @@ NORMS += [f'{GENERATE}.{i}' for i in (1, 4, 7)]
 pytestmark = pytest.mark.engine
 
 
-def golden(name: str) -> dict[str, Tensor]:
-    return {k: torch.from_numpy(v) for k, v in np.load(GOLDEN / f'{name}.npz').items()}
-
-
-def assert_close(ours: Tensor, theirs: Tensor, name: str, tolerance: float = 1e-5) -> None:
-    scale = float(theirs.abs().max())
-    torch.testing.assert_close(ours.reshape(theirs.shape), theirs, rtol=0, atol=tolerance * scale, msg=name)
+def assert_close(ours: Tensor, theirs: Tensor | Sketch, name: str, tolerance: float = 1e-5) -> None:
+    assert_near(ours.reshape(theirs.shape), theirs, name, tolerance=tolerance)
 
 
 def released_value(name: str, shape: tuple[int, ...]) -> Tensor:
@@ -60,7 +54,7 @@ def released_mask() -> MutualMask:
     """One pair of width 32 with the weights of the rule."""
     mask, names = MutualMask([(0, 1)], token_dims=32), ours_by_theirs()
     state = mask.state_dict()
-    lines = [line.split(' ') for line in (GOLDEN / 'released_dadm_mim_names.txt').read_text().splitlines()]
+    lines = released_names('released_dadm_mim')
     assert {name for name, _ in lines} == set(names)
     for name, shape in lines:
         ours, _, index = names[name].partition('/')
@@ -151,11 +145,11 @@ def test_golden_dadm_adapter() -> None:
     for theirs, ours in names.items():
         assert_close(adapter.get_parameter(ours).grad, data[f'grad_param.{theirs}'], theirs)
     adapter.convolve_prefix = False
-    assert (adapter(adapter.down(x[None]), 1, (14, 14))[0] - data['out.0']).abs().max() > 1e-2
+    assert difference(adapter(adapter.down(x[None]), 1, (14, 14))[0], data['out.0']).abs().max() > 1e-2
 
 
 def angle_cases() -> list[str]:
-    return sorted({key.split('.')[0] for key in np.load(GOLDEN / 'dadm_angle_loss.npz')} - {'all_equal'})
+    return sorted({key.split('.')[0] for key in golden('dadm_angle_loss')} - {'all_equal'})
 
 
 @pytest.mark.parametrize('case', angle_cases())

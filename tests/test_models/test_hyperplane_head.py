@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from dadm_twins import angular_loop
+from golden_vectors import golden
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,15 +15,14 @@ from mmfas.models import AngularMarginLoss, HyperplaneHead
 from mmfas.models.heads import align_hyperplanes
 from mmfas.structures import LIVE, SPOOF, FusedFeatures, domain_code
 
-GOLDEN = Path(__file__).parents[1] / 'data' / 'golden' / 'dadm_hyperplane.npz'
 SPEC = dict(modalities=('rgb', 'ir'), fused_dims=4, modality_dims=2)
 
 pytestmark = pytest.mark.engine
 
 
-def golden(prefix: str) -> dict[str, Tensor]:
-    data = np.load(GOLDEN)
-    return {k.removeprefix(prefix): torch.from_numpy(data[k]) for k in data if k.startswith(prefix)}
+def published(prefix: str) -> dict[str, Tensor]:
+    data = golden('dadm_hyperplane')
+    return {name.removeprefix(prefix): value for name, value in data.items() if name.startswith(prefix)}
 
 
 def planes(data: dict[str, Tensor], where: str) -> Tensor:
@@ -36,7 +34,7 @@ def planes(data: dict[str, Tensor], where: str) -> Tensor:
     ('dadm', 0.995, 'rows'), ('dadm', 0.9, 'rows'), ('safas', 0.995, 'rows'), ('safas', 0.995, 'matrix'),
 ])  # fmt: skip
 def test_golden_hyperplane_steps(name: str, keep: float, norm: str) -> None:
-    data = golden(f'{name}.')
+    data = published(f'{name}.')
     value, compared = planes(data, 'in.'), 0
     for step in range(1, 11):
         value = align_hyperplanes(value, keep, norm=norm)
@@ -53,7 +51,7 @@ def test_golden_hyperplane_steps(name: str, keep: float, norm: str) -> None:
 
 
 def test_golden_hyperplane_step_of_two_domains() -> None:
-    data = golden('safas.')
+    data = published('safas.')
     start, where = planes(data, 'in.')[:2], 'two_domains.alpha0.99.step1.out.'
     torch.testing.assert_close(
         align_hyperplanes(start, 0.99, norm='matrix'), planes(data, where), rtol=0, atol=1e-5

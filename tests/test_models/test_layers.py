@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from golden_vectors import assert_near, difference, golden
 from torch import nn
 from torch.nn import functional
 
@@ -24,24 +23,22 @@ from mmfas.models.layers.attention import MAX_SHORT
 from mmfas.registry import BACKBONES
 from mmfas.structures import RepeatAware, expect_repeats
 
-GOLDEN = Path(__file__).parents[1] / 'data' / 'golden'
-
 
 def test_golden_mmdg_cdc_conv() -> None:
-    data = {k: torch.from_numpy(v) for k, v in np.load(GOLDEN / 'mmdg_cdc_conv.npz').items()}
+    data = golden('mmdg_cdc_conv')
     conv = CentralDifferenceConv(8, 8, theta=0.5)
     conv.weight.data.copy_(data['param.conv.weight'][None])
     x = data['in.x'][None].requires_grad_(True)
     out = conv(x)
     (out[0] * data['cotangent.0']).sum().backward()
-    for ours, golden in (
+    for ours, theirs in (
         (out[0], data['out.0']),
         (x.grad[0], data['grad_in.x']),
         (conv.weight.grad[0], data['grad_param.conv.weight']),
     ):
-        torch.testing.assert_close(ours, golden, rtol=1e-5, atol=1e-5 * float(golden.abs().max()))
-    conv.theta = 0.7  # the vectors would notice another share
-    assert (conv(x)[0] - data['out.0']).abs().max() > 1e-3
+        assert_near(ours, theirs)
+    conv.theta = 0.7  # the vectors would notice another theta
+    assert difference(conv(x)[0], data['out.0']).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize('theta', [0.0, 0.5, 1.0])

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from contracts.cases import perturb
+from ranks import run_group
 from torch import Tensor
 from torch.nn import functional
-from warm_python import warm_python
 
-import mmfas
-from mmfas.models import MaskedMultiModalPretrainer
+from mmfas.models import FASDistributedDataParallel, MaskedMultiModalPretrainer
 from mmfas.models.pretraining.decoder import cut_patches
 from mmfas.registry import BACKBONES, MODELS
 from mmfas.structures import MODALITIES, FASDataSample
@@ -183,48 +180,21 @@ def test_samples_without_masks_and_unknown_modes_are_refused() -> None:
         model(make_inputs(1), make_samples(1), mode='train')
 
 
-# One program that forks twice: pytest's own process is never forked.
-STEP = """
-import multiprocessing, sys
-import torch
-import torch.distributed as dist
-from mmfas.models import FASDistributedDataParallel
-from test_models.test_masked_pretrainer import build, make_inputs, make_samples
-
-folder = sys.argv[1]
-torch.set_num_threads(1)
-
-def step(rank, world):
+def gradients(rank: int, folder: Path | None = None) -> dict[str, Tensor]:
+    """Return the gradients of a whole batch, or with a folder those of one half, averaged over the group."""
     model, inputs, samples = build().double().train(), make_inputs(8), make_samples(8, 1)
-    mine = slice(rank * 8 // world, (rank + 1) * 8 // world)
-    if world > 1:
-        dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=world)
-        model = FASDistributedDataParallel(model)
-    inputs = {m: image[mine].double() for m, image in inputs.items()}
-    model(inputs, samples[mine], mode='loss')['loss_rebuild'].backward()
-    grads = {name.removeprefix('module.'): p.grad for name, p in model.named_parameters()}
-    torch.save(grads, f'{folder}/{world}_{rank}.pth')
-    if world > 1:
-        dist.destroy_process_group()
-
-step(0, 1)
-workers = [multiprocessing.get_context('fork').Process(target=step, args=(rank, 2)) for rank in range(2)]
-for worker in workers:
-    worker.start()
-for worker in workers:
-    worker.join(60)
-sys.exit([worker.exitcode for worker in workers] != [0, 0])
-"""
+    mine = slice(0, 8) if folder is None else slice(4 * rank, 4 * rank + 4)
+    wrapped = model if folder is None else FASDistributedDataParallel(model)
+    wrapped({m: image[mine].double() for m, image in inputs.items()}, samples[mine], mode='loss')[
+        'loss_rebuild'
+    ].backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
 @pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
-    paths = [str(Path(mmfas.__file__).parents[1]), str(Path(__file__).parents[1])]
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([*paths, os.environ.get('PYTHONPATH', '')])}
-    command = [warm_python(), '-c', STEP, str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    alone, one, two = (torch.load(tmp_path / name) for name in ('1_0.pth', '2_0.pth', '2_1.pth'))
+    one, two = run_group(gradients, tmp_path)
+    alone = gradients(0)
     assert alone.keys() == one.keys() and any(name.startswith('decoder') for name in alone)
     for name, grad in alone.items():
         torch.testing.assert_close(one[name], two[name], rtol=0, atol=0)

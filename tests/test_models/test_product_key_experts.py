@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from golden_vectors import assert_near, difference, golden, largest
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,7 +20,6 @@ from mmfas.models.layers import (
     usage_entropy,
 )
 
-GOLDEN = Path(__file__).parents[1] / 'data' / 'golden'
 #: Name in the released module -> ours; `keys` has its axes in another order.
 RELEASED = {
     'norm.gamma': 'norm.weight',
@@ -34,10 +32,6 @@ RELEASED = {
 pytestmark = pytest.mark.engine
 
 
-def golden() -> dict[str, Tensor]:
-    return {k: torch.from_numpy(v) for k, v in np.load(GOLDEN / 'bigmoe_peer.npz').items()}
-
-
 def released_experts(data: dict[str, Tensor], *, unit_norm: bool = False) -> ProductKeyExperts:
     experts = ProductKeyExperts(24, 16, num_experts=64, unit_norm=unit_norm)
     state = {ours: data[f'param.{name}'] for name, ours in RELEASED.items()}
@@ -47,7 +41,7 @@ def released_experts(data: dict[str, Tensor], *, unit_norm: bool = False) -> Pro
 
 @pytest.mark.parametrize('unit_norm', [False, True])
 def test_golden_big_moe_experts(unit_norm: bool) -> None:
-    data = golden()
+    data = golden('bigmoe_peer')
     experts = released_experts(data, unit_norm=unit_norm)
     x, gate = (data[f'in.{name}'].clone().requires_grad_(True) for name in ('x', 'gate'))
     out, _ = experts(x, gate)
@@ -57,13 +51,12 @@ def test_golden_big_moe_experts(unit_norm: bool) -> None:
     pairs += [(named[ours].grad, f'grad_param.{name}') for name, ours in RELEASED.items()]
     pairs += [(named['router.keys'].grad.permute(1, 2, 0, 3), 'grad_param.keys')]
     for ours, name in pairs:
-        scale = float(data[name].abs().max())
-        torch.testing.assert_close(ours, data[name], rtol=1e-5, atol=1e-5 * scale, msg=name)
+        assert_near(ours, data[name], name)
 
 
 @pytest.mark.parametrize('part', ['norm', 'gate', 'top_k', 'heads'])
 def test_golden_big_moe_experts_notice_each_part(part: str) -> None:
-    data = golden()
+    data = golden('bigmoe_peer')
     experts, gate = released_experts(data), data['in.gate']
     if part == 'norm':
         experts.norm.weight.data.fill_(1)
@@ -74,7 +67,7 @@ def test_golden_big_moe_experts_notice_each_part(part: str) -> None:
     else:
         experts.router.keys.data = experts.router.keys.data.flip(1)
     out, _ = experts(data['in.x'], gate)
-    assert (out - data['out.0']).abs().max() > 100 * 1e-5 * data['out.0'].abs().max()
+    assert difference(out, data['out.0']).abs().max() > 100 * 1e-5 * largest(data['out.0'])
 
 
 def reference_experts(experts: ProductKeyExperts, x: Tensor, gate: Tensor) -> Tensor:
@@ -207,7 +200,7 @@ def released_norm(x: Tensor, weight: Tensor) -> Tensor:
 
 @pytest.mark.parametrize('size', [1.0, 1e-3, 1e-5, 1e-9])
 def test_released_big_moe_norms_do_not_see_how_small_a_row_is(size: float) -> None:
-    data = golden()
+    data = golden('bigmoe_peer')
     released, default = released_experts(data, unit_norm=True), released_experts(data)
     generator = torch.Generator().manual_seed(0)
     x, gate = (size * torch.randn(40, width, generator=generator) for width in (24, 16))

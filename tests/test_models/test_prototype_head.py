@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from golden_vectors import golden
 from torch import Tensor
 
 from mmfas.models import PrototypeHead
@@ -16,7 +15,6 @@ from mmfas.models.heads import single_side_prototypical_loss
 from mmfas.structures import FusedFeatures, domain_code
 from test_models.helpers import build, images, samples
 
-GOLDEN = Path(__file__).parents[1] / 'data' / 'golden'
 SPEC = dict(modalities=('rgb', 'ir'), fused_dims=4, modality_dims=2)
 
 pytestmark = pytest.mark.engine
@@ -39,7 +37,7 @@ def head_with(prototypes: list, seen: list | None = None, **options: Any) -> Pro
 
 
 def test_golden_mmdg_ssp_loss() -> None:
-    data = {k: torch.from_numpy(v) for k, v in np.load(GOLDEN / 'mmdg_ssp_loss.npz').items()}
+    data = golden('mmdg_ssp_loss')
     features = data['feat'][None].clone().requires_grad_(True)
     loss = single_side_prototypical_loss(features, data['prototypes'][None], data['target']).mean()
     loss.backward()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from golden_vectors import difference, golden, released_names
 from mmengine.config import Config
 from torch import Tensor
 
@@ -22,9 +23,8 @@ from mmfas.structures import MODALITIES
 from mmfas.utils.checkpoint import load_checkpoint, load_into
 
 REPO = Path(__file__).parents[2]
-GOLDEN = REPO / 'tests' / 'data' / 'golden'
 PRESET = REPO / 'configs' / '_base_' / 'models' / 'big_moe_vit_base_p16_released.py'
-NAMES = [line.split(' ') for line in (GOLDEN / 'released_big_moe_names.txt').read_text().splitlines()]
+NAMES = released_names('released_big_moe')
 SHAPES = {name: tuple(int(n) for n in shape.split('x')) for name, shape in NAMES}
 
 pytestmark = pytest.mark.engine
@@ -157,14 +157,11 @@ def run(model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return dict(logits=model.head(features), patch_tokens=tokens[:, ::49], prompt=prompt[:, ::14])
 
 
-def golden() -> dict[str, Tensor]:
-    return {name: torch.from_numpy(value) for name, value in np.load(GOLDEN / 'full_big_moe.npz').items()}
-
-
 def assert_golden(found: dict[str, Tensor], prefix: str = '') -> None:
+    published = golden('full_big_moe')
     for name, value in found.items():
-        atol = 1e-4 if name == 'logits' else 2e-4
-        torch.testing.assert_close(value, golden()[prefix + name], rtol=0, atol=atol, msg=prefix + name)
+        limit = 1e-4 if name == 'logits' else 2e-4
+        assert difference(value, published[prefix + name]).abs().max() <= limit, prefix + name
 
 
 @pytest.mark.slow
@@ -196,5 +193,5 @@ def test_golden_full_big_moe_notices_each_part(
         else:
             monkeypatch.setattr(adapter.bypass, 'options', replace(neck.prompt, swap_grid=False))
     one = {m: x[:1] for m, x in golden_inputs.items()}
-    moved = (run(released_big_moe, one)['logits'] - golden()['logits'][:1]).abs().max().item()
+    moved = (run(released_big_moe, one)['logits'] - golden('full_big_moe')['logits'][:1]).abs().max().item()
     assert moved > 100 * 1e-4

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from golden_vectors import golden, released_names
 from mmengine.config import Config
 from torch import Tensor
 from torch.nn import functional
@@ -21,9 +22,8 @@ from mmfas.structures import MODALITIES
 from mmfas.utils.checkpoint import load_checkpoint
 
 REPO = Path(__file__).parents[2]
-GOLDEN = REPO / 'tests' / 'data' / 'golden'
 PRESET = REPO / 'configs' / '_base_' / 'models' / 'dadm_vit_base_p16_released.py'
-NAMES = [line.split(' ') for line in (GOLDEN / 'released_dadm_names.txt').read_text().splitlines()]
+NAMES = released_names('released_dadm')
 SHAPES = {name: tuple(int(n) for n in shape.split('x')) for name, shape in NAMES}
 PRIORS = ('prior_m2', 'prior_m3')
 
@@ -117,7 +117,7 @@ class Fixed(InformationLoss):
 @pytest.mark.slow
 @torch.no_grad()
 def test_golden_full_dadm(released_dadm: MultiModalFAS) -> None:
-    golden = {k: torch.from_numpy(v) for k, v in np.load(GOLDEN / 'full_dadm.npz').items()}
+    published = golden('full_dadm')
     rng = np.random.default_rng(12345)
     inputs = {m: torch.from_numpy(rng.standard_normal((2, 3, 224, 224), dtype=np.float32)) for m in MODALITIES}
     model, neck, head = released_dadm, released_dadm.neck, released_dadm.head
@@ -149,11 +149,11 @@ def test_golden_full_dadm(released_dadm: MultiModalFAS) -> None:
     found['logits_test_after_step'] = head(features)
     found |= {f'logits_head{i + 1}_after_step': logits for i, logits in enumerate(head.domain_logits(features))}
     head.planes.copy_(planes)
-    assert set(found) == set(golden) - {'num_parameters'}
+    assert set(found) == set(published) - {'num_parameters'}
     for name, value in found.items():
-        torch.testing.assert_close(value, golden[name].reshape(value.shape), rtol=0, atol=1e-4, msg=name)
+        torch.testing.assert_close(value, published[name].reshape(value.shape), rtol=0, atol=1e-4, msg=name)
     # it can fail
-    moved = _logits_without_masks(model, inputs) - golden['logits_test']
+    moved = _logits_without_masks(model, inputs) - published['logits_test']
     assert abs(float(moved.abs().max()) - 0.12) < 0.01
 
 
@@ -168,13 +168,13 @@ def _logits_without_masks(model: MultiModalFAS, inputs: dict[str, Tensor]) -> Te
 def test_golden_dadm_numbers_of_parameters() -> None:
     with torch.device('meta'):
         model = preset()
-    golden = np.load(GOLDEN / 'full_dadm.npz')['num_parameters'].tolist()
+    published = golden('full_dadm')['num_parameters'].tolist()
     priors = 2 * 3 * 224 * 224
     test_head, domain_heads = 2 * 2304, 3 * 2 * 2304
     own = sum(parameter.numel() for parameter in model.parameters())
     assert domain_heads == model.head.planes.numel()
-    assert own + priors + test_head == golden[0] == 267_788_064
+    assert own + priors + test_head == published[0] == 267_788_064
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    assert trained == golden[1] == 187_744_032
-    assert sum(parameter.numel() for parameter in model.neck.masks[0].parameters()) == 3 * golden[2]
-    assert sum(parameter.numel() for parameter in model.neck.adapters[0].parameters()) == 3 * golden[3]
+    assert trained == published[1] == 187_744_032
+    assert sum(parameter.numel() for parameter in model.neck.masks[0].parameters()) == 3 * published[2]
+    assert sum(parameter.numel() for parameter in model.neck.adapters[0].parameters()) == 3 * published[3]

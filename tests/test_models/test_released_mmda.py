@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from golden_vectors import assert_near, difference, golden, largest, released_names
 from mmengine.config import Config
 from torch import Tensor
 
@@ -20,9 +21,8 @@ from mmfas.structures import MODALITIES, FusedFeatures
 from mmfas.utils.checkpoint import load_checkpoint
 
 REPO = Path(__file__).parents[2]
-GOLDEN = REPO / 'tests' / 'data' / 'golden'
 PRESET = REPO / 'configs' / '_base_' / 'models' / 'mmda_clip_vit_base_p16_released.py'
-NAMES = [line.split(' ') for line in (GOLDEN / 'released_mmda_names.txt').read_text().splitlines()]
+NAMES = released_names('released_mmda')
 SHAPES = {name: tuple(int(n) for n in shape.split('x')) for name, shape in NAMES}
 
 pytestmark = pytest.mark.engine
@@ -120,7 +120,7 @@ def run(neck: MD2ANeck, head: TextAlignHead) -> dict[str, Tensor]:
 
 @pytest.mark.slow
 def test_golden_full_mmda_adaptor_and_each_of_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    golden = {key: torch.from_numpy(value) for key, value in np.load(GOLDEN / 'full_mmda_adaptor.npz').items()}
+    published = golden('full_mmda_adaptor')
     rng = np.random.default_rng(777)
     rng.standard_normal((4, 3, 512), dtype=np.float32)
     anchors = torch.cat([torch.from_numpy(rng.standard_normal((24, 512), dtype=np.float32)) for _ in range(2)])
@@ -128,17 +128,16 @@ def test_golden_full_mmda_adaptor_and_each_of_its_parts(monkeypatch: pytest.Monk
     weights = {name: released_weight(name, shape) for name, shape in SHAPES.items()}
     load(neck, head, released_mmda_to_mmfas(weights, anchors=anchors))
     found = run(neck, head)
-    assert {name: value.shape for name, value in found.items()} == {name: v.shape for name, v in golden.items()}
-    for name in ('states', 'align'):
-        for level, (ours, theirs) in enumerate(zip(found[name], golden[name], strict=True)):
-            error = (ours - theirs).abs().max() / theirs.abs().max()
-            assert error <= 1e-5, f'{name} {level}: {error}'
-    torch.testing.assert_close(found['logits'], golden['logits'], rtol=0, atol=1e-6)
+    assert len(found['states']) == len(found['align']) == len(published['align']) == 15
+    for level in range(15):
+        assert_near(found['states'][level], published[f'states.{level}'], f'states {level}')
+        assert_near(found['align'][level], published['align'][level], f'align {level}')
+    torch.testing.assert_close(found['logits'], published['logits'], rtol=0, atol=1e-6)
 
     def moved() -> float:
         """Largest relative change of the last state."""
-        last = run(neck, head)['states'][-1]
-        return float((last - golden['states'][-1]).abs().max() / golden['states'][-1].abs().max())
+        last = published['states.14']
+        return float(difference(run(neck, head)['states'][-1], last).abs().max()) / largest(last)
 
     with monkeypatch.context() as patch:
         patch.setattr(neck, 'reference', 'partner')

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from golden_vectors import golden, released_names
 from mmengine.config import Config
 from torch import Tensor
 
@@ -21,9 +22,8 @@ from mmfas.structures import MODALITIES
 from mmfas.utils.checkpoint import load_checkpoint, load_into
 
 REPO = Path(__file__).parents[2]
-GOLDEN = REPO / 'tests' / 'data' / 'golden'
 PRESET = REPO / 'configs' / '_base_' / 'models' / 'mmdg_vit_base_p16_released.py'
-NAMES = [line.split(' ') for line in (GOLDEN / 'released_mmdg_names.txt').read_text().splitlines()]
+NAMES = released_names('released_mmdg')
 SHAPES = {name: tuple(int(n) for n in shape.split('x')) for name, shape in NAMES}
 
 pytestmark = pytest.mark.engine
@@ -142,10 +142,10 @@ def run(model: MultiModalFAS, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def test_golden_full_mmdg(released_mmdg: MultiModalFAS, golden_inputs: dict[str, Tensor]) -> None:
-    golden = {k: torch.from_numpy(v) for k, v in np.load(GOLDEN / 'full_mmdg.npz').items()}
+    published = golden('full_mmdg')
     found = run(released_mmdg, golden_inputs)
-    assert set(found) == set(golden)
-    for name, value in golden.items():
+    assert set(found) == set(published)
+    for name, value in published.items():
         torch.testing.assert_close(found[name], value, rtol=0, atol=1e-4, msg=name)
 
 
@@ -161,8 +161,7 @@ def test_golden_full_mmdg_notices_each_part(
             monkeypatch.setattr(adapter, 'convolve_prefix', False)
         elif part == 'edges':  # the first two adapters of rgb change places
             monkeypatch.setitem(adapter._buffers, '_partner', adapter._partner[[1, 0, 2, 3]])
-    golden = torch.from_numpy(np.load(GOLDEN / 'full_mmdg.npz')['logits'])
-    moved = (run(released_mmdg, golden_inputs)['logits'] - golden).abs().max().item()
+    moved = (run(released_mmdg, golden_inputs)['logits'] - golden('full_mmdg')['logits']).abs().max().item()
     assert moved > 100 * 1e-4
     if part == 'uncertainty':
         assert math.isclose(moved, 0.21, abs_tol=0.01)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from golden_vectors import assert_near, difference, golden, largest
 from naive_mmdg import adapt
 from torch import Tensor
 
@@ -18,7 +17,6 @@ from mmfas.models.necks import GroupedUAdapter, TokenConfidence
 from mmfas.structures import MODALITIES
 from test_models.helpers import VIT, build, images, perturb
 
-GOLDEN = Path(__file__).parents[1] / 'data' / 'golden'
 SPEC = dict(modalities=MODALITIES, embed_dims=8, token_dims=8, num_blocks=1, num_prefix=1, grid=(2, 3))
 PRESENT = torch.tensor([[True, True, True], [True, False, True], [False, True, False]])
 NECK = dict(type='UAdapterNeck', adapter_dims=4, num_heads=2, dropout=0.0)
@@ -41,11 +39,7 @@ RELEASED = {
 pytestmark = pytest.mark.engine
 
 
-def golden(name: str) -> dict[str, Tensor]:
-    return {k: torch.from_numpy(v) for k, v in np.load(GOLDEN / f'{name}.npz').items()}
-
-
-def released_adapter(data: dict[str, Tensor]) -> GroupedUAdapter:
+def released_adapter(data: dict[str, Any]) -> GroupedUAdapter:
     """Make the adapter of one edge, as released, with the published parameters."""
     adapter = GroupedUAdapter(
         [(0, 1)],
@@ -87,9 +81,7 @@ def test_golden_mmdg_u_adapter() -> None:
         (value, 'grad_param.cross_attention.v_linear.weight'),
     ]
     for ours, name in pairs:
-        torch.testing.assert_close(
-            ours, data[name], rtol=1e-5, atol=1e-5 * float(data[name].abs().max()), msg=name
-        )
+        assert_near(ours, data[name], name)
 
 
 @pytest.mark.parametrize('part', ['trust', 'bypass', 'conv', 'attention'])
@@ -107,7 +99,7 @@ def test_golden_mmdg_u_adapter_notices_each_part(part: str) -> None:
         adapter.num_heads = 4
     x = torch.stack([data['in.x_self'], data['in.x_other']])
     out = adapter(x, trust, present=torch.ones(2, 2, dtype=torch.bool), grid=(14, 14))
-    assert (out[0] - data['out.0']).abs().max() > 100 * 1e-5 * data['out.0'].abs().max()
+    assert difference(out[0], data['out.0']).abs().max() > 100 * 1e-5 * largest(data['out.0'])
 
 
 def exact_moments(x: Tensor, count: int = 20, p: float = 0.3, rate: float = 2.25) -> list[Tensor]:

@@ -41,7 +41,7 @@ def _build(args: argparse.Namespace, folder: Path) -> Any:
 
 def _compare(dataset: Any, indices: list[int], rounds: int, file: Path) -> None:
     """Print how long samples take from their files and out of one."""
-    from mmfas.datasets.packed_speed import compare_packed
+    from mmfas.analysis.packed_speed import compare_packed
 
     print('time per sample in us, medians, pictures in the memory of the system')
     print(f'{"files":>12}{"packed":>12}{"packed/files":>14}')
@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> int:
     """Measure; returns 0, or 2 if the config has no such split."""
     if args.cfg_options and args.config is None:
         raise UsageError('--cfg-options goes with a config')
-    from mmfas.datasets.profiling import measure_loading
+    from mmfas.analysis.loading_times import measure_loading
 
     with tempfile.TemporaryDirectory() as folder:
         dataset = _build(args, Path(folder))
