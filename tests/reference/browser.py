@@ -37,8 +37,13 @@ FLAGS = (
     '--disable-sync',
     '--hide-scrollbars',
 )
-#: Of a browser that is driven, and reaches this machine only.
-_DRIVEN = ('--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', '--remote-debugging-pipe')
+#: Of a browser that is driven, reaches this machine only, and whose camera shows a moving pattern.
+_DRIVEN = (
+    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+    '--remote-debugging-pipe',
+    '--use-fake-device-for-media-stream',
+    '--use-fake-ui-for-media-stream',
+)
 #: Seconds; the machines of CI are slow and shared.
 PATIENCE = 90.0
 

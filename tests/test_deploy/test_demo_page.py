@@ -153,6 +153,25 @@ def test_an_emptied_slot_is_judged_without_its_picture(demo: Demo, tab: Tab) -> 
 
 @needs_gradio
 @needs_browser
+def test_a_photo_of_the_webcam_is_judged(demo: Demo, tab: Tab) -> None:
+    photo = "document.querySelector('#slot-rgb img')"
+    for step in ('button[aria-label="Remove Image"]', 'button[aria-label="Capture from camera"]'):
+        tab.wait_for(f"document.querySelector('#slot-rgb {step}')")
+        tab.evaluate(f"document.querySelector('#slot-rgb {step}').click()")
+    tab.wait_for("document.querySelector('#slot-rgb [title=\"grant webcam access\"] button')")
+    tab.evaluate("document.querySelector('#slot-rgb [title=\"grant webcam access\"] button').click()")
+    tab.wait_for("document.querySelector('#slot-rgb video')?.videoWidth")
+    tab.evaluate("document.querySelector('#slot-rgb [title=\"capture photo\"]').closest('button').click()")
+    tab.wait_for(f"{photo}?.src.startsWith('{demo.address}')")
+    taken = httpx.get(tab.evaluate(f'{photo}.src')).content
+    tab.evaluate("document.querySelector('#judge').click()")
+    expected = demo.inferencer.judge_pictures({**rendered_triple('live'), 'rgb': taken})
+    tab.wait_for(f"{NUMBER}.innerText == '{expected.score:.4f}'")
+    assert expected.is_judged and tab.evaluate(f'{WORD}.innerText') == expected.decision
+
+
+@needs_gradio
+@needs_browser
 def test_nothing_is_fetched_from_elsewhere_or_sent_there(demo: Demo, tab: Tab) -> None:
     local = [demo.address, 'data:', 'blob:', 'about:']
     assert tab.requested and not [address for address in tab.requested if not address.startswith(tuple(local))]
