@@ -46,6 +46,22 @@ if [ -n "$wheels" ]; then
     }
     PYTHONPATH="$PYTHONPATH:$site"
 fi
+# Named all at once, before any time is spent.
+missing=$("$PYTHON" -c '
+from importlib.util import find_spec
+modules = dict(
+    torch="torch", torchvision="torchvision", numpy="numpy", scipy="scipy", skimage="scikit-image",
+    sklearn="scikit-learn", matplotlib="matplotlib", PIL="pillow", cv2="opencv-python-headless", yaml="pyyaml",
+    packaging="packaging", filelock="filelock", rich="rich", typing_extensions="typing-extensions",
+    mmengine="onedl-mmengine", mmcv="onedl-mmcv", mmpretrain="onedl-mmpretrain", prettytable="prettytable",
+    simplejpeg="simplejpeg", safetensors="safetensors", argcomplete="argcomplete",
+)
+print(*(package for module, package in modules.items() if find_spec(module) is None))
+') || { say "$PYTHON does not run; PYTHON chooses another one"; exit 2; }
+if [ -n "$missing" ]; then
+    say "$PYTHON lacks: $missing; carry them: MMFAS_GPU_LACKS='$missing' bash tools/gpu_wheels.sh DIR, then --wheels DIR"
+    exit 2
+fi
 mkdir -p "$out" && : > "$out/checks.log" || exit 2
 
 # What a section needs beyond its clock: imports, and an item that has begun when the time is over.

@@ -65,6 +65,7 @@ def _slot(modality: str, bundle: Bundle, value: str) -> gr.Image:
         type='filepath',
         image_mode=None,  # files reach the loader as they are, 16 bits included
         sources=['upload', 'webcam', 'clipboard'] if modality == 'rgb' else ['upload', 'clipboard'],
+        webcam_options=gr.WebcamOptions(mirror=False),  # a mirrored face fits no depth or infrared picture
         height=230,
         buttons=[],
         elem_classes='fas-slot',

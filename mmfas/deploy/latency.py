@@ -24,6 +24,8 @@ from mmfas.utils.errors import InputError
 
 __all__ = ['RUNTIMES', 'Latency', 'instruction_sets', 'latency_table', 'measure_latency']
 
+#: Wall time, or the CPU time of this process, which other programs hardly influence.
+CLOCKS: dict[str, Callable[[], float]] = {'wall': time.perf_counter, 'cpu': time.process_time}
 #: Instructions that decide how fast a processor multiplies matrices, as Linux names them.
 _INSTRUCTIONS = ('avx2', 'fma', 'avx512f', 'avx512_vnni', 'avx_vnni', 'amx_int8', 'asimd', 'asimddp', 'i8mm')
 
@@ -95,6 +97,7 @@ def measure_latency(
     threads: Sequence[int] = (1,),
     num_rounds: int = 200,
     num_warm_up: int = 20,
+    clock: str = 'wall',
 ) -> list[Latency]:
     """Time the runtimes of a bundle in turn, round by round, on pictures in memory.
 
@@ -105,6 +108,7 @@ def measure_latency(
         threads: Threads of an operator.
         num_rounds: Timed rounds; a 99th percentile needs 100 at least.
         num_warm_up: Rounds before the clock starts.
+        clock: One of `CLOCKS`; `'cpu'` is for one thread on a busy machine.
 
     Returns:
         For each batch size and number of threads: preprocessing, then the runtimes.
@@ -117,6 +121,8 @@ def measure_latency(
         raise InputError(f"there is no runtime '{unknown[0] if unknown else ''}'; there are {', '.join(RUNTIMES)}")
     if min(*batch_sizes, *threads, num_rounds) < 1 or num_warm_up < 0:
         raise InputError('batch sizes, threads and rounds must be at least 1')
+    if clock == 'cpu' and max(threads) > 1:
+        raise InputError(f'CPU time adds up all threads, so it says nothing of {max(threads)} of them; time 1')
     assert bundle.golden is not None
     pictures = bundle.golden.arrays()
     preprocess = bundle.preprocessing()
@@ -128,7 +134,7 @@ def measure_latency(
                 batch = [preprocess(pictures) for _ in range(batch_size)]
                 candidates = {name: _call(runtime, batch) for name, runtime in made.items()}
                 candidates['preprocessing'] = partial(_prepare, preprocess, pictures, batch_size)
-                times = _rounds(candidates, num_rounds, num_warm_up)
+                times = _rounds(candidates, num_rounds, num_warm_up, CLOCKS[clock])
                 found += _summarise(times, batch_size, number, reference=runtimes[0])
     return found
 
@@ -144,16 +150,18 @@ def _call(runtime: Runtime, batch: list[Any]) -> Callable[[], object]:
     return lambda: runtime.score(batch)
 
 
-def _rounds(candidates: Mapping[str, Callable[[], object]], rounds: int, warm_up: int) -> dict[str, np.ndarray]:
+def _rounds(
+    candidates: Mapping[str, Callable[[], object]], rounds: int, warm_up: int, now: Callable[[], float]
+) -> dict[str, np.ndarray]:
     """Time all candidates in every round, each round starting with another one; seconds by name."""
     names = list(candidates)
     times: dict[str, list[float]] = {name: [] for name in names}
     for number in range(-warm_up, rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            start = time.perf_counter()
+            start = now()
             candidates[name]()
-            spent = time.perf_counter() - start
+            spent = now() - start
             if number >= 0:
                 times[name].append(spent)
     return {name: np.array(values) for name, values in times.items()}

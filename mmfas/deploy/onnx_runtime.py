@@ -147,6 +147,19 @@ def _open(runtime: Any, content: bytes, *, name: str, device: str, threads: int)
     return session
 
 
+def require_device(device: str) -> None:
+    """Refuse a device that onnxruntime as it is installed cannot use, before anything is exported for it.
+
+    Args:
+        device: `'cpu'`, `'cuda'` or `'cuda:N'`.
+
+    Raises:
+        ModuleNotFoundError: If onnxruntime is not installed.
+        ValueError: If it has no provider for the device.
+    """
+    _provider(_onnxruntime(), device)
+
+
 def _provider(runtime: Any, device: str) -> tuple[str, dict[str, Any]]:
     """Return onnxruntime's name for a device, with options."""
     found = re.fullmatch(r'cuda(?::(\d+))?', device)

@@ -24,6 +24,8 @@ class FusionContext:
         grid: Rows and columns of the patch grid, or None for a trunk without one.
         num_prefix: Tokens before the patch tokens (1 for a CLS token, 0 for feature maps).
         domain: Domain codes (B,) in training; None at test, where the domain must not be used.
+        present_on_host: `present` in the host's memory, to read values of without waiting for a device; None where
+            there is no such copy.
     """
 
     images: Tensor
@@ -31,6 +33,12 @@ class FusionContext:
     grid: tuple[int, int] | None = None
     num_prefix: int = 0
     domain: Tensor | None = None
+    present_on_host: Tensor | None = None
+
+    @property
+    def readable_present(self) -> Tensor:
+        """The mask `present` (B, M) to read values of: where there is one, the copy in the host's memory."""
+        return self.present if self.present_on_host is None else self.present_on_host
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,12 @@ _REMEDY = 'restore it, or delete it and run the study again'
 
 
 def commit() -> str:
-    """Return the commit of the working tree, with a `+` where it has changes; 'unknown' outside a checkout."""
+    """Return the commit of the working tree, with `+` where it has changes; 'unknown' without one, or git."""
     call = ['git', 'describe', '--always', '--dirty=+', '--exclude=*']
-    done = subprocess.run(call, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(call, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except OSError:  # there is no git
+        return 'unknown'
     return done.stdout.strip() or 'unknown'
 
 

@@ -39,6 +39,8 @@ FLAGS = (
 )
 #: Of a browser that is driven, and reaches this machine only.
 _DRIVEN = ('--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', '--remote-debugging-pipe')
+#: Of one with a camera that pages may use unasked.
+_CAMERA = ('--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream')
 #: Seconds; the machines of CI are slow and shared.
 PATIENCE = 90.0
 
@@ -117,8 +119,9 @@ class Tab:
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Tab]:
-    """Start the browser; it finds no host but this machine."""
+def browser(profile: Path, *, camera: Path | None = None) -> Iterator[Tab]:
+    """Start the browser; it finds no host but this machine, and its camera shows the frames of an MJPEG file."""
+    seen = () if camera is None else (*_CAMERA, f'--use-file-for-fake-video-capture={camera}')
     (commands, write), (read, answers) = os.pipe(), os.pipe()
 
     def place() -> None:  # the browser reads descriptor 3 and writes 4
@@ -127,7 +130,7 @@ def browser(profile: Path) -> Iterator[Tab]:
             os.dup2(end, number)
 
     process = subprocess.Popen(
-        [str(BROWSER), *FLAGS, *_DRIVEN, f'--user-data-dir={profile}'],
+        [str(BROWSER), *FLAGS, *_DRIVEN, *seen, f'--user-data-dir={profile}'],
         pass_fds=(3, 4),
         preexec_fn=place,
         stdout=subprocess.DEVNULL,

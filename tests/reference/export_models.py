@@ -18,10 +18,12 @@ from mmfas.structures import FusedFeatures
 
 
 def small_model(trunk: str = 'MultiStreamViT', neck: str = 'ConcatNeck') -> MultiModalFAS:
-    """Build a model with one block."""
+    """Build a model with one block; of a network of feature maps with two, one of them of every modality's own."""
     cfg = model_cfg(trunk=trunk, neck=neck)
     if trunk == 'MultiStreamViT':
         cfg.merge_from_dict({'model.trunk.vit.arch.num_layers': 1})
+    else:
+        cfg.merge_from_dict({'model.trunk.num_stages': 2})
     torch.manual_seed(0)
     return perturb(MODELS.build(cfg.model))
 

@@ -114,8 +114,8 @@ def test_gpu_checks_measure_steps_beside_a_floor_with_as_many_passes(lines: list
 @pytest.mark.slow
 def test_gpu_checks_time_scoring_in_every_way(lines: list[dict[str, Any]]) -> None:
     done = [(r['method'], r['check']) for r in lines if r['section'] == 'scoring' and r['method']]
-    names = ('concat', 'mmdg', 'big-moe', 'mmda')
-    assert done == [*((name, 'eager, batch 2') for name in names), ('mmdg', 'compiled, batch 2')]
+    eager, fast = 'eager, batch 2', 'compiled, batch 2'
+    assert done == [('mmdg', eager), ('concat', eager), ('mmdg', fast), ('big-moe', eager), ('mmda', eager)]
     waiting = of(lines, 'data_path', 'waiting')['concat']
     assert 0 <= waiting['waiting_part'] < 1 and waiting['num_batches'] == 3
 
@@ -197,7 +197,7 @@ def test_gpu_checks_do_not_call_correct_what_failed_or_was_not_reached() -> None
 
 
 def test_gpu_checks_go_on_after_failures_and_stop_when_the_time_is_over(tmp_path: Path) -> None:
-    times = iter([0.0, 1.0, 2.0, 5.0])
+    times = iter([0.0, 1.0, 2.0, 3.0, 5.0])
     section = Section('x', tmp_path, torch.device('cpu'), Clock(4, now=lambda: next(times)))
 
     def fail() -> dict[str, Any]:
@@ -205,11 +205,12 @@ def test_gpu_checks_go_on_after_failures_and_stop_when_the_time_is_over(tmp_path
 
     assert section.run('a', 'first', fail) is None
     assert section.run('a', 'second', dict, [('value', 3)]) == {'value': 3}
+    assert section.run('a', 'no JSON', dict, [('value', torch.zeros(1))]) is None
     assert section.run('a', 'third', fail) is None
     with (tmp_path / 'x.jsonl').open('a') as file:
         file.write('{"section": "x", "meth')  # killed while it wrote
     found = read_records(tmp_path)
-    assert [r['status'] for r in found] == ['failed', 'done', 'not reached', 'failed']
+    assert [r['status'] for r in found] == ['failed', 'done', 'failed', 'not reached', 'failed']
     assert found[0]['reason'].startswith('RuntimeError: out of memory') and found[1]['value'] == 3
     assert 'cut off' in tables_of(found)
 
@@ -233,6 +234,7 @@ def test_gpu_checks_list_the_wheels_to_carry(capsys: pytest.CaptureFixture[str])
     assert gpu.main(['--list-wheels', '--have', 'simplejpeg']) == 0
     out = capsys.readouterr().out.splitlines()
     assert len(out) == len(wheels) and out[-1].startswith(f'{len(wheels) - 1} packages, ')
+    assert {wheel.name for wheel in wheels_to_carry(lack=['PyYAML', 'rich'])} - set(wheels) == {'pyyaml', 'rich'}
 
 
 @pytest.mark.parametrize(
@@ -241,6 +243,7 @@ def test_gpu_checks_list_the_wheels_to_carry(capsys: pytest.CaptureFixture[str])
         (['speed'], "there is no section 'speed'"),
         (['--tables', 'training'], '--tables and --list-wheels run nothing'),
         (['training', '--data', '.'], '--data and --pretrained are options of the section synthfas'),
+        (['training', '--lack', 'rich'], '--have and --lack go with --list-wheels'),
         (['--tables', '--out', 'nowhere'], "'nowhere' is not a folder of lines"),
         (['synthfas', '--pretrained', 'no.pth'], "'no.pth' does not exist"),
     ],
@@ -252,9 +255,10 @@ def test_gpu_checks_refuse_what_does_not_fit(
     assert message in capsys.readouterr().err
 
 
-#: In place of python: the first section fails, the second hangs, the third works.
+#: In place of python: packages may be missing; the first section fails, the second hangs, the third works.
 STUB = """#!/usr/bin/env bash
 case "$*" in
+    *find_spec*) echo "${MISSING:-}" ;;
     *correctness*) exit 1 ;;
     *training*) printf '{"section": "training", "meth' >> "$OUT/training.jsonl"; sleep 20 ;;
     *--tables*) echo the tables ;;
@@ -262,18 +266,30 @@ esac
 """
 
 
-def test_gpu_checks_script_goes_on_and_says_so(tmp_path: Path) -> None:
-    stub, out = tmp_path / 'python', tmp_path / 'out'
+def run_script(folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the script with the stub in place of python."""
+    stub, out = folder / 'python', folder / 'out'
     stub.write_text(STUB)
     stub.chmod(stub.stat().st_mode | stat.S_IXUSR)
-    done = subprocess.run(
+    return subprocess.run(
         ['bash', str(REPO / 'tools' / 'gpu_checks.sh'), '--out', str(out), '--seconds', '0.2', '--tiny'],
-        env={'PATH': '/usr/bin:/bin', 'PYTHON': str(stub), 'OUT': str(out), 'MMFAS_GPU_GRACE': '0'},
+        env={'PATH': '/usr/bin:/bin', 'PYTHON': str(stub), 'OUT': str(out), 'MMFAS_GPU_GRACE': '0', **env},
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
+
+
+def test_gpu_checks_script_names_what_is_not_installed_before_it_starts(tmp_path: Path) -> None:
+    done = run_script(tmp_path, MISSING='pyyaml rich')
+    assert done.returncode == 2 and "MMFAS_GPU_LACKS='pyyaml rich' bash tools/gpu_wheels.sh" in done.stderr
+    assert not (tmp_path / 'out').exists()
+
+
+def test_gpu_checks_script_goes_on_and_says_so(tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    done = run_script(tmp_path)
     assert done.returncode == 1 and done.stdout == 'the tables\n' == (out / 'tables.md').read_text()
     assert 'correctness: exit status 1' in done.stderr and 'training: exit status 124' in done.stderr
     assert 'data_path (0.2 s)' in done.stderr and 'data_path: exit' not in done.stderr

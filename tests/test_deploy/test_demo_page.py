@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import socket
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import uvicorn
 from browser import Tab, browser, needs_browser
+from PIL import Image
 
 from mmfas.cli.demo import main
 from mmfas.deploy.bundle import Bundle
@@ -72,10 +74,20 @@ def demo(unsure_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Ite
         thread.join()
 
 
+def camera_frame() -> Image.Image:
+    """What the camera of the browser sees."""
+    return Image.fromarray(rendered_triple('print')['rgb']).resize((320, 240))
+
+
 @pytest.fixture(scope='module')
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    """A browser."""
-    with browser(tmp_path_factory.mktemp('profile')) as tab:
+    """A browser whose camera sees a printed face."""
+    stream = io.BytesIO()
+    for _ in range(2):
+        camera_frame().save(stream, 'JPEG', quality=95)
+    camera = tmp_path_factory.mktemp('camera') / 'face.mjpeg'
+    camera.write_bytes(stream.getvalue())
+    with browser(tmp_path_factory.mktemp('profile'), camera=camera) as tab:
         yield tab
 
 
@@ -149,6 +161,32 @@ def test_an_emptied_slot_is_judged_without_its_picture(demo: Demo, tab: Tab) -> 
     tab.evaluate("document.querySelector('#judge').click()")
     expected = demo.inferencer.judge_pictures({m: rendered_triple('print')[m] for m in ('rgb', 'depth')})
     tab.wait_for(f"{NUMBER}.innerText == '{expected.score:.4f}'")
+
+
+@needs_gradio
+@needs_browser
+def test_a_photo_of_the_webcam_is_judged_as_the_camera_saw_it(demo: Demo, tab: Tab) -> None:
+    def press(query: str) -> None:
+        tab.wait_for(f"document.querySelector('{query}')")
+        tab.evaluate(f"document.querySelector('{query}').click()")
+
+    for slot in ('depth', 'ir', 'rgb'):
+        press(f'#slot-{slot} button[aria-label="Remove Image"]')
+    press('#slot-rgb button[aria-label="Capture from camera"]')
+    press('#slot-rgb [title="grant webcam access"] button')
+    tab.wait_for("document.querySelector('#slot-rgb video')?.currentTime > 0.2")
+    press('#slot-rgb button[aria-label="capture photo"]')
+    tab.wait_for("document.querySelector('#slot-rgb img')?.src.startsWith('http')")
+    content = httpx.get(tab.evaluate("document.querySelector('#slot-rgb img').src")).content
+    taken = np.asarray(Image.open(io.BytesIO(content)).convert('RGB')).astype(float)
+    frame = np.asarray(camera_frame()).astype(float)
+    # a mirrored face would fit neither its depth nor its infrared picture
+    assert taken.shape == frame.shape and abs(taken - frame).mean() < abs(taken[:, ::-1] - frame).mean() / 2
+    press('#judge')
+    expected = demo.inferencer.judge_pictures({'rgb': content})
+    assert expected.is_judged, expected.reason
+    tab.wait_for(f"{NUMBER}.innerText == '{expected.score:.4f}'")
+    assert tab.evaluate(f'{WORD}.innerText') == expected.decision
 
 
 @needs_gradio

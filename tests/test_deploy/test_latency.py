@@ -13,7 +13,7 @@ from mmfas.cli.measure.latency import main
 from mmfas.deploy.bundle import Bundle
 from mmfas.deploy.bundle_file import write_bundle
 from mmfas.deploy.golden_sample import check_golden_sample
-from mmfas.deploy.latency import RUNTIMES, instruction_sets, measure_latency
+from mmfas.deploy.latency import CLOCKS, RUNTIMES, instruction_sets, measure_latency
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures('exports_once')]
 
@@ -38,6 +38,22 @@ def test_command_prints_preprocessing_and_runtimes(
     assert "there is no runtime 'tensorrt'; there are torch, compiled, onnx, int8" in capsys.readouterr().err
     with pytest.raises(ValueError, match='at least 1'):
         measure_latency(bundle, batch_sizes=(0,))
+
+
+def test_on_a_busy_machine_the_cpu_time_of_one_thread_is_measured(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = write_bundle(bundle, tmp_path / 'model.mmfas.pth'), tmp_path / 'times.json'
+    ticks = iter(range(1000))
+    monkeypatch.setitem(CLOCKS, 'cpu', lambda: next(ticks) / 1000)  # every call takes one tick
+    options = ['--clock', 'cpu', '--runtimes', 'torch', '--batch-sizes', '1', '--rounds', '2']
+    assert main([str(path), *options, '--out', str(out)]) == 0
+    assert 'CPU time per sample' in capsys.readouterr().out
+    report = json.loads(out.read_text())
+    assert report['clock'] == 'cpu' and [one['threads'] for one in report['times']] == [1, 1]
+    assert [one['median_ms'] for one in report['times']] == pytest.approx([1.0, 1.0])
+    assert main([str(path), *options, '--threads', '2']) == 1
+    assert 'CPU time adds up all threads, so it says nothing of 2 of them' in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def run_correctness(section: Section, configs: Path) -> None:
         for name in _DISTRIBUTED:
             section.run(name, 'distributed', _check_distributed, references, name, section.device)
         for name in _COMPILED[: 1 if section.is_tiny else None]:
-            section.run(name, 'compiled', _check_compiled, references, name, section)
+            section.run(name, 'compiled', _check_compiled, name, configs, section)
 
 
 def _name_of(dtype: torch.dtype) -> str:
@@ -212,15 +212,18 @@ def _check_mixed(
     return _judged(relative_errors(found, reference), _name_of(dtype))
 
 
-def _check_compiled(
-    references: Mapping[str, tuple[_Subject, Results]], name: str, section: Section
-) -> dict[str, Any]:
-    """Compare the scores of the compiled model, in float32."""
-    subject, reference = _known(references, name)
-    model = compiled(subject.copy(section.device).eval(), section)
+def _check_compiled(name: str, configs: Path, section: Section) -> dict[str, Any]:
+    """Compare the scores of a compiled model, in float32; it has one block, as compiling one takes seconds."""
+    subject = _Subject(next(method for method in small_methods(configs, is_tiny=True) if method.name == name))
     with torch.no_grad():
-        logits = model(Batch.of(model, _BATCH_SIZE).inputs, mode='tensor')
-    errors = relative_errors({'logits': logits.double().cpu()}, reference)
+        logits = {
+            kind: model(Batch.of(model, _BATCH_SIZE).inputs, mode='tensor').double().cpu()
+            for kind, model in (
+                ('reference', subject.copy('cpu', torch.float64).eval()),
+                ('compiled', compiled(subject.copy(section.device).eval(), section)),
+            )
+        }
+    errors = relative_errors({'logits': logits['compiled']}, {'logits': logits['reference']})
     return {**_judged(errors, 'compiled'), 'is_compiled': not section.is_tiny}
 
 

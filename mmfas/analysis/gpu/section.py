@@ -5,6 +5,7 @@ A section writes one line of JSON after every item and flushes it, so that a kil
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -108,18 +109,27 @@ class Section:
             self.write(method, check, NOT_REACHED)
             return None
         begin = time.monotonic()
+        status, found = self._outcome(measure, args)
+        # models hold themselves in circles and errors their frames: what ran out of memory would take others along
+        gc.collect()
+        if self.device.type == 'cuda':
+            torch.cuda.empty_cache()
+        if status == DONE:
+            found = {**found, 'seconds': round(time.monotonic() - begin, 2)}
+        self.write(method, check, status, **found)
+        return found if status == DONE else None
+
+    @staticmethod
+    def _outcome(measure: Callable[..., Mapping[str, Any]], args: tuple[Any, ...]) -> tuple[str, Record]:
+        """Call what measures; return how it ended, and what it found or why not."""
         try:
             found = dict(measure(*args))
+            json.dumps(found)
         except SkipItem as reason:
-            self.write(method, check, SKIPPED, reason=str(reason))
-            return None
+            return SKIPPED, dict(reason=str(reason))
         except Exception as error:  # any: an item that fails must not keep the others from being measured
-            self.write(method, check, FAILED, reason=_reason(error))
-            if self.device.type == 'cuda':
-                torch.cuda.empty_cache()  # most often it was the memory
-            return None
-        self.write(method, check, DONE, **found, seconds=round(time.monotonic() - begin, 2))
-        return found
+            return FAILED, dict(reason=_reason(error))
+        return DONE, found
 
     def write(self, method: str, check: str, status: str, **values: Any) -> None:
         """Append one line and flush it.

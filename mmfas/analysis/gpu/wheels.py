@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from mmfas.utils.errors import MissingPackageError
 
-#: What a machine that is set up for torch has as a rule; `--have` names more.
+#: What a machine that is set up for torch has as a rule; `--have` names more, `--lack` those that one lacks.
 USUAL = frozenset({
     'torch', 'torchvision', 'numpy', 'scipy', 'scikit-image', 'scikit-learn', 'matplotlib', 'pillow', 'packaging',
     'pyyaml', 'filelock', 'rich', 'opencv-python', 'opencv-python-headless', 'onnx', 'onnxruntime', 'onnxscript',
@@ -38,11 +38,13 @@ class Wheel:
     num_bytes: int
 
 
-def wheels_to_carry(have: Collection[str] = ()) -> list[Wheel]:
+def wheels_to_carry(have: Collection[str] = (), lack: Collection[str] = ()) -> list[Wheel]:
     """Walk the requirements of mmfas as it is installed here.
 
     Args:
         have: Further packages that the other machine has.
+        lack: Packages that it lacks, though machines set up for torch have them as a rule; what they need is
+            carried, too, unless it is usual.
 
     Returns:
         Packages by name; mmfas itself runs from its folder.
@@ -50,9 +52,9 @@ def wheels_to_carry(have: Collection[str] = ()) -> list[Wheel]:
     Raises:
         ModuleNotFoundError: If mmfas or something that it needs is not installed here.
     """
-    known = {_normalised(name) for name in (*USUAL, *have)}
+    known = {_normalised(name) for name in (*USUAL, *have)} - {_normalised(name) for name in lack}
     found: dict[str, Wheel] = {}
-    waiting = ['mmfas']
+    waiting = ['mmfas', *(_normalised(name) for name in lack)]
     while waiting:
         name = waiting.pop()
         distribution = _distribution(name)

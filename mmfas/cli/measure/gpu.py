@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--list-wheels', action='store_true', help='run nothing: list what a machine without a network lacks'
     )
     parser.add_argument('--have', nargs='+', default=[], metavar='PACKAGE', help='--list-wheels: what it has')
+    parser.add_argument('--lack', nargs='+', default=[], metavar='PACKAGE', help='--list-wheels: what it lacks')
 
 
 @command()
@@ -53,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     """Run sections and print their tables as Markdown; returns 0, or 1 where an item failed or is off bounds."""
     _refuse_misuse(args)
     if args.list_wheels:
-        return _list_wheels(args.have)
+        return _list_wheels(args.have, args.lack)
     from mmfas.analysis.gpu.section import FAILED, read_records
     from mmfas.analysis.gpu.tables import tables_of
 
@@ -64,11 +65,11 @@ def main(args: argparse.Namespace) -> int:
     return int(any(record['status'] == FAILED or not record.get('is_within', True) for record in records))
 
 
-def _list_wheels(have: list[str]) -> int:
+def _list_wheels(have: list[str], lack: list[str]) -> int:
     """Print what has to be carried."""
     from mmfas.analysis.gpu.wheels import wheels_to_carry
 
-    wheels = wheels_to_carry(have)
+    wheels = wheels_to_carry(have, lack)
     for wheel in wheels:
         kind = 'pure' if wheel.is_pure else 'compiled'
         print(f'{wheel.name:<24} {wheel.version:<12} {wheel.num_bytes / 2**20:8.2f} MiB  {kind}')
@@ -83,8 +84,8 @@ def _refuse_misuse(args: argparse.Namespace) -> None:
         raise InputError(f'there is no section {unknown[0]!r}; the sections are {", ".join(SECONDS)}')
     if (args.tables or args.list_wheels) and args.sections or args.tables and args.list_wheels:
         raise InputError('--tables and --list-wheels run nothing and stand alone; leave the rest out')
-    if args.have and not args.list_wheels:
-        raise InputError('--have goes with --list-wheels')
+    if (args.have or args.lack) and not args.list_wheels:
+        raise InputError('--have and --lack go with --list-wheels')
     if (args.data or args.pretrained) and 'synthfas' not in args.sections:
         raise InputError('--data and --pretrained are options of the section synthfas; name it')
     for path in filter(None, (args.data, args.pretrained)):
@@ -153,9 +154,10 @@ def _open_onnx(model: MultiModalFAS, size: tuple[int, int], device: torch.device
     """Export a model and open it with onnxruntime on a device."""
     from mmfas.analysis.gpu.section import SkipItem
     from mmfas.deploy.export import onnx_content
-    from mmfas.deploy.onnx_runtime import OnnxRuntime
+    from mmfas.deploy.onnx_runtime import OnnxRuntime, require_device
 
     try:
+        require_device(str(device))  # the export takes longer than all else
         content, _ = onnx_content(model, size=size)
         session = OnnxRuntime(content, str(device))
     except (ImportError, ValueError) as error:

@@ -81,6 +81,9 @@ class BaseTrunk(BaseModule):
     num_read: int = 1
     #: Whether `readout` looks at no other tokens than those, and takes streams that have no others.
     reads_prefix_only: bool = False
+    #: Whether `embed` and `bind` read values of `present`; the mask they get then is in the host's memory, if it
+    #: can be, so that they need not wait for a device.
+    reads_presence: bool = False
     #: Rows and columns of the images it was made for, in pixels; None if any size will do.
     image_size: tuple[int, int] | None = None
 

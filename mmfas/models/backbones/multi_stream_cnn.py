@@ -136,6 +136,7 @@ class MultiStreamCNN(BaseTrunk):
         'mmpretrain.TIMMBackbone (ResNet, ConvNeXt, EfficientNet, RegNet)', 'others, as one block',
     )  # fmt: skip
     gives_tokens = False
+    reads_presence = True
 
     def __init__(
         self,
@@ -302,9 +303,13 @@ class MultiStreamCNN(BaseTrunk):
         """Return the numbers of the present rows, or None if all may be run."""
         if not (self.training and self._has_batch_norm):
             return None
-        mask = present.t()
-        own = [row.nonzero().squeeze(1) for row in mask] if self._own else []
-        return mask.flatten().nonzero().squeeze(1), own
+        mask, device = present.t(), next(self.parameters()).device
+        # on a device, `nonzero` waits: how many rows there are decides shapes
+        shared, *own = (
+            flags.nonzero().squeeze(1).to(device, non_blocking=True)
+            for flags in (mask.flatten(), *(mask if self._own else ()))
+        )
+        return shared, own
 
 
 def _as_blocks(names: Sequence[str]) -> list[str]:

@@ -8,8 +8,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from mmfas.models.backbones.base import BaseTrunk
 from mmfas.models.heads.base import BaseFASHead
-from mmfas.structures import MODALITIES, FASDataSample
+from mmfas.structures import MODALITIES, FASDataSample, FusionContext
 from mmfas.utils.errors import InputError, UnknownKeyError
 
 #: Ways to run the model.
@@ -79,23 +80,51 @@ def refuse_empty(
     )
 
 
-def refuse_empty_training(
+def host_mask_of(
     present: Tensor, data_samples: Sequence[FASDataSample], modalities: tuple[str, ...]
-) -> None:
-    """Refuse samples that have none of the model's modalities; on an accelerator without waiting for it.
+) -> Tensor | None:
+    """Return the mask of a training batch in the host's memory; refuse samples without any modality.
 
     Args:
         present: Boolean mask (B, M).
-        data_samples: The samples, for their ids.
+        data_samples: The samples, which stay with the host.
         modalities: Modalities of the model.
 
+    Returns:
+        Mask (B, M): on a CPU `present` itself, else what the samples say; None where one does not say.
+
     Raises:
-        ValueError: If there is such a sample; the message names all.
+        ValueError: If a sample has none of the modalities; the message names all such samples.
     """
+    on_host: Tensor | None = None
     if present.device.type == 'cpu':
-        refuse_empty((~present.any(1)).tolist(), data_samples, modalities)
-    else:
+        on_host = present
+    elif all('_present' in sample and sample.present.device.type == 'cpu' for sample in data_samples):
+        columns = [MODALITIES.index(m) for m in modalities]
+        on_host = torch.stack([sample.present for sample in data_samples])[:, columns]
+    if on_host is None:  # an accelerator refuses on its own, later: asking it would mean to wait for it
         torch._assert_async(present.any(1).all(), f'a sample has none of the modalities {modalities}')
+    else:
+        refuse_empty((~on_host.any(1)).tolist(), data_samples, modalities)
+    return on_host
+
+
+def context_of(
+    inputs: Inputs, trunk: BaseTrunk, *, domain: Tensor | None = None, on_host: Tensor | None = None
+) -> FusionContext:
+    """Stack the images of a batch, and gather what holds for all blocks.
+
+    Args:
+        inputs: Modality -> images (B, 3, H, W); `present` -> boolean mask (B, M), see `stack_inputs`.
+        trunk: Trunk that will see them.
+        domain: Domain codes (B,), or None.
+        on_host: Mask (B, M) in the host's memory, which must be that of the inputs; None if it is not known there.
+    """
+    images, present = stack_inputs(inputs, trunk.modalities)
+    if on_host is not None and on_host is not present:
+        is_equal = present == on_host.to(present.device, non_blocking=True)
+        torch._assert_async(is_equal.all(), '`present` of the inputs is not that of the data samples')
+    return FusionContext(images, present, trunk.grid(images.shape[-2:]), trunk.num_prefix, domain, on_host)
 
 
 def check_call(

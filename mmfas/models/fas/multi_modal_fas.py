@@ -6,7 +6,6 @@ Legend: M modalities (canonical order), B batch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,9 +15,9 @@ from torch import Tensor
 
 from mmfas.models.backbones.base import BaseTrunk
 from mmfas.models.data_preprocessor import build_preprocessor
-from mmfas.models.fas.batch import Inputs, check_call, refuse_empty, refuse_empty_training, stack_inputs
+from mmfas.models.fas.batch import Inputs, check_call, context_of, host_mask_of, refuse_empty, stack_inputs
 from mmfas.models.fas.blocks import require_recomputable, run_blocks
-from mmfas.models.fas.neck_outcome import view_features, with_neck_losses
+from mmfas.models.fas.neck_outcome import with_neck_losses, with_views
 from mmfas.models.fas.offer import offer_of
 from mmfas.models.fas.train_step import fas_train_step
 from mmfas.models.fas.watch import Watch
@@ -30,7 +29,6 @@ from mmfas.structures import (
     MODALITIES,
     FASDataSample,
     FusedFeatures,
-    FusionContext,
     LossTerms,
     ModalityOffer,
     check_modalities,
@@ -110,7 +108,12 @@ class MultiModalFAS(BaseModel):
         return terms.to_losses() if mode == 'loss' else terms
 
     def extract_feat(
-        self, inputs: Inputs, domain: Tensor | None = None, *, watch: Watch | None = None
+        self,
+        inputs: Inputs,
+        domain: Tensor | None = None,
+        *,
+        watch: Watch | None = None,
+        on_host: Tensor | None = None,
     ) -> FusedFeatures:
         """Run trunk and neck.
 
@@ -118,14 +121,14 @@ class MultiModalFAS(BaseModel):
             inputs: As in `forward`.
             domain: Domain codes (B,), in training only.
             watch: Sees the streams between the blocks, for pictures of what a model does.
+            on_host: `present` in the host's memory; without it, parts that read it wait for the device.
 
         Returns:
             What the neck makes of the batch, `maps` to look at included.
         """
-        images, present = stack_inputs(inputs, self.modalities)
-        grid = self.trunk.grid(images.shape[-2:])
-        ctx = FusionContext(images, present, grid=grid, num_prefix=self.trunk.num_prefix, domain=domain)
-        begun = self.neck.begin(self.trunk.embed(images, present), ctx)
+        ctx = context_of(inputs, self.trunk, domain=domain, on_host=on_host)
+        present = ctx.readable_present if self.trunk.reads_presence else ctx.present
+        begun = self.neck.begin(self.trunk.embed(ctx.images, present), ctx)
         blocks, recompute = self.trunk.bind(present), self.recompute and self.training
         return self.neck.finish(
             *run_blocks(self.neck, blocks, begun, watch=watch, recompute=recompute), self.trunk.readout
@@ -136,11 +139,11 @@ class MultiModalFAS(BaseModel):
     ) -> LossTerms:
         """Compute the losses of a batch, kept apart; auxiliary ones of the neck, on `inputs`, are `aux_<name>`."""
         _, present = stack_inputs(inputs, self.modalities)
-        refuse_empty_training(present, data_samples, self.modalities)
+        on_host = host_mask_of(present, data_samples, self.modalities)
         domain = domain_codes_of(data_samples, present.device)
-        features = self.extract_feat(inputs, domain)
+        features = self.extract_feat(inputs, domain, on_host=on_host)
         if inputs_view is not None:
-            features = replace(features, views=view_features(self.extract_feat, inputs_view, domain, len(present)))
+            features = with_views(features, self.extract_feat, inputs_view, domain=domain, on_host=on_host)
         terms = self.head.loss_terms(features, targets_of(data_samples, present.device), present, domain=domain)
         return with_neck_losses(terms, features, dict(zip(self.modalities, present.sum(0), strict=True)))
 

@@ -11,26 +11,32 @@ from mmfas.models.fas.batch import Inputs
 from mmfas.structures import FusedFeatures, LossTerms
 
 
-def view_features(
-    extract_feat: Callable[[Inputs, Tensor | None], FusedFeatures],
+def with_views(
+    features: FusedFeatures,
+    extract_feat: Callable[..., FusedFeatures],
     inputs_view: Inputs,
+    *,
     domain: Tensor | None,
-    batch_size: int,
-) -> Tensor:
-    """Compute the joint features of further views, all of them as one batch.
+    on_host: Tensor | None,
+) -> FusedFeatures:
+    """Add the joint features of further views, all of them computed as one batch.
 
     Args:
-        extract_feat: From inputs and domain codes to what the neck makes of them.
+        features: What the neck made of the batch.
+        extract_feat: `MultiModalFAS.extract_feat`.
         inputs_view: Modality -> images (V*B, 3, H, W), view by view; `present` -> boolean mask (V*B, M).
         domain: Domain codes (B,), or None.
-        batch_size: Number B of samples.
+        on_host: Mask (B, M) in the host's memory, that of every view, or None.
 
     Returns:
-        Features (V, B, D).
+        The same with `views` (V, B, D).
     """
+    batch_size = len(features.fused)
     num = len(inputs_view['present']) // batch_size
-    fused = extract_feat(inputs_view, None if domain is None else domain.repeat(num)).fused
-    return fused.unflatten(0, (num, batch_size))
+    domain = None if domain is None else domain.repeat(num)
+    on_host = None if on_host is None else on_host.repeat(num, 1)
+    fused = extract_feat(inputs_view, domain, on_host=on_host).fused
+    return replace(features, views=fused.unflatten(0, (num, batch_size)))
 
 
 def with_neck_losses(terms: LossTerms, features: FusedFeatures, counts: Mapping[str, Tensor]) -> LossTerms:

@@ -226,16 +226,21 @@ class MutualMaskNeck(BaseFusionNeck):
         """
         streams, state = super().begin(streams, ctx)
         present = ctx.present if self.mask_absent else torch.ones_like(ctx.present)
-        pairs = torch.stack([present[:, a] & present[:, b] for a, b in self.pairs], dim=1)
+        pairs = self._pairs_of(present)
         masks = streams.new_empty((0, len(self.pairs), 2, present.shape[0], *grid_of(state)))
         state = {**state, 'present': present, 'pairs': pairs, 'masks': masks}
         if self.training:
             exact = torch.promote_types(streams.dtype, torch.float32)
             state['confidence'] = streams.new_zeros(streams.shape[:2], dtype=exact)
             state['information'] = streams.new_zeros(len(self.pairs), dtype=exact)
-            if self.mask_absent and self.train_norm and not pairs.all():
+            # read from the host's mask: asking a device would wait for all that it has still to do
+            if self.mask_absent and self.train_norm and not self._pairs_of(ctx.readable_present).all():
                 state['rows'] = pairs
         return streams, state
+
+    def _pairs_of(self, present: Tensor) -> Tensor:
+        """Say which pairs (B, P) samples with the modalities `present` (B, M) have."""
+        return torch.stack([present[:, a] & present[:, b] for a, b in self.pairs], dim=1)
 
     def block(self, index: int, block: Block, streams: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one block with its masks; the last one yields only the tokens (M, B, A, C) that are read."""
