@@ -134,6 +134,55 @@ def test_back_ends_and_compilation_are_known(tmp_path: Path) -> None:
     assert 'visualizer.vis_backends[2].init_kwarg: unexpected, did you mean init_kwargs?' in problem
 
 
+def wandb_curves(folder: Path) -> str:
+    """What a run without a network has kept of its curves, as bytes that hold the names."""
+    (file,) = folder.rglob('run-*.wandb')
+    return file.read_bytes().decode('latin1')
+
+
+def mlflow_curves(folder: Path) -> str:
+    """Names of the metrics of the one run in the database of the recipe."""
+    import mlflow
+
+    (run,) = mlflow.MlflowClient(f'sqlite:///{folder}/mlflow.db').search_runs(['1'])
+    assert run.info.status == 'FINISHED'
+    return ' '.join(run.data.metrics)
+
+
+def tensorboard_curves(folder: Path) -> str:
+    """What the event file holds."""
+    (file,) = folder.rglob('events.out.tfevents*')
+    return file.read_bytes().decode('latin1')
+
+
+CURVES = {'wandb': wandb_curves, 'mlflow': mlflow_curves, 'tensorboard': tensorboard_curves}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', CURVES)
+def test_a_run_leaves_its_curves_in_the_back_end(
+    name: str, toy: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(name, reason=f'{name} is missing: pip install {name}')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('WANDB_MODE', 'offline')
+    monkeypatch.setenv('WANDB_SILENT', 'true')
+    recipe = Config.fromfile(str(ROOT / 'configs' / '_base_' / 'recipes' / f'{name}.py'))
+    toy.merge_from_dict(dict(recipe))
+    train(toy)
+    assert 'loss' in CURVES[name](tmp_path)
+
+
+def test_a_back_end_without_its_package_is_named_before_anything_starts(
+    toy: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('mmfas.apis.back_ends.find_spec', lambda name: None)
+    toy.visualizer = dict(type='Visualizer', vis_backends=[dict(type='WandbVisBackend')])
+    with pytest.raises(ImportError, match="WandbVisBackend needs the package 'wandb'.*: pip install wandb"):
+        train(toy)
+    assert not list(Path(toy.work_dir).iterdir())
+
+
 def test_recomputing_is_an_option_of_the_model(tmp_path: Path) -> None:
     assert check_config(config_with(tmp_path, 'model = dict(recompute=True)\n')) == []
     names = 'activation_checkpointing = ["trunk.vit.layers.0"]\n'

@@ -17,6 +17,7 @@ REPO = Path(__file__).resolve().parents[2]
 NAME = 'concat_mini-vit_1xb32-12e_synthfas-cps2w'
 
 commands = pytest.importorskip('mim.commands', reason='onedl-mim is missing: pip install onedl-mim')
+utils = pytest.importorskip('mim.utils', reason='onedl-mim is missing: pip install onedl-mim')
 pytestmark = pytest.mark.engine
 
 
@@ -84,3 +85,17 @@ def test_other_programs_run(started: list[list[str]]) -> None:
     ((_, script, *arguments),) = started
     assert Path(script).resolve() == REPO / 'tools' / 'misc' / 'leaderboard.py'
     assert arguments == ['--help']
+
+
+@pytest.mark.parametrize(('program', 'taken_for_it'), [(True, '..'), (False, 'some_pack-1.0.dist-info')])
+def test_mim_does_not_find_an_installed_wheel_of_this_kind(
+    program: bool, taken_for_it: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MIM takes the folder of the first file in the list that installers sort; once it does not, tell the page."""
+    info = tmp_path / 'some_pack-1.0.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: some-pack\nVersion: 1.0\n')
+    files = [f'{info.name}/METADATA', 'some_pack/__init__.py', *['../../../bin/some-pack'] * program]
+    (info / 'RECORD').write_text(''.join(f'{name},,\n' for name in sorted(files)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert Path(utils.get_installed_path('some-pack')) == tmp_path / taken_for_it
