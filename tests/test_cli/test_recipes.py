@@ -144,7 +144,8 @@ def mlflow_curves(folder: Path) -> str:
     """Names of the metrics of the one run in the database of the recipe."""
     import mlflow
 
-    (run,) = mlflow.MlflowClient(f'sqlite:///{folder}/mlflow.db').search_runs(['1'])
+    client = mlflow.MlflowClient(f'sqlite:///{folder}/mlflow.db')
+    (run,) = client.search_runs([client.get_experiment_by_name('mmfas').experiment_id])
     assert run.info.status == 'FINISHED'
     return ' '.join(run.data.metrics)
 
@@ -168,7 +169,7 @@ def test_a_run_leaves_its_curves_in_the_back_end(
     monkeypatch.setenv('WANDB_MODE', 'offline')
     monkeypatch.setenv('WANDB_SILENT', 'true')
     recipe = Config.fromfile(str(ROOT / 'configs' / '_base_' / 'recipes' / f'{name}.py'))
-    toy.merge_from_dict(dict(recipe))
+    toy.visualizer = recipe.visualizer
     train(toy)
     assert 'loss' in CURVES[name](tmp_path)
 

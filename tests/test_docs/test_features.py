@@ -22,7 +22,7 @@ ROWS = ROW.findall((REPO / 'docs' / 'en' / 'features.md').read_text(encoding='ut
 NUM_SURVEYED, LEAST_PRESENT = 74, 60
 #: Commands that take a moment once there are score files with the names of the page.
 QUICK = re.compile(r'mmfas (scores (eval|ensemble|simulate|leaderboard)|list) ')
-QUICK_ROWS = [command for *_, command in ROWS if QUICK.match(command)]
+QUICK_ROWS = list(dict.fromkeys(command for *_, command in ROWS if QUICK.match(command)))
 LEAST_QUICK = 16
 
 
