@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,12 @@ def test_back_ends_and_compilation_are_known(tmp_path: Path) -> None:
 def wandb_curves(folder: Path) -> str:
     """What a run without a network has kept of its curves, as bytes that hold the names."""
     (file,) = folder.rglob('run-*.wandb')
-    return file.read_bytes().decode('latin1')
+    for _ in range(100):  # a process of W&B writes it
+        content = file.read_bytes().decode('latin1')
+        if 'loss' in content:
+            break
+        time.sleep(0.1)
+    return content
 
 
 def mlflow_curves(folder: Path) -> str:

@@ -84,7 +84,7 @@ def write_scores(path: Path, *, seed: int, people: str, live: int = 24, attacks:
         rows.writerow(['sample_id', 'domain', 'subject', 'video', 'pai', 'label', 'score'])
         for number in range(live + attacks):
             label = int(number < live)
-            pai = 'live' if label else ('print', 'replay')[number % 2]
+            pai = 'live' if label else ('print', 'replay')[number // 2 % 2]
             person, name = f'{people}{number // 4}', f'{people}_{number:02d}'
             score = min(max(draw.gauss(0.35 + 0.3 * label, 0.15), 0.0), 1.0)
             rows.writerow([f'{name}.png', 'X', person, f'{person}_{number // 2}', pai, label, f'{score:.6f}'])

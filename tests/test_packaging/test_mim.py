@@ -91,11 +91,13 @@ def test_other_programs_run(started: list[list[str]]) -> None:
 def test_mim_does_not_find_an_installed_wheel_of_this_kind(
     program: bool, taken_for_it: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MIM takes the folder of the first file in the list that installers sort; once it does not, tell the page."""
-    info = tmp_path / 'some_pack-1.0.dist-info'
-    info.mkdir()
-    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: some-pack\nVersion: 1.0\n')
-    files = [f'{info.name}/METADATA', 'some_pack/__init__.py', *['../../../bin/some-pack'] * program]
-    (info / 'RECORD').write_text(''.join(f'{name},,\n' for name in sorted(files)))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert Path(utils.get_installed_path('some-pack')) == tmp_path / taken_for_it
+    """MIM takes the folder of the first file in the list that installers sort; once it does not, change the page."""
+    site = tmp_path / 'lib' / 'python' / 'site-packages'
+    names = ['some_pack-1.0.dist-info/METADATA', 'some_pack/__init__.py', *['../../../bin/some-pack'] * program]
+    for name in names:  # only files that are there are listed
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).touch()
+    (site / names[0]).write_text('Metadata-Version: 2.1\nName: some-pack\nVersion: 1.0\n')
+    (site / names[0]).with_name('RECORD').write_text(''.join(f'{name},,\n' for name in sorted(names)))
+    monkeypatch.syspath_prepend(str(site))
+    assert Path(utils.get_installed_path('some-pack')) == site / taken_for_it
