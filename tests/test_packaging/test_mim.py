@@ -91,7 +91,7 @@ def test_other_programs_run(started: list[list[str]]) -> None:
 def test_mim_does_not_find_an_installed_wheel_of_this_kind(
     program: bool, taken_for_it: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MIM takes the folder of the first file in the list that installers sort; once it does not, change the page."""
+    """MIM takes the folder of the first file in the list that installers sort; the page says so."""
     site = tmp_path / 'lib' / 'python' / 'site-packages'
     names = ['some_pack-1.0.dist-info/METADATA', 'some_pack/__init__.py', *['../../../bin/some-pack'] * program]
     for name in names:  # only files that are there are listed
