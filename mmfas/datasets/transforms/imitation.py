@@ -58,8 +58,8 @@ def _screen_rgb(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     angle, period, depth = rng.uniform(0, np.pi), rng.uniform(5, 18), rng.uniform(0.06, 0.2)
     rows, columns = _grids(rgb)
     wave = 2 * np.pi / period * (np.cos(angle) * columns + np.sin(angle) * rows)
-    beat = 1 + depth * np.sin(wave[..., None] + np.float32([0, 2.1, 4.2]))
-    backlight = np.float32([0.94, 1.0, 1.1]) * light
+    beat = 1 + depth * np.sin(wave[..., None] + np.array([0, 2.1, 4.2], np.float32))
+    backlight = np.array([0.94, 1.0, 1.1], np.float32) * light
     return _eight_bits(255 * (rgb.astype(np.float32) / 255) ** gamma * backlight * beat)
 
 
