@@ -175,7 +175,7 @@ def test_a_run_leaves_its_curves_in_the_back_end(
     monkeypatch.setenv('WANDB_MODE', 'offline')
     monkeypatch.setenv('WANDB_SILENT', 'true')
     recipe = Config.fromfile(str(ROOT / 'configs' / '_base_' / 'recipes' / f'{name}.py'))
-    toy.visualizer = recipe.visualizer
+    toy.visualizer, toy.experiment_name = recipe.visualizer, f'curves_{name}'  # not that of another run
     train(toy)
     assert 'loss' in CURVES[name](tmp_path)
 

@@ -99,5 +99,5 @@ def test_mim_does_not_find_an_installed_wheel_of_this_kind(
         (site / name).touch()
     (site / names[0]).write_text('Metadata-Version: 2.1\nName: some-pack\nVersion: 1.0\n')
     (site / names[0]).with_name('RECORD').write_text(''.join(f'{name},,\n' for name in sorted(names)))
-    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(sys, 'path', [str(site), *sys.path])
     assert Path(utils.get_installed_path('some-pack')) == site / taken_for_it
