@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmfas.apis.back_ends import require_back_ends
 from mmfas.config.idle_settings import idle_notes
 from mmfas.config.late_begins import Length, late_hooks, late_schedules
 from mmfas.config.lookup import type_name
@@ -118,6 +119,7 @@ def train(cfg: Config, *, steps: int | None = None) -> Runner:
     Raises:
         ValueError: If the loader of the training data gives no batch, a pattern of `custom_keys` is in the name
             of no parameter, or a hook would act only after the end.
+        ImportError: If the package of a back end for curves is not installed.
         BusyError: If another training works in the same work dir.
         FloatingPointError: If a loss or weight is no longer finite.
         CheckpointError: If a file to load or resume from is damaged, refused or does not fit.
@@ -128,6 +130,7 @@ def train(cfg: Config, *, steps: int | None = None) -> Runner:
     cfg = cfg.copy()
     if not cfg.get('work_dir'):
         raise InputError('work_dir is not set: name the folder of logs and checkpoints (--work-dir)')
+    require_back_ends(cfg)
     _require_device_for_amp(cfg)
     start_distributed(cfg.get('launcher', 'none'), cfg.get('env_cfg'))
     fit_to_device(cfg)

@@ -53,7 +53,8 @@ class MultiModalFaceDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: If a list or side-car file is missing.
-        ValueError: If a line is malformed, a label contradicts what is known of the sample, or nothing is left.
+        ValueError: If a line is malformed, a label contradicts what is known of the sample, nothing is left, or a
+            transform changes labels in `test_mode`.
     """
 
     METAINFO: dict = {'dataset_type': 'face_anti_spoofing', 'classes': ('spoof', 'live')}
@@ -99,6 +100,8 @@ class MultiModalFaceDataset(BaseDataset):
             max_refetch=0,
             **kwargs,
         )
+        if self.test_mode:
+            _check_for_test(self.pipeline.transforms)
 
     @classmethod
     def example_cfg(cls) -> dict[str, Any]:
@@ -249,6 +252,16 @@ def _build_transform(transform: Any) -> Any:
     if not isinstance(transform, Mapping):
         return transform
     return TRANSFORMS.build({'_scope_': SCOPE, **transform})
+
+
+def _check_for_test(transforms: Sequence[Any]) -> None:
+    """Refuse transforms that change labels, where samples are scored."""
+    for transform in transforms:
+        if getattr(transform, 'relabels', False):
+            raise InputError(
+                f'pipeline: {type(transform).__name__} changes labels, which is for training only; leave it out '
+                'of a data set with test_mode=True'
+            )
 
 
 def _as_list(names: str | Sequence[str] | None) -> list[str]:

@@ -73,6 +73,11 @@ def read_failures(path: str | PathLike[str]) -> list[dict[str, Any]]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a score file, or a row has a score.
     """
+    if not Path(path).is_file():
+        raise MissingFileError(
+            f'{path} does not exist; write a file of failures with the columns of a score file, no scores, and a '
+            f'column {REASON}'
+        )
     rows = read_score_rows(path)
     scored = [row['sample_id'] for row in rows if row['score'] is not None]
     if scored:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,61 @@ def test_back_ends_and_compilation_are_known(tmp_path: Path) -> None:
     cfg.visualizer.vis_backends[2].init_kwarg = {}
     (problem,) = check_config(cfg)
     assert 'visualizer.vis_backends[2].init_kwarg: unexpected, did you mean init_kwargs?' in problem
+
+
+def wandb_curves(folder: Path) -> str:
+    """What a run without a network has kept of its curves, as bytes that hold the names."""
+    (file,) = folder.rglob('run-*.wandb')
+    for _ in range(100):  # a process of W&B writes it
+        content = file.read_bytes().decode('latin1')
+        if 'loss' in content:
+            break
+        time.sleep(0.1)
+    return content
+
+
+def mlflow_curves(folder: Path) -> str:
+    """Names of the metrics of the one run in the database of the recipe."""
+    import mlflow
+
+    client = mlflow.MlflowClient(f'sqlite:///{folder}/mlflow.db')
+    (run,) = client.search_runs([client.get_experiment_by_name('mmfas').experiment_id])
+    assert run.info.status == 'FINISHED'
+    return ' '.join(run.data.metrics)
+
+
+def tensorboard_curves(folder: Path) -> str:
+    """What the event file holds."""
+    (file,) = folder.rglob('events.out.tfevents*')
+    return file.read_bytes().decode('latin1')
+
+
+CURVES = {'wandb': wandb_curves, 'mlflow': mlflow_curves, 'tensorboard': tensorboard_curves}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', CURVES)
+def test_a_run_leaves_its_curves_in_the_back_end(
+    name: str, toy: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(name, reason=f'{name} is missing: pip install {name}')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('WANDB_MODE', 'offline')
+    monkeypatch.setenv('WANDB_SILENT', 'true')
+    recipe = Config.fromfile(str(ROOT / 'configs' / '_base_' / 'recipes' / f'{name}.py'))
+    toy.visualizer, toy.experiment_name = recipe.visualizer, f'curves_{name}'  # not that of another run
+    train(toy)
+    assert 'loss' in CURVES[name](tmp_path)
+
+
+def test_a_back_end_without_its_package_is_named_before_anything_starts(
+    toy: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('mmfas.apis.back_ends.find_spec', lambda name: None)
+    toy.visualizer = dict(type='Visualizer', vis_backends=[dict(type='WandbVisBackend')])
+    with pytest.raises(ImportError, match="WandbVisBackend needs the package 'wandb'.*: pip install wandb"):
+        train(toy)
+    assert not list(Path(toy.work_dir).iterdir())
 
 
 def test_recomputing_is_an_option_of_the_model(tmp_path: Path) -> None:

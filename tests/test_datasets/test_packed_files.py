@@ -103,12 +103,20 @@ def test_out_of_one_file_is_not_slower(faces: Path, tmp_path: Path) -> None:
     assert packed < 1.2 * files, f'{packed / files:.2f} times the time of files'
 
 
-def test_both_ways_are_measured_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert measure(['--packed', '--num', '4', '--rounds', '2']) == 0
+@pytest.mark.parametrize('clock', ['wall', 'cpu'])
+def test_both_ways_are_measured_side_by_side(clock: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert measure(['--packed', '--num', '4', '--rounds', '2', '--clock', clock]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f'{clock} time per sample')
     assert lines[1].split() == ['files', 'packed', 'packed/files'] and len(lines) == 4
     for files, packed, ratio in (map(float, line.split()) for line in lines[2:]):
         assert files > 0 and ratio == pytest.approx(packed / files, rel=0.05)
+
+
+def test_a_clock_without_packed_files_would_change_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        measure(['--clock', 'cpu'])
+    assert '--clock goes with --packed' in capsys.readouterr().err
 
 
 def test_workers_that_were_forked_read_at_the_same_time(faces: Path, tmp_path: Path) -> None:

@@ -14,11 +14,14 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-SOURCES = ('mmfas', 'configs', 'tools', 'requirements', 'docs', 'docker', 'projects', 'tests', 'benchmarks')
+SOURCES = (
+    *('mmfas', 'configs', 'tools', 'requirements', 'docs', 'docker', 'projects', 'tests', 'benchmarks'),
+    *('.ci', '.github'),
+)
 FILES = (
     *('setup.py', 'pyproject.toml', 'MANIFEST.in', 'LICENSE', 'CITATION.cff', 'constraints.txt', 'conftest.py'),
     *('README.md', 'README_zh-CN.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'CODE_OF_CONDUCT.md', 'SECURITY.md'),
-    '.readthedocs.yaml',
+    *('.readthedocs.yaml', '.pre-commit-config.yaml', '.gitignore'),
 )
 IGNORED = shutil.ignore_patterns('__pycache__', '.mim', '*.pyc', '_build', 'generated')
 REPOSITORY = 'some/where'
@@ -103,6 +106,14 @@ def test_sdist_has_what_a_build_reads(built: dict[str, Path], source: Path) -> N
         kept = {f'{folder}/{name}' for name in files_below(source / folder) if not name.startswith('.mim')}
         assert kept <= names, folder
     assert not any(name.startswith('mmfas/.mim') for name in names)
+
+
+def test_sdist_has_all_that_is_kept(built: dict[str, Path]) -> None:
+    if not (REPO / '.git').exists():
+        pytest.skip('this is no checkout, so nothing says which files are kept')
+    kept = set(run('git', 'ls-files', '-z', cwd=REPO).rstrip('\0').split('\0'))
+    with tarfile.open(built['sdist']) as archive:
+        assert kept - {name.partition('/')[2] for name in archive.getnames()} == set()
 
 
 def test_metadata(built: dict[str, Path]) -> None:

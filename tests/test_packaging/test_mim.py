@@ -17,6 +17,7 @@ REPO = Path(__file__).resolve().parents[2]
 NAME = 'concat_mini-vit_1xb32-12e_synthfas-cps2w'
 
 commands = pytest.importorskip('mim.commands', reason='onedl-mim is missing: pip install onedl-mim')
+utils = pytest.importorskip('mim.utils', reason='onedl-mim is missing: pip install onedl-mim')
 pytestmark = pytest.mark.engine
 
 
@@ -84,3 +85,19 @@ def test_other_programs_run(started: list[list[str]]) -> None:
     ((_, script, *arguments),) = started
     assert Path(script).resolve() == REPO / 'tools' / 'misc' / 'leaderboard.py'
     assert arguments == ['--help']
+
+
+@pytest.mark.parametrize(('program', 'taken_for_it'), [(True, '..'), (False, 'some_pack-1.0.dist-info')])
+def test_mim_does_not_find_an_installed_wheel_of_this_kind(
+    program: bool, taken_for_it: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MIM takes the folder of the first file in the list that installers sort; the page says so."""
+    site = tmp_path / 'lib' / 'python' / 'site-packages'
+    names = ['some_pack-1.0.dist-info/METADATA', 'some_pack/__init__.py', *['../../../bin/some-pack'] * program]
+    for name in names:  # only files that are there are listed
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).touch()
+    (site / names[0]).write_text('Metadata-Version: 2.1\nName: some-pack\nVersion: 1.0\n')
+    (site / names[0]).with_name('RECORD').write_text(''.join(f'{name},,\n' for name in sorted(names)))
+    monkeypatch.setattr(sys, 'path', [str(site), *sys.path])
+    assert Path(utils.get_installed_path('some-pack')) == site / taken_for_it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--packed', action='store_true', help='compare files with one packed file (`mmfas data pack`) instead'
     )
+    parser.add_argument(
+        '--clock',
+        choices=('wall', 'cpu'),
+        help='of --packed: wall time, or CPU time of this process on a busy machine (default: wall)',
+    )
     add_config_options(parser)
 
 
@@ -39,14 +45,15 @@ def _build(args: argparse.Namespace, folder: Path) -> Any:
     return datasets[0] if datasets else None
 
 
-def _compare(dataset: Any, indices: list[int], rounds: int, file: Path) -> None:
+def _compare(dataset: Any, indices: list[int], rounds: int, file: Path, clock: str) -> None:
     """Print how long samples take from their files and out of one."""
     from mmfas.analysis.packed_speed import compare_packed
 
-    print('time per sample in us, medians, pictures in the memory of the system')
+    function = {'wall': time.perf_counter, 'cpu': time.process_time}[clock]
+    print(f'{clock} time per sample in us, medians, pictures in the memory of the system')
     print(f'{"files":>12}{"packed":>12}{"packed/files":>14}')
     for _ in range(rounds):
-        files, packed = compare_packed(dataset, indices, file)
+        files, packed = compare_packed(dataset, indices, file, clock=function)
         print(f'{files * 1e6:12.0f}{packed * 1e6:12.0f}{packed / files:14.3f}')
 
 
@@ -55,6 +62,8 @@ def main(args: argparse.Namespace) -> int:
     """Measure; returns 0, or 2 if the config has no such split."""
     if args.cfg_options and args.config is None:
         raise UsageError('--cfg-options goes with a config')
+    if args.clock and not args.packed:
+        raise UsageError('--clock goes with --packed; without it CPU time is measured anyway')
     from mmfas.analysis.loading_times import measure_loading
 
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
             return 2
         indices = [i % len(dataset) for i in range(args.num)]
         if args.packed:
-            _compare(dataset, indices, args.rounds, Path(folder, 'packed.tar'))
+            _compare(dataset, indices, args.rounds, Path(folder, 'packed.tar'), args.clock or 'wall')
             return 0
         columns = ('decode', 'resize', 'photometric', 'rest')
         print('CPU time per sample in us, medians')

@@ -7,6 +7,7 @@ from mmfas.datasets.transforms.geometry import (
     RandomResizedCropModalities,
     ResizeModalities,
 )
+from mmfas.datasets.transforms.imitation import ImitateAttacks
 from mmfas.datasets.transforms.loading import LoadMultiModalImages
 from mmfas.datasets.transforms.local_descriptors import IRLocalDescriptors
 from mmfas.datasets.transforms.masking import DrawPatchMasks
@@ -23,6 +24,7 @@ __all__ = [
     'FixedMissing',
     'GaussianNoiseModalities',
     'IRLocalDescriptors',
+    'ImitateAttacks',
     'LoadMultiModalImages',
     'PackFASInputs',
     'PhotometricModalities',
