@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.files import write_atomically
 from mmfas.utils.runs import commit, in_processes, load_records, write_run_record
 from mmfas.utils.shipped import SHIPPED_SCHEME, shipped_record
-from projects.claims.plan import CLEAN, REGIME, SOURCES, Cell, Training, by_training, slug, stress_of
+from projects.claims.plan import CLEAN, REGIME, SOURCES, Arm, Cell, Training, by_training, slug, stress_of
 
 #: The threshold of the site: live videos of the target's val list, under the same condition as the test list.
 SITE = 'site-5@bpcer=0.1'
@@ -148,19 +149,27 @@ def render_perturbed(cells: Sequence[Cell], settings: RunSettings, *, num_proces
 
 def training_identity(training: Training, settings: RunSettings) -> dict[str, Any]:
     """Return what must be the same for a checkpoint to serve."""
-    cfg = training.arm.load(settings.regime)
-    pretrained = str(cfg.model.trunk.get('pretrained') or '')
-    shipped = pretrained.startswith(SHIPPED_SCHEME)
     return {
         'arm': training.arm.name,
         'regime': settings.regime,
         'train': training.train,
         'split': training.split,
         'seed': training.seed,
-        'config_hash': config_hash(cfg),
-        'weights': shipped_record(pretrained.removeprefix(SHIPPED_SCHEME))['sha256'] if shipped else pretrained,
+        **_config_identity(training.arm, settings.regime),
         'data': manifest_identity(settings.data_root),
         'perturbations_version': PERTURBATIONS_VERSION,
+    }
+
+
+@cache
+def _config_identity(arm: Arm, regime: str) -> dict[str, Any]:
+    """Identify config and weights of an arm; read once, as every split and seed asks for them."""
+    cfg = arm.load(regime)
+    pretrained = str(cfg.model.trunk.get('pretrained') or '')
+    shipped = pretrained.startswith(SHIPPED_SCHEME)
+    return {
+        'config_hash': config_hash(cfg),
+        'weights': shipped_record(pretrained.removeprefix(SHIPPED_SCHEME))['sha256'] if shipped else pretrained,
     }
 
 
