@@ -202,7 +202,7 @@ def run_training(training: Training, cells: Sequence[Cell], settings: RunSetting
     checkpoint, train_s = _trained(training, cfg, identity, settings)
     prepare_scoring(cfg)
     model = load_model(cfg, str(checkpoint))
-    lines = []
+    lines, code = [], commit()
     for cell in cells:
         start = time.perf_counter()
         values = domain_values(model, cfg) if cell.test == SOURCES else target_values(model, cfg, cell, settings)
@@ -210,7 +210,7 @@ def run_training(training: Training, cells: Sequence[Cell], settings: RunSetting
             **_identity(cell, identity),
             'values': values,
             'seconds': {'train': train_s, 'score': round(time.perf_counter() - start, 1)},
-            'commit': commit(),
+            'commit': code,
         }
         write_run_record(settings.record(cell), record)
         shown = ', '.join(f'{key} {100 * value:.1f}' for key, value in values.items())
