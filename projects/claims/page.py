@@ -122,10 +122,12 @@ def refresh_page(text: str, tables: Mapping[str, str]) -> str:
     """
     for paper, table in tables.items():
         marks = f'<!-- claims of {paper} -->', '<!-- end -->'
-        pattern = re.compile(f'({re.escape(marks[0])}\n).*?({re.escape(marks[1])})', re.DOTALL)
-        text, count = pattern.subn(lambda found, table=table: f'{found[1]}\n{table}\n\n{found[2]}', text)
-        if count != 1:
-            raise InputError(f"the page needs one line '{marks[0]}' and one '{marks[1]}' behind it, not {count}")
+        parts = re.split(f'{re.escape(marks[0])}\n.*?{re.escape(marks[1])}', text, flags=re.DOTALL)
+        if len(parts) != 2:
+            raise InputError(
+                f"the page needs one line '{marks[0]}' and one '{marks[1]}' behind it, found {len(parts) - 1}"
+            )
+        text = f'{parts[0]}{marks[0]}\n\n{table}\n\n{marks[1]}{parts[1]}'
     return text
 
 

@@ -216,14 +216,14 @@ def _claim(entry: dict[str, Any], arms: Mapping[str, Arm]) -> Claim:
             raise InputError(f"claim '{name}': '{value}' is unknown; choose from {', '.join(known)}")
     first, second = (arms[arm] for arm in entry['arms'])
     conditions = tuple((train, test) for train, test in entry['conditions'])
-    train, test = entry.get('against') or (None, None)
+    against = entry.get('against')
     claim = Claim(
         name=name,
         arms=(first, second),
         measure=measure,
         claimed=claimed,
         conditions=conditions,
-        against=(train, test) if train else None,
+        against=(against[0], against[1]) if against else None,
         paper=entry['paper'],
         texts={key: entry[key] for key in ('where', 'claim', 'experiment')},
     )
