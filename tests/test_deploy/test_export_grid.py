@@ -7,9 +7,7 @@ these are all pairs. Every graph is traced once and serves both formats, since t
 
 from __future__ import annotations
 
-import gc
 import importlib.util
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -40,19 +38,6 @@ needs_onnx = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ('onnxruntime', 'onnxscript')),
     reason="the extra deploy is missing: pip install 'mmfas[deploy]'",
 )
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _garbage_waits() -> Iterator[None]:
-    """Collect garbage once: every graph is a large circle, so looking for others takes a good part of the time."""
-    gc.collect()
-    gc.disable()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, 'collect', lambda *_: 0)  # torch.onnx asks for it in every export
-        yield
-    gc.enable()
-    traced.cache_clear()
-    gc.collect()
 
 
 #: One neck of every form of features; the test below says which ones they must be.
