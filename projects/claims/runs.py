@@ -233,9 +233,7 @@ def _trained(
     start = time.perf_counter()
     one = benchmark_plan.Training(training.name, 1, training.split, training.seed, ())
     cfg = training_config(cfg, one, str(folder), select='last', keep_all=False)
-    cfg.default_hooks.checkpoint.update(
-        interval=num_epochs(cfg), max_keep_ckpts=1, save_optimizer=False, save_param_scheduler=False
-    )
+    cfg.default_hooks.checkpoint.update(interval=num_epochs(cfg), max_keep_ckpts=1)
     train(cfg)
     seconds = round(time.perf_counter() - start, 1)
     write_atomically(made_with, json.dumps({'identity': identity, 'seconds': seconds}))

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from mmfas.apis.scoring import load_model
+from mmfas.registry import HOOKS
 from mmfas.structures import MODALITIES
 from mmfas.synthfas import Setting, plan_split, render_dataset, render_video
 from projects.claims import plan, runs
@@ -61,6 +62,7 @@ def test_cells_are_done_once_and_a_stopped_run_goes_on(
 
     def pretend(cfg: Any) -> None:
         trained.append(cfg)
+        HOOKS.build(cfg.default_hooks.checkpoint)
         torch.manual_seed(0)
         Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
         torch.save(load_model(cfg, None).state_dict(), Path(cfg.work_dir, 'epoch_12.pth'))
