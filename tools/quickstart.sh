@@ -3,7 +3,7 @@
 # judge one live person and one attack with it.
 #   bash tools/quickstart.sh            everything; a second run skips what is done
 #   bash tools/quickstart.sh --fresh    forget data and results of earlier runs first (the environment stays)
-# Needs Python >= 3.10 and a package index; no GPU, no licensed data, no weights.
+# Needs Python >= 3.10 and a package index; no GPU, no licensed data, no weights from elsewhere.
 # MMFAS_VENV names another place for the virtual environment, MMFAS_PYTHON an interpreter that has mmfas already,
 # MMFAS_QUICKSTART_DIR another folder for data and results, MMFAS_QUICKSTART_SIZE and _CONFIG other data and config.
 set -euo pipefail
