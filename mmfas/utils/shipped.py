@@ -16,7 +16,14 @@ from torch import Tensor
 from mmfas.utils.checkpoint import CheckpointError, check_finite, check_weights, load_weights, sha256_of
 from mmfas.utils.safetensors import read_safetensors
 
-__all__ = ['SHIPPED_FOLDER', 'SHIPPED_SCHEME', 'load_pretrained', 'shipped_names', 'shipped_record']
+__all__ = [
+    'SHIPPED_FOLDER',
+    'SHIPPED_SCHEME',
+    'load_pretrained',
+    'shipped_names',
+    'shipped_record',
+    'weights_identity',
+]
 
 SHIPPED_SCHEME = 'mmfas://'
 SHIPPED_FOLDER = Path(__file__).resolve().parents[1] / 'shipped'
@@ -47,6 +54,24 @@ def shipped_record(name: str, folder: Path = SHIPPED_FOLDER) -> dict[str, Any]:
         hint = f'did you mean {SHIPPED_SCHEME}{near[0]}?' if near else f'there are {", ".join(known) or "none"}'
         raise CheckpointError(f"no weights named '{SHIPPED_SCHEME}{name}' come with mmfas; {hint}")
     return json.loads((folder / f'{name}.json').read_text(encoding='utf-8'))
+
+
+def weights_identity(pretrained: str | None) -> str:
+    """Say which weights a trunk starts from, for records.
+
+    Args:
+        pretrained: What a trunk's `pretrained` names.
+
+    Returns:
+        The sha256 of weights that come with the package, the name of others, `''` for a random start.
+
+    Raises:
+        CheckpointError: If the package has none of this name.
+    """
+    text = str(pretrained or '')
+    if not text.startswith(SHIPPED_SCHEME):
+        return text
+    return str(shipped_record(text.removeprefix(SHIPPED_SCHEME))['sha256'])
 
 
 def load_pretrained(source: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER) -> dict[str, Tensor]:

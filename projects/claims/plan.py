@@ -20,15 +20,12 @@ from mmfas.utils.errors import InputError
 TABLE = Path(__file__).with_name('claims.yml')
 #: Regime that the cells are run in unless another one is named: that of the papers.
 REGIME = 'pretrained-frozen'
-_SHIPPED = {'model.trunk.pretrained': 'mmfas://mini_vit'}
-#: Regime -> what it changes in a config that trains from scratch, as in `configs/_base_/regimes`.
-REGIMES: dict[str, dict[str, Any]] = {
-    'scratch': {},
-    'pretrained-frozen': {**_SHIPPED, 'model.trunk.frozen': ('patch', 'blocks')},
-    'pretrained-finetuned': {
-        **_SHIPPED,
-        'optim_wrapper.paramwise_cfg': dict(custom_keys=dict(trunk=dict(lr_mult=0.1, decay_mult=0.0))),
-    },
+REGIMES = ('scratch', 'pretrained-frozen', 'pretrained-finetuned')
+#: Setting in a file of `configs/_base_/regimes` -> the place in a config that takes it.
+_PLACES = {
+    'frozen_trunk': 'model.trunk',
+    'finetuned_trunk': 'model.trunk',
+    'finetuned_rates': 'optim_wrapper.paramwise_cfg',
 }
 #: Data as they are, to train on or to test on.
 CLEAN = 'clean'
@@ -58,10 +55,10 @@ class Arm:
         """Read the config in a regime.
 
         Args:
-            regime: Key of `REGIMES`.
+            regime: One of `REGIMES`.
         """
         cfg = Config.fromfile(configs_folder() / self.config)
-        cfg.merge_from_dict(REGIMES[regime])
+        cfg.merge_from_dict(_settings_of(regime))
         cfg.merge_from_dict(dict(self.options))
         return cfg
 
@@ -167,6 +164,14 @@ class Claims:
             raise InputError(f"there is no claim '{unknown[0]}'; there are {known}")
         chosen = tuple(claim for claim in self.claims if claim.name in wanted)
         return Claims(chosen, self.splits, self.seeds, self.confidence)
+
+
+def _settings_of(regime: str) -> dict[str, Any]:
+    """Return what a regime changes in a config from scratch, by dotted key; its file of `configs` decides."""
+    if regime == 'scratch':
+        return {}
+    file = configs_folder() / '_base_' / 'regimes' / f'{regime.replace("-", "_")}.py'
+    return {_PLACES[name]: value for name, value in Config.fromfile(file).items()}
 
 
 def slug(text: str) -> str:

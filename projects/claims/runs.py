@@ -39,7 +39,7 @@ from mmfas.synthfas.files.manifest import manifest_identity, render_command
 from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.files import write_atomically
 from mmfas.utils.runs import commit, in_processes, load_records, write_run_record
-from mmfas.utils.shipped import SHIPPED_SCHEME, shipped_record
+from mmfas.utils.shipped import weights_identity
 from projects.claims.plan import CLEAN, REGIME, SOURCES, Arm, Cell, Training, by_training, slug, stress_of
 
 #: The threshold of the site: live videos of the target's val list, under the same condition as the test list.
@@ -55,7 +55,7 @@ class RunSettings:
         work_dir: Folder of the trainings, laid out alike.
         data_root: Folder of clean SynthFAS.
         perturbed: Folder that perturbed lists are rendered below.
-        regime: Key of `REGIMES`.
+        regime: One of `REGIMES`.
     """
 
     records: str
@@ -165,12 +165,7 @@ def training_identity(training: Training, settings: RunSettings) -> dict[str, An
 def _config_identity(arm: Arm, regime: str) -> dict[str, Any]:
     """Identify config and weights of an arm; read once, as every split and seed asks for them."""
     cfg = arm.load(regime)
-    pretrained = str(cfg.model.trunk.get('pretrained') or '')
-    shipped = pretrained.startswith(SHIPPED_SCHEME)
-    return {
-        'config_hash': config_hash(cfg),
-        'weights': shipped_record(pretrained.removeprefix(SHIPPED_SCHEME))['sha256'] if shipped else pretrained,
-    }
+    return {'config_hash': config_hash(cfg), 'weights': weights_identity(cfg.model.trunk.get('pretrained'))}
 
 
 def _identity(cell: Cell, of_training: dict[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from mmfas.evaluation import ScoreTable
 from mmfas.evaluation.functional import auc
 from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.runs import commit, in_processes, read_run_record, write_run_record
-from mmfas.utils.shipped import SHIPPED_SCHEME, shipped_record
+from mmfas.utils.shipped import weights_identity
 
 #: Method -> folder and beginning of its configs.
 METHODS = {'ConcatNeck': 'baselines/concat', 'AMANeck': 'baselines/ama', 'MMDG': 'mmdg/mmdg'}
@@ -123,12 +123,10 @@ def choose_regime(
 def _identity(cell: Cell, settings: StudySettings) -> dict[str, Any]:
     """Return what must be the same for a record to serve."""
     cfg = cell.load()
-    pretrained = str(cfg.model.trunk.get('pretrained') or '')
-    shipped = pretrained.startswith(SHIPPED_SCHEME)
     return {
         **asdict(cell),
         'config_hash': config_hash(cfg),
-        'weights': shipped_record(pretrained.removeprefix(SHIPPED_SCHEME))['sha256'] if shipped else pretrained,
+        'weights': weights_identity(cfg.model.trunk.get('pretrained')),
         'data': data_identity(family_of(cfg), settings.data_root),
         'sites': [hashlib.sha256(Path(settings.sites, name).read_bytes()).hexdigest() for name in SITES_LISTS],
     }
