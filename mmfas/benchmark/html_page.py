@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from mmfas.benchmark.last_epochs import all_tables
-from mmfas.benchmark.plan import SPLITS, Protocol, in_order, title_of
+from mmfas.benchmark.plan import SPLITS, Protocol, in_order, is_shown, title_of
 from mmfas.benchmark.record import Record
 from mmfas.benchmark.records import Folders, load_scores
 from mmfas.benchmark.tables import TITLES, RecordSelection, Table
@@ -60,13 +60,10 @@ def _table(table: Table) -> str:
 
 def _without_scores(chosen: RecordSelection, protocols: Sequence[Protocol]) -> list[str]:
     """State the number of cells that cannot have curves."""
-    lost = [record for record in chosen.records if record.protocol in protocols and not record.has_scores]
+    lost = [record for record in chosen.records if is_shown(record.cell, protocols) and not record.has_scores]
     if not lost:
         return []
-    return [
-        f'The scores of {len(lost)} cells were not kept when they were packed: a later version of their data '
-        'superseded them; they have no curves here.'
-    ]
+    return [f'The scores of {len(lost)} cells were not kept when they were packed; they have no curves here.']
 
 
 def _figures(chosen: RecordSelection, protocol: Protocol, records: Folders) -> Iterator[str]:

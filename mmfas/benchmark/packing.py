@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mmfas.benchmark.packs import PackedScores, is_packed, read_packed_scores, write_pack
+from mmfas.benchmark.packed_scores import PackedScores, read_packed_scores, round_in_order, write_lists
+from mmfas.benchmark.packs import is_packed, lists_named_in, write_pack
 from mmfas.benchmark.recomputing import FLOAT32_STEP, differences, recompute, recompute_site
 from mmfas.benchmark.record import Record, refusing_full_disk
 from mmfas.benchmark.records import (
@@ -45,8 +46,12 @@ class PackedMethod:
     changed: bool
 
 
+#: Which scores packs keep: all, or those of Protocol 1 with the lowest seed of each method, or none.
+KEEP_SCORES = ('all', 'first-seed', 'none')
+
+
 def pack_records(
-    folders: Folders, out_dir: str | Path, methods: Collection[str] = ()
+    folders: Folders, out_dir: str | Path, methods: Collection[str] = (), *, keep_scores: str = 'all'
 ) -> tuple[list[PackedMethod], list[str]]:
     """Merge records, and the packs that are there already, into one pack per method.
 
@@ -57,6 +62,7 @@ def pack_records(
         folders: Folders of records.
         out_dir: Folder of the packs.
         methods: Methods to pack; all if empty.
+        keep_scores: One of `KEEP_SCORES`.
 
     Returns:
         What was packed, by method; and one sentence per cell with records that differ.
@@ -68,7 +74,7 @@ def pack_records(
     is_new = not Path(out_dir).exists()
     try:
         with lock_folder(out_dir, 'give another --out', name='.pack.lock'):
-            return _merge(folders, out_dir, methods)
+            return _merge(folders, out_dir, methods, keep_scores)
     finally:
         if is_new:
             with suppress(OSError):  # there is something in it
@@ -76,7 +82,7 @@ def pack_records(
 
 
 def _merge(
-    folders: Folders, out_dir: str | Path, methods: Collection[str]
+    folders: Folders, out_dir: str | Path, methods: Collection[str], keep_scores: str
 ) -> tuple[list[PackedMethod], list[str]]:
     """Do what `pack_records` says."""
     places = [Path(out_dir), *folder_list(folders)]
@@ -84,13 +90,24 @@ def _merge(
     records, conflicts = merge_records(found)
     if conflicts:
         return [], conflicts
-    packed = []
+    packed, lists = [], set(lists_named_in(out_dir))
     for method in sorted({record.method for record in records}):
         own = [record for record in records if record.method == method]
-        cells = [(record, _scores(places, record)) for record in own]
+        cells = [(record, _scores(places, record) if _is_kept(record, own, keep_scores) else {}) for record in own]
+        samples = {scores.list_hash: scores.samples for _, by_name in cells for scores in by_name.values()}
+        write_lists(out_dir, samples, lists)
+        lists |= samples.keys()
         changed = write_pack(out_dir, method, cells)
         packed.append(PackedMethod(method, len(own), sum(bool(scores) for _, scores in cells), changed))
+    write_lists(out_dir, {}, lists_named_in(out_dir))  # without those that only cells named which are gone
     return packed, []
+
+
+def _is_kept(record: Record, own: Sequence[Record], keep_scores: str) -> bool:
+    """Tell whether the scores of one record of a method are kept."""
+    if keep_scores != 'first-seed':
+        return keep_scores == 'all'
+    return record.protocol == 1 and record.seed == min(other.seed for other in own if other.protocol == 1)
 
 
 def is_superseded(record: Record) -> bool:
@@ -113,12 +130,19 @@ def _scores(places: Sequence[Path], record: Record) -> dict[str, PackedScores]:
         }
     tables = {name: load_scores(places, record, name) for name in record.scores}
     dtype = np.float32 if _float32_is_enough(record, tables) else np.float64
+    if dtype is np.float32:
+        tables = {name: _rounded(table) for name, table in tables.items()}
     return {name: PackedScores.of_table(table, dtype) for name, table in tables.items()}
+
+
+def _rounded(table: ScoreTable) -> ScoreTable:
+    """Round the scores of a table to float32."""
+    return replace(table, score=round_in_order(table.score).astype(table.score.dtype))
 
 
 def _float32_is_enough(record: Record, tables: Mapping[str, ScoreTable]) -> bool:
     """Tell whether rounded scores give the same numbers, thresholds aside, which are scores themselves."""
-    rounded = {name: replace(table, score=table.score.astype(np.float32)) for name, table in tables.items()}
+    rounded = {name: _rounded(table) for name, table in tables.items()}
     try:
         whole, half = (_all_numbers(record, of) for of in (tables, rounded))
     except ValueError:  # `verify` reports what is wrong with them

@@ -40,7 +40,7 @@ class Cell:
 
     Args:
         method: Name of the method, as in its metafile.
-        protocol: 1, 2, '2s' or 3.
+        protocol: 1, 2, '2s' or 3; what `recorded_as` says of the split.
         split: Name of the split; in Protocols 2 and 2s with what is missing, such as `'cps2w_no-depth'`.
         seed: Seed of the training.
     """
@@ -100,6 +100,31 @@ def lists_of(protocol: Protocol) -> Protocol:
     return 1 if protocol in (2, '2s') else protocol
 
 
+def recorded_as(protocol: Protocol, split: str) -> Protocol:
+    """Return the protocol under which a cell is run and recorded: 2s has its cells in common with 1 and 2.
+
+    >>> [recorded_as('2s', split) for split in ('cps2w', 'cps2w_no-ir', 'cps2w_no-rgb')]
+    [1, 2, '2s']
+    """
+    missing = split.partition('_')[2]
+    if protocol != '2s' or missing not in ('', *MISSING):
+        return protocol
+    return 2 if missing else 1
+
+
+def is_shown(cell: Cell, protocols: Iterable[Protocol]) -> bool:
+    """Tell whether a cell is part of the tables of some protocols.
+
+    Args:
+        cell: The cell.
+        protocols: The protocols.
+    """
+    return any(
+        cell.split in SPLITS[protocol] and recorded_as(protocol, cell.split) == cell.protocol
+        for protocol in protocols
+    )
+
+
 def cells_of(methods: Sequence[str], protocols: Sequence[Protocol], seeds: Sequence[int]) -> list[Cell]:
     """List the cells of a benchmark, seed by seed, so that a first whole table is there as early as possible.
 
@@ -125,13 +150,14 @@ def cells_of(methods: Sequence[str], protocols: Sequence[Protocol], seeds: Seque
         )
     if any(seed < 0 for seed in seeds):
         raise InputError(f'seeds are 0 or more, got {min(seeds)}')
-    return [
-        Cell(method, protocol, split, seed)
+    cells = (
+        Cell(method, recorded_as(protocol, split), split, seed)
         for seed in dict.fromkeys(seeds)
         for method in dict.fromkeys(methods)
         for protocol in in_order(protocols)
         for split in SPLITS[protocol]
-    ]
+    )
+    return list(dict.fromkeys(cells))
 
 
 def trainings_of(cells: Sequence[Cell]) -> list[Training]:

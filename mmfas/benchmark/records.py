@@ -6,16 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mmfas.benchmark.packs import (
-    holds_scores,
-    is_packed,
-    pack_path,
-    pack_paths,
-    read_pack,
-    read_packed_scores,
-    scores_path,
-    strip_scores,
-)
+from mmfas.benchmark.packed_scores import holds_scores, read_packed_scores, scores_path
+from mmfas.benchmark.packs import is_packed, pack_path, pack_paths, read_pack, strip_scores
 from mmfas.benchmark.plan import Cell
 from mmfas.benchmark.record import Identity, Record, RecordError, read_record, write_record, write_scores
 from mmfas.evaluation import ScoreTable

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmfas.apis.model_index import read_model_index
 from mmfas.benchmark.last_epochs import all_tables
-from mmfas.benchmark.plan import Protocol
+from mmfas.benchmark.plan import Protocol, is_shown
 from mmfas.benchmark.record import Record, refusing_full_disk
 from mmfas.benchmark.records import Folders
 from mmfas.benchmark.site import MAX_BPCER
@@ -49,7 +49,7 @@ def origin(chosen: RecordSelection, protocols: Sequence[Protocol]) -> dict[str, 
     Returns:
         Data, choice of epoch, commits, versions, devices and wall time as text; empty without records.
     """
-    records = [record for record in chosen.records if record.protocol in protocols]
+    records = [record for record in chosen.records if is_shown(record.cell, protocols)]
     if not records:
         return {}
     trainings = _seconds_of_trainings(records)
@@ -125,7 +125,7 @@ def json_report(chosen: RecordSelection, protocols: Sequence[Protocol]) -> dict[
             **({} if record.site is None else {'site': record.site}),
         }
         for record in chosen.records
-        if record.protocol in protocols
+        if is_shown(record.cell, protocols)
     ]
     tables = [vars(table) for table in all_tables(chosen, protocols)]
     left_out = list(chosen.left_out)

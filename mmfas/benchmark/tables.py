@@ -9,7 +9,7 @@ from statistics import mean
 from typing import Any
 
 from mmfas.benchmark.methods import Method, config_hash, row_names, short_name
-from mmfas.benchmark.plan import MISSING, SPLITS, SWEPT, Protocol, in_order, missing_title, title_of
+from mmfas.benchmark.plan import MISSING, SPLITS, SWEPT, Protocol, in_order, is_shown, missing_title, title_of
 from mmfas.benchmark.record import Record, RecordError
 from mmfas.benchmark.site import site_hter
 from mmfas.evaluation.functional import SiteCriterion
@@ -88,7 +88,8 @@ class RecordSelection:
         """
         by_seed: dict[int, list[Record]] = {}
         for record in self.records:
-            if record.method == method and record.protocol == protocol and record.split in splits:
+            is_wanted = record.split in splits and is_shown(record.cell, (protocol,))
+            if record.method == method and is_wanted:
                 by_seed.setdefault(record.seed, []).append(record)
         return {seed: found for seed, found in sorted(by_seed.items()) if len(found) == len(splits)}
 
@@ -267,7 +268,7 @@ def site_choices(chosen: RecordSelection, protocol: Protocol) -> list[int]:
         chosen: Records.
         protocol: 1, 2 or 3.
     """
-    sites = [record.site for record in chosen.records if record.protocol == protocol and record.site is not None]
+    sites = [record.site for record in chosen.records if is_shown(record.cell, (protocol,)) and record.site]
     return sorted({entry['num_videos'] for site in sites for entry in site['numbers']})
 
 
@@ -291,7 +292,7 @@ def _is_as_published(name: str) -> bool:
 def _overview(chosen: RecordSelection, protocol: Protocol) -> Table:
     """One row per method: HTER / AUC of every split, the paper's scoring in a column of its own."""
     columns, complete, choices = columns_of(protocol), chosen.of_complete_seeds(), site_choices(chosen, protocol)
-    begun = {record.method for record in chosen.records if record.protocol == protocol}
+    begun = {record.method for record in chosen.records if is_shown(record.cell, (protocol,))}
     rows, partial = [], False
     for method, name in chosen.row_names.items():
         seeds = complete.group(method, protocol, columns[-1].splits)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf, isfinite
 from typing import Any
 
-from mmfas.benchmark.plan import SPLITS
+from mmfas.benchmark.plan import SPLITS, recorded_as
 from mmfas.utils.errors import InputError
 from mmfas.utils.numbers import is_number
 
@@ -317,6 +317,8 @@ def require_valid(content: Any) -> None:
         ValueError: If a key is missing or unknown, or a value has another type or range; it is named.
     """
     _RECORD('', content)
-    _one_of(*SPLITS[content['protocol']])('split', content['split'])
+    protocol = content['protocol']
+    own = [split for split in SPLITS[protocol] if recorded_as(protocol, split) == protocol]
+    _one_of(*own)('split', content['split'])
     most = content['max_epochs']
     _require(content['epoch'] <= most, 'epoch', f'at most max_epochs, {most}', content['epoch'])

@@ -44,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for below in (run, report):
         _add_common(below)
     pack.add_argument('--out', default=PACKS, help=f'folder of the packs, merged with those there ({PACKS})')
+    pack.add_argument(
+        '--scores',
+        choices=('all', 'first-seed', 'none'),
+        default='all',
+        help='which scores are kept; first-seed: those of Protocol 1 with the lowest seed of each method (all)',
+    )
     unpack.add_argument('--out', required=True, help='folder for the score files')
     _add_run(run)
     report.add_argument('--format', choices=('text', 'latex'), default='text', help='how tables are printed')
@@ -335,7 +341,8 @@ def _pack(args: argparse.Namespace, methods: list[Method]) -> int:
     from mmfas.benchmark.packs import pack_path
     from mmfas.benchmark.records import RecordError, conflict_message
 
-    packed, conflicts = pack_records(args.records, args.out, [method.name for method in methods])
+    names = [method.name for method in methods]
+    packed, conflicts = pack_records(args.records, args.out, names, keep_scores=args.scores)
     if conflicts:
         print('\n'.join(conflicts))
         raise RecordError(conflict_message(conflicts))

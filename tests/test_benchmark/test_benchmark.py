@@ -16,7 +16,7 @@ from mmengine.config import Config
 
 from mmfas.benchmark.configs import apply_split, data_identity, family_of, use_data_root
 from mmfas.benchmark.methods import MethodError, config_hash, find_method
-from mmfas.benchmark.plan import SPLITS, Cell, cells_of, missing_modalities, trainings_of
+from mmfas.benchmark.plan import SPLITS, Cell, cells_of, is_shown, missing_modalities, trainings_of
 from mmfas.benchmark.pool import find_places
 from mmfas.benchmark.records import RecordError, finished, load_scores, read_record, read_records
 from mmfas.cli.benchmark import main
@@ -46,13 +46,17 @@ def test_protocol_2_needs_no_training_of_its_own() -> None:
     assert {t.protocol for t in trainings_of(cells_of(['a'], [2], [0]))} == {1}
 
 
-def test_the_sweep_has_every_subset_once_and_no_training_of_its_own() -> None:
+def test_the_sweep_has_every_subset_once_and_what_it_has_in_common_with_others_is_run_once() -> None:
     cells = cells_of(['a'], [3, '2s', 1], [0])
-    assert [cell.protocol for cell in cells] == [1] * 4 + ['2s'] * 28 + [3] * 2
+    assert [cell.protocol for cell in cells] == [1] * 4 + [2] * 8 + ['2s'] * 4 + [2] * 4 + ['2s'] * 8 + [3] * 2
+    swept = cells_of(['a'], ['2s'], [0])
+    assert set(swept) >= set(cells_of(['a'], [1, 2], [0])) and len(cells_of(['a'], [1, 2, '2s'], [0])) == 28
+    assert all(is_shown(cell, ['2s']) for cell in swept) and not is_shown(cells[-1], ['2s', 1, 2])
+    assert [is_shown(swept[0], [p]) for p in (1, 2, '2s', 3)] == [True, False, True, False]
     assert len(trainings_of(cells)) == 6 and {t.protocol for t in trainings_of(cells)} == {1, 3}
     missing = [missing_modalities(split.partition('_')[2]) for split in SPLITS['2s'] if split.startswith('cps2w')]
     assert sorted(missing) == sorted(gone for n in range(3) for gone in combinations(MODALITIES, n))
-    assert cells[4].name == 'p2s_cps2w_s0' and cells[-3].name == 'p2s_psw2c_no-rgb-depth_s0'
+    assert cells[4].name == 'p2_cps2w_no-ir_s0' and cells[-3].name == 'p2s_psw2c_no-rgb-depth_s0'
 
 
 @pytest.mark.parametrize(('protocols', 'seeds', 'message'), [([4], [0], 'no protocol 4'), ([1], [-1], 'got -1')])

@@ -15,7 +15,7 @@ from mmfas.benchmark.html_page import _first_seeds
 from mmfas.benchmark.latex_tables import latex_report
 from mmfas.benchmark.markdown_tables import RESULTS, SWEEP, refresh_page, refresh_pages
 from mmfas.benchmark.methods import config_hash, find_method
-from mmfas.benchmark.plan import SPLITS, Cell
+from mmfas.benchmark.plan import SPLITS, Cell, recorded_as
 from mmfas.benchmark.records import RecordError, read_records
 from mmfas.benchmark.report import origin
 from mmfas.benchmark.tables import build_tables, choose, columns_of
@@ -270,7 +270,8 @@ def test_the_sweep_in_report_and_pages(tmp_path: Path, capsys: pytest.CaptureFix
     gone = dict.fromkeys(('dev', 'test'), {'file': 'gone.csv.gz', 'sha256': 64 * '0', 'kept': False})  # no curves
     for number, split in enumerate(SPLITS['2s']):
         report = with_numbers(0.01 * (number // 4), 0.9)
-        add_record(records, Cell(CONCAT, '2s', split, 0), report=report, scores=gone)
+        cell = Cell(CONCAT, recorded_as('2s', split), split, 0)
+        add_record(records, cell, report=report, scores=gone)
     page.write_text(f'{SWEEP.header}\n|{" --- |" * (SWEEP.header.count("|") - 1)}\n| `concat_mini-vit` | old |\n')
     asked = ['report', '--records', str(records), '--protocols', '2s', '--out', str(tmp_path)]
     assert main([*asked, '--pages', str(page)]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 from benchmark_records import CURRENT, SMALL, add_record, scores
 from filelock import FileLock
 
+from mmfas.benchmark.packed_scores import LISTS, PackedScores, read_packed_scores, round_in_order, scores_path
 from mmfas.benchmark.packing import pack_records, unpack_scores
-from mmfas.benchmark.packs import PackedScores, pack_path, read_packed_scores, scores_path, strip_scores
+from mmfas.benchmark.packs import pack_path, strip_scores
 from mmfas.benchmark.plan import Cell
 from mmfas.benchmark.records import RecordError, finished, load_scores, read_records
 from mmfas.benchmark.report import markdown_report
@@ -44,8 +46,8 @@ def test_packed_records_and_single_ones_are_read_alike(tmp_path: Path) -> None:
     packed, conflicts = pack_records(loose, packs)
     assert not conflicts
     assert [(pack.method, pack.num_cells, pack.num_scored) for pack in packed] == [(BIG_MOE, 1, 1), (CONCAT, 3, 3)]
-    assert len(list(packs.iterdir())) == 4
-    lines = pack_path(packs, CONCAT).read_text(encoding='utf-8').splitlines()
+    assert len(list(packs.iterdir())) == 5  # two files per method and the lists
+    lines = lzma.decompress(pack_path(packs, CONCAT).read_bytes()).splitlines()
     assert [json.loads(line)['split'] for line in lines] == ['cps2w', 'cpw2s', 'cps2w_no-ir']
     one, other = read_records(loose), read_records(packs)
     assert [strip_scores(record) for record in other] == one
@@ -64,12 +66,59 @@ def test_packed_records_and_single_ones_are_read_alike(tmp_path: Path) -> None:
         assert found['apcer'] == single.report['apcer']
 
 
-def test_every_list_of_samples_is_kept_once(tmp_path: Path) -> None:
-    add_all(tmp_path / 'loose', CELLS)
+def test_every_list_of_samples_is_kept_once_for_all_methods(tmp_path: Path) -> None:
+    add_all(tmp_path / 'loose', [*CELLS, Cell(BIG_MOE, 1, 'cps2w', 0)])
     pack_records(tmp_path / 'loose', tmp_path)
     with np.load(scores_path(tmp_path, CONCAT)) as arrays:
-        assert sum(name.startswith('lists/') for name in arrays.files) == 2  # of dev and of test
-        assert {arrays[name].dtype for name in arrays.files if name.startswith('scores/')} == {np.dtype('float32')}
+        assert all(name.startswith('scores/') for name in arrays.files)
+        assert {arrays[name].dtype for name in arrays.files} == {np.dtype('float32')}
+    before = (tmp_path / LISTS).read_bytes()
+    with np.load(tmp_path / LISTS) as arrays:
+        assert len(arrays.files) == 2  # of dev and of test
+    pack_records(tmp_path / 'loose', tmp_path, [BIG_MOE], keep_scores='none')
+    assert (tmp_path / LISTS).read_bytes() == before  # the other method needs them
+    pack_records(tmp_path / 'loose', tmp_path, keep_scores='none')
+    assert not (tmp_path / LISTS).exists() and not scores_path(tmp_path, CONCAT).exists()
+
+
+def test_scores_of_one_seed_are_kept_on_demand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_all(tmp_path / 'loose', [*CELLS, replace(CELLS[0], seed=1)])
+    call = ['pack', '--records', str(tmp_path / 'loose'), '--out', str(tmp_path / 'packs')]
+    assert main([*call, '--scores', 'first-seed']) == 0
+    assert '4 cells, scores of 2 kept' in capsys.readouterr().out
+    records = read_records(tmp_path / 'packs')
+    assert {record.cell for record in records if record.has_scores} == set(CELLS[:2])
+    before = contents(tmp_path / 'packs')
+    assert main([*call, '--scores', 'first-seed']) == 0
+    assert contents(tmp_path / 'packs') == before
+    assert main(call) == 0  # the loose ones still have theirs
+    assert all(record.has_scores for record in read_records(tmp_path / 'packs'))
+
+
+@pytest.mark.parametrize(
+    'values',
+    [
+        [0.5, 0.5 + 1e-12, 0.25],
+        [1.0, 1 - 1e-12, 1 - 2e-12, 1 - 3e-12, 0.0, 1e-50],
+        [0.1, 0.1, 0.7],
+        [],
+    ],
+    ids=['close', 'at the ends', 'equal', 'none'],
+)
+def test_rounded_scores_keep_their_order(values: list[float]) -> None:
+    scores = np.array(values)
+    rounded = round_in_order(scores)
+    assert rounded.dtype == np.float32 and np.all((rounded >= 0) & (rounded <= 1))
+    assert np.allclose(rounded, scores, rtol=0, atol=2**-21)
+    order = np.sign(np.subtract.outer(scores, scores))
+    assert np.array_equal(order, np.sign(np.subtract.outer(rounded, rounded)))
+
+
+def test_rounding_many_scores_keeps_their_order() -> None:
+    scores = 1 - np.random.default_rng(0).random(2000) ** 8
+    rounded = round_in_order(scores)
+    assert np.array_equal(np.argsort(scores, kind='stable'), np.argsort(rounded, kind='stable'))
+    assert len(np.unique(rounded)) == len(np.unique(scores)) and rounded.max() <= 1
 
 
 def test_packing_again_changes_nothing_and_gives_the_same_bytes_elsewhere(tmp_path: Path) -> None:
@@ -137,7 +186,7 @@ def test_of_superseded_data_the_hash_of_the_scores_stays(
     single = add_record(loose, CELLS[0], data=SMALL)
     assert main(['pack', '--records', str(loose), '--out', str(packs)]) == 0
     assert '1 cells, no scores kept' in capsys.readouterr().out
-    assert [path.name for path in packs.iterdir()] == [f'{CONCAT}.jsonl']
+    assert [path.name for path in packs.iterdir()] == [f'{CONCAT}.jsonl.xz']
     (record,) = read_records(packs)
     assert strip_scores(record) == single and not record.has_scores
     assert record.scores['test']['sha256'] == single.scores['test']['sha256']
@@ -151,21 +200,24 @@ def test_of_superseded_data_the_hash_of_the_scores_stays(
     assert main(['unpack', '--records', str(packs), '--out', str(out)]) == 1
 
 
-def test_scores_that_float32_would_make_equal_are_kept_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize(('many', 'dtype'), [(False, 'float32'), (True, 'float64')], ids=['two', 'many'])
+def test_scores_that_float32_would_make_equal_keep_their_order(tmp_path: Path, many: bool, dtype: str) -> None:
     test = scores('test', 1)
-    live = int(np.flatnonzero(test.is_live)[0])
-    spoof = int(np.flatnonzero(~test.is_live)[0])
+    live, spoof = np.flatnonzero(test.is_live)[0], np.flatnonzero(~test.is_live)[0]
     values = test.score.copy()
     values[spoof], values[live] = 0.5, 0.5 + 1e-12  # one step of float64 above, the same in float32
+    if many:  # so close that float32 has no room for all of them without moving the threshold of EER
+        values = 1 - 1e-12 * np.argsort(np.argsort(-values, kind='stable'), kind='stable')
     close = replace(test, score=values)
-    add_record(tmp_path / 'loose', CELLS[0], data=CURRENT, test_scores=close)
+    single = add_record(tmp_path / 'loose', CELLS[0], data=CURRENT, test_scores=close)
     pack_records(tmp_path / 'loose', tmp_path / 'packs')
     (record,) = read_records(tmp_path / 'packs')
-    assert {read_packed_scores(tmp_path / 'packs', record, name).values.dtype for name in ('dev', 'test')} == {
-        np.dtype('float64')
-    }
+    kept = [read_packed_scores(tmp_path / 'packs', record, name).values.dtype for name in ('dev', 'test')]
+    assert kept == [np.dtype(dtype)] * 2
     found = load_scores(tmp_path / 'packs', record)
-    assert found.score.tolist() == close.score.tolist()
+    assert np.allclose(found.score, values, rtol=0, atol=0 if many else 2**-23)
+    dev = load_scores(tmp_path / 'packs', record, 'dev')
+    assert evaluate_scores(found, dev=dev, num_bootstrap=0).to_dict()['auc'] == single.report['auc']
 
 
 def test_packed_scores_are_held_to_what_was_packed(tmp_path: Path) -> None:
@@ -202,14 +254,14 @@ def test_broken_lines_are_named(tmp_path: Path) -> None:
     add_all(tmp_path / 'loose', CELLS)
     pack_records(tmp_path / 'loose', tmp_path)
     path = pack_path(tmp_path, CONCAT)
-    lines = path.read_text(encoding='utf-8').splitlines()
+    lines = lzma.decompress(path.read_bytes()).decode().splitlines()
     for changed, message in (
         ([lines[0], lines[1].replace('"hter":{"value":', '"hter":{"value":7')], r'line 2, is a broken record'),
         ([lines[0], ''], r'line 2, is a broken record'),
         ([lines[0], lines[0]], r'line 2, is of a cell that a line before it is of, p1_cps2w_s0'),
         ([lines[0].replace(f'"method":"{CONCAT}"', '"method":"other"')], r'line 1, is a record of other'),
     ):
-        path.write_text('\n'.join([*changed, '']), encoding='utf-8')
+        path.write_bytes(lzma.compress('\n'.join([*changed, '']).encode()))
         with pytest.raises(RecordError, match=message) as caught:
             read_records(tmp_path)
         assert str(path) in str(caught.value)

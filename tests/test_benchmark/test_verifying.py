@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -197,11 +198,11 @@ def test_cells_without_scores_are_never_verified(tmp_path: Path, capsys: pytest.
     assert [line.split()[3::2] for line in text.splitlines() if line.startswith('| all')] == [['2', '0', '2', '0']]
     assert '2 cells cannot be recomputed' in text
     path = pack_path(tmp_path, CONCAT)
-    lines = path.read_text(encoding='utf-8').splitlines()
+    lines = lzma.decompress(path.read_bytes()).decode().splitlines()
     content = json.loads(lines[0])
     content['report']['apcer']['print']['errors'] += 1
     content['report']['hter']['value'] += 0.01
-    path.write_text('\n'.join([json.dumps(content), lines[1], '']), encoding='utf-8')
+    path.write_bytes(lzma.compress('\n'.join([json.dumps(content), lines[1], '']).encode()))
     assert main(['verify', '--records', str(tmp_path)]) == 1
     text = capsys.readouterr().out
     assert 'report.apcer.print.value: recorded' in text and 'report.hter: recorded' in text
