@@ -140,10 +140,10 @@ def released_adapter(data: dict[str, Any]) -> IsolatedGatingAdapter:
 
 def run_released(adapter: IsolatedGatingAdapter, x: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor]:
     """Adapt tokens in the released order; the class token comes out twice."""
-    patches = swap(x[:, 1:], 1).unflatten(1, (3, 196))
+    tokens = torch.cat([x[:, :1], swap(x[:, 1:], 1)], dim=1)
     present = torch.ones(len(x), 3, dtype=torch.bool)
-    delta, after, _ = adapter(patches, prompt, present=present, grid=(14, 14))
-    return x + torch.cat([x[:, :1], swap(delta.flatten(1, 2), 1)], dim=1), after
+    delta, after, _ = adapter(tokens, torch.zeros_like(x), prompt, present=present, grid=(14, 14))
+    return x + torch.cat([x[:, :1], swap(delta[:, 1:], 1)], dim=1), after
 
 
 def test_golden_big_moe_adapter() -> None:

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from mmfas.models import IsolatedGatingMoENeck, MultiModalFAS
-from mmfas.models.fas.batch import stack_inputs
 from mmfas.models.layers import ProductKeyExperts, Routing, balance_loss, quick_gelu, router_z_loss
 from mmfas.models.necks import IsolatedGatingAdapter, PromptBypass, PromptOptions
-from mmfas.structures import MODALITIES, FusionContext
+from mmfas.structures import MODALITIES
 from test_models.helpers import VIT, build, images, perturb, samples
 
 RELEASED_BLOCK = dict(post_norm=True, adapter_residual=True, double_cls=True, activate_up=True, zero_up=False)
@@ -102,36 +101,39 @@ def test_blocks_follow_the_equations(released: bool) -> None:
         torch.testing.assert_close(features.per_modality[there, b], model.trunk.readout(mean[:, None, None])[:, 0])
 
 
-def test_adding_in_place_equals_padding_to_the_last_bit() -> None:
-    model = perturb(model_with())
-    neck, block, inputs = model.neck, model.trunk.blocks[0], {**double_images(), 'present': PRESENT}
-    ctx = FusionContext(*stack_inputs(inputs, MODALITIES), grid=(4, 4), num_prefix=1)
-    streams, state = neck.begin(model.trunk.embed(ctx.images), ctx)
-    leaf = streams.detach().requires_grad_()
-    x = leaf + block.attn(block.norm1(leaf), key_mask=state['key_mask'])
-    patches = x[0, :, 1:].unflatten(1, (3, -1))
-    delta, _, _ = neck.adapters[0](patches, state['prompt'], present=PRESENT, grid=(4, 4))
-    padded = x + block.mlp(block.norm2(x)) + torch.nn.functional.pad(delta.flatten(1, 2), (0, 0, 1, 0))
-    out, _ = neck.block(0, block, leaf, state)
-    assert torch.equal(out, padded)
-    weights = torch.randn_like(out)
-    inputs_of = [leaf, *neck.adapters[0].experts.parameters()]
-    for ours, theirs in zip(*(torch.autograd.grad((y * weights).sum(), inputs_of) for y in (out, padded))):
+def test_one_product_equals_projecting_padding_and_adding() -> None:
+    adapter = perturb(IsolatedGatingMoENeck(prompt=dict(dims=6), spec=SPEC)).adapters[0].double()
+    mixed, base = (torch.randn(2, n, d, dtype=torch.float64, requires_grad=True) for n, d in ((18, 8), (20, 8)))
+    plain = base + torch.nn.functional.pad(adapter.up(mixed), (0, 0, 2, 0))
+    out = adapter._add(mixed, base)
+    torch.testing.assert_close(out, plain, rtol=1e-13, atol=1e-13)
+    assert torch.equal(out[:, :2], base[:, :2])
+    weights, inputs_of = torch.randn_like(out), [mixed, base, adapter.up.weight, adapter.up.bias]
+    for ours, theirs in zip(*(torch.autograd.grad((y * weights).sum(), inputs_of) for y in (out, plain))):
         torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-13)
+
+
+def test_autocast_does_not_round_what_is_added_to() -> None:
+    adapter = perturb(IsolatedGatingMoENeck(prompt=dict(dims=6), spec=SPEC)).adapters[0]
+    base, mixed = torch.randn(2, 19, 8), torch.randn(2, 18, 8)
+    with torch.autocast('cpu', torch.bfloat16):
+        out = adapter._add(mixed, base)
+    assert out.dtype == torch.float32 and torch.equal(out[:, :1], base[:, :1])
+    torch.testing.assert_close(out, adapter._add(mixed, base), rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize('isolated', [True, False])
 def test_the_prompt_changes_the_routing_and_nothing_else(isolated: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     neck = perturb(IsolatedGatingMoENeck(isolated_gate=isolated, prompt=dict(dims=6), dropout=0.0, spec=SPEC))
     adapter = neck.adapters[0].double()
-    patches = torch.randn(2, 3, 6, 8, dtype=torch.float64)
+    tokens = torch.randn(2, 19, 8, dtype=torch.float64)
     prompts = torch.randn(2, 2, 6, 6, dtype=torch.float64)
     present = torch.ones(2, 3, dtype=torch.bool)
-    first, _, routing = adapter(patches, prompts[0], present=present, grid=(2, 3))
-    other, _, rerouted = adapter(patches, prompts[1], present=present, grid=(2, 3))
+    first, _, routing = adapter(tokens, tokens, prompts[0], present=present, grid=(2, 3))
+    other, _, rerouted = adapter(tokens, tokens, prompts[1], present=present, grid=(2, 3))
     assert not torch.equal(routing.index, rerouted.index) and (first - other).abs().max() > 1e-3
     monkeypatch.setattr(adapter.experts.router, 'forward', lambda gate: routing)
-    kept, _, _ = adapter(patches, prompts[1], present=present, grid=(2, 3))
+    kept, _, _ = adapter(tokens, tokens, prompts[1], present=present, grid=(2, 3))
     assert torch.equal(kept, first) == isolated
 
 

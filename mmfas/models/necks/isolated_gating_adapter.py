@@ -1,7 +1,8 @@
 """Experts of BIG-MoE, whose gate is isolated from them.
 
-Legend: M modalities (canonical order), B batch, P = h*w positions of the patch grid, C token width, r adapter
-width, V prompt width, G = 2r gate width, H heads, T experts per head.
+Legend: M modalities (canonical order), B batch, p prefix tokens (class token), P = h*w positions of the patch
+grid, L' = p + M*P tokens of the joint sequence, C token width, r adapter width, V prompt width, G = 2r gate width,
+H heads, T experts per head.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mmfas.models.layers.activations import quick_gelu
 from mmfas.models.layers.product_key_experts import ProductKeyExperts, Routing
@@ -86,27 +88,41 @@ class IsolatedGatingAdapter(nn.Module):
         self.bypass = PromptBypass(gate_dims, options=prompt, dropout=dropout) if makes_prompt else None
 
     def forward(
-        self, patches: Tensor, prompt: Tensor, *, present: Tensor, grid: tuple[int, int]
+        self, tokens: Tensor, base: Tensor, prompt: Tensor, *, present: Tensor, grid: tuple[int, int]
     ) -> tuple[Tensor, Tensor, Routing]:
-        """Adapt the patch tokens of all modalities.
+        """Add to the patch tokens of all modalities what the experts make of them.
 
         Args:
-            patches: Patch tokens (B, M, P, C).
+            tokens: Joint sequence (B, L', C), patches last.
+            base: What is added to, (B, L', C); the prefix gets nothing.
             prompt: Prompt (B, P, V).
             present: Boolean mask (B, M): an absent modality is zero for gate and experts.
             grid: Rows and columns of the patches.
 
         Returns:
-            What to add to the patches (B, M, P, C), the next prompt (B, P, V), and the routing (B, P, H, T).
+            The sum (B, L', C), the next prompt (B, P, V), and the routing (B, P, H, T).
         """
-        low = quick_gelu(self.down(patches))
+        # of all tokens, since patches alone would be copied at full width first
+        low = quick_gelu(self.down(tokens))[:, -present.shape[1] * prompt.shape[1] :]
+        low = low.unflatten(1, (present.shape[1], -1))
         low = torch.where(present[..., None, None], low, low.new_zeros(()))
         rows = low.transpose(1, 2).flatten(2)  # (B, P, M*r)
         gate = quick_gelu(torch.cat([self.gate_features(rows), self.gate_prompt(prompt)], dim=-1))
         seen = rows if self.leak is None else rows + self.leak(gate)
         mixed, routing = self.experts(seen, gate)
-        mixed = mixed.unflatten(2, (patches.shape[1], -1)).transpose(1, 2)
-        delta = self.up(self.dropout(mixed))
+        mixed = self.dropout(mixed.unflatten(2, (present.shape[1], -1)).transpose(1, 2))
+        out = self._add(mixed.flatten(1, 2), base)
+        return out, prompt if self.bypass is None else self.bypass(prompt, gate, grid), routing
+
+    def _add(self, mixed: Tensor, base: Tensor) -> Tensor:
+        """Add the up projection of patches (B, M*P, r) to the last of the tokens (B, L', C)."""
+        prefix = base.shape[1] - mixed.shape[1]
         if self.activate_up:
-            delta = quick_gelu(delta)
-        return delta, prompt if self.bypass is None else self.bypass(prompt, gate, grid), routing
+            return base + functional.pad(quick_gelu(self.up(mixed)), (0, 0, prefix, 0))
+        # Rows of zeros for the prefix and the bias as one more column: one product adds to what is there, where
+        # projecting, padding and adding go through the whole width three times.
+        low = functional.pad(functional.pad(mixed, (0, 1), value=1.0), (0, 0, prefix, 0))
+        weight = torch.cat([self.up.weight, self.up.bias[:, None]], dim=1)
+        if torch.is_autocast_enabled(base.device.type):  # which would round what is added to, too
+            return base + functional.linear(low, weight)
+        return torch.addmm(base.flatten(0, 1), low.flatten(0, 1), weight.t()).view_as(base)

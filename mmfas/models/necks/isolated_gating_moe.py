@@ -164,12 +164,10 @@ class IsolatedGatingMoENeck(BaseFusionNeck):
         else:
             x = streams + block.attn(block.norm1(streams), key_mask=state.get('key_mask'))
             hidden = block.norm2(x)
-        patches = x[0, :, prefix:].unflatten(1, (len(self.modalities), -1))
-        delta, prompt, routing = self.adapters[index](
-            patches, state['prompt'], present=state['present'], grid=grid_of(state)
+        sums, prompt, routing = self.adapters[index](
+            x[0], (x + block.mlp(hidden))[0], state['prompt'], present=state['present'], grid=grid_of(state)
         )
-        # not in place: exported, that scatters number by number and takes as long as the attention
-        out = x + block.mlp(hidden) + functional.pad(delta.flatten(1, 2), (0, 0, prefix, 0))
+        out = sums[None]
         if options.adapter_residual:
             out = out + x
         if options.double_cls:
