@@ -1,4 +1,4 @@
-"""The record of one finished cell: a JSON file and two score files, named by what was run on which data."""
+"""The record of one finished cell: a JSON file and its score files, named by what was run on which data."""
 
 from __future__ import annotations
 
