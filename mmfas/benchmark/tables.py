@@ -17,6 +17,7 @@ from mmfas.evaluation.published import Published, read_published
 from mmfas.evaluation.tables import NOT_RUN, Row, markdown_table, percent_cell, text_table
 
 _SITE_HTER = 'site_hter_'
+_MOST_NAMED = 3
 
 TITLES: dict[Protocol, str] = {
     1: 'Protocol 1: three domains to the fourth',
@@ -59,7 +60,8 @@ class RecordSelection:
     Args:
         records: The records.
         collections: Collection of every method by its name, in the order of the rows; some may have no record.
-        left_out: One sentence per record that was not taken: of another config, other data or choice of epoch.
+        left_out: Which records were not taken: of another config, other data or choice of epoch. One sentence per
+            method and reason.
         last_epochs: Over how many last epochs `mmfas.benchmark.last_epochs` makes a table, at least 2; None: none.
     """
 
@@ -123,18 +125,22 @@ def choose(
         RecordError: If records of several data sets or of several configs of one method remain; it names them.
     """
     wanted = {method.name: config_hash(method.load()) for method in methods}
-    left_out, rest = [], []
+    rest: list[Record] = []
+    left_out: dict[tuple[str, str], list[str]] = {}
+
+    def leave_out(record: Record, reason: str) -> None:
+        left_out.setdefault((record.method, reason), []).append(record.cell.name)
+
     for record in records:
-        place = f'{record.method} {record.cell.name}'
         if wanted and record.method not in wanted:
             continue
         if record.select != select:
-            left_out.append(f'{place}: of another choice of epoch, --select {record.select}')
+            leave_out(record, f'of another choice of epoch, --select {record.select}')
         elif any(record.data.get(key) != value for key, value in (data or {}).items()):
-            left_out.append(f'{place}: of other data, {data_text(record.data)}')
+            leave_out(record, f'of other data, {data_text(record.data)}')
         elif wanted and record.config_hash != wanted[record.method]:
             now = wanted[record.method]
-            left_out.append(f'{place}: of another config, {record.config_hash}, which now says {now}')
+            leave_out(record, f'of another config, {record.config_hash}, which now says {now}')
         else:
             rest.append(record)
     found = {data_text(record.data): record for record in rest}
@@ -143,18 +149,30 @@ def choose(
             f'the records are of {len(found)} data sets, which no table may mix: {"; ".join(sorted(found))}. '
             'Choose one with --data-root, or with --renderer where only the version of SynthFAS differs'
         )
-    for name in sorted({record.method for record in rest}):
-        hashes = sorted({record.config_hash for record in rest if record.method == name})
+    _require_one_config_each(rest)
+    given = {method.name: method.collection for method in methods}
+    found_here = dict(sorted((record.method, record.collection) for record in rest))
+    sentences = tuple(f'{method} {_few(cells)}: {reason}' for (method, reason), cells in left_out.items())
+    return RecordSelection(tuple(rest), given or found_here, sentences)
+
+
+def _require_one_config_each(records: Sequence[Record]) -> None:
+    """Raise RecordError if records of a method are of several configs; it names them."""
+    for name in sorted({record.method for record in records}):
+        hashes = sorted({record.config_hash for record in records if record.method == name})
         if len(hashes) > 1:
-            files = [next(r for r in rest if r.method == name and r.config_hash == h).cell.name for h in hashes]
+            files = [next(r for r in records if r.method == name and r.config_hash == h).cell.name for h in hashes]
             listed = ', '.join(f'{h} (such as {file})' for h, file in zip(hashes, files, strict=True))
             raise RecordError(
                 f'{name} has records of {len(hashes)} configs, which no table may mix: {listed}. Name the method '
                 'on the command line: its config as it is now decides; or delete the records of the other config'
             )
-    given = {method.name: method.collection for method in methods}
-    found_here = dict(sorted((record.method, record.collection) for record in rest))
-    return RecordSelection(tuple(rest), given or found_here, tuple(left_out))
+
+
+def _few(cells: Sequence[str]) -> str:
+    """Name cells, if there are many only the first."""
+    more = f' and {len(cells) - _MOST_NAMED} more' if len(cells) > _MOST_NAMED else ''
+    return f'{", ".join(cells[:_MOST_NAMED])}{more}'
 
 
 def data_text(data: Mapping[str, Any]) -> str:
