@@ -126,8 +126,12 @@ def test_foreign_files_are_refused_in_a_sentence(bundle: Bundle, tmp_path: Path)
     save_file({'a': torch.zeros(2)}, tmp_path / 'other.safetensors')
     with pytest.raises(BundleError, match="other.safetensors' is not a bundle"):
         read_bundle(tmp_path / 'other.safetensors')
-    with pytest.raises(FileNotFoundError, match='nothing.pth'):
-        read_bundle(tmp_path / 'nothing.pth')
+    for name in ('model.onnx', 'model.pt2'):
+        with pytest.raises(BundleError, match=rf"{name}' is an? .*, but a bundle is needed here, such as the one"):
+            read_bundle(tmp_path / name)
+    for name in ('nothing.pth', '.'):
+        with pytest.raises(FileNotFoundError, match=r"^bundle '.*' does not exist or is not a file"):
+            read_bundle(tmp_path / name)
     with pytest.raises(BundleError, match=r'a bundle ends in \.pth or \.safetensors'):
         write_bundle(bundle, tmp_path / 'model.bin')
 
