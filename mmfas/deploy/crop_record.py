@@ -10,11 +10,11 @@ from typing import Any
 
 from mmfas.datasets.face_crop import CropSpec
 from mmfas.datasets.face_crop.outcome import JOURNAL_NAME
-from mmfas.deploy.bundle import Bundle, BundleError
+from mmfas.deploy.bundle import UNUSABLE, Bundle, BundleError
 from mmfas.deploy.face_front import FaceFront
 from mmfas.deploy.trusted_parts import check_parts
 from mmfas.registry import FACE_DETECTORS, register_all_modules
-from mmfas.utils.errors import InputError, MissingFileError
+from mmfas.utils.errors import InputError, MissingFileError, UserError
 
 __all__ = ['crop_record', 'crop_record_of_folder', 'face_front_of']
 
@@ -81,7 +81,9 @@ def face_front_of(bundle: Bundle) -> FaceFront | None:
         _check(bundle.crop['detector'], f"the face crop of bundle '{bundle.name}'")
         spec = CropSpec(**bundle.crop['spec'])
         return FaceFront(bundle.crop['detector'], spec, detect_on=bundle.crop['detect_on'])
-    except (KeyError, TypeError) as error:
+    except UserError:
+        raise
+    except UNUSABLE as error:
         raise BundleError(f"the face crop of bundle '{bundle.name}' cannot be used: {error}") from error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mmfas.cli.bundle import main
 from mmfas.deploy.bundle import Bundle, BundleError
@@ -40,7 +41,9 @@ def test_what_is_pushed_can_be_opened(bundle: Bundle, tmp_path: Path, monkeypatc
     assert made == f'lab/face: Bundle {bundle.sha256[:8]}'
     assert sorted(path.name for path in (tmp_path / 'lab/face').iterdir()) == ['README.md', HUB_FILE]
     page = (tmp_path / 'lab/face/README.md').read_text()
-    assert page.startswith('---\nlibrary_name: mmfas\n') and bundle.sha256 in page
+    head = yaml.safe_load(page.split('---')[1])
+    assert (head['library_name'], head['license'], head['license_name']) == ('mmfas', 'other', 'CC0-1.0')
+    assert page.startswith('---\n') and bundle.sha256 in page
     assert open_bundle('hf://lab/face@v1', cache_dir='cache').sha256 == bundle.sha256
 
 
