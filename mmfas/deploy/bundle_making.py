@@ -85,7 +85,7 @@ def make_bundle(
         config=Path(cfg.filename).name if cfg.filename else None,
         checkpoint=Path(checkpoint).name,
         checkpoint_sha256=sha256,
-        weights=weights,
+        weights=weights if content.get('ema_state_dict') else None,  # where the run had but one kind
         epoch=meta.get('epoch'),
         seed=meta.get('seed'),
         data=_data_of(cfg),
