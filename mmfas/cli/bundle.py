@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 _OF_SHOW = ('show', 'card', 'push')
 #: Fields that are not called as they are typed.
 _SPELLED = {'config': 'CONFIG', 'checkpoint': 'CHECKPOINT', 'site': '--site-scores'}
+#: Options that say by hand how faces are cropped, beside the margin.
+_OF_CROP = ('align', 'detect_on', 'detector')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +56,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='modalities that may be absent (default: those that training dropped at random)',
     )
     parser.add_argument(
-        '--crop-margin', type=number(above=-0.5, most=5), help='faces are cut out of frames with this margin first'
+        '--crop-like',
+        metavar='FOLDER',
+        help='faces are cut out of frames first, as `mmfas data crop` did in this folder, its OUT',
+    )
+    parser.add_argument(
+        '--crop-margin', type=number(above=-0.5, most=5), help='the same with this margin, given by hand'
+    )
+    parser.add_argument('--align', choices=('eyes', 'none'), help='level the eyes or not (default: eyes)')
+    parser.add_argument(
+        '--detect-on', choices=('rgb', 'depth', 'ir'), help='where the face is searched (default: rgb)'
     )
     parser.add_argument('--detector', help='face detector of the crop (default: CenterFaceDetector)')
     parser.add_argument('--weights', choices=('ema', 'raw'), help='averaged (default) or trained weights')
@@ -65,11 +78,15 @@ def main(args: argparse.Namespace) -> int:
     """Make or show a bundle; returns 0, 1 if it could not be done, 2 for a wrong config."""
     _refuse_what_does_not_fit(args)
     set_site_criterion(args, option='--site-scores')
-    from mmfas.deploy.bundle_file import write_bundle
+    from mmfas.deploy.bundle_file import SUFFIXES, write_bundle
     from mmfas.deploy.card import card, markdown_card
-    from mmfas.deploy.hub import open_bundle, push_bundle
+    from mmfas.deploy.hub import check_address, open_bundle, push_bundle
     from mmfas.utils.files import write_atomically
 
+    if args.out and Path(args.out).suffix not in SUFFIXES:
+        raise UsageError(f'--out: a bundle ends in {" or ".join(SUFFIXES)}, got {args.out}')
+    if args.push:
+        check_address(args.push)
     bundle = open_bundle(args.show) if args.show is not None else _make(args)
     print(card(bundle))
     if args.out:
@@ -90,19 +107,20 @@ def _refuse_what_does_not_fit(args: argparse.Namespace) -> None:
     if args.show is not None and given:
         names = [_SPELLED.get(name) or f'--{name.replace("_", "-")}' for name in given]
         raise UsageError(f'--show makes nothing: leave out {", ".join(names)}')
-    if args.detector is not None and args.crop_margin is None:
-        raise UsageError('--detector finds the faces that --crop-margin cuts out: give that as well')
+    if args.crop_like is not None and args.crop_margin is not None:
+        raise UsageError('--crop-like has a margin already: leave out --crop-margin')
+    for name in _OF_CROP:
+        if getattr(args, name) is not None and args.crop_margin is None:
+            option = f'--{name.replace("_", "-")}'
+            raise UsageError(f'{option} is for faces that --crop-margin cuts out: give that as well')
 
 
 def _make(args: argparse.Namespace) -> Bundle:
     """Make the bundle that the options ask for."""
     from mmfas.cli.configs import read_checked_config
     from mmfas.deploy.bundle_making import make_bundle
-    from mmfas.deploy.crop_record import crop_record
 
     cfg = read_checked_config(args.config, args.cfg_options)
-    detector = dict(type=args.detector or 'CenterFaceDetector')
-    crop = None if args.crop_margin is None else crop_record(detector, margin=args.crop_margin)
     return make_bundle(
         cfg,
         args.checkpoint,
@@ -112,7 +130,20 @@ def _make(args: argparse.Namespace) -> Bundle:
         max_apcer=args.max_apcer,
         max_bpcer=args.max_bpcer,
         optional=args.optional,
-        crop=crop,
+        crop=_crop(args),
         weights=args.weights or 'ema',
         licence=args.licence,
     )
+
+
+def _crop(args: argparse.Namespace) -> Mapping[str, Any] | None:
+    """Return how faces are cropped, if frames come uncropped."""
+    from mmfas.deploy.crop_record import crop_record, crop_record_of_folder
+
+    if args.crop_like is not None:
+        return crop_record_of_folder(args.crop_like)
+    if args.crop_margin is None:
+        return None
+    detector = dict(type=args.detector or 'CenterFaceDetector')
+    align, searched = args.align or 'eyes', args.detect_on or 'rgb'
+    return crop_record(detector, detect_on=searched, margin=args.crop_margin, align=align)

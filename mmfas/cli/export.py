@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--data-root', default='', help='folder of the data, which the lists are named from')
     parser.add_argument('--opset', type=whole(), help="version of ONNX's operators (default: 20)")
+    parser.add_argument('--no-self-test', action='store_true', help='do not score the golden sample first')
 
 
 @command()
@@ -57,6 +58,7 @@ def main(args: argparse.Namespace) -> int:
         opset=args.opset or OPSET,
         precision='fp16' if args.fp16 else 'int8' if args.int8 else 'fp32',
         calibration=args.int8,
+        self_test=not args.no_self_test,
     )
     print('Largest difference from the bundle, by what is there and batch size:')
     print(parity.to_text())
@@ -65,5 +67,6 @@ def main(args: argparse.Namespace) -> int:
         print(measure_cost(bundle, args.out, labelled).to_text())
     elif args.fp16 or args.int8:
         print('What this costs in AUC and HTER was not measured: --dev LIST, such as the dev lists, does that')
-    print(f'{args.format}: {args.out}')
+    opset = f' (operators of version {args.opset or OPSET})' if args.format == 'onnx' else ''
+    print(f'{args.format}: {args.out}{opset}')
     return 0

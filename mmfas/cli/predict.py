@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmfas.cli.command import command
 from mmfas.cli.errors import UsageError
-from mmfas.cli.numbers import whole
+from mmfas.cli.numbers import number, whole
 from mmfas.cli.options import add_inferencer_options, inferencer_of, is_given
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _SOURCES = ('watch', 'camera', 'video', 'probe')
 _FOR: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(('out', 'out_dir', 'batch_size'), ('inputs',)),
     **dict.fromkeys(('window', 'max_frames', 'out_video'), ('video', 'camera')),
+    'fps': ('video',),
     'show': ('inputs', 'video', 'camera'),
 }
 
@@ -46,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--camera', type=whole(0), metavar='NUMBER', help='judge pictures of a camera (rgb only)')
     parser.add_argument('--window', type=whole(0), help='frames whose scores are joined (default: 1; 0: all)')
     parser.add_argument('--max-frames', type=whole(), help='frames of a video or camera to judge (default: all)')
+    parser.add_argument(
+        '--fps', type=number(above=0, most=1000), help='frames per second of a folder or .npz (default: 30)'
+    )
     parser.add_argument('--out-video', metavar='FILE.mp4', help='write the frames with their verdicts')
     parser.add_argument(
         '--probe',
@@ -134,6 +138,7 @@ def _frames(inferencer: FASInferencer, args: argparse.Namespace) -> int:
         max_frames=args.max_frames,
         out_video=args.out_video,
         show=args.show,
+        fps=args.fps,
     )
     status = _print(frames, args.format)
     if args.out_video:

@@ -78,12 +78,12 @@ class Bundle:
         decision: How a score becomes a decision.
         golden: Sample with known scores; None only while a bundle is made.
         crop: How faces are cut out of frames before the pipeline: `margin` and the config of a `detector`; None
-            where pictures come cropped.
+            where pictures come cropped. The picture on which the face is searched must be there.
         origin: Where the model comes from: config, checkpoint, data, commit, versions.
         licence: Under what terms weights and data may be used.
 
     Raises:
-        BundleError: If modalities do not fit together.
+        BundleError: If modalities do not fit together, or the face is searched on one that may be absent.
     """
 
     name: str
@@ -103,6 +103,21 @@ class Bundle:
         if not set(self.optional) <= set(self.modalities):
             raise BundleError(
                 f'optional modalities {self.optional} must be among those of the model {self.modalities}'
+            )
+        if self.crop is not None:
+            self._check_crop(self.crop.get('detect_on'))
+
+    def _check_crop(self, searched: Any) -> None:
+        """Refuse a crop that finds no face because the picture it needs is not, or may not be, there."""
+        if searched not in self.used:
+            raise BundleError(
+                f'the face is searched on {searched}, but the model looks at {", ".join(self.used)}: choose one '
+                'of these (--detect-on)'
+            )
+        if searched in self.optional:
+            raise BundleError(
+                f'the face is searched on {searched}, so that must be there: leave it out of --optional, or '
+                'search on another one (--detect-on)'
             )
 
     @property

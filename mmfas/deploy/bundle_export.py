@@ -20,11 +20,12 @@ from torch import Tensor
 from mmfas.deploy.bundle import Bundle, BundleError
 from mmfas.deploy.bundle_file import bundle_of
 from mmfas.deploy.export import OPSET, export_pt2, onnx_content
-from mmfas.deploy.golden_sample import golden_scores
+from mmfas.deploy.golden_sample import check_golden_sample, golden_scores
 from mmfas.deploy.inputs import read_inputs
 from mmfas.deploy.onnx_file import onnx_package, pack
 from mmfas.deploy.onnx_runtime import OnnxRuntime
 from mmfas.deploy.parity import Parity
+from mmfas.deploy.torch_runtime import TorchRuntime
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
@@ -43,6 +44,7 @@ def export_bundle(
     opset: int = OPSET,
     precision: str = 'fp32',
     calibration: Any = None,
+    self_test: bool = True,
 ) -> Parity:
     """Write a bundle as a file for another runtime, if its scores are those of the bundle.
 
@@ -54,12 +56,14 @@ def export_bundle(
         precision: `'fp32'`; or, of ONNX, `'fp16'` or `'int8'`, whose differences are for the caller to judge. The
             golden scores of such a file are its own.
         calibration: For `'int8'`: pictures of training data, as `read_inputs` takes them.
+        self_test: Check first that this machine gives the golden sample of the bundle the scores it must have.
 
     Returns:
         The differences from the model that were found, by set of modalities and batch size.
 
     Raises:
         ValueError: If the format is unknown, the name ends otherwise, or precision and calibration do not fit.
+        BundleError: If this machine fails the self-test.
         RuntimeError: If the model cannot be exported, or scores otherwise then; nothing is written.
         ModuleNotFoundError: If the extra `deploy` is not installed.
     """
@@ -68,7 +72,10 @@ def export_bundle(
         raise InputError(f"formats are {endings}; got format '{form}' and '{path}'")
     if form == 'pt2' and (precision != 'fp32' or calibration is not None):
         raise InputError('programs of torch.export are written in fp32; fp16 and int8 are for --format onnx')
-    size, metadata, model = picture_size(bundle), metadata_of(bundle), bundle.build_model()
+    model = bundle.build_model()
+    if self_test:
+        check_golden_sample(bundle, TorchRuntime(model))
+    size, metadata = picture_size(bundle), metadata_of(bundle)
     if form == 'pt2':
         return export_pt2(model, path, size=size, metadata=metadata)
     pictures = None if calibration is None else _calibration_pictures(bundle, calibration)

@@ -13,12 +13,14 @@ from torch import Tensor
 from mmfas.deploy.bundle import FORMAT, Bundle, BundleError, GoldenSample, digest_of, json_of
 from mmfas.deploy.decision import DecisionRule
 from mmfas.utils.checkpoint import check_finite, check_weights, read_checkpoint, write_checkpoint
-from mmfas.utils.errors import InputError
+from mmfas.utils.errors import InputError, MissingFileError
 from mmfas.utils.safetensors import read_safetensors, write_safetensors
 
 __all__ = ['SUFFIXES', 'bundle_of', 'read_bundle', 'write_bundle']
 
 SUFFIXES = ('.pth', '.safetensors')
+#: Endings of what is exported from a bundle, which has no config of the model any more.
+_EXPORTED = {'.onnx': 'an ONNX file', '.pt2': 'a program of torch.export'}
 #: Keys of a file: the record as text, and the SHA-256 over it and all tensors.
 _RECORD, _SHA256 = 'mmfas_bundle', 'mmfas_bundle_sha256'
 _NONE = type(None)
@@ -98,6 +100,12 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
         BundleError: If it is damaged, was changed, or is no bundle; the message says which, and what to do.
     """
     file = Path(path).expanduser()
+    if file.suffix in _EXPORTED:
+        raise BundleError(
+            f"'{file}' is {_EXPORTED[file.suffix]}, but a bundle is needed here, such as the one it was made from"
+        )
+    if not file.is_file():
+        raise MissingFileError(f"bundle '{file}' does not exist or is not a file; check the path")
     head, tensors = _read(file)
     record = head.get(_RECORD)
     if not isinstance(record, str) or not isinstance(head.get(_SHA256), str):

@@ -58,7 +58,7 @@ def make_bundle(
         max_apcer: See `rule_from_dev`.
         max_bpcer: See `rule_from_dev`.
         optional: Modalities that may be absent. None: those that training dropped at random, so that the model
-            has learned to do without them.
+            has learned to do without them, but for the one on which the face is searched.
         crop: How faces are cut out of frames, see `Bundle`.
         weights: `'ema'` for the averaged weights where the run had some, `'raw'` for those that were trained.
         licence: Under what terms weights and data may be used.
@@ -85,7 +85,7 @@ def make_bundle(
         config=Path(cfg.filename).name if cfg.filename else None,
         checkpoint=Path(checkpoint).name,
         checkpoint_sha256=sha256,
-        weights=weights,
+        weights=weights if content.get('ema_state_dict') else None,  # where the run had but one kind
         epoch=meta.get('epoch'),
         seed=meta.get('seed'),
         data=_data_of(cfg),
@@ -101,7 +101,7 @@ def make_bundle(
             model=_as_data(model),
             weights={name: value.detach().cpu() for name, value in state_dict.items()},
             modalities=modalities,
-            optional=tuple(_dropped_in_training(cfg, modalities) if optional is None else optional),
+            optional=tuple(_may_be_absent(cfg, modalities, crop) if optional is None else optional),
             pipeline=_as_data(test_pipeline_of(cfg.get('test_dataloader') or {})),
             decision=decision,
             crop=None if crop is None else _as_data(crop),
@@ -222,6 +222,12 @@ def _without_scopes(value: Any) -> Any:
     if scope != 'mmfas' and isinstance(kind, str) and '.' not in kind:
         found['type'] = f'{scope}.{kind}'
     return found
+
+
+def _may_be_absent(cfg: Config, modalities: Sequence[str], crop: Mapping[str, Any] | None) -> list[str]:
+    """Name the modalities that the model can do without, and the crop of the face as well."""
+    searched = None if crop is None else crop['detect_on']
+    return [m for m in _dropped_in_training(cfg, modalities) if m != searched]
 
 
 def _dropped_in_training(cfg: Config, modalities: Sequence[str]) -> list[str]:

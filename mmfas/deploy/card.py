@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -38,7 +39,7 @@ def markdown_card(bundle: Bundle) -> str:
     tags = ['face-anti-spoofing', 'presentation-attack-detection', 'mmfas', *bundle.modalities]
     head = ['---', 'library_name: mmfas', 'tags:', *(f'- {tag}' for tag in tags)]
     if bundle.licence:
-        head.append(f'license_name: {bundle.licence!r}')
+        head += ['license: other', f'license_name: {json.dumps(bundle.licence, ensure_ascii=False)}']
     lines = [*head, '---', '', f'# {bundle.name}', '', *(f'* {note}' for note in notes(bundle)), '']
     lines += [markdown_table(('fact', 'value'), [(name, f'`{value}`') for name, value in _facts(bundle)]), '']
     rates = list(_rates(bundle))

@@ -89,10 +89,12 @@ class FrameSource(ABC):
         name: Of the source in messages.
         fps: Frames per second.
         num_frames: How many there are; None if the source does not know.
+        modalities: What its frames may have, canonical order.
     """
 
-    def __init__(self, name: str, *, fps: float, num_frames: int | None) -> None:
+    def __init__(self, name: str, *, fps: float, num_frames: int | None, modalities: tuple[str, ...]) -> None:
         self.name = name
+        self.modalities = modalities
         self.fps = fps
         self.num_frames = num_frames
         self._frames = self._read()
@@ -200,7 +202,8 @@ class _Capture(FrameSource):
             capture.release()
             raise restate(error, f'{name}: {error}') from None
         stated = float(capture.get(cv2.CAP_PROP_FPS))
-        super().__init__(name, fps=stated if 0 < stated < 1000 else DEFAULT_FPS, num_frames=num_frames)
+        fps = stated if 0 < stated < 1000 else DEFAULT_FPS
+        super().__init__(name, fps=fps, num_frames=num_frames, modalities=('rgb',))
 
     def _grab(self) -> np.ndarray | None:
         """Return the next picture (H, W, 3), red first, or None behind the last."""
@@ -277,7 +280,8 @@ class _Folder(FrameSource):
                 raise InputError(f"'{path}' and '{earlier.name}' are the same frame; remove one of them")
         if not self._files:
             raise InputError(f"'{folder}' holds no frames (rgb_000.png, depth_000.png, ir_000.png, ...)")
-        super().__init__(f"'{folder}'", fps=fps, num_frames=len(self._files))
+        found = tuple(m for m in MODALITIES if any(m in files for files in self._files.values()))
+        super().__init__(f"'{folder}'", fps=fps, num_frames=len(self._files), modalities=found)
 
     def _read(self) -> Iterator[Frame | BrokenFrameError]:
         for number, paths in sorted(self._files.items()):
@@ -327,7 +331,8 @@ class _Archive(FrameSource):
             check_memory(sum(sizes), shapes[0], max_mb)
         except Exception as error:  # zipfile, zlib and numpy have no common error
             raise InputError(f"'{path}' cannot be read as frames: {error}") from error
-        super().__init__(f"'{path}'", fps=fps, num_frames=next(iter(counts.values())))
+        num_frames = next(iter(counts.values()))
+        super().__init__(f"'{path}'", fps=fps, num_frames=num_frames, modalities=tuple(self._arrays))
 
     def _open(self, name: str) -> _Stored:
         """Open an array and read its header."""

@@ -17,7 +17,7 @@ from mmfas.utils.files import write_atomically
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ['HUB_FILE', 'open_bundle', 'push_bundle']
+__all__ = ['HUB_FILE', 'check_address', 'open_bundle', 'push_bundle']
 
 #: Name of the bundle in its repository: a format that holds no code.
 HUB_FILE = 'model.mmfas.safetensors'
@@ -41,6 +41,20 @@ def _parse(address: str) -> tuple[str, str | None]:
     if match is None:
         raise BundleError(f"an address of the hub is hf://ORG/NAME or hf://ORG/NAME@REVISION, got '{address}'")
     return match['repo'], match['revision']
+
+
+def check_address(address: str) -> None:
+    """Refuse what nothing can be pushed to, before work starts.
+
+    Args:
+        address: `hf://ORG/NAME`.
+
+    Raises:
+        BundleError: If it is not an address of the hub.
+        ImportError: If the client of the hub is not installed.
+    """
+    _parse(address)
+    _library()
 
 
 def open_bundle(source: str | os.PathLike[str], **options: Any) -> Bundle:

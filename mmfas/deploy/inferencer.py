@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mmengine.infer import BaseInferencer
 from mmfas.datasets.transforms.loading import LoadedFile
 from mmfas.deploy.bundle import Bundle
 from mmfas.deploy.crop_record import face_front_of
-from mmfas.deploy.face_front import FaceFront
+from mmfas.deploy.face_front import FaceFront, FrontCrop
 from mmfas.deploy.golden_sample import check_golden_sample
 from mmfas.deploy.inputs import Sample, read_inputs
 from mmfas.deploy.opening import open_runtime
@@ -42,7 +43,8 @@ class FASInferencer(BaseInferencer):
     Args:
         bundle: A bundle (`Bundle`), the path of one, `hf://ORG/NAME`, or the path of an ONNX file that
             `mmfas export` made.
-        device: Such as `'cpu'` or `'cuda:0'`; the first accelerator, or the CPU, if None.
+        device: Such as `'cpu'` or `'cuda:0'`; the first accelerator, or the CPU, if None, and for an ONNX file the
+            CPU.
         self_test: Check first that this machine gives the golden sample of the bundle the scores it must have.
         quality_gate: Answer `not judged` for pictures that show nothing (constant, black, saturated, the same
             picture as two modalities). Without it they get a score like any other.
@@ -144,7 +146,7 @@ class FASInferencer(BaseInferencer):
             found = self._prepare(sample)
             spent = 1000 * (time.perf_counter() - start)
             if isinstance(found, Verdict):
-                verdicts[number] = found
+                verdicts[number] = replace(found, elapsed_ms=spent)
                 continue
             ready.append(found)
             places.append(number)
@@ -175,8 +177,7 @@ class FASInferencer(BaseInferencer):
         try:
             pictures = sample.pictures
             if self.face_front is not None:
-                used = {m: pictures[m] for m in self._used(sample)}
-                front = self.face_front(used, max_mb=self.preprocessing.loader.max_sample_mb)
+                front = self._crop(sample, self.face_front)
                 if front.reason:
                     return not_judged(name, rule, code=front.reason, reason=front.message)
                 pictures = front.pictures
@@ -188,6 +189,13 @@ class FASInferencer(BaseInferencer):
             reason = '; '.join(refusal.message for refusal in refusals)
             return not_judged(name, rule, code=refusals[0].code, reason=reason)
         return packed
+
+    def _crop(self, sample: Sample, face_front: FaceFront) -> FrontCrop:
+        """Cut the face out of the pictures of a sample that the score is of."""
+        if 'npz' in sample.pictures:
+            raise InputError('an .npz of PADISI holds crops already, but the bundle cuts faces out of frames')
+        used = {m: sample.pictures[m] for m in self._used(sample)}
+        return face_front(used, max_mb=self.preprocessing.loader.max_sample_mb)
 
     def _used(self, sample: Sample) -> tuple[str, ...]:
         """Name the pictures of a sample that the score is of."""

@@ -20,7 +20,8 @@ def open_runtime(source: Bundle | str | os.PathLike[str], device: str | None = N
 
     Args:
         source: A bundle, the path of one, `hf://ORG/NAME`, or the path of an ONNX file of `mmfas export`.
-        device: Such as `'cpu'` or `'cuda:0'`; the first accelerator, or the CPU, if None.
+        device: Such as `'cpu'` or `'cuda:0'`; the first accelerator, or the CPU, if None, and for an ONNX file
+            the CPU.
 
     Returns:
         The bundle (of an ONNX file, without weights) and the runtime.

@@ -17,6 +17,7 @@ from mmfas.deploy.verdict import Verdict, not_judged
 from mmfas.deploy.verdict_files import show_picture
 from mmfas.deploy.video_out import VideoWriter, annotate
 from mmfas.evaluation import ScoreRules
+from mmfas.utils.errors import InputError
 from mmfas.visualization.verdict_pictures import DECISION_COLOURS
 
 __all__ = ['judge_frames', 'smoothed']
@@ -49,12 +50,13 @@ def judge_frames(
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the source is broken.
+        ValueError: If the source is broken, or has no picture of a modality that the bundle needs.
         RuntimeError: If the camera cannot be opened.
     """
     smoother = ScoreSmoother(ScoreRules(frame_reduction=inferencer.bundle.decision.frame_reduction), window)
     with ExitStack() as stack:
         frames = stack.enter_context(open_frames(source, fps=fps))
+        _require(frames, inferencer)
         writer = None if out_video is None else stack.enter_context(VideoWriter(out_video, fps=frames.fps))
         size = None
         for frame in islice(_all_frames(frames), max_frames):
@@ -72,6 +74,16 @@ def judge_frames(
                 if picture is not None and show:
                     show_picture(picture, str(source), wait_ms=1)
             yield verdict
+
+
+def _require(source: FrameSource, inferencer: FASInferencer) -> None:
+    """Refuse a source of which no frame could be judged: a camera would deliver them without end."""
+    missing = inferencer.bundle.missing(dict.fromkeys(source.modalities))
+    if missing:
+        raise InputError(
+            f'{source.name} has {" and ".join(source.modalities)} alone, but the bundle cannot do without '
+            f'{" and ".join(missing)}: give a recording that has it, or make the bundle with --optional'
+        )
 
 
 def _all_frames(source: FrameSource) -> Iterator[Frame | BrokenFrameError]:

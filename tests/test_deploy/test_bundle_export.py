@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
 from mmfas.cli.export import main as export_main
 from mmfas.deploy.bundle import Bundle, BundleError
 from mmfas.deploy.bundle_export import export_bundle, open_onnx, picture_size
 from mmfas.deploy.bundle_file import write_bundle
-from mmfas.deploy.golden_sample import rendered_triple
+from mmfas.deploy.golden_sample import golden_scores, rendered_triple
 from mmfas.deploy.inferencer import FASInferencer
 from mmfas.deploy.onnx_file import pack, unpack
 from mmfas.deploy.parity import compare_scores, draw_pictures
+from mmfas.deploy.torch_runtime import TorchRuntime
 
 onnx = pytest.importorskip('onnx', reason='needs the extra deploy')
 onnxruntime = pytest.importorskip('onnxruntime', reason='needs the extra deploy')
@@ -72,6 +78,23 @@ def test_another_runtime_gets_the_score_from_the_file_alone(bundle: Bundle, expo
     assert said['bundle_sha256'] == bundle.sha256
 
 
+def test_the_program_of_the_page_needs_no_mmfas(bundle: Bundle, tmp_path: Path) -> None:
+    assert bundle.golden is not None
+    rows, columns = picture_size(bundle)  # the program resizes nothing
+    small = {m: torch.from_numpy(cv2.resize(p, (columns, rows))) for m, p in bundle.golden.arrays().items()}
+    sized = replace(bundle, golden=replace(bundle.golden, pictures=small))
+    scores = golden_scores(sized, TorchRuntime(bundle.build_model()))
+    export_bundle(replace(sized, golden=replace(sized.golden, scores=scores)), tmp_path / 'model.onnx')
+    page = (Path(__file__).parents[2] / 'docs/en/deploy.md').read_text(encoding='utf-8')
+    blocks = re.findall(r'^```python\n(.*?)^```', page, re.MULTILINE | re.DOTALL)
+    (program,) = [block for block in blocks if 'import onnxruntime' in block]
+    absent = "import sys\nsys.modules.update(dict.fromkeys(('mmfas', 'mmengine', 'torch', 'cv2', 'onnx')))\n"
+    command = [sys.executable, '-c', absent + program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    wanted = bundle.decision.decide(scores[0])
+    assert (done.returncode, done.stdout.strip()) == (0, wanted), done.stderr
+
+
 def test_openvino_reads_the_file_by_itself(bundle: Bundle, exported: Path) -> None:
     openvino = pytest.importorskip('openvino', reason='needs openvino: pip install openvino')
     exact = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': 1}
@@ -93,6 +116,13 @@ def test_command_prints_the_differences(
     path = write_bundle(bundle, tmp_path / 'model.mmfas.pth')
     assert export_main([str(path), '--format', 'pt2', '--out', str(tmp_path / 'model.pt2')]) == 0
     assert 'rgb+depth+ir' in capsys.readouterr().out and (tmp_path / 'model.pt2').is_file()
+    assert bundle.golden is not None
+    other = tuple(1 - score for score in bundle.golden.scores)
+    wrong = write_bundle(replace(bundle, golden=replace(bundle.golden, scores=other)), tmp_path / 'wrong.pth')
+    assert export_main([str(wrong), '--out', str(tmp_path / 'wrong.onnx')]) == 1
+    assert 'gives the golden sample' in capsys.readouterr().err and not (tmp_path / 'wrong.onnx').exists()
+    assert export_main([str(wrong), '--no-self-test', '--out', str(tmp_path / 'wrong.onnx')]) == 0
+    assert 'wrong.onnx (operators of version 20)' in capsys.readouterr().out
     assert export_main([str(path), '--out', str(tmp_path / 'model.pt2')]) == 1
     assert "got format 'onnx' and" in capsys.readouterr().err
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from mmfas.cli.bundle import main
 from mmfas.deploy.bundle import Bundle, BundleError
 from mmfas.deploy.hub import HUB_FILE, open_bundle, push_bundle
 
@@ -39,11 +41,15 @@ def test_what_is_pushed_can_be_opened(bundle: Bundle, tmp_path: Path, monkeypatc
     assert made == f'lab/face: Bundle {bundle.sha256[:8]}'
     assert sorted(path.name for path in (tmp_path / 'lab/face').iterdir()) == ['README.md', HUB_FILE]
     page = (tmp_path / 'lab/face/README.md').read_text()
-    assert page.startswith('---\nlibrary_name: mmfas\n') and bundle.sha256 in page
+    head = yaml.safe_load(page.split('---')[1])
+    assert (head['library_name'], head['license'], head['license_name']) == ('mmfas', 'other', 'CC0-1.0')
+    assert page.startswith('---\n') and bundle.sha256 in page
     assert open_bundle('hf://lab/face@v1', cache_dir='cache').sha256 == bundle.sha256
 
 
-def test_errors_of_the_hub_are_one_sentence(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_the_hub_are_one_sentence(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fail(*args: Any, **options: Any) -> str:
         raise ConnectionError('no route to host\nmany more lines')
 
@@ -55,6 +61,9 @@ def test_errors_of_the_hub_are_one_sentence(bundle: Bundle, monkeypatch: pytest.
     for address in ('hf://lab', 'hf://lab/face/more', 'hf://../x y'):
         with pytest.raises(BundleError, match='an address of the hub is hf://ORG/NAME'):
             open_bundle(address)
+
+    assert main(['c.py', 'e.pth', '--out', 'b.pth', '--push', 'lab/face']) == 1  # before c.py is read
+    assert "hf://ORG/NAME or hf://ORG/NAME@REVISION, got 'lab/face'" in capsys.readouterr().err
 
     class Broken:
         create_repo = staticmethod(fail)

@@ -170,6 +170,7 @@ def test_what_cannot_be_judged_says_why_and_keeps_nobody_else_from_it(
     ]
     assert 'broken.png' in found[3]['reason'] and found[2]['reason'].startswith('rgb must be there')
     assert all(verdict['score'] is None and verdict['margin'] is None for verdict in found[:5])
+    assert all(verdict['elapsed_ms'] > 0 for verdict in found)
     assert found[5]['score'] == inferencer(dict(LIVE))['predictions'][0]['score']
     open_gate = FASInferencer(bundle, 'cpu', quality_gate=False)
     assert open_gate({**LIVE, 'ir': flat})['predictions'][0]['score'] is not None
@@ -286,12 +287,14 @@ def test_frames_are_judged_and_smoothed(
     single = [judge(triple)['predictions'][0]['score'] for triple in triples]
     path = write_bundle(bundle, tmp_path / 'model.mmfas.pth')
     command = [str(path), '--video', str(tmp_path / 'frames.npz'), '--format', 'jsonl', '--device', 'cpu']
-    assert predict_main([*command, '--window', '2', '--out-video', str(tmp_path / 'out.mp4')]) == 0
+    options = ['--window', '2', '--fps', '12', '--out-video', str(tmp_path / 'out.mp4')]
+    assert predict_main([*command, *options]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{')]
     expected = [single[0], (single[0] + single[1]) / 2, (single[1] + single[2]) / 2]
     assert [line['score'] for line in lines] == pytest.approx(expected, abs=1e-12)
     assert [line['sample_id'] for line in lines] == [f'frames.npz:{i}' for i in range(3)]
-    assert int(cv2.VideoCapture(str(tmp_path / 'out.mp4')).get(cv2.CAP_PROP_FRAME_COUNT)) == 3
+    video = cv2.VideoCapture(str(tmp_path / 'out.mp4'))
+    assert (video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)) == (3, 12)
 
 
 def test_probes_that_are_called_live_end_with_status_1(

@@ -65,6 +65,8 @@ def watched(
         (['--video', 'v.mp4', '--max-frames', '0'], '--max-frames: must be an integer of at least 1'),
         (['--video', 'v.mp4', '--window', '-1'], '--window: must be an integer of at least 0'),
         (['F', '--batch-size', '0'], '--batch-size: must be an integer of at least 1'),
+        (['F', '--fps', '10'], '--fps has no effect with INPUT'),
+        (['--camera', '0', '--fps', '10'], '--fps has no effect with --camera'),
         (['F', '--camera', '0'], 'give one thing to judge'),
     ],
 )
@@ -82,10 +84,13 @@ def test_options_without_effect_are_refused_before_work_starts(
         (['--show', 'b.pth', '--dev-scores', 'd.csv', '--max-apcer', '0'], 'leave out --dev-scores, --max-apcer'),
         (['c.py', 'e.pth', '--show', 'b.pth'], '--show makes nothing: leave out CONFIG, CHECKPOINT'),
         (['--show', 'b.pth', '--optional'], 'leave out --optional'),
-        (['c.py', 'e.pth', '--out', 'b.pth', '--detector', 'X'], '--detector finds the faces that --crop-margin'),
+        (['c.py', 'e.pth', '--out', 'b.pth', '--detector', 'X'], '--detector is for faces that --crop'),
+        (['c.py', 'e.pth', '--out', 'b.pth', '--crop-like', 'd', '--align', 'none'], '--align is for faces that'),
+        (['c.py', 'e.pth', '--out', 'b.pth', '--crop-like', 'd', '--crop-margin', '0'], 'has a margin already'),
+        (['c.py', 'e.pth', '--out', 'b.onnx'], '--out: a bundle ends in .pth or .safetensors, got b.onnx'),
     ],
 )
-def test_showing_a_bundle_takes_no_options_of_making(
+def test_options_that_do_not_fit_a_bundle_are_refused_before_work_starts(
     arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):

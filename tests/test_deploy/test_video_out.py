@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -111,6 +113,21 @@ def test_a_frame_that_cannot_be_read_is_not_judged_and_the_rest_is(
     assert broken.name in verdicts[1].reason and verdicts[1].score is None
     with open_frames(tmp_path / 'out.mp4') as source:
         assert len(list(source)) == 3
+
+
+def test_a_source_without_what_the_bundle_needs_is_refused_before_the_first_frame(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / 'colour.npz', rgb=np.zeros((2, 48, 48, 3), np.uint8))
+    (tmp_path / 'dark').mkdir()
+    cv2.imwrite(str(tmp_path / 'dark' / 'ir_000.png'), GREY[..., 0])
+    needs_all = FASInferencer(replace(bundle, optional=('ir',)), 'cpu', self_test=False)
+    for source, sentence in (
+        ('colour.npz', 'has rgb alone, but the bundle cannot do without depth: give a recording that has it'),
+        ('dark', 'has ir alone, but the bundle cannot do without rgb and depth'),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            next(judge_frames(needs_all, tmp_path / source))
 
 
 def test_wrong_names_rates_and_sizes_are_refused(tmp_path: Path) -> None:
