@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, LoggerHook
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -105,6 +105,14 @@ class _StepsHook(Hook):
             raise _EnoughSteps('as many steps were taken as were asked for')
 
 
+def _stop_after(runner: Runner, steps: int) -> None:
+    """End the run after a number of steps; its losses are logged even if these are few."""
+    for hook in runner.hooks:
+        if isinstance(hook, LoggerHook):
+            hook.interval = min(hook.interval, steps)
+    runner.register_hook(_StepsHook(steps), 'LOWEST')
+
+
 def train(cfg: Config, *, steps: int | None = None) -> Runner:
     """Train the model of a config.
 
@@ -149,7 +157,7 @@ def train(cfg: Config, *, steps: int | None = None) -> Runner:
         check_patterns(cfg.get('optim_wrapper'), getattr(runner.model, 'module', runner.model))
         _require_begins(cfg, len(runner.train_loop.dataloader))
         if steps is not None:
-            runner.register_hook(_StepsHook(steps), 'LOWEST')
+            _stop_after(runner, steps)
         try:
             runner.train()
         except _EnoughSteps:

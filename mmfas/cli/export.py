@@ -47,8 +47,11 @@ def main(args: argparse.Namespace) -> int:
     from mmfas.deploy.bundle_export import export_bundle
     from mmfas.deploy.export import OPSET
     from mmfas.deploy.hub import open_bundle
+    from mmfas.deploy.onnx_file import require_export_packages
     from mmfas.deploy.precision_cost import labelled_samples, measure_cost
 
+    if args.format == 'onnx':
+        require_export_packages()
     bundle = open_bundle(args.bundle)
     labelled = labelled_samples(bundle, args.dev, args.data_root) if args.dev else None
     parity = export_bundle(

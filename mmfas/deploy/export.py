@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from mmfas.deploy.export_module import ExportModule
-from mmfas.deploy.onnx_file import OUTPUTS, PRECISIONS, OnnxHeader, onnx_package, pack
+from mmfas.deploy.onnx_file import OUTPUTS, PRECISIONS, OnnxHeader, onnx_package, pack, require_export_packages
 from mmfas.deploy.onnx_runtime import OnnxRuntime
 from mmfas.deploy.parity import Parity, Run, compare_scores, draw_pictures
 from mmfas.deploy.quantise import to_fp16, to_int8
@@ -118,6 +118,7 @@ def onnx_content(
             f"precision must be one of {PRECISIONS}, and 'int8' alone takes pictures for the calibration, but got "
             f'{precision!r} with{"out" if calibration is None else ""} them'
         )
+    require_export_packages()
     module = ExportModule(model)
     graph = to_onnx(export_program(module, size), module.input_names, opset=opset)
     if precision == 'fp16':

@@ -11,13 +11,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from mmfas.structures import MODALITIES
 from mmfas.utils.errors import InputError, MissingPackageError
 from mmfas.version import __version__
 
-__all__ = ['FORMAT', 'OnnxFileError', 'OnnxHeader', 'pack', 'unpack']
+__all__ = ['FORMAT', 'OnnxFileError', 'OnnxHeader', 'pack', 'require_export_packages', 'unpack']
 
 #: Version of the metadata; a reader refuses others.
 FORMAT = 1
@@ -27,6 +28,8 @@ PRECISIONS = ('fp32', 'fp16', 'int8')
 OUTPUTS = ('score', 'logits')
 _SCORE = 'probability of live, in [0, 1]: the higher, the more live'
 _ZEROS = '0' * 64
+#: What an export needs; reading and running a file takes less.
+_EXPORT_PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 #: Sets of operators that onnxruntime has itself; others would need code from elsewhere.
 _DOMAINS = {'', 'ai.onnx', 'com.microsoft'}
 #: An operator of onnxruntime that opens files named in the graph.
@@ -65,6 +68,17 @@ def onnx_package() -> Any:
     except ImportError as error:
         raise MissingPackageError("ONNX files need further packages: pip install 'mmfas[deploy]'") from error
     return onnx
+
+
+def require_export_packages() -> None:
+    """Look for what an export to ONNX needs, before a model is traced for half a minute.
+
+    Raises:
+        ModuleNotFoundError: If one of them is not installed.
+    """
+    missing = [name for name in _EXPORT_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise MissingPackageError(f"ONNX files need {', '.join(missing)}: pip install 'mmfas[deploy]'")
 
 
 def pack(model: Any, header: OnnxHeader) -> bytes:

@@ -73,10 +73,13 @@ def toy(tmp_path: Path, small_and_quiet: None) -> Iterator[Config]:
 
 @pytest.mark.parametrize(('steps', 'taken', 'saved'), [(2, 2, []), (8, 8, ['epoch_1.pth']), (None, 12, None)])
 def test_steps_end_a_run_anywhere(toy: Config, steps: int | None, taken: int, saved: list[str] | None) -> None:
+    toy.experiment_name = f'steps_{steps}'  # not that of another run in the same second
     runner = train(toy, steps=steps)
     assert runner.model.steps == taken
     found = sorted(path.name for path in Path(toy.work_dir).glob('*.pth'))
     assert found == (['epoch_1.pth', 'epoch_2.pth'] if saved is None else saved)
+    (curves,) = Path(toy.work_dir).glob('*/vis_data/scalars.json')
+    assert '"loss"' in curves.read_text(encoding='utf-8'), 'two steps show their loss as well'
 
 
 def config_with(tmp_path: Path, text: str) -> Config:

@@ -13,6 +13,7 @@ from contracts.cases import SIZE, build_model, make_batch, perturb, presence
 from export_models import small_model
 from torch import Tensor, nn
 
+from mmfas.cli.export import main as export_main
 from mmfas.deploy.export import OPSET, export_onnx, export_pt2
 from mmfas.deploy.export_module import ExportModule
 from mmfas.deploy.onnx_runtime import OnnxRuntime
@@ -54,6 +55,18 @@ def expected(model: MultiModalFAS, batch: int) -> Tensor:
     with torch.no_grad():
         scored = model.test_step(make_batch(batch, present=presence(batch, 3)))
     return torch.tensor([sample.pred_score for sample in scored], dtype=torch.float64)
+
+
+def test_missing_packages_are_named_before_a_model_is_traced(
+    model: MultiModalFAS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr('mmfas.deploy.onnx_file.find_spec', lambda name: None if name == 'onnxscript' else name)
+    monkeypatch.setattr('mmfas.deploy.export.export_program', None)
+    file = tmp_path / 'model.onnx'
+    with pytest.raises(ModuleNotFoundError, match=r"ONNX files need onnxscript: pip install 'mmfas\[deploy\]'"):
+        export_onnx(model, file, size=(SIZE, SIZE))
+    assert export_main([str(tmp_path / 'nothing.pth'), '--out', str(file)]) == 1
+    assert 'ONNX files need onnxscript' in capsys.readouterr().err and not file.exists()
 
 
 def test_module_computes_what_preprocessor_and_predict_do(model: MultiModalFAS) -> None:
