@@ -123,6 +123,8 @@ class IsolatedGatingAdapter(nn.Module):
         # projecting, padding and adding go through the whole width three times.
         low = functional.pad(functional.pad(mixed, (0, 1), value=1.0), (0, 0, prefix, 0))
         weight = torch.cat([self.up.weight, self.up.bias[:, None]], dim=1)
-        if torch.is_autocast_enabled(base.device.type):  # which would round what is added to, too
+        device = base.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            # a product under autocast would round what is added to, too
             return base + functional.linear(low, weight)
         return torch.addmm(base.flatten(0, 1), low.flatten(0, 1), weight.t()).view_as(base)
