@@ -219,9 +219,10 @@ def write_lists(folder: str | Path, lists: Mapping[str, bytes], kept: Collection
     there = {name.removesuffix('.npy') for name in _names(path)}
     staying = sorted(there & {f'lists/{name}' for name in kept} - arrays.keys())
     try:
-        write_arrays(path, {**_read_arrays(path, staying), **arrays})
+        kept_arrays = _read_arrays(path, staying)
     except _BROKEN as error:
         raise RecordError(f"'{path}': damaged ({error}); {REMEDY}") from error
+    write_arrays(path, {**kept_arrays, **arrays})
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> bool:

@@ -26,6 +26,7 @@ from mmfas.benchmark.records import (
 from mmfas.benchmark.site import LISTS
 from mmfas.evaluation import ScoreTable
 from mmfas.synthfas import RENDERER_VERSION
+from mmfas.utils.errors import InputError
 from mmfas.utils.locks import lock_folder
 
 
@@ -70,7 +71,10 @@ def pack_records(
     Raises:
         BusyError: If another process packs into the same folder, so that what one merges would be lost.
         RecordError: If a record is broken, its scores are missing, or the disk is full.
+        ValueError: If `keep_scores` is none of its choices.
     """
+    if keep_scores not in KEEP_SCORES:
+        raise InputError(f'keep_scores must be one of {KEEP_SCORES}, got {keep_scores!r}')
     is_new = not Path(out_dir).exists()
     try:
         with lock_folder(out_dir, 'give another --out', name='.pack.lock'):
@@ -129,20 +133,19 @@ def _scores(places: Sequence[Path], record: Record) -> dict[str, PackedScores]:
             for name in record.scores
         }
     tables = {name: load_scores(places, record, name) for name in record.scores}
-    dtype = np.float32 if _float32_is_enough(record, tables) else np.float64
-    if dtype is np.float32:
-        tables = {name: _rounded(table) for name, table in tables.items()}
-    return {name: PackedScores.of_table(table, dtype) for name, table in tables.items()}
+    rounded = {
+        name: replace(table, score=round_in_order(table.score).astype(table.score.dtype))
+        for name, table in tables.items()
+    }
+    is_enough = _give_the_same_numbers(record, tables, rounded)
+    kept, dtype = (rounded, np.float32) if is_enough else (tables, np.float64)
+    return {name: PackedScores.of_table(table, dtype) for name, table in kept.items()}
 
 
-def _rounded(table: ScoreTable) -> ScoreTable:
-    """Round the scores of a table to float32."""
-    return replace(table, score=round_in_order(table.score).astype(table.score.dtype))
-
-
-def _float32_is_enough(record: Record, tables: Mapping[str, ScoreTable]) -> bool:
+def _give_the_same_numbers(
+    record: Record, tables: Mapping[str, ScoreTable], rounded: Mapping[str, ScoreTable]
+) -> bool:
     """Tell whether rounded scores give the same numbers, thresholds aside, which are scores themselves."""
-    rounded = {name: _rounded(table) for name, table in tables.items()}
     try:
         whole, half = (_all_numbers(record, of) for of in (tables, rounded))
     except ValueError:  # `verify` reports what is wrong with them

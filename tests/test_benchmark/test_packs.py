@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import lzma
@@ -15,7 +16,15 @@ import pytest
 from benchmark_records import CURRENT, SMALL, add_record, scores
 from filelock import FileLock
 
-from mmfas.benchmark.packed_scores import LISTS, PackedScores, read_packed_scores, round_in_order, scores_path
+from mmfas.benchmark import packed_scores
+from mmfas.benchmark.packed_scores import (
+    LISTS,
+    PackedScores,
+    read_packed_scores,
+    round_in_order,
+    scores_path,
+    write_lists,
+)
 from mmfas.benchmark.packing import pack_records, unpack_scores
 from mmfas.benchmark.packs import pack_path, strip_scores
 from mmfas.benchmark.plan import Cell
@@ -93,6 +102,21 @@ def test_scores_of_one_seed_are_kept_on_demand(tmp_path: Path, capsys: pytest.Ca
     assert contents(tmp_path / 'packs') == before
     assert main(call) == 0  # the loose ones still have theirs
     assert all(record.has_scores for record in read_records(tmp_path / 'packs'))
+
+
+def test_a_full_disk_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+
+    monkeypatch.setattr(packed_scores, 'write_atomically', full)
+    with pytest.raises(RecordError, match=LISTS) as caught:
+        write_lists(tmp_path, {'0': b'sample_id\na\n'}, [])
+    assert 'damaged' not in str(caught.value)
+
+
+def test_unknown_choices_of_scores_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="keep_scores must be one of .*got 'first'"):
+        pack_records(tmp_path, tmp_path, keep_scores='first')
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,18 @@ class RedDetector(BaseFaceDetector):
         return [Face((x, y, x + w, y + h), 0.9) for x, y, w, h, _ in stats[1:].tolist()]
 
 
+def red_faces(
+    rng: np.random.Generator, faces: Sequence[tuple[int, int, int, int]], *, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a colour picture and depth of half its size, whose faces are red rectangles and near."""
+    rgb = rng.integers(0, 200, (height, width, 3), dtype=np.uint8)
+    depth = rng.integers(1000, 1400, (height // 2, width // 2)).astype(np.uint16)
+    for left, top, right, bottom in faces:
+        rgb[top:bottom, left:right] = (255, 0, 0)
+        depth[top // 2 : bottom // 2, left // 2 : right // 2] = 600
+    return rgb, depth
+
+
 class FixedDetector(BaseFaceDetector):
     """Finds what it was told, and keeps the picture it was shown."""
 

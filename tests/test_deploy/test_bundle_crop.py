@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from test_datasets.stub_detectors import RedDetector
+from test_datasets.stub_detectors import RedDetector, red_faces
 from tiny_bundles import tiny_config, trained
 
 from mmfas.cli.bundle import main as bundle_main
@@ -36,11 +36,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def frame(*faces: tuple[int, int, int, int]) -> dict[str, np.ndarray]:
     """A frame of 1280 x 720 pixels with registered depth of half the size; faces are red and near."""
     rng = np.random.default_rng(0)
-    rgb = rng.integers(0, 200, (720, 1280, 3), dtype=np.uint8)
-    depth = rng.integers(1000, 1400, (360, 640)).astype(np.uint16)
-    for left, top, right, bottom in faces:
-        rgb[top:bottom, left:right] = (255, 0, 0)
-        depth[top // 2 : bottom // 2, left // 2 : right // 2] = 600
+    rgb, depth = red_faces(rng, faces, height=720, width=1280)
     return {'rgb': rgb, 'depth': depth, 'ir': rng.integers(0, 256, (720, 1280), dtype=np.uint8)}
 
 

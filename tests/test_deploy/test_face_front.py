@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from test_datasets.stub_detectors import FixedDetector, RedDetector
+from test_datasets.stub_detectors import FixedDetector, RedDetector, red_faces
 
 from mmfas.datasets.detectors import Face
 from mmfas.datasets.face_crop import CropSpec, crop_dataset
@@ -25,11 +25,7 @@ FACE = (150, 60, 230, 160)
 def frame(*faces: tuple[int, int, int, int], colour_ir: bool = False) -> dict[str, np.ndarray]:
     """Return a frame of 320 x 240 pixels with depth of half the size; faces are red rectangles and near."""
     rng = np.random.default_rng(0)
-    rgb = rng.integers(0, 200, (240, 320, 3), dtype=np.uint8)
-    depth = rng.integers(1000, 1400, (120, 160)).astype(np.uint16)
-    for left, top, right, bottom in faces:
-        rgb[top:bottom, left:right] = (255, 0, 0)
-        depth[top // 2 : bottom // 2, left // 2 : right // 2] = 600
+    rgb, depth = red_faces(rng, faces, height=240, width=320)
     depth[::7] = 0
     ir = rng.integers(0, 1023, (240, 320, 3) if colour_ir else (240, 320)).astype(np.uint16)
     return {'rgb': rgb, 'depth': depth, 'ir': ir}
