@@ -75,12 +75,13 @@ def crop(folder: Path) -> None:
 
 
 def bundle(folder: Path) -> None:
-    """Make a bundle and its card."""
+    """Make a bundle in both formats and its card."""
     from mmfas.cli.bundle import main
 
     source = folder.parent / 'input'
     made = [str(source / 'tiny.py'), str(source / 'epoch_1.pth'), '--criterion', 'fixed=0.5']
-    _end_with(main([*made, '--out', str(folder / 'model.mmfas.pth'), '--card', str(folder / 'card.md')]))
+    for name in ('model.mmfas.pth', 'model.mmfas.safetensors'):
+        _end_with(main([*made, '--out', str(folder / name), '--card', str(folder / 'card.md')]))
 
 
 def benchmark(folder: Path) -> None:
