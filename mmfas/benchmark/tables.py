@@ -61,7 +61,7 @@ class RecordSelection:
         records: The records.
         collections: Collection of every method by its name, in the order of the rows; some may have no record.
         left_out: Which records were not taken: of another config, other data or choice of epoch. One sentence per
-            method and reason.
+            method and reason, of other data one per data set.
         last_epochs: Over how many last epochs `mmfas.benchmark.last_epochs` makes a table, at least 2; None: none.
     """
 
@@ -127,6 +127,7 @@ def choose(
     wanted = {method.name: config_hash(method.load()) for method in methods}
     rest: list[Record] = []
     left_out: dict[tuple[str, str], list[str]] = {}
+    of_other_data: dict[str, list[Record]] = {}
 
     def leave_out(record: Record, reason: str) -> None:
         left_out.setdefault((record.method, reason), []).append(record.cell.name)
@@ -137,7 +138,7 @@ def choose(
         if record.select != select:
             leave_out(record, f'of another choice of epoch, --select {record.select}')
         elif any(record.data.get(key) != value for key, value in (data or {}).items()):
-            leave_out(record, f'of other data, {data_text(record.data)}')
+            of_other_data.setdefault(data_text(record.data), []).append(record)
         elif wanted and record.config_hash != wanted[record.method]:
             now = wanted[record.method]
             leave_out(record, f'of another config, {record.config_hash}, which now says {now}')
@@ -152,8 +153,11 @@ def choose(
     _require_one_config_each(rest)
     given = {method.name: method.collection for method in methods}
     found_here = dict(sorted((record.method, record.collection) for record in rest))
-    sentences = tuple(f'{method} {_few(cells)}: {reason}' for (method, reason), cells in left_out.items())
-    return RecordSelection(tuple(rest), given or found_here, sentences)
+    sentences = [f'{method} {_few(cells)}: {reason}' for (method, reason), cells in left_out.items()]
+    for text, others in sorted(of_other_data.items()):
+        num_methods = len({record.method for record in others})
+        sentences.append(f'{len(others)} cell(s) of {num_methods} method(s): of other data, {text}')
+    return RecordSelection(tuple(rest), given or found_here, tuple(sentences))
 
 
 def _require_one_config_each(records: Sequence[Record]) -> None:
