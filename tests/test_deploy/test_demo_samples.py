@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmfas.deploy.bundle import Bundle
@@ -26,7 +27,10 @@ def test_the_samples_of_the_project_are_those_of_the_renderer(tmp_path: Path) ->
 
     kept = {path.name: path.read_bytes() for path in (PROJECT / 'samples').iterdir()}
     assert set(kept) == set(made)
-    assert all((decode_raw(kept[name]) == decode_raw(made[name])).all() for name in made)
+    for name in made:
+        one, two = (decode_raw(files[name]).astype(int) for files in (kept, made))
+        # the last digit of a sum of floats, and so the rounding of single values, is that of the processor
+        assert one.shape == two.shape and np.abs(one - two).max() <= 1 and (one != two).mean() < 0.01, name
     assert [sample.sample_id for sample in read_inputs(str(PROJECT / 'samples'))] == list(labels)
     assert {path.name for path in PROJECT.iterdir()} == {'README.md', 'samples'}
 
