@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -19,8 +20,9 @@ def is_left_out(markers: Collection[str], path: Path, *, arguments: Sequence[str
         expression: What `-m` says, empty without it.
 
     Returns:
-        True for a test with one of the markers, unless `-m` decides or its file or node is named.
+        True for a test with one of the markers, unless `-m` names that marker, or its file or node is named.
     """
-    if expression or not OPTIONAL & set(markers):
+    optional = OPTIONAL & set(markers)
+    if not optional or optional & set(re.findall(r'\w+', expression)):
         return False
     return path.resolve() not in {Path(argument.partition('::')[0]).resolve() for argument in arguments}

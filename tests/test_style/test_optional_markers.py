@@ -1,4 +1,4 @@
-"""A plain `pytest` leaves records, fuzzing and tutorials out; who names them, or gives `-m`, gets them."""
+"""A plain `pytest` leaves records, fuzzing and tutorials out; who names them gets them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def test_optional_tests_are_left_out_unless_asked_for(marker: str) -> None:
     assert left_out(str(FILE.with_name('test_faq.py')))
     assert not left_out(str(FILE.parent), markers=('slow', 'engine'))
     assert not left_out(str(FILE)) and not left_out(str(ROOT / 'tests'), f'{FILE}::test_name[a::b]')
-    assert not left_out(expression=marker) and not left_out(expression='not slow')
+    assert not left_out(expression=marker) and not left_out(expression=f'slow and not (gpu or {marker})')
+    assert left_out(expression='not slow') and left_out(expression='engine')
 
 
 def test_the_hook_is_that_of_all_tests(pytestconfig: pytest.Config) -> None:
