@@ -1,4 +1,4 @@
-"""Runs of mmengine without what only looks better: a tenth of the time of a run on tiny data."""
+"""Runs of mmengine without what only looks better, and without its pauses: a tenth of the time on tiny data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import config
 from mmengine.dataset import base_dataset
+from mmengine.runner import loops
 from mmengine.visualization import Visualizer
 from yapf.yapflib import yapf_api
 
@@ -15,12 +16,14 @@ __all__ = ['leave_out_looks']
 
 
 def leave_out_looks() -> None:
-    """Log configs as they are, let visualizers share their figures, on which no test draws, and keep the garbage.
+    """Log configs as they are, share the figures of visualizers, keep the garbage, and never sleep.
 
     mmengine lays out the text of a config with yapf whenever it is logged or written, every runner has a
-    visualizer, which makes two figures of matplotlib, and every data set that is made looks for garbage, in all
-    that the tests before have left.
+    visualizer, which makes two figures of matplotlib, though no test draws on them, and every data set looks for
+    garbage when it is made, in all that the tests before have left. A loop by iterations sleeps two seconds
+    wherever an epoch would end, for the sake of loaders with workers.
     """
+    loops.time = SimpleNamespace(sleep=lambda seconds: None)
     base_dataset.gc = SimpleNamespace(collect=lambda: 0)
     config.FormatCode = yapf_api.FormatCode = lambda text, **_: (text, True)  # the stacks look in either place
     make_figure = Visualizer._initialize_fig
