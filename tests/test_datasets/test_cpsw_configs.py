@@ -73,7 +73,8 @@ def test_lists_of_sources_and_target_are_read(split: str, root: Path) -> None:
 
 def test_a_batch_holds_all_domains_and_both_classes(root: Path) -> None:
     cfg = _config('cps2w', root)
-    cfg.train_dataloader.batch_size = 6
+    # without workers, which a loader that is left in the middle waits for, 5 s each
+    cfg.train_dataloader.update(batch_size=6, num_workers=0, persistent_workers=False)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
     samples = batch['data_samples']
