@@ -87,6 +87,7 @@ def test_other_names_are_only_noted(tmp_path: Path) -> None:
     assert config_notes(cfg) == ['project_title: nothing reads it (mine.py, line 2); take it out']
 
 
+@pytest.mark.slow
 def test_no_shipped_config_has_a_name_that_nothing_reads() -> None:
     files = [path for path in (REPO / 'configs').glob('*/*.py') if '_base_' not in path.parts]
     assert len(files) > 30
