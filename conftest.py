@@ -58,7 +58,7 @@ def slow_files_first(items: list[pytest.Item]) -> None:
 
 
 def leave_out_optional(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests of records, fuzzing and tutorials that nobody named; a user's `-m` is the only one."""
+    """Leave out tests of records, fuzzing and tutorials unless their marker, file or node is named."""
     base, expression = config.invocation_params.dir, config.option.markexpr
     arguments = [str(base / argument) for argument in config.args]
     left_out = [
