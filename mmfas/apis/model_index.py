@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import functools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ __all__ = ['ModelEntry', 'configs_folder', 'get_model', 'list_models', 'model_en
 #: What to give as weights to keep the random values; a file of this name is `'./random'`.
 RANDOM = 'random'
 _PACKAGE = Path(__file__).resolve().parents[1]
-#: The safe loader, in C where libyaml is there: the index has hundreds of entries, and every look-up reads it.
+#: The safe loader, in C where libyaml is there: the index has hundreds of entries.
 _LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 
 
@@ -62,6 +63,18 @@ def configs_folder() -> Path:
     raise MissingFileError('mmfas was installed without its configs; install it from a wheel or a checkout')
 
 
+def _read_yaml(path: Path) -> Any:
+    """Read a file, once as long as it does not change: every look-up goes through the whole index."""
+    state = path.stat()
+    return _parsed(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(path: Path, changed: int, size: int) -> Any:
+    """Read a file in the state of which the numbers tell."""
+    return yaml.load(path.read_text(encoding='utf-8'), _LOADER)
+
+
 def read_model_index(file: str | Path | None = None) -> dict[str, ModelEntry]:
     """Read `model-index.yml` and the metafiles that it imports.
 
@@ -77,9 +90,9 @@ def read_model_index(file: str | Path | None = None) -> dict[str, ModelEntry]:
     """
     index = Path(file) if file is not None else configs_folder().parent / 'model-index.yml'
     entries: dict[str, ModelEntry] = {}
-    for name in yaml.load(index.read_text(encoding='utf-8'), _LOADER)['Import']:
+    for name in _read_yaml(index)['Import']:
         metafile = index.parent / name
-        content = yaml.load(metafile.read_text(encoding='utf-8'), _LOADER)
+        content = _read_yaml(metafile)
         try:
             papers = {method['Name']: method.get('Paper', {}).get('URL', '') for method in content['Collections']}
             for model in content['Models']:

@@ -236,7 +236,7 @@ def _run(args: argparse.Namespace, methods: list[Method]) -> int:
     }
     todo = sum(trainings.values())
     jobs = share_trainings([Job(by_name[t.method], t, settings) for t, number in trainings.items() if number])
-    print(f'{len(cells)} cells, {len(cells) - todo} of them done; {len(jobs)} trainings to go', flush=True)
+    print(f'{len(cells)} cell(s), {len(cells) - todo} of them done; {len(jobs)} training(s) to go', flush=True)
     if args.dry_run:
         print('\n'.join(job.name for job in jobs))
         return 0

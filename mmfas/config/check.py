@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 from mmengine.config import Config
@@ -26,7 +25,7 @@ from mmfas.config.needed_views import view_problems
 from mmfas.config.optim_values import optim_wrapper_problems
 from mmfas.config.schedules import schedule_problems
 from mmfas.config.signatures import binding_problems, near_match
-from mmfas.config.slots import SLOTS, Slot
+from mmfas.config.slots import Slot, exact_slot, slot_at
 from mmfas.config.trial import refused_values
 from mmfas.config.value_ranges import range_problems
 from mmfas.config.value_types import value_problems
@@ -66,7 +65,7 @@ def _slot(path: str, value: Mapping[str, Any], inherited: Slot | None) -> Slot |
         return Slot(parts.LOOPS, default=loop, injected=('runner', 'dataloader'), consumed=('by_epoch',))
     if plain == 'optim_wrapper' and 'constructor' in value and 'type' not in value:
         return None  # a constructor of several wrappers: their names are its own
-    slot = next((slot for pattern, slot in SLOTS if fnmatchcase(plain, pattern)), inherited)
+    slot = slot_at(plain) or inherited
     if slot is not None and isinstance(slot.registry, TypedView) and inherited and not inherited.is_complete:
         return inherited  # the `head` of another toolkit's model is not ours
     return slot
@@ -92,16 +91,9 @@ def _below(part: Any, slot: Slot) -> Slot | None:
     return Slot(registry, is_complete=is_ours and slot.is_complete)
 
 
-def _is_place(plain: str, pattern: str) -> bool:
-    """Tell whether a pattern of SLOTS means exactly this place, not one further down."""
-    is_same_depth = plain.count('.') == pattern.count('.') or pattern.startswith('*')
-    return is_same_depth and fnmatchcase(plain, pattern)
-
-
 def _not_a_part(path: str, value: Any, scope: str) -> str | None:
     """Say what is wrong with a name or number in the place of a part; None if it is allowed."""
-    plain = re.sub(r'\[\d+\]', '', path)
-    pattern, slot = next(((p, s) for p, s in SLOTS if _is_place(plain, p)), ('', Slot(None)))
+    pattern, slot = exact_slot(re.sub(r'\[\d+\]', '', path))
     is_empty = value is None and path.endswith(']')  # an entry of a list
     if not pattern or not (is_empty or isinstance(value, str | int | float)):
         return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from mmengine.registry import Registry
@@ -83,3 +85,19 @@ SLOTS: tuple[tuple[str, Slot], ...] = (
     ('log_processor', Slot(parts.LOG_PROCESSORS, default='LogProcessor')),
     ('randomness', Slot(None, default=Runner.set_randomness, injected=('self',))),
 )
+
+
+@functools.lru_cache(maxsize=16384)
+def slot_at(plain: str) -> Slot | None:
+    """Return the first entry of `SLOTS` for a place, at any depth where it has a `*`; None if there is none."""
+    return next((slot for pattern, slot in SLOTS if fnmatchcase(plain, pattern)), None)
+
+
+@functools.lru_cache(maxsize=16384)
+def exact_slot(plain: str) -> tuple[str, Slot]:
+    """Return the entry of `SLOTS` that means this very place, not one above it; an empty pattern if none does."""
+    for pattern, slot in SLOTS:
+        is_same_depth = plain.count('.') == pattern.count('.') or pattern.startswith('*')
+        if is_same_depth and fnmatchcase(plain, pattern):
+            return pattern, slot
+    return '', Slot(None)

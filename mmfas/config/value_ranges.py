@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,8 @@ from mmfas.config.rules import at_least, is_finite, is_whole
 from mmfas.config.wording import shown
 from mmfas.structures import check_modalities
 from mmfas.utils.numbers import is_number
+
+Rule = Callable[[Any], str | None]
 
 
 def _seconds(value: Any) -> str | None:
@@ -213,7 +216,7 @@ def _sides(value: Any) -> str | None:
 
 
 #: Rules of a whole dictionary, which is shown by the keys that the message names.
-DICT_RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
+DICT_RULES: tuple[tuple[str, Rule], ...] = (
     ('model.trunk.vit', _patches),
     ('model*.arch', _heads),
     ('train_cfg', _validated),
@@ -221,7 +224,7 @@ DICT_RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     ('custom_hooks', _decay_of_averages),
 )
 #: Place in the config (list positions left out, `*` matches any depth) -> rule: what is wrong, or None.
-RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
+RULES: tuple[tuple[str, Rule], ...] = (
     ('train_cfg.max_epochs', lambda value: 'must be an integer of at least 1' if value is None else None),
     ('train_cfg.max_epochs', at_least(1)),
     ('train_cfg.max_iters', at_least(1)),
@@ -293,6 +296,15 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
 )
 
 
+@functools.lru_cache(maxsize=16384)
+def _rules_of(plain: str) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """Return the entries of `RULES` and of `DICT_RULES` for a place, which has no numbers of list entries."""
+    values, dicts = (
+        tuple(rule for pattern, rule in rules if fnmatchcase(plain, pattern)) for rules in (RULES, DICT_RULES)
+    )
+    return values, dicts
+
+
 def range_problems(path: str, value: Any) -> Iterator[str]:
     """Find numbers and names that no run can work with.
 
@@ -308,18 +320,12 @@ def range_problems(path: str, value: Any) -> Iterator[str]:
     >>> list(range_problems('train_cfg', dict(by_epoch=True, max_epochs=0)))
     ['train_cfg.max_epochs: must be at least 1, got 0']
     """
-    plain = re.sub(r'\[\d+\]', '', path)
-    wrong = next(
-        (found for pattern, rule in RULES if fnmatchcase(plain, pattern) and (found := rule(value))), None
-    )
+    rules, dict_rules = _rules_of(re.sub(r'\[\d+\]', '', path))
+    wrong = next((found for rule in rules if (found := rule(value))), None)
     if wrong is not None:
         yield f'{path}: {wrong}, got {shown(value)}'
         return
-    yield from (
-        f'{path}: {found}'
-        for pattern, rule in DICT_RULES
-        if fnmatchcase(plain, pattern) and (found := rule(value))
-    )
+    yield from (f'{path}: {found}' for rule in dict_rules if (found := rule(value)))
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from range_problems(f'{path}.{key}', inner)

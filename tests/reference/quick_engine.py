@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
+import torch
 from mmengine.config import config
 from mmengine.dataset import base_dataset
+from mmengine.registry import default_scope
 from mmengine.runner import loops
 from mmengine.visualization import Visualizer
 from yapf.yapflib import yapf_api
@@ -21,8 +24,14 @@ def leave_out_looks() -> None:
     mmengine lays out the text of a config with yapf whenever it is logged or written, every runner has a
     visualizer, which makes two figures of matplotlib, though no test draws on them, and every data set looks for
     garbage when it is made, in all that the tests before have left. A loop by iterations sleeps two seconds
-    wherever an epoch would end, for the sake of loaders with workers.
+    wherever an epoch would end, for the sake of loaders with workers. torch notes for every kind of device that is
+    not there which seed it is to get, and from where it was called, each in a millisecond. Whenever something is
+    built, mmengine sleeps so that the clock gives it another name; numbers do that, too.
     """
+    default_scope.time = SimpleNamespace(sleep=lambda seconds: None, time=itertools.count().__next__)
+    for device in (torch.cuda, torch.xpu, torch.mtia):
+        if not device.is_available():
+            device.manual_seed_all = lambda seed: None
     loops.time = SimpleNamespace(sleep=lambda seconds: None)
     base_dataset.gc = SimpleNamespace(collect=lambda: 0)
     config.FormatCode = yapf_api.FormatCode = lambda text, **_: (text, True)  # the stacks look in either place

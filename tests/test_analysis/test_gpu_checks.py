@@ -150,6 +150,7 @@ def test_gpu_checks_time_an_onnx_session(tmp_path: Path) -> None:
     assert seen == [(2, 3, 64, 64)] * 4 and found[-1]['check'] == 'onnx, batch 2' and found[-1]['num_rounds'] == 3
 
 
+@pytest.mark.slow
 def test_gpu_checks_print_the_tables_of_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main(['--tables', '--out', str(folder)]) == 0
     out = capsys.readouterr().out

@@ -110,7 +110,7 @@ def test_killed_and_restarted_gives_the_same_table(
     assert run(broken, data_root, capsys) == whole
     assert {path: path.stat().st_mtime_ns for path in (broken / 'runs').rglob('*.*')} == before
     assert main(['run', '--dry-run', *arguments(broken, data_root)[1:]]) == 0
-    assert '1 cells, 1 of them done; 0 trainings to go' in capsys.readouterr().out
+    assert '1 cell(s), 1 of them done; 0 training(s) to go' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('option', ['--records', '--work-dir'])
@@ -128,7 +128,9 @@ def test_folders_that_cannot_be_written_are_found_before_any_training(
 
 
 @pytest.mark.slow(10)
-def test_one_training_fills_protocols_1_and_2(tmp_path: Path, data_root: Path, small_and_quiet: None) -> None:
+def test_one_training_fills_protocols_1_and_2_and_the_sweep(
+    tmp_path: Path, data_root: Path, small_and_quiet: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     job = _job(tmp_path, data_root, **{'train_cfg.max_epochs': 2})
     made = do_job(job)
     assert [record.split for record in made] == [cell.split for cell in job.training.cells]
@@ -148,6 +150,21 @@ def test_one_training_fills_protocols_1_and_2(tmp_path: Path, data_root: Path, s
     (record,) = do_job(replace(job, training=replace(job.training, cells=wanted)))
     assert (record.protocol, record.split) == ('2s', 'cps2w_no-rgb-depth')
     assert read_record(record.identity.path(job.settings.records, swept[-1])) == record
+    # so does the command, and its row has every subset
+    places = [
+        '--records',
+        job.settings.records,
+        '--work-dir',
+        job.settings.work_dir,
+        '--data-root',
+        str(data_root),
+    ]
+    options = [f'{key}={value}' for key, value in {'train_cfg.max_epochs': 2, **SMALL}.items()]
+    call = ['run', METHOD, '--protocols', '2s', '--splits', 'cps2w', '--select', 'dev', *places]
+    assert main([*call, '--cfg-options', *options]) == 0
+    text = capsys.readouterr().out
+    assert f'{len(swept)} cell(s), {len(wanted)} of them done; 1 training(s) to go' in text
+    assert {record.split for record in read_records(job.settings.records)} == {cell.split for cell in swept}
 
 
 @pytest.mark.slow(10)

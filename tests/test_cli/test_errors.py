@@ -99,8 +99,12 @@ FULL_DISK = (
 @pytest.mark.parametrize('num_workers', [0, 1])
 def test_errors_for_users_are_one_sentence_also_from_a_worker_and_bugs_are_not(num_workers: int) -> None:
     def message(fail: Callable[[], object]) -> str | None:
-        loader = DataLoader(BrokenSamples(fail), num_workers=num_workers)
-        return user_message(caught(lambda: next(iter(loader))))
+        batches = iter(DataLoader(BrokenSamples(fail), num_workers=num_workers))
+        try:
+            return user_message(caught(lambda: next(batches)))
+        finally:
+            if num_workers:  # the error holds the loader: else its worker is waited for when both are garbage
+                batches._shutdown_workers()  # type: ignore[attr-defined]
 
     said = message(wrong_modality)
     assert said is not None

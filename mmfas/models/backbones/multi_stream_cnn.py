@@ -198,15 +198,14 @@ class MultiStreamCNN(BaseTrunk):
         own = frozenset(name for expanded in names for name in expanded)
         if not own:
             return own, None
-        copies = ModuleList(copy.deepcopy(self.cnn) for _ in self.modalities)
-        for network in copies:
-            found = self._parts(network)
-            remove_modules(network, [m for name in found if name not in own for m in found[name]])
+        first = copy.deepcopy(self.cnn)
+        found = self._parts(first)
+        remove_modules(first, [m for name in found if name not in own for m in found[name]])
         if self._split is not None:
             remove_modules(self.cnn, [module for name in own for module in parts[name]])
         else:
             self.cnn = nn.Identity()
-        return own, copies
+        return own, ModuleList([first, *(copy.deepcopy(first) for _ in self.modalities[1:])])
 
     def _parts(self, cnn: nn.Module) -> dict[str, Sequence[nn.Module]]:
         """Name the parts of a network that are kept."""
