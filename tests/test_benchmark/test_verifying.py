@@ -44,7 +44,7 @@ def nested(depth: int) -> str:
 
 
 def record_file(folder: Path) -> Path:
-    return next((folder / CONCAT).glob('*.json'))
+    return min((folder / CONCAT).glob('*.json'))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_scores_that_are_missing_or_others_are_a_difference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add_record(tmp_path, CELLS[0])
-    path = next((tmp_path / CONCAT).glob('*.test.csv.gz'))
+    path = min((tmp_path / CONCAT).glob('*.test.csv.gz'))
     path.unlink()
     assert main(['verify', '--records', str(tmp_path)]) == 1
     assert f"score file '{path}' is missing" in capsys.readouterr().out
