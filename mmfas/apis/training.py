@@ -163,7 +163,23 @@ def train(cfg: Config, *, steps: int | None = None) -> Runner:
         except _EnoughSteps:
             runner.logger.info(f'stopped after {steps} steps, as asked for')
             runner.call_hook('after_run')
+        finally:
+            _end_workers(runner)
     return runner
+
+
+def _end_workers(runner: Runner) -> None:
+    """End the processes of the loaders that keep them; the loaders can be used again.
+
+    A runner is part of cycles. When the garbage collector comes, it closes the pipes to the workers before the
+    iterator can tell them to end, and then waits five seconds for each.
+    """
+    for loop in (runner._train_loop, runner._val_loop):
+        loader = getattr(loop, 'dataloader', None)  # a loop that was not built yet is a dict
+        shut_down = getattr(getattr(loader, '_iterator', None), '_shutdown_workers', None)
+        if loader is not None and shut_down is not None:
+            shut_down()
+            loader._iterator = None
 
 
 @contextmanager

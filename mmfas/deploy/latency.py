@@ -53,23 +53,32 @@ class Latency:
     num_rounds: int
 
 
-def _torch(bundle: Bundle, threads: int) -> Runtime:
-    return TorchRuntime(bundle.build_model())
+#: Makes the runtime for a number of threads.
+_Maker = Callable[[int], Runtime]
 
 
-def _compiled(bundle: Bundle, threads: int) -> Runtime:
-    """Compile the layers; the dispatch between modes stays as it is."""
-    model = bundle.build_model()
-    model.extract_feat = torch.compile(model.extract_feat, dynamic=False)  # type: ignore[method-assign]
-    return TorchRuntime(model)
+def _torch(bundle: Bundle) -> _Maker:
+    runtime = TorchRuntime(bundle.build_model())
+    return lambda threads: runtime
 
 
-def _onnx(bundle: Bundle, threads: int) -> Runtime:
+def _compiled(bundle: Bundle) -> _Maker:
+    """Compile the layers, anew for each number of threads; the dispatch between modes stays as it is."""
+
+    def make(threads: int) -> Runtime:
+        model = bundle.build_model()
+        model.extract_feat = torch.compile(model.extract_feat, dynamic=False)  # type: ignore[method-assign]
+        return TorchRuntime(model)
+
+    return make
+
+
+def _onnx(bundle: Bundle) -> _Maker:
     content, _ = onnx_content(bundle.build_model(), size=picture_size(bundle))
-    return OnnxScorer(OnnxRuntime(content, threads=threads))
+    return lambda threads: OnnxScorer(OnnxRuntime(content, threads=threads))
 
 
-def _int8(bundle: Bundle, threads: int) -> Runtime:
+def _int8(bundle: Bundle) -> _Maker:
     """Calibrate on the golden sample: the ranges decide the scores, which nobody sees here, but not the time."""
     assert bundle.golden is not None
     inputs = bundle.preprocessing()(bundle.golden.arrays())['inputs']
@@ -77,11 +86,11 @@ def _int8(bundle: Bundle, threads: int) -> Runtime:
     content, _ = onnx_content(
         bundle.build_model(), size=picture_size(bundle), precision='int8', calibration=pictures
     )
-    return OnnxScorer(OnnxRuntime(content, threads=threads))
+    return lambda threads: OnnxScorer(OnnxRuntime(content, threads=threads))
 
 
-#: Name -> what makes the runtime of a bundle for a number of threads.
-RUNTIMES: dict[str, Callable[[Bundle, int], Runtime]] = {
+#: Name -> what prepares the runtime of a bundle, once for all numbers of threads: an export may take minutes.
+RUNTIMES: dict[str, Callable[[Bundle], _Maker]] = {
     'torch': _torch,
     'compiled': _compiled,
     'onnx': _onnx,
@@ -98,6 +107,7 @@ def measure_latency(
     num_rounds: int = 200,
     num_warm_up: int = 20,
     clock: str = 'wall',
+    report: Callable[[str], None] | None = None,
 ) -> list[Latency]:
     """Time the runtimes of a bundle in turn, round by round, on pictures in memory.
 
@@ -109,6 +119,7 @@ def measure_latency(
         num_rounds: Timed rounds; a 99th percentile needs 100 at least.
         num_warm_up: Rounds before the clock starts.
         clock: One of `CLOCKS`; `'cpu'` is for one thread on a busy machine.
+        report: Called with a line before each piece of work; None for silence.
 
     Returns:
         For each batch size and number of threads: preprocessing, then the runtimes.
@@ -127,10 +138,16 @@ def measure_latency(
     pictures = bundle.golden.arrays()
     preprocess = bundle.preprocessing()
     found: list[Latency] = []
+    say = report or (lambda text: None)
+    prepared = {}
+    for name in runtimes:
+        say(f'preparing {name}')
+        prepared[name] = RUNTIMES[name](bundle)
     for number in threads:
         with _threads(number):
-            made = {name: RUNTIMES[name](bundle, number) for name in runtimes}
+            made = {name: make(number) for name, make in prepared.items()}
             for batch_size in batch_sizes:
+                say(f'timing batch size {batch_size}, {number} thread(s): {num_warm_up} + {num_rounds} rounds')
                 batch = [preprocess(pictures) for _ in range(batch_size)]
                 candidates = {name: _call(runtime, batch) for name, runtime in made.items()}
                 candidates['preprocessing'] = partial(_prepare, preprocess, pictures, batch_size)

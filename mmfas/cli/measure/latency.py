@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from dataclasses import asdict
 
 from mmfas.cli.command import command
@@ -51,6 +52,7 @@ def main(args: argparse.Namespace) -> int:
         threads=args.threads or ([1] if args.clock == 'cpu' else sorted({1, os.cpu_count() or 1})),
         num_rounds=args.rounds,
         clock=args.clock,
+        report=lambda line: print(line, file=sys.stderr, flush=True),
     )
     machine = instruction_sets()
     kind = 'CPU time' if args.clock == 'cpu' else 'wall time'
