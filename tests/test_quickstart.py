@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from warm_python import warm_python
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,8 @@ def run(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedPr
     env = {
         **os.environ,
         'MMFAS_PYTHON': warm_python(),
+        'PYTHON_EXEC': warm_python(),  # what torchrun starts
+        'MMFAS_QUICKSTART_PROCESSES': '1',
         'MMFAS_QUICKSTART_DIR': str(folder),
         'MMFAS_QUICKSTART_SIZE': 'tiny',
         'MMFAS_QUICKSTART_CONFIG': str(config),
@@ -60,8 +63,11 @@ esac
 @pytest.mark.slow(30)
 @pytest.mark.engine
 def test_quick_start_ends_with_a_table_and_skips_what_is_done(tmp_path: Path) -> None:
-    first = run(tmp_path)
+    first = run(tmp_path, MMFAS_QUICKSTART_PROCESSES='2')
     assert first.returncode == 0, first.stdout + first.stderr
+    (ran,) = (tmp_path / 'work_dirs/quickstart_tiny/train').glob('*.py')
+    cfg = Config.fromfile(ran)
+    assert (cfg.launcher, cfg.train_dataloader.batch_size) == ('pytorch', 16)
     for word in (
         'HTER, dev',
         'HTER, oracle',

@@ -331,6 +331,26 @@ def use_scaled_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
+def split_batch(cfg: Config, num_processes: int) -> None:
+    """Deal the training batch of a config out to the processes, so that all of them train as one would.
+
+    Args:
+        cfg: Config, changed in place.
+        num_processes: Number of processes, at least 1.
+
+    Raises:
+        ValueError: If the batch cannot be dealt out evenly.
+    """
+    loader = cfg.get('train_dataloader')
+    size = loader.get('batch_size') if isinstance(loader, Mapping) else None
+    if not isinstance(size, int) or size % num_processes:
+        raise InputError(
+            f'--split-batch: train_dataloader.batch_size={size} cannot be dealt out evenly to {num_processes} '
+            'processes'
+        )
+    cfg.train_dataloader.batch_size = size // num_processes
+
+
 def find_latest(work_dir: str | Path) -> Path | None:
     """Find the checkpoint a stopped run continues from.
 

@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--no-validate', action='store_true', help='do not validate while training')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size')
     parser.add_argument(
+        '--split-batch',
+        action='store_true',
+        help='deal the batch of the config out to the processes (default: a whole one for each)',
+    )
+    parser.add_argument(
         '--steps', type=whole(), metavar='N', help='stop after N steps, wherever that is: does it run at all?'
     )
     parser.add_argument('--no-pin-memory', action='store_true', help='do not pin memory in any loader')
@@ -68,7 +73,8 @@ def merge_arguments(args: argparse.Namespace) -> Config:
         ValueError: If an option does not fit the config.
         FileNotFoundError: If the checkpoint does not exist.
     """
-    from mmfas.apis.training import resume_from, skip_validation, switch_off, use_amp, use_scaled_lr
+    from mmfas.apis.training import resume_from, skip_validation, split_batch, switch_off, use_amp, use_scaled_lr
+    from mmfas.utils.distributed import num_launched
 
     cfg = read_config(args.config)
     cfg.launcher = args.launcher
@@ -84,6 +90,8 @@ def merge_arguments(args: argparse.Namespace) -> Config:
         randomness['deterministic'] = True
     cfg.randomness = randomness
     merge_options(cfg, args.cfg_options)
+    if args.split_batch:
+        split_batch(cfg, num_launched(args.launcher))
     if args.no_validate:  # after the options, which may name parts of the validation
         skip_validation(cfg)
     for option, is_off in (('pin_memory', args.no_pin_memory), ('persistent_workers', args.no_persistent_workers)):

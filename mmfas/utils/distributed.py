@@ -66,6 +66,20 @@ def _read_slurm() -> None:
     os.environ.setdefault('MASTER_PORT', str(20000 + int(os.environ['SLURM_JOB_ID']) % 20000))
 
 
+def num_launched(launcher: str) -> int:
+    """Return how many processes a launcher has started, before they have met.
+
+    Args:
+        launcher: `'none'`, `'pytorch'`, `'slurm'` or `'mpi'`.
+
+    Returns:
+        The number; 1 where the variable of the launcher is missing, which `start_distributed` reports.
+    """
+    variable = {'pytorch': 'WORLD_SIZE', 'slurm': 'SLURM_NTASKS', 'mpi': 'OMPI_COMM_WORLD_SIZE'}.get(launcher, '')
+    given = os.environ.get(variable, '1')
+    return max(1, int(given)) if given.isdecimal() else 1
+
+
 def finish_distributed() -> None:
     """Wait for the other processes and close the group; without it a process that ends first takes gloo down."""
     from torch import distributed

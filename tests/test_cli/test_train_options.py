@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mmengine.config import Config
@@ -13,6 +14,7 @@ from mmfas.apis.training import (
     fit_to_device,
     resume_from,
     skip_validation,
+    split_batch,
     train,
     use_amp,
     use_scaled_lr,
@@ -100,6 +102,35 @@ def test_no_validate_goes_with_options_of_the_validation(tmp_path: Path) -> None
     cfg = merge_arguments(parser.parse_args([str(config), '--no-validate', *options]))
     assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
     assert cfg.train_cfg.max_epochs == 3
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'variable', 'number', 'size'),
+    [
+        ('none', 'WORLD_SIZE', '2', 32),
+        ('pytorch', 'WORLD_SIZE', '2', 16),
+        ('slurm', 'SLURM_NTASKS', '4', 8),
+        ('mpi', 'OMPI_COMM_WORLD_SIZE', '1', 32),
+        ('pytorch', 'WORLD_SIZE', 'two', 32),  # `start_distributed` says what is wrong
+    ],
+)
+def test_a_batch_is_dealt_out_to_the_processes(
+    launcher: str, variable: str, number: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, number)
+    (tmp_path / 'config.py').write_text('train_dataloader = dict(batch_size=8)\n')
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = ['--launcher', launcher, '--split-batch', '--cfg-options', 'train_dataloader.batch_size=32']
+    assert merge_arguments(parser.parse_args([str(tmp_path / 'config.py'), *options])).train_dataloader == dict(
+        batch_size=size
+    )
+
+
+@pytest.mark.parametrize('loader', [dict(train_dataloader=dict(batch_size=32)), dict(train_dataloader=None), {}])
+def test_a_batch_that_cannot_be_dealt_out_is_refused(loader: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match='cannot be dealt out evenly to 3 processes'):
+        split_batch(_cfg(**loader), 3)
 
 
 def test_auto_scale_lr_needs_a_base() -> None:
