@@ -20,7 +20,7 @@ work=work_dirs/quickstart_$size
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} MPLBACKEND=Agg
 
 # Products of matrices this small gain little from a second thread: two processes with half of each batch train like
-# one, and faster. A GPU is for one.
+# one, and faster; they leave no core to workers that load. A GPU is for one.
 processes=${MMFAS_QUICKSTART_PROCESSES:-1}
 if [ -z "${MMFAS_QUICKSTART_PROCESSES:-}" ] && [ "$(uname)" = Linux ] && [ "$(nproc)" -gt 1 ] && ! command -v nvidia-smi > /dev/null; then
     processes=2
@@ -59,7 +59,8 @@ train() {
     fi
     if [ "$processes" -gt 1 ]; then
         OMP_NUM_THREADS=1 GLOO_SOCKET_IFNAME=${GLOO_SOCKET_IFNAME:-lo} PYTHON=$MMFAS_PYTHON \
-            bash "$root/tools/dist_train.sh" "$config" "$processes" --split-batch --work-dir "$work/train" --resume
+            bash "$root/tools/dist_train.sh" "$config" "$processes" --split-batch --work-dir "$work/train" --resume \
+            --no-persistent-workers --cfg-options train_dataloader.num_workers=0 val_dataloader.num_workers=0
     else
         "$MMFAS_PYTHON" "$root/tools/train.py" "$config" --work-dir "$work/train" --resume
     fi &&
