@@ -19,6 +19,8 @@ from mmfas.utils.errors import InputError
 from mmfas.utils.files import read_text, write_atomically
 
 _FORMAT = 1
+#: Significant digits of what was measured.
+_DIGITS = 10
 _REMEDY = 'delete it and run the benchmark again, or restore it from version control'
 
 
@@ -85,6 +87,9 @@ class Record:
         scores: File name and SHA-256, of `dev` and `test` and of what set the thresholds of `site`; in a pack also
             where its scores are, see `mmfas.benchmark.packs`.
         site: Numbers at thresholds that live videos of the target set, see `mmfas.benchmark.site`; None without.
+
+    What was measured (`report`, `paper`, `site`) is rounded to ten significant digits, more than `mmfas benchmark
+    verify` compares: the digits behind them are noise, which no compressor shortens.
     """
 
     method: str
@@ -108,6 +113,11 @@ class Record:
     paper: dict[str, Any] | None
     scores: dict[str, dict[str, Any]]
     site: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Round what was measured, so that a record equals what is read of its file."""
+        for name in ('report', 'paper', 'site'):
+            object.__setattr__(self, name, rounded(getattr(self, name)))
 
     @property
     def identity(self) -> Identity:
@@ -148,6 +158,19 @@ def write_record(folder: str | Path, record: Record) -> Path:
     with refusing_full_disk(path):
         write_atomically(path, content)
     return path
+
+
+def rounded(value: Any) -> Any:
+    """Round every number inside a value to the digits that a record keeps.
+
+    Args:
+        value: Anything that JSON holds.
+    """
+    if isinstance(value, float):
+        return float(f'{value:.{_DIGITS}g}')
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    return [rounded(inner) for inner in value] if isinstance(value, list) else value
 
 
 def record_content(record: Record) -> dict[str, Any]:

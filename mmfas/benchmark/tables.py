@@ -344,24 +344,28 @@ def _pair(
 
 
 def _details(chosen: RecordSelection, protocol: Protocol) -> Table:
-    """One row per split and method, every number in a column of its own."""
+    """One row per split and method that has numbers there, each in a column of its own."""
     choices = site_choices(chosen, protocol)
     at_site = [f'{_SITE_HTER}{number}' for number in choices]
     measures = ('hter', 'auc', 'acer_max', *at_site, 'paper_hter', 'paper_auc')
     columns = columns_of(protocol)
     if protocol in (2, '2s'):
         columns = [*(Column(title_of(split), (split,), None) for split in SPLITS[protocol]), *columns]
-    rows = []
+    rows, is_whole = [], True
     for column in columns:
         for method, name in chosen.row_names.items():
-            found = [values(chosen, method, protocol, column.splits, measure) for measure in measures]
-            seeds = ' '.join(map(str, chosen.group(method, protocol, column.splits))) or NOT_RUN
+            seeds = ' '.join(map(str, chosen.group(method, protocol, column.splits)))
             printed = published_cell(chosen, method, protocol, column)
-            rows.append((column.title, name, *map(percent_cell, found), printed, seeds))
+            if not seeds and printed == '-':
+                is_whole = False
+                continue
+            found = [values(chosen, method, protocol, column.splits, measure) for measure in measures]
+            rows.append((column.title, name, *map(percent_cell, found), printed, seeds or NOT_RUN))
     sites = [f'HTER, {SiteCriterion(num_videos=number).origin}' for number in choices]
     header = ('split', 'method', 'HTER, ours', 'AUC, ours', 'ACER max, ours', *sites)
     return Table(
         f'{TITLES[protocol]}: every split, %',
         (*header, 'HTER, paper (oracle)', 'AUC, paper (oracle)', 'HTER / AUC, published', 'seeds'),
         tuple(rows),
+        note='' if is_whole else 'Rows of splits that nobody has run or published are left out.',
     )
