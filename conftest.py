@@ -13,22 +13,34 @@ os.environ.setdefault('MPLBACKEND', 'Agg')
 
 import pytest
 import torch
+from memory_files import clean_up, keep_files_in_memory
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from optional_markers import is_left_out
 from quick_engine import leave_out_looks
 
+#: Folder of the temporary files, if it is in memory, and whether all tests have passed.
+_IN_MEMORY, _PASSED = pytest.StashKey[Path | None](), pytest.StashKey[bool]()
 
-def pytest_configure() -> None:
+
+def pytest_configure(config: pytest.Config) -> None:
     """Use two cores, or one for each of several test processes, and both for what counts."""
     torch.set_num_threads(1 if 'PYTEST_XDIST_WORKER' in os.environ else min(2, os.cpu_count() or 1))
     leave_out_looks()
     gc.set_threshold(100_000, 20, 100)  # garbage is looked for between files; here it takes a tenth of all time
+    if 'PYTEST_XDIST_WORKER' not in os.environ:  # workers are told where to write
+        config.stash[_IN_MEMORY] = keep_files_in_memory()
 
 
-def pytest_unconfigure() -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remember whether the temporary files are of interest to anybody."""
+    session.config.stash[_PASSED] = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
     """Let everything be cleaned up at the end; see `_out_of_sight_of_the_garbage_collector`."""
     gc.unfreeze()
+    clean_up(config.stash.get(_IN_MEMORY, None), is_passed=config.stash.get(_PASSED, True))
 
 
 @pytest.hookimpl(trylast=True)

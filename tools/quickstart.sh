@@ -6,7 +6,7 @@
 # Needs Python >= 3.10 and a package index; no GPU, no licensed data, no weights from elsewhere.
 # MMFAS_VENV names another place for the virtual environment, MMFAS_PYTHON an interpreter that has mmfas already,
 # MMFAS_QUICKSTART_DIR another folder for data and results, MMFAS_QUICKSTART_SIZE and _CONFIG other data and config,
-# MMFAS_QUICKSTART_PROCESSES how many processes train.
+# MMFAS_QUICKSTART_PROCESSES how many processes train (1 to 9).
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "${MMFAS_QUICKSTART_DIR:-$root}"
@@ -18,13 +18,6 @@ data=data/synthfas_$size
 work=work_dirs/quickstart_$size
 # Waiting threads sleep: with loaders or other programs on the same cores, spinning makes a step three times slower.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} MPLBACKEND=Agg
-
-# Products of matrices this small gain little from a second thread: two processes with half of each batch train like
-# one, and faster; they leave no core to workers that load. A GPU is for one.
-processes=${MMFAS_QUICKSTART_PROCESSES:-1}
-if [ -z "${MMFAS_QUICKSTART_PROCESSES:-}" ] && [ "$(uname)" = Linux ] && [ "$(nproc)" -gt 1 ] && ! command -v nvidia-smi > /dev/null; then
-    processes=2
-fi
 
 stop() {
     printf '\n[mmfas] quick start stopped: %s\n' "$1" >&2
@@ -51,19 +44,40 @@ step() {
     mmfas_say "$name: $((SECONDS - start)) s"
 }
 
+# Products of matrices this small gain little from a second thread: two processes with half of each batch do the
+# same, and faster. That is for the config that comes with mmfas, on Linux, with two cores and no GPU.
+num_processes() {
+    if [ -n "${MMFAS_QUICKSTART_PROCESSES:-}" ]; then
+        printf '%s' "$MMFAS_QUICKSTART_PROCESSES"
+    elif [ -n "${MMFAS_QUICKSTART_CONFIG:-}" ]; then
+        printf 1
+    else
+        "$MMFAS_PYTHON" -c 'import os, torch
+cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+print(2 if cores > 1 and not torch.cuda.is_available() else 1)'
+    fi
+}
+
 # Continue an interrupted training of the same config and data; start over if either has changed.
 train() {
     if [ "$(cat "$work/.train.key" 2>/dev/null)" != "$train_key" ]; then
         rm -rf "$work/train"
         printf '%s' "$train_key" > "$work/.train.key"
     fi
-    if [ "$processes" -gt 1 ]; then
-        OMP_NUM_THREADS=1 GLOO_SOCKET_IFNAME=${GLOO_SOCKET_IFNAME:-lo} PYTHON=$MMFAS_PYTHON \
-            bash "$root/tools/dist_train.sh" "$config" "$processes" --split-batch --work-dir "$work/train" --resume \
-            --no-persistent-workers --cfg-options train_dataloader.num_workers=0 val_dataloader.num_workers=0
-    else
-        "$MMFAS_PYTHON" "$root/tools/train.py" "$config" --work-dir "$work/train" --resume
-    fi &&
+    local processes
+    processes=$(num_processes)
+    case $processes in
+        1) "$MMFAS_PYTHON" "$root/tools/train.py" "$config" --work-dir "$work/train" --resume ;;
+        [2-9])
+            # They leave no core to workers that load. Variables of a cluster are not meant for them.
+            [ ! -e /sys/class/net/lo ] || export GLOO_SOCKET_IFNAME=lo
+            env -u PORT -u NNODES -u NODE_RANK -u MASTER_ADDR OMP_NUM_THREADS=1 PYTHON="$MMFAS_PYTHON" \
+                bash "$root/tools/dist_train.sh" "$config" "$processes" --split-batch --work-dir "$work/train" \
+                --resume --no-persistent-workers \
+                --cfg-options train_dataloader.num_workers=0 val_dataloader.num_workers=0
+            ;;
+        *) stop "MMFAS_QUICKSTART_PROCESSES must be 1 to 9, but is '$processes'" ;;
+    esac &&
         best=("$work"/train/best_*.pth) && cp "${best[0]}" "$work/best.pth"
 }
 

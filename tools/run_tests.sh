@@ -22,12 +22,4 @@ mmfas_environment "$venv" "$extras"
 # two. Tests of a file stay together, for they share what its fixtures make. `-n 0` among the arguments undoes it.
 workers=${MMFAS_TEST_WORKERS:-2}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} MPLBACKEND=Agg
-
-# Temporary files lie in memory where there is room: mmengine makes some for every config that it reads, and a disk
-# takes longer for these than the rest of many a test.
-if [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] && [ "$(df -Pk /dev/shm | awk 'NR == 2 { print $4 }')" -gt 4000000 ]; then
-    TMPDIR=$(mktemp -d /dev/shm/mmfas_tests.XXXXXX)
-    export TMPDIR
-    trap 'rm -rf "$TMPDIR"' EXIT
-fi
-"$MMFAS_PYTHON" -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder "$@"
+exec "$MMFAS_PYTHON" -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder "$@"

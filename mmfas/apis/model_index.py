@@ -66,7 +66,7 @@ def configs_folder() -> Path:
 def _read_yaml(path: Path) -> Any:
     """Read a file, once as long as it does not change: every look-up goes through the whole index."""
     state = path.stat()
-    return _parsed(path, state.st_mtime_ns, state.st_size)
+    return _parsed(path.resolve(), state.st_mtime_ns, state.st_size)
 
 
 @functools.lru_cache(maxsize=64)

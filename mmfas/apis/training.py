@@ -174,8 +174,8 @@ def _end_workers(runner: Runner) -> None:
     A runner is part of cycles. When the garbage collector comes, it closes the pipes to the workers before the
     iterator can tell them to end, and then waits five seconds for each.
     """
-    for loop in (runner._train_loop, runner._val_loop):
-        loader = getattr(loop, 'dataloader', None)  # a loop that was not built yet is a dict
+    for name in ('_train_loop', '_val_loop'):
+        loader = getattr(getattr(runner, name, None), 'dataloader', None)  # before it is built, a loop is a dict
         shut_down = getattr(getattr(loader, '_iterator', None), '_shutdown_workers', None)
         if loader is not None and shut_down is not None:
             shut_down()
@@ -332,10 +332,12 @@ def use_scaled_lr(cfg: Config) -> None:
 
 
 def split_batch(cfg: Config, num_processes: int) -> None:
-    """Deal the training batch of a config out to the processes, so that all of them train as one would.
+    """Deal the training batch of a config out to the processes, for what one process would train.
+
+    Only losses that compare the samples of a batch see less of it then.
 
     Args:
-        cfg: Config, changed in place.
+        cfg: Config, changed in place; what is no batch size is left to `check_config`.
         num_processes: Number of processes, at least 1.
 
     Raises:
@@ -343,11 +345,11 @@ def split_batch(cfg: Config, num_processes: int) -> None:
     """
     loader = cfg.get('train_dataloader')
     size = loader.get('batch_size') if isinstance(loader, Mapping) else None
-    if not isinstance(size, int) or size % num_processes:
-        raise InputError(
-            f'--split-batch: train_dataloader.batch_size={size} cannot be dealt out evenly to {num_processes} '
-            'processes'
-        )
+    if num_processes == 1 or type(size) is not int or size < 1:
+        return
+    if size % num_processes:
+        what = f'train_dataloader.batch_size={size} cannot be dealt out evenly'
+        raise InputError(f'--split-batch: {what} to {num_processes} processes')
     cfg.train_dataloader.batch_size = size // num_processes
 
 

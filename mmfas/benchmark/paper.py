@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmfas.apis.scoring import build_loader, load_model, prepare_scoring, score_loader
+from mmfas.benchmark.record import rounded
 from mmfas.evaluation import ScoreTable, auc, eer
 from mmfas.utils.checkpoint import load_into
 
@@ -48,5 +49,6 @@ def score_as_papers(
             table = scored
             table.to_csv(file)
         every.append({'hter': eer(table.score, table.is_live).value, 'auc': auc(table.score, table.is_live)})
-    best = min(range(len(every)), key=lambda index: every[index]['hter'])
+    # as a record keeps them: two epochs that it cannot tell apart are equal here, too
+    best = min(range(len(every)), key=lambda index: rounded(every[index]['hter']))
     return {'epoch': best + 1, **every[best], 'every_epoch': every}

@@ -89,7 +89,8 @@ class Record:
         site: Numbers at thresholds that live videos of the target set, see `mmfas.benchmark.site`; None without.
 
     What was measured (`report`, `paper`, `site`) is rounded to ten significant digits, more than `mmfas benchmark
-    verify` compares: the digits behind them are noise, which no compressor shortens.
+    verify` compares: the digits behind them are noise, which no compressor shortens. Thresholds stay as they are,
+    for a score may be equal to one.
     """
 
     method: str
@@ -161,7 +162,7 @@ def write_record(folder: str | Path, record: Record) -> Path:
 
 
 def rounded(value: Any) -> Any:
-    """Round every number inside a value to the digits that a record keeps.
+    """Round every number inside a value to the digits that a record keeps, but for thresholds.
 
     Args:
         value: Anything that JSON holds.
@@ -169,7 +170,7 @@ def rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f'{value:.{_DIGITS}g}')
     if isinstance(value, dict):
-        return {key: rounded(inner) for key, inner in value.items()}
+        return {key: inner if key == 'threshold' else rounded(inner) for key, inner in value.items()}
     return [rounded(inner) for inner in value] if isinstance(value, list) else value
 
 

@@ -1,4 +1,4 @@
-"""Tables of the benchmark, made from records alone; cells without a record say 'not run'."""
+"""Tables of the benchmark, made from records alone; cells of a row without a record say 'not run'."""
 
 from __future__ import annotations
 
@@ -367,5 +367,7 @@ def _details(chosen: RecordSelection, protocol: Protocol) -> Table:
         f'{TITLES[protocol]}: every split, %',
         (*header, 'HTER, paper (oracle)', 'AUC, paper (oracle)', 'HTER / AUC, published', 'seeds'),
         tuple(rows),
-        note='' if is_whole else 'Rows of splits that nobody has run or published are left out.',
+        note=''
+        if is_whole
+        else 'Rows with neither records of all their splits nor published numbers are left out.',
     )

@@ -59,7 +59,9 @@ def load_records(folder: str | Path, pattern: str = '*.json') -> dict[str, dict[
         ValueError: If a file or line is not a record; it is named.
     """
     found: dict[str, dict[str, Any]] = {}
-    pack = Path(folder, PACK)
+    pack, before = Path(folder, PACK), Path(folder, PACK.removesuffix('.xz'))
+    if before.is_file():
+        raise InputError(f"'{before}' is a pack of an earlier version: compress it with `xz '{before}'`")
     lines = _unpacked(pack).splitlines() if pack.is_file() else []
     for number, line in enumerate(lines, 1):
         content = _parse(line, f"'{pack}', line {number}")

@@ -91,7 +91,7 @@ def test_a_missing_cell_says_not_run(tmp_path: Path) -> None:
         '0',
     )
     assert [row[:2] for row in details.rows] == [('CPS→W', 'concat_mini-vit')]
-    assert details.note == 'Rows of splits that nobody has run or published are left out.'
+    assert details.note == 'Rows with neither records of all their splits nor published numbers are left out.'
 
 
 def test_foreign_records_are_refused_or_named(tmp_path: Path) -> None:

@@ -127,10 +127,19 @@ def test_a_batch_is_dealt_out_to_the_processes(
     )
 
 
-@pytest.mark.parametrize('loader', [dict(train_dataloader=dict(batch_size=32)), dict(train_dataloader=None), {}])
-def test_a_batch_that_cannot_be_dealt_out_is_refused(loader: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match='cannot be dealt out evenly to 3 processes'):
-        split_batch(_cfg(**loader), 3)
+def test_a_batch_that_cannot_be_dealt_out_is_refused() -> None:
+    cfg = _cfg(train_dataloader=dict(batch_size=32))
+    with pytest.raises(ValueError, match='batch_size=32 cannot be dealt out evenly to 3 processes'):
+        split_batch(cfg, 3)
+    assert cfg.train_dataloader.batch_size == 32
+
+
+@pytest.mark.parametrize('size', [-32, 0, True, 'many', None])
+def test_what_is_no_batch_size_is_left_to_the_check(size: Any) -> None:
+    cfg = _cfg(train_dataloader=dict(batch_size=size))
+    split_batch(cfg, 2)
+    assert cfg.train_dataloader.batch_size is size
+    split_batch(_cfg(), 2)
 
 
 def test_auto_scale_lr_needs_a_base() -> None:

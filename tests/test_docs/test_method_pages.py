@@ -19,6 +19,8 @@ NAME = '{}_mini-vit_1xb32-12e_synthfas-cps2w'
 #: End of the names of the default regime, which is on another version of SynthFAS than the trunks from scratch.
 DEFAULT = '_pretrained-finetuned'
 SEEDS = (0, 1, 2)
+#: Of Protocols 2 and 2s on renderer 1.1.0, see the plan of the grid.
+SEEDS_OF_SUBSETS = (1, 2, 3)
 DOMAINS = SPLITS[1]
 NO_S = tuple(split for split in DOMAINS if split != 'cpw2s')
 NO_DEPTH = tuple(split for split in SPLITS[2] if split.endswith('_no-depth'))
@@ -124,3 +126,34 @@ def test_what_the_code_of_big_moe_changes() -> None:
             hter=f'HTER by {most} points at most and {average} on average', auc=f'AUC by {most} and {average}'
         )
         assert sentences[measure] in page
+
+
+#: What is left on S, as the page of MMDA heads its columns, and the split of Protocols 1, 2 and 2s.
+LEFT = {
+    'R+D+I': 'cpw2s',
+    'R+D': 'cpw2s_no-ir',
+    'R+I': 'cpw2s_no-depth',
+    'D+I': 'cpw2s_no-rgb',
+    'R': 'cpw2s_no-depth-ir',
+    'D': 'cpw2s_no-rgb-ir',
+    'I': 'cpw2s_no-rgb-depth',
+}
+
+
+def test_what_mmda_turns_round() -> None:
+    page = (ROOT / 'configs/mmda/README.md').read_text(encoding='utf-8')
+    aucs: dict[str, dict[str, list[float]]] = {}
+    for (method, _, split, seed), record in recorded().items():
+        if split in LEFT.values() and seed in SEEDS_OF_SUBSETS and method.endswith(f'synthfas-cps2w{DEFAULT}'):
+            aucs.setdefault(method, {}).setdefault(split, []).append(percent(record, 'auc'))
+    ours = aucs.pop(NAME.format('mmda') + DEFAULT)
+    assert len(aucs) == 10 and all(len(found) == 3 for by_split in aucs.values() for found in by_split.values())
+    cells = [f'{mean(ours[split]):.1f}' for split in LEFT.values()]
+    assert f'| MMDA | {" | ".join(cells)} |' in page
+    others = [[mean(by_split[split]) for by_split in aucs.values()] for split in LEFT.values()]
+    assert f'| the ten others | {" | ".join(f"{min(o):.1f} to {max(o):.1f}" for o in others)} |' in page
+    for variant, name in (('_no-rs2', 'RS2'), ('_no-md2a', 'MD2A'), ('_no-u-dsa', 'U-DSA')):
+        record = recorded()[NAME.format('mmda') + variant + DEFAULT, 1, 'cpw2s', 1]
+        assert f'without {name} {percent(record, "auc"):.1f}' in page
+    whole = recorded()[NAME.format('mmda') + DEFAULT, 1, 'cpw2s', 1]
+    assert f'with all of them {percent(whole, "auc"):.1f}' in page

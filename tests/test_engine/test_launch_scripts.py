@@ -106,7 +106,8 @@ def test_dist_on_one_machine(python: Launcher) -> None:
     told = python.run('dist_train.sh', 'a config.py', '4', '--amp', PYTHONPATH='/mine')
     assert told == [
         *('-m', 'torch.distributed.run', '--nnodes', '1', '--node-rank', '0', '--nproc-per-node', '4'),
-        *('--standalone', str(TOOLS / 'train.py'), '--launcher', 'pytorch', 'a config.py', '--amp'),
+        *('--standalone', '--local-addr', '127.0.0.1'),
+        *(str(TOOLS / 'train.py'), '--launcher', 'pytorch', 'a config.py', '--amp'),
     ]
 
 

@@ -45,3 +45,9 @@ def test_what_is_no_pack_is_named(
     (tmp_path / PACK).write_bytes(content)
     with pytest.raises(ValueError, match=f"{PACK}'.*{message}"):
         load_records(tmp_path)
+
+
+def test_a_pack_of_an_earlier_version_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / 'records.jsonl').write_text('{"file": "a.json", "record": {}}\n')
+    with pytest.raises(ValueError, match=r"records.jsonl' is a pack of an earlier version: compress it with `xz"):
+        load_records(tmp_path)

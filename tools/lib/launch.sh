@@ -22,9 +22,9 @@ mmfas_need() {
 mmfas_torchrun() {
     local processes=$1 command=$2 rendezvous
     shift 2
-    # Without a fixed port two runs on one machine would collide.
+    # Without a fixed port two runs on one machine would collide. The address: not every machine can resolve its name.
     if [ -z "${PORT:-}" ] && [ "${NNODES:-1}" = 1 ]; then
-        rendezvous=(--standalone)
+        rendezvous=(--standalone --local-addr 127.0.0.1)
     else
         rendezvous=(--master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${PORT:-29500}")
     fi
