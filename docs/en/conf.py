@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from shared_conf import REPO, connect, settings  # noqa: E402
 
 #: Version of SynthFAS that the report of the benchmark is of, and its protocols.
-REPORTED_RENDERER, REPORTED_PROTOCOLS = '1.1.0', (1,)
+REPORTED_RENDERER, REPORTED_PROTOCOLS = '1.1.0', (1, '2s')
 globals().update(settings('en'))
 
 # Pages of modules that have been moved since the last build would fail this one.

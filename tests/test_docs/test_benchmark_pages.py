@@ -25,7 +25,7 @@ PACKS = ROOT / 'benchmarks'
 #: Committed reports: version of SynthFAS -> folder and protocols.
 REPORTS: dict[str, tuple[str, tuple[Protocol, ...]]] = {
     '1.0.0': ('synthfas_small_v1.0', (1, 2, 3)),
-    '1.1.0': ('synthfas_small', (1,)),
+    '1.1.0': ('synthfas_small', (1, '2s')),
 }
 READMES = sorted(ROOT.glob('configs/*/README.md'))
 PAGES = [
