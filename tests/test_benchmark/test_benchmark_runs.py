@@ -30,7 +30,7 @@ from mmfas.utils.locks import BusyError
 METHOD = 'concat_mini-vit_1xb32-12e_synthfas-cps2w'
 #: One block in place of four: what is held here does not depend on how much is computed.
 SMALL = {'model.trunk.vit.arch.num_layers': 1}
-#: Of a training that is killed after its first and second epoch; a job sees within seconds that nobody waits for it.
+#: Of a training that is killed after its first and second epoch; a job takes a while to see that nobody waits.
 EPOCHS = 12
 
 pytestmark = pytest.mark.engine
