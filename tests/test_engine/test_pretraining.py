@@ -49,6 +49,7 @@ def config(sites: Path, work_dir: Path, *, epochs: int = 2) -> Config:
     cfg.train_cfg.max_epochs = epochs
     cfg.param_scheduler = []
     cfg.work_dir, cfg.log_level = str(work_dir), 'ERROR'
+    cfg.experiment_name = work_dir.name  # otherwise the second, which runs of one second would have in common
     return cfg
 
 
