@@ -85,6 +85,12 @@ def test_what_mmdg_gains_in_the_default_regime(other: str, name: str, measure: s
 
 def test_other_numbers_of_mmdg() -> None:
     page = (ROOT / 'configs/mmdg/README.md').read_text(encoding='utf-8')
+    keys = [
+        [(NAME.format(m) + DEFAULT, 1, d, s) for d in DOMAINS for s in SEEDS_OF_DEFAULT]
+        for m in ('mmdg', 'concat')
+    ]
+    ours, theirs = (mean(100 * site_hter(recorded()[key].site or {}, 50) for key in own) for own in keys)
+    assert f'the mean HTER is {ours:.1f} for MMDG and {theirs:.1f} for ConcatNeck' in ' '.join(page.split())
     assert f'level on these three (AUC {paired("ama", "auc", 1, NO_S)})' in page
     assert f'ahead with depth missing ({paired("ama", "auc", 2, NO_DEPTH)})' in page
 
