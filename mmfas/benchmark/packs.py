@@ -8,7 +8,6 @@ beside the name and hash of the score file that they were packed from; where the
 from __future__ import annotations
 
 import json
-import lzma
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -17,11 +16,10 @@ from typing import Any
 
 from mmfas.benchmark.packed_scores import REMEDY, PackedScores, array_name, scores_path, write_arrays
 from mmfas.benchmark.record import Record, RecordError, parse_record, record_content, refusing_full_disk
-from mmfas.utils.files import write_atomically
+from mmfas.utils.errors import InputError
+from mmfas.utils.unpacking import read_packed_lines, write_packed_lines
 
 _SUFFIX = '.jsonl.xz'
-#: Most bytes of lines that are read: a thousand times as many records as our largest pack has.
-_MAX_BYTES = 512 << 20
 
 
 def pack_path(folder: str | Path, method: str) -> Path:
@@ -66,9 +64,9 @@ def read_pack(path: str | Path) -> tuple[Record, ...]:
 def _read_pack(path: str, changed_ns: int, size: int) -> tuple[Record, ...]:
     """Read a pack; the same file is read once."""
     try:
-        lines = _read_lines(path).decode().removesuffix('\n').split('\n')
-    except (lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
-        raise RecordError(f"'{path}' is not a pack of records ({error}); {REMEDY}") from error
+        lines = read_packed_lines(path, REMEDY)
+    except InputError as error:
+        raise RecordError(str(error)) from error
     records: dict[str, Record] = {}
     for number, line in enumerate(lines, 1):
         where = f"'{path}', line {number},"
@@ -79,15 +77,6 @@ def _read_pack(path: str, changed_ns: int, size: int) -> tuple[Record, ...]:
             raise RecordError(f'{where} is of a cell that a line before it is of, {record.cell.name}; keep one')
         records[record.file_name] = record
     return tuple(records.values())
-
-
-def _read_lines(path: str | Path) -> bytes:
-    """Read the lines of a pack; more of them than any pack of ours has are refused."""
-    with lzma.open(path) as file:
-        content = file.read(_MAX_BYTES + 1)
-    if len(content) > _MAX_BYTES:
-        raise RecordError(f"'{path}' has more than {_MAX_BYTES >> 20} MiB of records; {REMEDY}")
-    return content
 
 
 def lists_named_in(folder: str | Path) -> set[str]:
@@ -116,29 +105,29 @@ def write_pack(
     Raises:
         RecordError: If the disk is full.
     """
-    lines, arrays = [], {}
+    lines: list[str] = []
+    arrays = {}
     for record, scores in sorted(cells, key=lambda cell: cell[0].file_name):
         entries = {name: _entry(entry, scores.get(name)) for name, entry in record.scores.items()}
         content = record_content(replace(record, scores=entries))
-        lines.append(json.dumps(content, separators=(',', ':'), allow_nan=False) + '\n')
+        lines.append(json.dumps(content, separators=(',', ':'), allow_nan=False))
         for name, packed in scores.items():
             arrays[array_name(record, name)] = packed.values
     path = pack_path(folder, method)
     # Scores first: lines of an earlier pack still find theirs if this is stopped between the two.
     changed = write_arrays(scores_path(folder, method), arrays)
-    text = ''.join(lines).encode()
-    if path.is_file() and _holds(path, text):
+    if path.is_file() and _holds(path, lines):
         return changed
     with refusing_full_disk(path):
-        write_atomically(path, lzma.compress(text, preset=9 | lzma.PRESET_EXTREME))
+        write_packed_lines(path, lines)
     return True
 
 
-def _holds(path: Path, text: bytes) -> bool:
+def _holds(path: Path, lines: list[str]) -> bool:
     """Tell whether a pack has these lines. By content, not bytes: another xz packs the same lines otherwise."""
     try:
-        return _read_lines(path) == text
-    except (lzma.LZMAError, EOFError):
+        return read_packed_lines(path, REMEDY) == lines
+    except InputError:
         return False
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import lzma
 import multiprocessing
 import subprocess
 from collections.abc import Callable, Iterable
@@ -15,11 +14,10 @@ from mmfas.utils.errors import InputError
 from mmfas.utils.files import write_atomically
 from mmfas.utils.interruption import children_leave_stops_to_us
 from mmfas.utils.jobs import end_with_parent
+from mmfas.utils.unpacking import read_packed_lines, write_packed_lines
 
 #: File that holds many records of a study, one per line.
 PACK = 'records.jsonl.xz'
-#: Bytes that a pack may unpack to.
-_MAX_BYTES = 64 << 20
 _REMEDY = 'restore it, or delete it and run the study again'
 
 
@@ -62,7 +60,7 @@ def load_records(folder: str | Path, pattern: str = '*.json') -> dict[str, dict[
     pack, before = Path(folder, PACK), Path(folder, PACK.removesuffix('.xz'))
     if before.is_file():
         raise InputError(f"'{before}' is a pack of an earlier version: compress it with `xz '{before}'`")
-    lines = _unpacked(pack).splitlines() if pack.is_file() else []
+    lines = read_packed_lines(pack, _REMEDY) if pack.is_file() else []
     for number, line in enumerate(lines, 1):
         content = _parse(line, f"'{pack}', line {number}")
         if not isinstance(content.get('file'), str) or not isinstance(content.get('record'), dict):
@@ -72,18 +70,6 @@ def load_records(folder: str | Path, pattern: str = '*.json') -> dict[str, dict[
         if fnmatchcase(path.name, pattern):
             found[path.name] = _parse(path.read_text(encoding='utf-8'), f"'{path}'")
     return {name: found[name] for name in sorted(found) if fnmatchcase(name, pattern)}
-
-
-def _unpacked(pack: Path) -> str:
-    """Read a pack; one of more bytes than any study of ours is refused."""
-    try:
-        with lzma.open(pack) as file:
-            text = file.read(_MAX_BYTES + 1).decode()
-    except (lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"'{pack}' is not a pack of records ({error}); {_REMEDY}") from error
-    if len(text) > _MAX_BYTES:
-        raise InputError(f"'{pack}' unpacks to more than {_MAX_BYTES >> 20} MiB; {_REMEDY}")
-    return text
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:
@@ -108,8 +94,7 @@ def pack_study(folder: str | Path) -> int:
     """
     records = load_records(folder)
     lines = [json.dumps({'file': name, 'record': record}, allow_nan=False) for name, record in records.items()]
-    text = ''.join(line + '\n' for line in lines).encode()
-    write_atomically(Path(folder, PACK), lzma.compress(text, preset=9 | lzma.PRESET_EXTREME))
+    write_packed_lines(Path(folder, PACK), lines)
     for path in Path(folder).glob('*.json'):
         path.unlink()
     return len(records)

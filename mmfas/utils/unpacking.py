@@ -1,15 +1,27 @@
-"""How much a packed file may unpack to: one limit for checkpoints, score files and packed pictures."""
+"""How much a packed file may unpack to: one limit for checkpoints, score files, packed pictures and records."""
 
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import re
 import zlib
+from collections.abc import Iterable
+from pathlib import Path
 
 from mmfas.utils.errors import InputError
+from mmfas.utils.files import write_atomically
 
-__all__ = ['MAX_UNPACKED', 'UNPACKED_VARIABLE', 'LimitedStream', 'inflate', 'max_unpacked']
+__all__ = [
+    'MAX_UNPACKED',
+    'UNPACKED_VARIABLE',
+    'LimitedStream',
+    'inflate',
+    'max_unpacked',
+    'read_packed_lines',
+    'write_packed_lines',
+]
 
 #: Environment variable that replaces `MAX_UNPACKED`, in MiB.
 UNPACKED_VARIABLE = 'MMFAS_MAX_UNPACKED_MB'
@@ -37,11 +49,17 @@ class LimitedStream(io.RawIOBase):
     Args:
         stream: The stream; it is closed with this one.
         path: Its file, for the message.
+        remedy: What helps if it is sound, beside setting `UNPACKED_VARIABLE`.
     """
 
-    def __init__(self, stream: io.BufferedIOBase, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        stream: io.BufferedIOBase,
+        path: str | os.PathLike[str],
+        remedy: str = 'unpack it and give the unpacked file, or ',
+    ) -> None:
         super().__init__()
-        self._stream, self._path = stream, os.fspath(path)
+        self._stream, self._path, self._remedy = stream, os.fspath(path), remedy
         self._limit = max(max_unpacked(), os.path.getsize(path))
         self._left = self._limit
 
@@ -59,8 +77,8 @@ class LimitedStream(io.RawIOBase):
         self._left -= count
         if self._left < 0:
             raise InputError(
-                f'{self._path} unpacks to more than {self._limit:,} bytes; if it is sound, unpack it and give the '
-                f'unpacked file, or set {UNPACKED_VARIABLE}'
+                f"'{self._path}' unpacks to more than {self._limit:,} bytes; if it is sound, {self._remedy}set "
+                f'{UNPACKED_VARIABLE}'
             )
         return count
 
@@ -98,3 +116,35 @@ def inflate(data: bytes, size: int, name: str) -> bytes:
     if len(unpacked) != size:
         raise InputError(f'{name} is damaged (it does not unpack to {size:,} bytes)')
     return unpacked
+
+
+def read_packed_lines(path: str | os.PathLike[str], remedy: str) -> list[str]:
+    """Read the lines of an `.xz` file of records.
+
+    Args:
+        path: The file.
+        remedy: What to do about a damaged one, for the message.
+
+    Returns:
+        The lines, without their ends.
+
+    Raises:
+        ValueError: If the file is damaged, is not text, or is too large.
+    """
+    try:
+        with io.BufferedReader(LimitedStream(lzma.open(path), path, remedy='')) as stream:  # noqa: SIM115  # closed by it
+            text = stream.read().decode()
+    except (lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
+        raise InputError(f"'{os.fspath(path)}' is not a pack of records ({error}); {remedy}") from error
+    return text.removesuffix('\n').split('\n') if text else []
+
+
+def write_packed_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
+    """Write an `.xz` file of records; one that is there is replaced as a whole or stays.
+
+    Args:
+        path: The file.
+        lines: Its lines, without their ends.
+    """
+    text = ''.join(f'{line}\n' for line in lines)
+    write_atomically(Path(path), lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME))

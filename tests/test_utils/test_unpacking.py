@@ -49,7 +49,7 @@ def test_a_score_file_of_a_few_bytes_does_not_fill_the_memory(
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert status == 2 and most < 16 * MIB
-    assert f'{path} unpacks to more than 1,048,576 bytes; if it is sound, unpack it' in capsys.readouterr().err
+    assert f"'{path}' unpacks to more than 1,048,576 bytes; if it is sound, unpack it" in capsys.readouterr().err
 
 
 def test_the_limit_can_be_raised_and_sound_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
