@@ -8,8 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from shared_conf import REPO, connect, settings  # noqa: E402
 
-#: Version of SynthFAS that the report of the benchmark is of, and its protocols.
-REPORTED_RENDERER, REPORTED_PROTOCOLS = '1.1.0', (1, '2s')
+#: Protocols of the report of the benchmark.
+REPORTED_PROTOCOLS = (1, '2s', 3)
 globals().update(settings('en'))
 
 # Pages of modules that have been moved since the last build would fail this one.
@@ -70,7 +70,7 @@ def write_benchmark_report(app, exception):
     from mmfas.benchmark.tables import choose
 
     packs = REPO / 'benchmarks'
-    chosen = choose(read_records(packs), data={'renderer_version': REPORTED_RENDERER})
+    chosen = choose(read_records(packs))
     write_report(chosen, REPORTED_PROTOCOLS, packs, Path(app.outdir, 'reports', 'synthfas_small'))
 
 

@@ -192,7 +192,7 @@ def build_tables(chosen: RecordSelection, protocols: Sequence[Protocol]) -> list
         protocols: Protocols to show.
 
     Returns:
-        Two tables per protocol: one row per method, and one row per split and method.
+        Two tables per protocol: one row per method, and one row per split and method, where there are numbers.
     """
     return [build(chosen, protocol) for protocol in in_order(protocols) for build in (_overview, _details)]
 
@@ -311,28 +311,37 @@ def _is_as_published(name: str) -> bool:
     return all(word == 'released' or word.startswith('pretrained-') for word in variant)
 
 
+#: Notes of the overview.
+_PARTIAL = '0 seeds: none has every split yet; the cells take whatever seeds their splits have.'
+_LEFT_OUT = 'Methods with records of other protocols only, and without published numbers, are left out.'
+
+
 def _overview(chosen: RecordSelection, protocol: Protocol) -> Table:
-    """One row per method: HTER / AUC of every split, the paper's scoring in a column of its own."""
+    """One row per method with numbers: HTER / AUC of every split, the paper's scoring in a column of its own."""
     columns, complete, choices = columns_of(protocol), chosen.of_complete_seeds(), site_choices(chosen, protocol)
     begun = {record.method for record in chosen.records if is_shown(record.cell, (protocol,))}
-    rows, partial = [], False
+    elsewhere = {record.method for record in chosen.records} - begun
+    rows, notes = [], set()
     for method, name in chosen.row_names.items():
+        printed = published_cell(chosen, method, protocol, columns[-1])
+        if method in elsewhere and printed == '-':
+            notes.add(_LEFT_OUT)
+            continue
         seeds = complete.group(method, protocol, columns[-1].splits)
         # All cells of a row are of the same seeds; a row with none yet shows what there is.
         shown = complete if seeds else chosen
-        partial = partial or (not seeds and method in begun)
+        if not seeds and method in begun:
+            notes.add(_PARTIAL)
         cells = [_pair(shown, method, protocol, column.splits) for column in columns]
         measures = [f'{_SITE_HTER}{number}' for number in choices]
         at_site = [percent_cell(values(shown, method, protocol, columns[-1].splits, name)) for name in measures]
         paper = _pair(shown, method, protocol, columns[-1].splits, 'paper_')
-        printed = published_cell(chosen, method, protocol, columns[-1])
         rows.append((name, *cells, *at_site, paper, printed, str(len(seeds))))
     titles = [f'{column.title}, ours' for column in columns]
     sites = [f'mean HTER, {SiteCriterion(num_videos=number).origin}' for number in choices]
     header = ('method', *titles, *sites, 'mean, paper (oracle)', 'mean, published', 'seeds')
     more = ' Cells are means over four splits.' if protocol in (2, '2s') else ''
-    note = '0 seeds: none has every split yet; the cells take whatever seeds their splits have.' if partial else ''
-    return Table(f'{TITLES[protocol]}: HTER % / AUC %.{more}', header, tuple(rows), note)
+    return Table(f'{TITLES[protocol]}: HTER % / AUC %.{more}', header, tuple(rows), ' '.join(sorted(notes)))
 
 
 def _pair(

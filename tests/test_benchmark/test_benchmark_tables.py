@@ -80,7 +80,11 @@ def test_a_missing_cell_says_not_run(tmp_path: Path) -> None:
     overview, details = build_tables(chosen, [1])
     assert _cells(overview.rows, 'concat_mini-vit') == ('25.00 / 75.00', *[NOT_RUN] * 5, '-', '0')
     assert all('0 seeds: none has every split yet' in text for text in (overview.text(), overview.markdown()))
-    assert build_tables(chosen, [3])[0].note == ''
+    elsewhere = build_tables(chosen, [3])[0]
+    assert [row[0] for row in elsewhere.rows] == ['big-moe_mini-vit']
+    assert elsewhere.note == (
+        'Methods with records of other protocols only, and without published numbers, are left out.'
+    )
     assert _cells(details.rows, 'CPS→W', 'concat_mini-vit') == (
         '25.00',
         '75.00',

@@ -1,6 +1,6 @@
 r"""The benchmark's numbers on the pages are those of the records, and the records those of the configs.
 
-After new records: `mmfas benchmark pack --scores first-seed`, and then the two commands of "The report" in
+After new records: `mmfas benchmark pack --scores first-seed`, and then the command of "The report" in
 `docs/en/benchmark_runner.md`.
 """
 
@@ -14,6 +14,7 @@ import pytest
 from mmfas.benchmark.markdown_tables import SITE_RESULTS, refresh_page
 from mmfas.benchmark.methods import config_hash, find_method
 from mmfas.benchmark.packed_scores import LISTS
+from mmfas.benchmark.packing import is_superseded
 from mmfas.benchmark.plan import Protocol
 from mmfas.benchmark.records import read_records
 from mmfas.benchmark.report import markdown_report
@@ -22,15 +23,13 @@ from mmfas.benchmark.verifying import verify_record
 
 ROOT = Path(__file__).parents[2]
 PACKS = ROOT / 'benchmarks'
-#: Committed reports: version of SynthFAS -> folder and protocols.
-REPORTS: dict[str, tuple[str, tuple[Protocol, ...]]] = {
-    '1.0.0': ('synthfas_small_v1.0', (1, 2, 3)),
-    '1.1.0': ('synthfas_small', (1, '2s')),
-}
+REPORT = ROOT / 'docs/en/benchmarks/synthfas_small/report.md'
+#: Protocols of the committed report.
+PROTOCOLS: tuple[Protocol, ...] = (1, '2s', 3)
 READMES = sorted(ROOT.glob('configs/*/README.md'))
 PAGES = [
     page
-    for page in (*sorted(ROOT.glob('README*.md')), *READMES)
+    for page in (*sorted(ROOT.glob('README*.md')), *READMES, *sorted(ROOT.glob('docs/*/pretraining.md')))
     if SITE_RESULTS.header in page.read_text(encoding='utf-8')
 ]
 
@@ -38,29 +37,25 @@ pytestmark = pytest.mark.records
 
 
 @cache
-def chosen(renderer: str) -> RecordSelection:
-    return choose(read_records(PACKS), data={'renderer_version': renderer})
+def chosen() -> RecordSelection:
+    return choose(read_records(PACKS))
 
 
-@pytest.mark.parametrize('renderer', REPORTS)
-def test_report_is_up_to_date(renderer: str) -> None:
-    folder, protocols = REPORTS[renderer]
-    report = ROOT / 'docs/en/benchmarks' / folder / 'report.md'
-    assert report.read_text(encoding='utf-8') == markdown_report(chosen(renderer), protocols)
+def test_report_is_up_to_date() -> None:
+    assert REPORT.read_text(encoding='utf-8') == markdown_report(chosen(), PROTOCOLS)
 
 
-@pytest.mark.parametrize('renderer', REPORTS)
-def test_records_are_of_the_configs_as_they_are_now(renderer: str) -> None:
-    configs = {record.method: record.config for record in chosen(renderer).records}
+def test_records_are_of_the_configs_and_the_renderer_as_they_are_now() -> None:
+    configs = {record.method: record.config for record in chosen().records}
     now = {name: config_hash(find_method(str(ROOT / config)).load()) for name, config in configs.items()}
     assert len(now) >= 2
-    assert {record.method: record.config_hash for record in chosen(renderer).records} == now
-    assert not any(record.dirty for record in chosen(renderer).records)
+    assert {record.method: record.config_hash for record in chosen().records} == now
+    assert not any(record.dirty or is_superseded(record) for record in chosen().records)
 
 
 def test_numbers_of_records_are_those_of_their_scores() -> None:
     records = read_records(PACKS)
-    assert len(records) >= 426
+    assert len(records) >= 974
     verdicts = [verify_record(PACKS, record) for record in records]
     assert not [(verdict.record.cell, verdict.problems) for verdict in verdicts if verdict.problems]
 
@@ -77,4 +72,4 @@ def test_pages_without_results_are_those_of_no_method() -> None:
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: f'{page.parent.name}/{page.stem}')
 def test_pages_are_up_to_date(page: Path) -> None:
     text = page.read_text(encoding='utf-8')
-    assert refresh_page(text, chosen('1.1.0')) == text
+    assert refresh_page(text, chosen()) == text
