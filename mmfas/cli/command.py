@@ -20,7 +20,7 @@ from typing import Any
 from mmfas.cli.errors import Main, UsageError, reports_user_errors
 
 #: Arguments that say where results go.
-_OUTPUTS = ('out', 'out_dir', 'work_dir', 'card')
+_OUTPUTS = ('out', 'out_dir', 'out_video', 'work_dir', 'card')
 
 
 class _Names(dict[str, Any]):
@@ -85,6 +85,10 @@ def _check_outputs(given: Mapping[str, Any]) -> None:
             raise UsageError(f'--{name.replace("_", "-")} is empty; give a name')
         if os.path.isfile(out) and any(os.path.isfile(path) and os.path.samefile(path, out) for path in read):
             raise UsageError(f"'{out}' would be read and written over; give another name for what is written")
+    places = [os.path.abspath(out) for out in outputs.values()]
+    if len(set(places)) < len(places):
+        names = ', '.join(f'--{name.replace("_", "-")}' for name in outputs)
+        raise UsageError(f'{names} must be different places, got {", ".join(outputs.values())}')
 
 
 def command(code: int = 1, *, on_stop: str = '') -> Callable[[Callable[[argparse.Namespace], int]], Main]:

@@ -127,6 +127,8 @@ def _decide(
             raise BundleError(
                 f'a calibration ({rules.calibration}) is fitted on dev scores: give --dev-scores dev.csv'
             )
+        if (max_apcer, max_bpcer) != (None, None):
+            raise BundleError('--max-apcer and --max-bpcer are rates on dev scores: give --dev-scores dev.csv')
         if fixed is None:
             raise BundleError(
                 'a threshold needs dev scores: give --dev-scores dev.csv (`mmfas test` writes it), or '
@@ -155,6 +157,10 @@ def _decide_at_site(
         )
     if band != (None, None):
         raise BundleError('--max-apcer and --max-bpcer widen a threshold of dev scores, not one of a site')
+    if rules.calibration != 'none':
+        raise BundleError(
+            f'a calibration ({rules.calibration}) belongs to a threshold of dev scores, not of a site'
+        )
     try:
         site = ScoreTable.from_csv(path, allow_duplicates=rules.allow_duplicates)
         dev = None if dev_path is None else ScoreTable.from_csv(dev_path, allow_duplicates=rules.allow_duplicates)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
@@ -130,7 +130,13 @@ def fixed_rule(rules: ScoreRules) -> DecisionRule | None:
     value = rules.parsed.value
     if rules.parsed.kind != 'fixed' or value is None:
         return None
-    return DecisionRule(value, 'fixed', notes=('The threshold was given by hand.',))
+    return DecisionRule(
+        value,
+        'fixed',
+        level=rules.level,
+        frame_reduction=rules.frame_reduction,
+        notes=('The threshold was given by hand.',),
+    )
 
 
 def rule_from_dev(
@@ -152,15 +158,17 @@ def rule_from_dev(
     Raises:
         ValueError: If the dev scores lack a class, or a rate is not in [0, 1).
     """
-    fixed = fixed_rule(rules)
     table = rules.reduce(dev)
     calibration = None
     if rules.calibration != 'none':
         calibration = fit_calibration(table.score, table.is_live, method=rules.calibration)
+    fixed = fixed_rule(rules)
     if fixed is not None:
-        return replace(fixed, calibration=calibration)
-    threshold, notes = choose_threshold(dev, rules)
-    low = high = threshold.value
+        value, origin, notes = fixed.threshold, fixed.origin, list(fixed.notes)
+    else:
+        threshold, notes = choose_threshold(dev, rules)
+        value, origin = threshold.value, threshold.origin
+    low = high = value
     arrays = (table.score, table.is_live, table.pai)
     if max_apcer is not None:
         bound = f'bpcer@apcer={max_apcer}'
@@ -171,12 +179,12 @@ def rule_from_dev(
         low = min(low, select_threshold(*arrays, criterion=bound).value)
         notes += bound_notes(table, rules.changed(criterion=bound))
     return DecisionRule(
-        threshold.value,
-        threshold.origin,
+        value,
+        origin,
         band=None if low == high else (low, high),
         level=rules.level,
         frame_reduction=rules.frame_reduction,
-        dev=_rates(table, threshold.value),
+        dev=_rates(table, value),
         notes=tuple(dict.fromkeys(notes)),
         calibration=calibration,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from mmfas.utils.names import plain_name
 __all__ = ['NothingThereError', 'Sample', 'read_inputs']
 
 #: Endings of the files that are looked for in folders.
-PICTURE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
+PICTURE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.pgm', '.ppm')
 #: Names of modalities in file names, folders and columns.
 NAMES = {
     'rgb': 'rgb', 'color': 'rgb', 'colour': 'rgb', 'profile': 'rgb',
@@ -130,9 +131,11 @@ def _samples_in_csv(path: Path) -> Iterator[Sample]:
     """Yield the rows of a CSV file."""
     try:
         with open(path, newline='', encoding='utf-8-sig') as file:
-            rows = list(csv.DictReader(file, strict=True))
+            reader = csv.DictReader(file, strict=True)
+            header, rows = list(reader.fieldnames or ()), list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"'{path}' cannot be read as CSV: {error}; save it as UTF-8 with commas") from error
+    _check_header(path, header)
     columns = [name for name in (rows[0] if rows else {}) if name in MODALITIES]
     if not columns:
         found = list(rows[0]) if rows else 'no row'
@@ -142,6 +145,19 @@ def _samples_in_csv(path: Path) -> Iterator[Sample]:
         if not pictures or None in row:
             raise InputError(f"'{path}', line {number}: expected a path in one or more of {', '.join(columns)}")
         yield Sample(plain_name(row.get('sample_id') or '') or f'{path.name}:{number}', pictures)
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    """Refuse columns that mean a modality by another name, and names that come twice."""
+    for name in header:
+        if header.count(name) > 1 and name in MODALITIES:
+            raise InputError(f"'{path}' has more than one column '{name}'; keep one")
+        if name in MODALITIES or not name:
+            continue
+        near = difflib.get_close_matches(name.lower(), NAMES, n=1, cutoff=0.7)
+        if near:
+            meant = NAMES[near[0]]
+            raise InputError(f"'{path}' has a column '{name}'; did you mean '{meant}'? Rename or remove it")
 
 
 def _samples_in_folder(folder: Path) -> Iterator[Sample]:

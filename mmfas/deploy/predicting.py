@@ -115,6 +115,8 @@ def watch_folder(
     """
     place = Path(folder)
     if not place.is_dir():
+        if place.exists():
+            raise InputError(f"'{place}' is a file; --watch takes a folder")
         read_inputs(place)  # raises
     since: dict[str, tuple[_State, float]] = {}
     judged: dict[str, _State] = {}

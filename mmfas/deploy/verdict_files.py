@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -94,6 +96,9 @@ def write_picture(picture: np.ndarray, folder: Path, number: int, name: str) -> 
     return path
 
 
+_NO_SCREEN = 'there is no screen to show pictures on; write files instead of showing them'
+
+
 def show_picture(picture: np.ndarray, title: str, *, wait_ms: int = 0) -> None:
     """Show a picture in a window.
 
@@ -105,8 +110,11 @@ def show_picture(picture: np.ndarray, title: str, *, wait_ms: int = 0) -> None:
     Raises:
         RuntimeError: If there is no screen.
     """
+    # OpenCV's own window toolkit ends the process where it finds no screen
+    if sys.platform.startswith('linux') and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
+        raise RunError(_NO_SCREEN)
     try:
         cv2.imshow(title, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         cv2.waitKey(wait_ms)
     except cv2.error as error:
-        raise RunError('there is no screen to show pictures on; write files instead of showing them') from error
+        raise RunError(_NO_SCREEN) from error

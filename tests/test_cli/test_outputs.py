@@ -29,6 +29,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (['scores', 'eval', 'a.csv', '--out', 'link.csv'], 'a.csv'),
         (['scores', 'ensemble', 'a.csv', 'b.csv', '--out', 'b.csv'], 'b.csv'),
         (['print_config', 'mine.py', '--out', 'mine.py'], 'mine.py'),
+        (['predict', 'model.pth', '--video', 'a.csv', '--out-video', 'a.csv'], 'a.csv'),
     ],
 )
 def test_a_file_that_is_read_is_not_written_over(
@@ -60,3 +61,9 @@ def test_an_empty_name_is_refused(argv: list[str], option: str, capsys: pytest.C
 def test_a_full_device_is_named() -> None:
     with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
         write_atomically('/dev/full', b'x' * 100_000)
+
+
+def test_two_outputs_are_two_places(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match='2'):
+        main(['bundle', 'mine.py', 'epoch_1.pth', '--dev-scores', 'a.csv', '--out', 'x.pth', '--card', './x.pth'])
+    assert '--out, --card must be different places, got x.pth, ./x.pth' in capsys.readouterr().err

@@ -86,6 +86,23 @@ def test_scores_of_another_checkpoint_are_refused(faces: Path, tmp_path: Path) -
         make_bundle(cfg, checkpoint)
     fixed = make_bundle(cfg, checkpoint, rules=ScoreRules('fixed=0.25'))
     assert fixed.decision.threshold == 0.25 and fixed.decision.origin == 'fixed'
+    with pytest.raises(BundleError, match='--max-apcer and --max-bpcer are rates on dev scores'):
+        make_bundle(cfg, checkpoint, rules=ScoreRules('fixed=0.25'), max_apcer=0.01)
+
+
+def test_a_threshold_given_by_hand_keeps_the_other_options(faces: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(faces)
+    checkpoint, scores = trained(cfg, tmp_path)
+    rules = ScoreRules('fixed=0.5', level='video', frame_reduction='median')
+    plain = make_bundle(cfg, checkpoint, rules=rules).decision
+    assert (plain.level, plain.frame_reduction, plain.dev) == ('video', 'median', None)
+    rule = make_bundle(cfg, checkpoint, dev_scores=scores, rules=rules, max_apcer=0.01, max_bpcer=0.05).decision
+    assert (rule.threshold, rule.origin, rule.level, rule.frame_reduction) == (0.5, 'fixed', 'video', 'median')
+    assert rule.dev is not None and rule.limits[0] <= 0.5 <= rule.limits[1]
+    with pytest.raises(BundleError, match=r'a calibration \(platt\) belongs to a threshold of dev scores'):
+        make_bundle(
+            cfg, checkpoint, dev_scores=scores, site_scores=scores, rules=ScoreRules('site', calibration='platt')
+        )
 
 
 def test_averaged_weights_are_taken_unless_the_trained_ones_are_asked_for(faces: Path, tmp_path: Path) -> None:

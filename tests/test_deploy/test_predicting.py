@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from mmfas.cli.bundle import main as bundle_main
@@ -18,6 +19,7 @@ from mmfas.deploy.inferencer import FASInferencer
 from mmfas.deploy.inputs import read_inputs
 from mmfas.deploy.predicting import judge_to_file, watch_folder
 from mmfas.deploy.verdict import Verdict
+from mmfas.deploy.verdict_files import show_picture
 
 pytestmark = pytest.mark.engine
 
@@ -156,3 +158,39 @@ def test_a_folder_that_cannot_be_watched_any_more_ends_the_watch(
     (tmp_path / 'in' / 'a_color.png').unlink()
     with pytest.raises(FileNotFoundError, match='in'):
         watched(inferencer, tmp_path / 'in', 2, lambda: (tmp_path / 'in').rename(tmp_path / 'out'))
+
+
+def test_a_file_is_no_folder_to_watch(inferencer: FASInferencer, tmp_path: Path) -> None:
+    write(tmp_path, '1', 'rgb')
+    (file,) = tmp_path.iterdir()
+    with pytest.raises(ValueError, match=f"'{file}' is a file; --watch takes a folder"):
+        watched(inferencer, file, num=1)
+
+
+@pytest.mark.parametrize(
+    ('header', 'message'),
+    [
+        ('sample_id,rgb,deph', "has a column 'deph'; did you mean 'depth'"),
+        ('rgb,depth,nir', "has a column 'nir'; did you mean 'ir'"),
+        ('rgb,RGB', "has a column 'RGB'; did you mean 'rgb'"),
+        ('rgb,rgb', "has more than one column 'rgb'"),
+    ],
+)
+def test_a_misspelt_column_is_not_passed_over(header: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / 'list.csv').write_text(f'{header}\n{",".join("x.png" for _ in header.split(","))}\n')
+    with pytest.raises(ValueError, match=message):
+        list(read_inputs(tmp_path / 'list.csv'))
+
+
+def test_pictures_of_all_readable_kinds_are_found_in_folders(tmp_path: Path) -> None:
+    for name in ('1_rgb.png', '1_depth.pgm', '1_ir.PGM', '2_rgb.ppm'):
+        (tmp_path / name).touch()
+    assert [sorted(sample.pictures) for sample in read_inputs(tmp_path)] == [['depth', 'ir', 'rgb'], ['rgb']]
+
+
+def test_pictures_are_not_shown_without_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ('DISPLAY', 'WAYLAND_DISPLAY'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr('mmfas.deploy.verdict_files.sys.platform', 'linux')
+    with pytest.raises(RuntimeError, match='there is no screen to show pictures on'):
+        show_picture(np.zeros((4, 4, 3), np.uint8), 'verdict')

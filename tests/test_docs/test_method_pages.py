@@ -158,4 +158,6 @@ def test_what_mmda_turns_round() -> None:
         centre, half = mean_interval(means(NAME.format('mmda') + variant + DEFAULT, 'auc', ('cpw2s',), SEEDS))
         assert f'{name} {centre:.1f} ± {half:.1f}' in page
     whole, without = (NAME.format('mmda') + variant + DEFAULT for variant in ('', '_no-rs2'))
-    assert f'the whole is {paired(whole, without, "auc", ("cpw2s",), SEEDS)} points from the one without it' in page
+    assert (
+        f'the whole is {paired(whole, without, "auc", ("cpw2s",), SEEDS)} points from the one without it' in page
+    )
