@@ -56,6 +56,7 @@ class LimitedStream(io.RawIOBase):
         self,
         stream: io.BufferedIOBase,
         path: str | os.PathLike[str],
+        *,
         remedy: str = 'unpack it and give the unpacked file, or ',
     ) -> None:
         super().__init__()

@@ -70,7 +70,8 @@ def test_every_entry_has_its_size_and_metrics() -> None:
             (result,) = model['Results']
             assert bool(result['Metrics']) == ('Records' in result), model['Name']
             seen |= {model['Name']} if result['Metrics'] else set()
-    assert {name for name in seen if name.endswith('synthfas-cps2w')} >= {CONCAT, CONCAT.replace('concat', 'ama')}
+    main = {name for name in seen if name.endswith('synthfas-cps2w_pretrained-finetuned')}
+    assert len(main) == 11 and seen >= {CONCAT, f'{CONCAT}_pretrained-frozen'}
 
 
 def test_the_program_that_fills_metafiles_finds_what_is_in_them() -> None:
